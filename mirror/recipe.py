@@ -1,0 +1,269 @@
+"""A recipe: one language or domain, one reproducible run, one registered model.
+
+Recipes are TOML (YAML reads Norwegian's `no` as false).  They are strict: an unknown key, a wrong
+type or an impossible combination is refused before anything runs, all faults at once.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mirror.errors import RecipeError
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+Level = Literal["word", "name", "sentence"]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class CorpusSection(Section):
+    """Where the text comes from, and what is kept of it."""
+
+    source: Literal["files", "docstrings", "wordfreq", "hub"]
+    paths: tuple[str, ...] = ()
+    """files: files, folders, globs or URIs (`s3://`, `gs://`, `file://`)."""
+    format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
+    """files: by the file's ending if `auto`."""
+    text_column: str = "text"
+    """jsonl, csv, tsv, parquet, hub: the column that holds the text."""
+    source_column: str | None = None
+    """Likewise, the column that says where a row comes from; else the file's name."""
+    encoding: str = "utf-8"
+    """text, jsonl, csv, tsv: how the bytes are to be read."""
+    packages: tuple[str, ...] = ()
+    """docstrings: distributions to read; nothing means all that are installed."""
+    words: Positive = 50_000
+    """wordfreq: how many words of the list to take."""
+    dataset: str | None = None
+    """hub: the data set's id, or a local folder in its layout."""
+    subset: str | None = None
+    """hub: the data set's configuration."""
+    split: str = "train"
+    revision: str | None = None
+    """hub: the commit to read; required for a data set that is not a local folder."""
+    leave_out: tuple[str, ...] = ()
+    """Rows whose source contains one of these are rejected."""
+    unit: Literal["sentence", "line"] = "sentence"
+    """Split text into sentences, or take each line as one string (lists of words or names)."""
+    min_characters: Positive = 1
+    max_characters: Positive = 1_000
+    """Bounds of a string's length."""
+    check_language: bool = True
+    """Reject documents that are clearly in another language."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Reject strings whose 3-gram Jaccard similarity to an earlier one is estimated above this."""
+
+    @model_validator(mode="after")
+    def _has_what_its_source_needs(self) -> Self:
+        if self.source == "files" and not self.paths:
+            raise ValueError("source 'files' needs `paths`: name files, folders or globs")
+        if self.source == "hub" and not self.dataset:
+            raise ValueError("source 'hub' needs `dataset`: a data set's id or a local folder")
+        if self.source == "hub" and not self.revision and not Path(str(self.dataset)).exists():
+            raise ValueError("a data set on the hub needs `revision`: it may change otherwise")
+        if self.min_characters > self.max_characters:
+            raise ValueError("`min_characters` is above `max_characters`: no string would fit")
+        return self
+
+
+class SampleSection(Section):
+    """Which strings the encoder is tuned on."""
+
+    size: Positive = 10_000
+    """How many strings; the paper found 10,000 to 20,000 best (Fig. 5)."""
+    seed: int = 42
+    by_source: bool = False
+    """The same number from each source, as far as it goes."""
+    min_count: Positive = 1
+    """word: leave out words seen less often."""
+
+
+class BaseSection(Section):
+    """The masked language model to start from: exactly one of `path`, `hub` and `registry`."""
+
+    path: str | None = None
+    """A folder, relative to the checkout or absolute."""
+    hub: str | None = None
+    revision: str | None = None
+    """hub: the commit; required, or a run could not be repeated."""
+    registry: str | None = None
+    """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.path, self.hub, self.registry)) != 1:
+            raise ValueError("name exactly one of `path`, `hub` and `registry`")
+        if self.hub is not None and not self.revision:
+            raise ValueError("`hub` needs `revision`, a commit: a branch's meaning changes")
+        if self.hub is None and self.revision:
+            raise ValueError("`revision` goes with `hub` only")
+        return self
+
+
+class TuningSection(Section):
+    """Mirror-BERT's settings; what a recipe leaves out is set by its level (paper, section 3)."""
+
+    temperature: Annotated[float, Field(gt=0)]
+    """tau of InfoNCE."""
+    mask_length: Annotated[int, Field(ge=0)]
+    """k: characters masked in one side of a pair; 0 for none."""
+    mask_min_characters: Positive = 30
+    """Strings shorter than this are not masked."""
+    epochs: Positive
+    max_tokens: Positive
+    pooling: Literal["cls", "mean"] = "mean"
+    dropout: Share = 0.1
+    """Set in every layer, whatever the model's own configuration says."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    batch_size: Annotated[int, Field(ge=2)] = 200
+    """Strings in a batch; each gives two views."""
+    warmup_share: Share = 0.0
+    """The first share of the steps, over which the rate rises from zero; constant after."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 where the processor has it; the loss is always fp32."""
+    slice_tokens: Positive = 4_096
+    """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
+    checkpoint_seconds: Positive = 60
+    seed: int = 42
+
+
+class GateSection(Section):
+    """What an encoder must show to become champion."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of the bootstrap intervals."""
+    tolerance: Annotated[float, Field(ge=0)] = 0.01
+    """How far below today's champion a score may fall before it counts as worse, in score points
+    (0 to 1), when the interval of the difference lies wholly below zero."""
+    resamples: Positive = 1_000
+
+
+class EvaluationSection(Section):
+    """What base and tuned encoder are measured on."""
+
+    benchmarks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names of files in `benchmarks/`."""
+    gate: GateSection = GateSection()
+
+
+class RegistrySection(Section):
+    """Where the encoder is registered."""
+
+    model: Name
+
+
+_SHORT = {"epochs": 2, "max_tokens": 25, "pooling": "cls"}
+LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "word": {**_SHORT, "temperature": 0.2, "mask_length": 0},
+    "name": {**_SHORT, "temperature": 0.04, "mask_length": 2},
+    "sentence": {
+        "temperature": 0.04,
+        "mask_length": 5,
+        "epochs": 1,
+        "max_tokens": 50,
+        "pooling": "mean",
+    },
+}
+
+
+class Recipe(Section):
+    """One run, whole."""
+
+    name: Name
+    """The file's name without its ending."""
+    language: Language
+    """ISO 639 code."""
+    domain: Name
+    level: Level
+    corpus: CorpusSection
+    sample: SampleSection = SampleSection()
+    base: BaseSection
+    tuning: TuningSection
+    evaluation: EvaluationSection
+    registry: RegistrySection
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.sample.size < self.tuning.batch_size:
+            raise ValueError(
+                f"sample.size {self.sample.size} is below tuning.batch_size "
+                f"{self.tuning.batch_size}: there would not be one batch"
+            )
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe file; what `[tuning]` leaves out comes from the level (`LEVEL_DEFAULTS`).
+
+    Raises:
+        RecipeError: the file is missing, is not TOML, or has faults; all are listed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(recipe_names(path.parent)) or "none"
+        raise RecipeError(f"no recipe at {path}: recipes there are {known}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
+    return parse_recipe(content, name=path.stem, place=str(path))
+
+
+def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
+    """Checks a recipe's content, already read; `place` is named in errors."""
+    filled = dict(content)
+    filled.setdefault("name", name)
+    filled.setdefault("base", {})
+    tuning = filled.get("tuning", {})
+    if isinstance(tuning, dict):
+        filled["tuning"] = {**LEVEL_DEFAULTS.get(str(filled.get("level")), {}), **tuning}
+    try:
+        return Recipe.model_validate(filled)
+    except ValidationError as error:
+        raise RecipeError(
+            f"{place} has {error.error_count()} fault(s):\n{list_faults(error)}"
+        ) from error
+
+
+def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
+    """The recipe of that name in `folder`, or at that path if it ends in `.toml`."""
+    if name.endswith(".toml"):
+        return read_recipe(Path(name))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise RecipeError(f"{name!r} is no recipe's name: use lower-case letters, digits, . _ -")
+    return read_recipe(folder / f"{name}.toml")
+
+
+def recipe_names(folder: Path = RECIPES) -> list[str]:
+    """Names of the recipes in `folder`, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def list_faults(error: ValidationError) -> str:
+    """All faults that pydantic found, a line each, with place and remedy."""
+    lines = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        match fault["type"]:
+            case "extra_forbidden":
+                lines.append(f"  {place}: unknown key; remove it or correct its spelling")
+            case "missing":
+                lines.append(f"  {place}: missing; add it")
+            case _:
+                message = fault["msg"].removeprefix("Value error, ")
+                lines.append(f"  {place}: {message}; got {fault['input']!r:.80}")
+    return "\n".join(lines)

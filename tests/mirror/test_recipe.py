@@ -1,0 +1,136 @@
+"""Recipes: strict, and filled from their level."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.errors import RecipeError
+from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe, recipe_names
+
+MINIMAL: dict[str, Any] = {
+    "language": "en",
+    "domain": "trials",
+    "level": "sentence",
+    "corpus": {"source": "files", "paths": ["texts"]},
+    "base": {"path": "models/some"},
+    "evaluation": {"benchmarks": ["stsb"]},
+    "registry": {"model": "mirror-en-trials"},
+}
+
+
+def parsed(**changes: Any) -> Recipe:
+    return parse_recipe({**deepcopy(MINIMAL), **changes}, name="trial", place="trial.toml")
+
+
+def faults_of(**changes: Any) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parsed(**changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("level", "temperature", "mask_length", "epochs", "max_tokens", "pooling"),
+    [
+        ("word", 0.2, 0, 2, 25, "cls"),
+        ("name", 0.04, 2, 2, 25, "cls"),
+        ("sentence", 0.04, 5, 1, 50, "mean"),
+    ],
+)
+def test_level_sets_the_papers_settings(
+    level: str, temperature: float, mask_length: int, epochs: int, max_tokens: int, pooling: str
+) -> None:
+    tuning = parsed(level=level).tuning
+    assert (tuning.temperature, tuning.mask_length) == (temperature, mask_length)
+    assert (tuning.epochs, tuning.max_tokens, tuning.pooling) == (epochs, max_tokens, pooling)
+    assert (tuning.batch_size, tuning.learning_rate, tuning.dropout) == (200, 2e-5, 0.1)
+
+
+def test_what_the_recipe_says_wins_over_its_level() -> None:
+    tuning = parsed(tuning={"temperature": 0.07}).tuning
+    assert tuning.temperature == 0.07
+    assert tuning.mask_length == 5
+
+
+def test_all_faults_are_told_at_once_each_with_its_place() -> None:
+    message = faults_of(
+        language=False,
+        tuning={"temprature": 0.04, "batch_size": "many"},
+        sample={"size": 0},
+        schedule="daily",
+    )
+    assert "5 fault(s)" in message
+    for place in ("language", "tuning.temprature", "tuning.batch_size", "sample.size", "schedule"):
+        assert f"  {place}: " in message
+    assert "unknown key" in message
+
+
+def test_norwegian_stays_norwegian() -> None:
+    assert parsed(language="no").language == "no"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sample": {"size": 150}}, "there would not be one batch"),
+        ({"base": {"path": "a", "hub": "b", "revision": "c"}}, "exactly one of"),
+        ({"base": {"hub": "bert-base-uncased"}}, "needs `revision`"),
+        ({"base": {}}, "exactly one of"),
+        ({"corpus": {"source": "files"}}, "needs `paths`"),
+        ({"corpus": {"source": "hub", "dataset": "x/y"}}, "needs `revision`"),
+        ({"corpus": {"source": "hub"}}, "needs `dataset`"),
+        ({"registry": {"model": "../../etc"}}, "registry.model"),
+        ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
+    ],
+)
+def test_impossible_combinations_are_refused(changes: dict[str, Any], said: str) -> None:
+    assert said in faults_of(**changes)
+
+
+def test_an_absent_section_is_named() -> None:
+    content = deepcopy(MINIMAL)
+    del content["registry"], content["level"]
+    with pytest.raises(RecipeError, match="registry: missing") as caught:
+        parse_recipe(content, name="trial", place="trial.toml")
+    assert "level: missing" in str(caught.value)
+
+
+def test_missing_file_names_the_recipes_there_are(tmp_path: Path) -> None:
+    (tmp_path / "de-wiki.toml").write_text("")
+    with pytest.raises(RecipeError, match="de-wiki"):
+        find_recipe("en-wiki", tmp_path)
+
+
+def test_broken_toml_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text('language = "en\n')
+    with pytest.raises(RecipeError, match=r"broken\.toml.*line 1"):
+        read_recipe(path)
+
+
+def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no recipe's name"):
+        find_recipe("../secret", tmp_path)
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parsed().tuning.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_loads(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.name == name
+    assert recipe.registry.model.startswith("mirror-")
+
+
+@given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.none()))
+def test_any_table_is_a_recipe_or_a_recipe_error(content: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="fault"):
+        parse_recipe(content, name="any", place="any.toml")

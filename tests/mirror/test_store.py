@@ -1,0 +1,206 @@
+"""The workspace: whole or not at all, made once, never trusted when damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.errors import CorpusError, StoreError
+from mirror.store import Stage, Store, file_digests, folder_digest
+
+STAGE = Stage("corpus", "errors", {"text": "abc"}, {"size": 3})
+
+
+def write(out: Path, work: Path) -> Mapping[str, Any]:
+    (out / "part").mkdir()
+    (out / "part" / "a.txt").write_text("hello")
+    return {"rows": 1}
+
+
+def test_made_once_then_reused(store: Store) -> None:
+    calls = []
+
+    def counted(out: Path, work: Path) -> Mapping[str, Any]:
+        calls.append(out)
+        return write(out, work)
+
+    first, second = store.make(STAGE, counted), store.make(STAGE, counted)
+    assert len(calls) == 1
+    assert not first.reused
+    assert second == replace(first, reused=True)
+    assert second.counts == {"rows": 1}
+
+
+def test_manifest_tells_what_is_needed_to_make_it_again(store: Store) -> None:
+    made = store.make(STAGE, write)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert manifest["inputs"] == {"text": "abc"}
+    assert manifest["section"] == {"size": 3}
+    assert manifest["files"] == file_digests(made.path)
+    assert manifest["key"] == STAGE.key
+    assert {"code", "commit", "python", "versions", "seconds", "made_at"} <= manifest.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": {"text": "abd"}},
+        {"section": {"size": 4}},
+        {"module": "progress"},
+        {"name": "sample"},
+        {"libraries": ("numpy",)},
+    ],
+)
+def test_key_follows_whatever_makes_the_stage(change: dict[str, Any]) -> None:
+    assert replace(STAGE, **change).key != STAGE.key
+
+
+@pytest.mark.parametrize("damage", ["edit", "cut", "delete", "add", "manifest"])
+def test_a_damaged_stage_is_made_again(store: Store, damage: str) -> None:
+    made = store.make(STAGE, write)
+    file = made.path / "part" / "a.txt"
+    match damage:
+        case "edit":
+            file.write_text("hellO")
+        case "cut":
+            file.write_text("")
+        case "delete":
+            file.unlink()
+        case "add":
+            (made.path / "b.txt").write_text("stray")
+        case "manifest":
+            (made.path / "manifest.json").write_text("{")
+    assert store.find(STAGE) is None
+    again = store.make(STAGE, write)
+    assert not again.reused
+    assert again.digest == made.digest
+    assert (again.path / "part" / "a.txt").read_text() == "hello"
+
+
+def test_a_failing_stage_leaves_nothing_and_says_its_own_error(store: Store) -> None:
+    def fail(out: Path, work: Path) -> Mapping[str, Any]:
+        (out / "half.txt").write_text("half")
+        raise CorpusError("no text in it")
+
+    with pytest.raises(CorpusError, match="no text"):
+        store.make(STAGE, fail)
+    assert store.find(STAGE) is None
+    assert not list(store.root.rglob("half.txt"))
+
+
+def test_no_space_left_is_one_clear_error(store: Store) -> None:
+    def full(out: Path, work: Path) -> Mapping[str, Any]:
+        (out / "half.txt").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left.*free some space"):
+        store.make(STAGE, full)
+    assert not list(store.root.rglob("half.txt"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_really_full_device_is_one_clear_error(store: Store) -> None:
+    def full(out: Path, work: Path) -> Mapping[str, Any]:
+        (out / "a.txt").symlink_to("/dev/full")
+        (out / "a.txt").write_text("x" * 100_000)
+        return {}
+
+    with pytest.raises(StoreError, match="No space left"):
+        store.make(STAGE, full)
+
+
+def test_a_file_in_the_workspaces_place_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StoreError, match="MIRROR_HOME"):
+        Store(tmp_path / "taken")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_workspace_is_a_clear_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "workspace")
+
+
+def test_work_of_a_failed_stage_is_there_for_the_next_try(store: Store) -> None:
+    def interrupted(out: Path, work: Path) -> Mapping[str, Any]:
+        (work / "checkpoint").write_text("step 7")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.make(STAGE, interrupted)
+
+    def resumed(out: Path, work: Path) -> Mapping[str, Any]:
+        (out / "result").write_text((work / "checkpoint").read_text())
+        return {}
+
+    made = store.make(STAGE, resumed)
+    assert (made.path / "result").read_text() == "step 7"
+    assert not (store.root / "work" / STAGE.key).exists()
+
+
+def test_two_runs_at_once_make_a_stage_once(store: Store) -> None:
+    calls, gate = [], threading.Barrier(2)
+
+    def slow(out: Path, work: Path) -> Mapping[str, Any]:
+        calls.append(1)
+        return write(out, work)
+
+    def run() -> None:
+        gate.wait()
+        Store(store.root).make(STAGE, slow)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+def test_sigkill_in_the_middle_then_again_gives_the_same(store: Store) -> None:
+    script = f"""
+        import sys
+        from pathlib import Path
+        from mirror.store import Stage, Store
+        def write(out, work):
+            (out / "part").mkdir()
+            (out / "part" / "a.txt").write_text("hel")
+            print("half", flush=True)
+            sys.stdin.read()
+        Store(Path({str(store.root)!r})).make(Stage("corpus", "errors", {{"text": "abc"}}, {{"size": 3}}), write)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"half\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert store.find(STAGE) is None
+    made = store.make(STAGE, write)
+    assert file_digests(made.path).keys() == {"part/a.txt"}
+    assert (made.path / "part" / "a.txt").read_text() == "hello"
+
+
+def test_folder_digest_sees_names_and_bytes(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, name, text in ((one, "a", "x"), (two, "b", "x")):
+        folder.mkdir()
+        (folder / name).write_text(text)
+    assert folder_digest(one) != folder_digest(two)
+    (two / "b").rename(two / "a")
+    assert folder_digest(one) == folder_digest(two)
