@@ -1,0 +1,1 @@
+"""Base models: masked language modelling, from scratch or continuing from another model."""

@@ -1,0 +1,44 @@
+"""Writes a pretrained model as a folder that `AutoModelForMaskedLM` loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedModel
+
+from mirror.pretraining.run import PretrainingStep
+from mirror.pretraining.settings import PretrainingSettings
+from mirror.store import StageRecord, section_content
+
+
+def write_model(
+    settings: PretrainingSettings,
+    pieces: StageRecord,
+    result: tuple[PreTrainedModel, PretrainingStep],
+    out: Path,
+) -> Mapping[str, Any]:
+    """Writes `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses."""
+    model, last = result
+    folder = out / "model"
+    model.cpu().half().save_pretrained(folder)
+    AutoTokenizer.from_pretrained(pieces.path / "start").save_pretrained(folder)
+    losses = {
+        "steps": last.step,
+        "tokens": last.tokens,
+        "masked_loss": round(last.masked_loss, 4),
+        "sentence_loss": round(last.sentence_loss, 4),
+        "word_loss": round(last.word_loss, 4),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    about = {
+        "settings": section_content(settings),
+        "corpus": dict(pieces.counts),
+        "last_step": asdict(last),
+        **losses,
+    }
+    (folder / "pretraining.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return losses

@@ -1,0 +1,47 @@
+"""Makes what a pretraining run starts from: tokenizer, first weights, the corpus as pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from mirror.pretraining.run import new_model
+from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.pretraining.token_corpus import write_token_corpus
+from mirror.pretraining.wordpiece import train_wordpiece
+
+
+def write_pieces(
+    settings: PretrainingSettings, texts: Callable[[], Iterator[str]], out: Path
+) -> Mapping[str, Any]:
+    """Writes `start/` and the pieces to `out`; `texts` is called once for each pass.
+
+    Returns:
+        Counts of pieces, paragraphs, sentences and the vocabulary.
+    """
+    shape = settings.shape
+    if settings.base is None:
+        tokenizer: PreTrainedTokenizerBase = train_wordpiece(
+            texts(),
+            size=shape.vocabulary_size,
+            lowercase=shape.lowercase,
+            max_tokens=shape.max_tokens,
+        )
+        corpus = write_token_corpus(texts(), tokenizer, out)
+        model = new_model(settings, tokenizer, corpus)
+    else:
+        base = MODELS.parent / settings.base
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        corpus = write_token_corpus(texts(), tokenizer, out)
+        model = AutoModelForMaskedLM.from_pretrained(base)
+    model.float().save_pretrained(out / "start")
+    tokenizer.save_pretrained(out / "start")
+    return {
+        "pieces": corpus.size,
+        "paragraphs": len(corpus.paragraph_starts) - 1,
+        "sentences": len(corpus.sentence_starts) - 1,
+        "vocabulary": len(tokenizer),
+    }
