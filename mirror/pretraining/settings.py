@@ -87,6 +87,24 @@ class PretrainingSettings(Section):
         return int(self.total_tokens * (1 - self.decay_share))
 
 
+def find_pretraining(name: str, corpus: tuple[str, ...] = ()) -> PretrainingSettings:
+    """The settings in `models/NAME.toml`, or at that path if it ends in `.toml`.
+
+    Args:
+        name: a model's name, or a path.
+        corpus: files to take in place of the settings' own.
+
+    Raises:
+        RecipeError: see `read_pretraining`.
+    """
+    path = Path(name) if name.endswith(".toml") else MODELS / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.toml"))) or "none"
+        raise RecipeError(f"no pretraining file at {path}: those there are {known}")
+    settings = read_pretraining(path)
+    return settings.model_copy(update={"corpus": corpus}) if corpus else settings
+
+
 def read_pretraining(path: Path) -> PretrainingSettings:
     """Reads a pretraining file.
 

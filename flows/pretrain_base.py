@@ -1,0 +1,33 @@
+"""A base model from raw text: vocabulary, word pieces, masked language modelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from mirror.pretraining.settings import find_pretraining
+from mirror.store import StageRecord
+from tasks import pretraining
+from tasks.environment import workspace_root
+
+
+@flow(name="pretrain-base")
+def pretrain_base(
+    name: str, corpus: tuple[str, ...] = (), minutes: float | None = None
+) -> StageRecord:
+    """Makes the base model that `models/NAME.toml` describes.
+
+    Args:
+        name: the file's name without its ending, or a path that ends in `.toml`.
+        corpus: Parquet files to take in place of the file's own.
+        minutes: end the sitting after so many, with a checkpoint; the same call goes on from it.
+
+    Raises:
+        MirrorError: the file or the corpus is at fault, or the loss is not a number.
+        Unfinished: `minutes` were over first.
+    """
+    settings = find_pretraining(name, corpus=tuple(str(Path(path).absolute()) for path in corpus))
+    workspace = workspace_root()
+    pieces = pretraining.prepare_pieces(settings, workspace)
+    return pretraining.pretrain_model(settings, pieces, workspace, minutes)

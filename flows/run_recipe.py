@@ -1,0 +1,73 @@
+"""The main job: raw text in, registered encoder out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from prefect import flow
+
+from mirror.recipe import find_recipe
+from mirror.results import Results
+from mirror.run_record import RunRecord
+from tasks import (
+    base,
+    corpus,
+    evaluation,
+    gate,
+    packaging,
+    preflight,
+    registry,
+    report,
+    sampling,
+    tuning,
+)
+from tasks.api_server import temporary_api
+from tasks.candidate import Candidate
+
+
+@flow(flow_run_name="{recipe}")
+def run_recipe(recipe: str) -> RunRecord:
+    """Runs a recipe by its name; what is there and whole already is reused.
+
+    Raises:
+        MirrorError: something is wrong; nothing half-made is left.
+    """
+    began = datetime.now(UTC)
+    plan = find_recipe(recipe)
+    workspace = preflight.check_ready(plan)
+
+    snapshot = corpus.ingest_corpus(plan, workspace)
+    strings = sampling.sample_strings(plan, snapshot, workspace)
+    model = base.find_base(plan, workspace)
+    tuned = tuning.tune_encoder(plan, strings, model, workspace)
+
+    place = evaluation.tuned_encoder(tuned)
+    rival = registry.find_champion(plan, place.digest, workspace)
+    before, after, of_rival = (
+        encoder and evaluation.evaluate_encoder(plan, encoder, snapshot, strings, workspace)
+        for encoder in (
+            evaluation.base_as_encoder(plan, model),
+            place,
+            rival and evaluation.champion_encoder(rival),
+        )
+    )
+    verdict = gate.decide(plan, before, after, of_rival)
+
+    results = Results(plan, model, snapshot, strings, tuned, before, after)
+    package = packaging.package_encoder(results, workspace)
+    page = report.write_report(results, verdict, workspace)
+    folder = packaging.packaged_encoder(package)
+    candidate = Candidate(
+        results, rival, of_rival, verdict, folder, report.report_file(page)
+    )
+    registration = registry.register_encoder(candidate, workspace)
+    return report.record_run(candidate, package, registration, began, workspace)
+
+
+def start_run(recipe: str) -> RunRecord:
+    """As `run_recipe`, for a person at a terminal: a fault shows before Prefect is waited for."""
+    plan = find_recipe(recipe)
+    with temporary_api() as wait_for_api:
+        preflight.find_workspace(plan)
+        wait_for_api()
+        return run_recipe(recipe)

@@ -1,0 +1,49 @@
+"""The kinds of masked language model that can be tuned, and how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+BERT_TOKENS = {
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+    "unk_token": "[UNK]",
+}
+ROBERTA_TOKENS = {
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "mask_token": "<mask>",
+    "unk_token": "<unk>",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What must be known of a kind of model, named as in its `config.json`."""
+
+    dropouts: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    """Keys of every dropout rate that acts in the encoder."""
+    layer_count: str = "num_hidden_layers"
+    shared_layers: bool = False
+    """Whether all layers are one set of weights."""
+    reserved_positions: int = 0
+    """Positions of the table that no token of a text gets."""
+    has_pooler: bool = False
+    """Whether the model comes with a pooler that we do without."""
+    special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
+    """Used where a model's files do not name them."""
+
+
+ROBERTA = Architecture(reserved_positions=2, has_pooler=True, special_tokens=ROBERTA_TOKENS)
+ARCHITECTURES = {
+    "bert": Architecture(has_pooler=True),
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
+    "electra": Architecture(),
+    "albert": Architecture(shared_layers=True, has_pooler=True),
+    "distilbert": Architecture(dropouts=("dropout", "attention_dropout"), layer_count="n_layers"),
+    "modernbert": Architecture(dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout")),
+}

@@ -1,0 +1,171 @@
+"""The masked language model that tuning starts from: where it is, and whether it will do.
+
+No torch: finding and checking a base is a matter of file headers, and takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirror.architectures import ARCHITECTURES, Architecture
+from mirror.errors import BaseModelError, ServiceError
+from mirror.recipe import BaseSection
+from mirror.store import digest_of_json, file_digest
+from mirror.tokenizer_check import check_tokenizer_folder
+from mirror.weights import check_weights
+
+log = logging.getLogger(__name__)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Files that make up a model; never pickles, never code."""
+NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on this machine."""
+
+    folder: str
+    digest: str
+    """Digest of its weights, configuration and tokenizer."""
+    origin: str
+    """Where the recipe says it comes from."""
+
+
+def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Base:
+    """Finds the base that a recipe names, fetching it if need be; `check_base` judges it.
+
+    Raises:
+        BaseModelError: there is none at that place.
+        ServiceError: the hub did not answer.
+    """
+    if section.path is not None:
+        folder, origin = _local_folder(section.path), section.path
+    elif section.hub is not None:
+        folder = _fetch_from_hub(section.hub, str(section.revision))
+        origin = f"{section.hub}@{section.revision}"
+    else:
+        origin = str(section.registry)
+        folder = from_registry(origin)
+    return Base(str(folder), base_digest(folder), origin)
+
+
+def check_base(folder: Path, *, masks: bool = True) -> None:
+    """Checks that a folder's model can be tuned: its kind, its weights, its tokenizer.
+
+    Args:
+        folder: the model.
+        masks: whether the recipe masks, so that a mask token is needed.
+
+    Raises:
+        BaseModelError: configuration or weights are missing, damaged or unfit.
+        TokenizerError: the tokenizer is missing, damaged or unfit.
+    """
+    config = read_config(folder)
+    kind = architecture_of(config, folder)
+    check_weights(folder, config, kind)
+    check_tokenizer_folder(folder, config, kind, masks=masks)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's configuration.
+
+    Raises:
+        BaseModelError: it is missing, damaged, or wants to run code of its own.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BaseModelError(
+            f"no base model in {folder}: config.json is missing; name a folder saved with "
+            "save_pretrained"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"{path} cannot be read as JSON ({error}): get it again") from error
+    if not isinstance(config, dict):
+        raise BaseModelError(f"{path} holds no configuration: get it again")
+    for name, settings in ((path, config), *_tokenizer_settings(folder)):
+        if "auto_map" in settings:
+            raise BaseModelError(
+                f"{name} asks for code of its own (auto_map), which is never run: choose a model "
+                f"of a known kind ({', '.join(ARCHITECTURES)})"
+            )
+    return config
+
+
+def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
+    """The kind of a model.
+
+    Raises:
+        BaseModelError: it is none that can be tuned.
+    """
+    kind = config.get("model_type")
+    if kind not in ARCHITECTURES:
+        raise BaseModelError(
+            f"the model in {folder} is of kind {kind!r}, which cannot be tuned: choose one of "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[str(kind)]
+
+
+def base_digest(folder: Path) -> str:
+    """Digest of the files that make up a model; a changed card changes nothing.
+
+    Raises:
+        BaseModelError: the folder has none of them.
+    """
+    files = sorted({path for part in PARTS for path in folder.glob(part) if path.is_file()})
+    if not files:
+        raise BaseModelError(f"no base model in {folder}: it holds no weights and no config.json")
+    return digest_of_json({path.name: file_digest(path) for path in files})
+
+
+def _local_folder(path: str) -> Path:
+    places = [CHECKOUT / path, Path.cwd() / path]
+    for place in places:
+        if place.is_dir():
+            return place.resolve()
+    looked = " and ".join(str(place) for place in dict.fromkeys(places))
+    raise BaseModelError(f"no base model at {looked}: correct base.path in the recipe")
+
+
+def _fetch_from_hub(hub: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = snapshot_download(
+            hub, revision=revision, allow_patterns=list(PARTS), ignore_patterns=list(NOT_PARTS)
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise BaseModelError(
+            f"the hub has no model {hub!r} at revision {revision!r}, or it is not yours to read: "
+            "correct base.hub and base.revision in the recipe"
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ServiceError(
+            f"the hub did not answer for {hub}@{revision}, and this machine has no copy: try "
+            "again later, or name a folder with base.path"
+        ) from error
+    return Path(folder)
+
+
+def _tokenizer_settings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    path = folder / "tokenizer_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # judged with the tokenizer
+    return [(path, settings)] if isinstance(settings, dict) else []

@@ -1,0 +1,54 @@
+"""The packaging stage: the encoder with its card, as it is registered."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirror.card import CARD_TEMPLATE, base_licence, render_card
+from mirror.progress import OnProgress, Progress, silent
+from mirror.results import Results
+from mirror.store import Stage, StageRecord, Store, section_content
+from mirror.templating import LIBRARIES, template_digest
+
+ENCODER = "encoder"
+"""The folder's name in the stage that tunes and in this one."""
+CARD = "README.md"
+
+
+def packaging_stage(results: Results) -> Stage:
+    """The stage that puts encoder and card together."""
+    licence = base_licence(Path(results.base.folder))
+    return Stage(
+        name="package",
+        module="packaging_stage",
+        inputs={**results.digests, "template": template_digest(CARD_TEMPLATE)},
+        section={
+            **section_content(results.recipe),
+            "base_origin": results.base.origin,
+            "base_licence": licence,
+        },
+        libraries=LIBRARIES,
+    )
+
+
+def package_encoder(
+    results: Results, store: Store, on_progress: OnProgress = silent
+) -> StageRecord:
+    """Puts the tuned encoder and its card into one folder, `encoder/`.
+
+    Raises:
+        StoreError: the folder cannot be written, or an earlier stage's is damaged.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        folder = out / ENCODER
+        shutil.copytree(results.tuned.path / ENCODER, folder)
+        (folder / CARD).write_text(render_card(results), encoding="utf-8")
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        on_progress(Progress("package", len(files), len(files), "files"))
+        return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+    return store.make(packaging_stage(results), write)

@@ -1,0 +1,194 @@
+"""The report: one page that tells a run, and needs neither network nor server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mirror import plots
+from mirror.card import corpus_words, other_methods
+from mirror.errors import StoreError
+from mirror.gate import Verdict
+from mirror.progress import OnProgress, Progress, silent
+from mirror.results import Results, read_json, score_lines
+from mirror.run_record import ScoreLine
+from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
+from mirror.templating import LIBRARIES, fill_template, template_digest
+
+REPORT_TEMPLATE = "report.html.j2"
+REPORT_STYLE = "report.css"
+REPORT = "report.html"
+
+
+def report_stage(results: Results, verdict: Verdict) -> Stage:
+    """The stage that writes the report."""
+    return Stage(
+        name="report",
+        module="report",
+        inputs={
+            **results.digests,
+            "verdict": digest_of_json(_plain(asdict(verdict))),
+            "template": template_digest(REPORT_TEMPLATE),
+            "style": template_digest(REPORT_STYLE),
+        },
+        section={**section_content(results.recipe), "base_origin": results.base.origin},
+        libraries=(*LIBRARIES, *plots.LIBRARIES),
+    )
+
+
+def write_report(
+    results: Results, verdict: Verdict, store: Store, on_progress: OnProgress = silent
+) -> StageRecord:
+    """Writes `report.html`.
+
+    Raises:
+        StoreError: it cannot be written, or an earlier stage's folder is damaged.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        page = render_report(results, verdict)
+        (out / REPORT).write_text(page, encoding="utf-8")
+        on_progress(Progress("report", 1, 1, "pages"))
+        return {"bytes": len(page.encode())}
+
+    return store.make(report_stage(results, verdict), write)
+
+
+def render_report(results: Results, verdict: Verdict) -> str:
+    """The page, as HTML."""
+    scores = score_lines(results)
+    recipe = results.recipe
+    return fill_template(
+        REPORT_TEMPLATE,
+        {
+            "recipe": recipe,
+            "verdict": verdict,
+            "scores": scores,
+            "others": other_methods(scores),
+            "scale": score_scale(scores),
+            "subsets": _subsets(results),
+            "interval": f"{recipe.evaluation.gate.confidence:.0%}",
+            "neighbours": _neighbours(results),
+            "rejects": sorted(
+                results.corpus.counts["rejected"].items(), key=lambda item: (-item[1], item[0])
+            ),
+            **_plots(results),
+            **_tables(results),
+            "corpus": results.corpus.counts,
+            "sample": results.sample.counts,
+            "tuned": results.tuned.counts,
+        },
+    )
+
+
+def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
+    """The ends of the axis that all scores are drawn on, in tenths."""
+    values = [
+        value
+        for line in scores
+        for value in (
+            line.before,
+            line.after,
+            line.before + line.low,
+            line.before + line.high,
+            *line.beside.values(),
+        )
+        if value == value  # not NaN
+    ]
+    if not values:
+        return 0.0, 1.0
+    low, high = int(min(0.0, *values) * 10 - 0.999), int(max(values) * 10 + 0.999)
+    return min(0, low) / 10, max(1, high) / 10
+
+
+def _plots(results: Results) -> dict[str, Any]:
+    before, after = read_json(results.before, "looks.json"), read_json(results.after, "looks.json")
+    cosines = plots.plot_cosines(
+        before["cosines"]["bins"],
+        before["cosines"]["counts"],
+        after["cosines"]["counts"],
+        after["cosines"]["bins"],
+    )
+    # The SVG is our own, made of numbers alone.
+    return {
+        "loss_plot": Markup(plots.plot_losses(_losses(results.tuned))),  # noqa: S704
+        "cosine_plot": Markup(cosines),  # noqa: S704
+        "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
+        "looks_before": before,
+        "looks_after": after,
+    }
+
+
+def _losses(tuned: StageRecord) -> list[float]:
+    path = tuned.path / "steps.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [float(json.loads(line)["loss"]) for line in lines]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
+            error
+        )
+
+
+def _neighbours(results: Results) -> list[dict[str, Any]]:
+    """The nearest strings of each query, before and after; `new` marks those that have come."""
+    before = read_json(results.before, "looks.json")["neighbours"]
+    after = read_json(results.after, "looks.json")["neighbours"]
+    rows = []
+    for old, new in zip(before, after, strict=True):
+        known = {text for text, _ in old["nearest"]}
+        rows.append(
+            {
+                "query": new["query"],
+                "before": old["nearest"],
+                "after": [(text, cosine, text not in known) for text, cosine in new["nearest"]],
+            }
+        )
+    return rows
+
+
+def _subsets(results: Results) -> dict[str, list[tuple[str, float, float, int]]]:
+    """By benchmark, its subsets: name, before, after, items; for those of more than one."""
+    before, after = read_json(results.before, "scores.json"), read_json(results.after, "scores.json")
+    return {
+        name: [
+            (subset, before[name]["subsets"][subset]["score"], found["score"], found["n"])
+            for subset, found in score["subsets"].items()
+        ]
+        for name, score in after.items()
+        if len(score["subsets"]) > 1
+    }
+
+
+def _tables(results: Results) -> dict[str, Any]:
+    recipe, base = results.recipe, results.base
+    tuned = {key: value for key, value in results.tuned.counts.items() if not _is_nested(value)}
+    return {
+        "tables": {
+            "Base": {"from": base.origin, "digest": base.digest},
+            "Data": {
+                "source": corpus_words(recipe),
+                **{key.replace("_", " "): value for key, value in _flat(results.corpus).items()},
+                "strings tuned on": results.sample.counts["strings"],
+            },
+            "Tuning": {**section_content(recipe.tuning), **tuned},
+            "Digests": results.digests,
+        }
+    }
+
+
+def _flat(record: StageRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.counts.items() if not _is_nested(value)}
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))

@@ -1,0 +1,84 @@
+"""All that a run knows of an encoder when it is packaged and reported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mirror.base_model import Base
+from mirror.errors import StoreError
+from mirror.gate import compare
+from mirror.recipe import Recipe
+from mirror.run_record import ScoreLine
+from mirror.store import StageRecord
+
+
+@dataclass(frozen=True)
+class Results:
+    """A recipe and the records of its stages."""
+
+    recipe: Recipe
+    base: Base
+    corpus: StageRecord
+    sample: StageRecord
+    tuned: StageRecord
+    before: StageRecord
+    """The base's evaluation."""
+    after: StageRecord
+    """The tuned encoder's evaluation."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What the results were made from, for a stage's inputs."""
+        records = (self.corpus, self.sample, self.tuned)
+        made = {record.stage: record.digest for record in records}
+        return {
+            **made,
+            "base": self.base.digest,
+            "before": self.before.digest,
+            "after": self.after.digest,
+        }
+
+
+def score_lines(results: Results) -> tuple[ScoreLine, ...]:
+    """Each benchmark before and after, with the interval of the change.
+
+    Raises:
+        StoreError: an evaluation's folder is damaged.
+    """
+    gate = results.recipe.evaluation.gate
+    scores = read_json(results.after, "scores.json")
+    lines = []
+    for found in compare(results.before, results.after, gate):
+        score = scores[found.benchmark]
+        beside = {name: float(value) for name, value in score.get("beside", {}).items()}
+        lines.append(
+            ScoreLine(
+                benchmark=found.benchmark,
+                metric=str(score["metric"]),
+                n=found.n,
+                before=found.before,
+                after=found.after,
+                change=found.change,
+                low=found.low,
+                high=found.high,
+                beside=beside,
+            )
+        )
+    return tuple(lines)
+
+
+def read_json(record: StageRecord, name: str) -> Any:
+    """A JSON file of a stage.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    path = record.path / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
+            error
+        )

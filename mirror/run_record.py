@@ -1,0 +1,123 @@
+"""What a run came to, on disk: `mirror show` prints it again without running anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mirror.errors import StoreError
+from mirror.store import StageRecord
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One benchmark, before and after tuning."""
+
+    benchmark: str
+    metric: str
+    n: int
+    """Items scored."""
+    before: float
+    after: float
+    change: float
+    low: float
+    """Lower end of the change's bootstrap interval."""
+    high: float
+    beside: Mapping[str, float]
+    """Scores of other methods, such as `bm25`."""
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage of a run."""
+
+    stage: str
+    seconds: float
+    """How long it took to make, in this run or in the one that made it."""
+    reused: bool
+    folder: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, for people."""
+
+    recipe: str
+    started_at: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """The whole run, reused stages and all."""
+    stages: tuple[StageLine, ...]
+    scores: tuple[ScoreLine, ...]
+    promote: bool
+    """Whether the gate made the encoder champion."""
+    reasons: tuple[str, ...]
+    """The gate's verdict, in words."""
+    encoder: str
+    """The packaged encoder's folder."""
+    report: str
+    """The report's file."""
+    model: str
+    """The registered model version, for example `models:/mirror-en-python-docs/3`."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+
+
+def stage_lines(records: Sequence[StageRecord]) -> tuple[StageLine, ...]:
+    """The stages of a run, in its order."""
+    return tuple(StageLine(made.stage, made.seconds, made.reused, made.folder) for made in records)
+
+
+def save_record(record: RunRecord, root: Path) -> Path:
+    """Writes the record under the workspace `root`, where `find_record` looks.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    stamp = record.started_at.replace(":", "").replace("+0000", "Z")
+    path = root / RUNS / record.recipe / f"{stamp}.json"
+    written = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
+        written.rename(path)
+    except OSError as error:
+        raise StoreError(
+            f"the run's record {path} cannot be written ({error.strerror}): free or allow the "
+            "folder, or set MIRROR_HOME to another"
+        ) from error
+    return path
+
+
+def read_record(path: Path) -> RunRecord:
+    """Reads a record.
+
+    Raises:
+        StoreError: it cannot be read, or another version of this project wrote it.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        scores = tuple(ScoreLine(**line) for line in content.pop("scores"))
+        stages = tuple(StageLine(**line) for line in content.pop("stages"))
+        reasons = tuple(content.pop("reasons"))
+        return RunRecord(scores=scores, stages=stages, reasons=reasons, **content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} is no record of a run: remove it and run again") from error
+
+
+def find_record(root: Path, recipe: str | None = None) -> RunRecord:
+    """The newest run of a recipe, or of any.
+
+    Raises:
+        StoreError: there is none.
+    """
+    paths = sorted((root / RUNS).glob(f"{recipe or '*'}/*.json"), key=lambda path: path.name)
+    if not paths:
+        of_recipe, name = (f" of {recipe}", recipe) if recipe else ("", "RECIPE")
+        raise StoreError(f"no run{of_recipe} in {root}: make one with `mirror run {name}`")
+    return read_record(paths[-1])

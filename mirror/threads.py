@@ -1,0 +1,46 @@
+"""How many threads a computation gets, and how they wait.
+
+Light on purpose: OpenMP reads its settings when torch is first imported, so they are set before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def thread_count() -> int:
+    """OMP_NUM_THREADS if that is set, else every core that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    return usable_cores()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, less what a container's quota takes away."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+def calm_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Lets waiting threads sleep instead of spin, unless the environment says otherwise.
+
+    Spinning threads beside a busy core cost many times what they save.  No effect once torch is
+    imported.
+    """
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _quota() -> int:
+    try:
+        quota, period = CPU_QUOTA.read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return 1 << 16

@@ -1,0 +1,163 @@
+"""Whether a tokenizer has what the method needs: asked of the tokenizer, not of its settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from mirror.architectures import Architecture
+from mirror.errors import TokenizerError
+
+PROBES = 200
+PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The tokens that the method relies on; nothing where a tokenizer has none."""
+
+    cls: str | None
+    sep: str | None
+    mask: str | None
+    unknown: str | None
+
+
+def check_tokenizer_folder(
+    folder: Path, config: Mapping[str, Any], kind: Architecture, *, masks: bool
+) -> None:
+    """Checks the folder's tokenizer without torch; see `check_tokenizer`.
+
+    Raises:
+        TokenizerError: it is missing, damaged, or lacks something.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        _check_older_folder(folder, config, masks=masks)
+        return
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise TokenizerError(
+            f"{path} cannot be read ({error}): get it again from where it came from"
+        ) from error
+    tokens = read_special_tokens(folder, kind)
+    vocab_size = int(config.get("vocab_size", 1 << 62))
+    check_tokenizer(tokenizer, tokens, place=folder, vocab_size=vocab_size, masks=masks)
+
+
+def check_tokenizer(
+    tokenizer: Tokenizer, tokens: SpecialTokens, *, place: Path, vocab_size: int, masks: bool
+) -> None:
+    """Checks that texts get distinct ids the model knows, between class token and separator.
+
+    Args:
+        tokenizer: what turns text into ids.
+        tokens: the special tokens that it is said to have.
+        place: the folder, for errors.
+        vocab_size: rows in the model's word embeddings.
+        masks: whether a mask token is needed.
+
+    Raises:
+        TokenizerError: one of these does not hold.
+    """
+    if masks and (tokens.mask is None or tokenizer.token_to_id(tokens.mask) is None):
+        raise TokenizerError(
+            f"the tokenizer in {place} has no mask token: choose a masked language model, "
+            "or set tuning.mask_length to 0"
+        )
+    vocabulary = tokenizer.get_vocab()
+    if (largest := max(vocabulary.values(), default=0)) >= vocab_size:
+        raise TokenizerError(
+            f"the tokenizer in {place} gives ids up to {largest}, but the model knows only "
+            f"{vocab_size}: tokenizer and weights are of two models"
+        )
+    seen = set[int]()
+    unknown = tokenizer.token_to_id(tokens.unknown) if tokens.unknown else None
+    for probe in _probes(vocabulary):
+        ids = tokenizer.encode(probe).ids
+        if not _stands_between(ids, tokenizer, tokens):
+            raise TokenizerError(
+                f"the tokenizer in {place} does not put {tokens.cls or 'a class token'} before "
+                f"and {tokens.sep or 'a separator'} after a text: give it a post-processor "
+                "(tokenizers.processors.TemplateProcessing)"
+            )
+        seen.update(ids[1:-1])
+    if len(seen - {unknown}) < 2:
+        raise TokenizerError(
+            f"the tokenizer in {place} gives all texts the same ids: its vocabulary was not "
+            "read; save it again with save_pretrained and look at what it gives"
+        )
+
+
+def read_special_tokens(folder: Path, kind: Architecture) -> SpecialTokens:
+    """The special tokens by the folder's files, or by its kind of model where they say nothing.
+
+    Raises:
+        TokenizerError: one of the files is not JSON.
+    """
+    settings = _read_json(folder / "tokenizer_config.json")
+    said = {**_read_json(folder / "special_tokens_map.json"), **settings}
+    if settings.get("tokenizer_class") not in PLAIN_CLASSES:
+        said = {**kind.special_tokens, **said}
+    cls, sep, mask, unknown = (
+        token.get("content") if isinstance(token := said.get(f"{name}_token"), dict) else token
+        for name in ("cls", "sep", "mask", "unk")
+    )
+    return SpecialTokens(cls, sep, mask, unknown)
+
+
+def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool) -> None:
+    """For folders from before `tokenizer.json`; slower, as transformers has to build it."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        backend = tokenizer.backend_tokenizer
+    except Exception as error:  # whatever the many tokenizer classes raise
+        raise TokenizerError(
+            f"no tokenizer in {folder} that can be read: it needs tokenizer.json ({error})"
+        ) from error
+    vocab_size = int(config.get("vocab_size", 1 << 62))
+    tokens = special_tokens_of(tokenizer)
+    check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=masks)
+
+
+def special_tokens_of(tokenizer: Any) -> SpecialTokens:
+    """The special tokens of a tokenizer of transformers."""
+    return SpecialTokens(
+        tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token, tokenizer.unk_token
+    )
+
+
+def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
+    """Texts that any tokenizer with this vocabulary must tell apart, in whatever language."""
+    words = (word.strip("#▁Ġ") for word in sorted(vocabulary))
+    letters = sorted({word for word in words if word.isalpha()})
+    step = max(1, len(letters) // PROBES)
+    yield from letters[::step] or ("a", "b")
+
+
+def _stands_between(ids: list[int], tokenizer: Tokenizer, tokens: SpecialTokens) -> bool:
+    if tokens.cls is None or tokens.sep is None or len(ids) < 2:
+        return False
+    return (ids[0], ids[-1]) == (
+        tokenizer.token_to_id(tokens.cls),
+        tokenizer.token_to_id(tokens.sep),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"{path} cannot be read as JSON: get it again") from error
+    if not isinstance(content, dict):
+        raise TokenizerError(f"{path} holds no settings: get it again")
+    return content

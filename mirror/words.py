@@ -1,0 +1,177 @@
+"""Words of a text, script by script: nothing is downloaded, and no state is kept between texts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import regex
+
+from mirror.errors import InputError
+
+Splitter = Callable[[str], list[str]]
+
+APOSTROPHES = "'’ʼ＇"
+HYPHENS = "-‐‑"
+INNER = APOSTROPHES + HYPHENS + "·" + "׳״" + "\u200c\u200d"
+"""What may stand inside a word: also Catalan's l·l, Hebrew's geresh and gershayim, and the
+joiners that Persian and Indic scripts are written with."""
+
+_START = r"[\p{L}\p{N}]"
+_RUN = rf"{_START}[\p{{L}}\p{{N}}\p{{M}}]*+"
+_WORD = regex.compile(rf"{_RUN}(?:[{regex.escape(INNER)}]{_RUN})*+")
+_LETTER = regex.compile(r"\p{L}")
+_SAME = str.maketrans(
+    {**dict.fromkeys(APOSTROPHES, "'"), **dict.fromkeys(HYPHENS, "-"), "\u00ad": None}
+)
+
+TURKIC = frozenset({"tr", "az", "tur", "aze"})
+_TURKIC_LOWER = str.maketrans({"I": "ı", "İ": "i"})
+ELIDING = frozenset({"ca", "cat", "fr", "fra", "it", "ita", "oc", "oci"})
+"""Languages whose articles and pronouns lose their vowel before a noun: l'eau is two words."""
+ELISION = regex.compile(r"^((?:[cdjlmnstv]|qu|jusqu|lorsqu|puisqu|un|\p{L}*[aeou](?:ll|st))')(.+)$")
+UNSPACED = {
+    "bo": "Tibetan",
+    "dz": "Dzongkha",
+    "km": "Khmer",
+    "khm": "Khmer",
+    "lo": "Lao",
+    "lao": "Lao",
+    "my": "Burmese",
+    "mya": "Burmese",
+}
+"""Written without spaces, and without a tokenizer here."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional part of the installation that knows a language's words."""
+
+    name: str
+    language: str
+    distributions: tuple[str, ...]
+    modules: tuple[str, ...]
+    load: Callable[[], Splitter]
+
+
+def word_splitter(language: str) -> Splitter:
+    """A function from a text to its words: lower-cased, in order, each with a letter in it.
+
+    Raises:
+        InputError: the language needs an extra that is not installed, or has no tokenizer here.
+    """
+    if language in UNSPACED:
+        raise InputError(
+            f"{UNSPACED[language]} is written without spaces, and no tokenizer for it is known "
+            "here: give a list of words instead (corpus.unit = 'line')"
+        )
+    extra = EXTRAS.get(language)
+    if extra is None:
+        return _alphabetic(language)
+    _check_installed(extra)
+    return _segmented(extra.load())
+
+
+def word_libraries(language: str) -> tuple[str, ...]:
+    """Distributions whose version can change a language's words.
+
+    Raises:
+        InputError: the language needs an extra that is not installed.
+    """
+    extra = EXTRAS.get(language)
+    if extra is None:
+        return ("regex",)
+    _check_installed(extra)
+    return ("regex", *extra.distributions)
+
+
+def is_word(text: str) -> bool:
+    """Whether a string has a letter, so is more than digits and punctuation."""
+    return text.isalpha() or _LETTER.search(text) is not None
+
+
+def missing_modules(extra: Extra) -> list[str]:
+    """Modules of an extra that are not installed; none of them is imported."""
+    return [name for name in extra.modules if importlib.util.find_spec(name) is None]
+
+
+def _check_installed(extra: Extra) -> None:
+    if missing := missing_modules(extra):
+        raise InputError(
+            f"words of {extra.language} need {', '.join(missing)}, which is not installed: "
+            f"run `pip install -e .[{extra.name}]`"
+        )
+
+
+def _alphabetic(language: str) -> Splitter:
+    turkic, eliding = language in TURKIC, language in ELIDING
+
+    def split(text: str) -> list[str]:
+        plain = text.translate(_SAME)
+        lower = (plain.translate(_TURKIC_LOWER) if turkic else plain).lower()
+        words = [word for word in _WORD.findall(lower) if is_word(word)]
+        return [part for word in words for part in _without_elision(word)] if eliding else words
+
+    return split
+
+
+def _without_elision(word: str) -> list[str]:
+    match = ELISION.match(word) if "'" in word else None
+    return [match[1], match[2]] if match and is_word(match[2]) else [word]
+
+
+def _segmented(cut: Splitter) -> Splitter:
+    """Splits what the tokenizer took for a word with a mark in it; leaves the rest as it is."""
+
+    def split(text: str) -> list[str]:
+        pieces = (piece for part in cut(text) for piece in _WORD.findall(part.translate(_SAME)))
+        return [piece.lower() for piece in pieces if is_word(piece)]
+
+    return split
+
+
+def _load_jieba() -> Splitter:
+    jieba = importlib.import_module("jieba")
+    tokenizer = jieba.Tokenizer()
+    # Its own way of loading reads and writes a cache in the temporary folder, which others share.
+    with tokenizer.get_dict_file() as dictionary:
+        tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(dictionary)
+    tokenizer.initialized = True
+
+    def cut(text: str) -> list[str]:
+        words: list[str] = tokenizer.lcut(text)
+        return words
+
+    return cut
+
+
+def _load_fugashi() -> Splitter:
+    fugashi: Any = importlib.import_module("fugashi")
+    folder = Path(importlib.import_module("unidic_lite").DICDIR)
+    tagger = fugashi.GenericTagger(f'-Owakati -r "{folder / "mecabrc"}" -d "{folder}"')
+    return lambda text: [word.surface for word in tagger(text)]
+
+
+def _load_pythainlp() -> Splitter:
+    tokenize: Any = importlib.import_module("pythainlp.tokenize")
+
+    def cut(text: str) -> list[str]:
+        words: list[str] = tokenize.word_tokenize(text, engine="newmm", keep_whitespace=False)
+        return words
+
+    return cut
+
+
+_ZH = Extra("zh", "Chinese", ("jieba",), ("jieba",), _load_jieba)
+_JA = Extra("ja", "Japanese", ("fugashi", "unidic-lite"), ("fugashi", "unidic_lite"), _load_fugashi)
+_TH = Extra("th", "Thai", ("pythainlp",), ("pythainlp",), _load_pythainlp)
+EXTRAS = {
+    **dict.fromkeys(("zh", "zho", "cmn", "yue"), _ZH),
+    **dict.fromkeys(("ja", "jpn"), _JA),
+    **dict.fromkeys(("th", "tha"), _TH),
+}
+"""By ISO 639 code; Cantonese with Chinese's dictionary, for want of its own."""

@@ -1,0 +1,152 @@
+"""Prefect's API for one run, where the user has no server.
+
+Prefect would start one itself, but only when the flow is called, and after importing all of it
+here too; and it would outlive a run that is killed.  Ours starts at once, beside other work, and
+ends with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    get_current_settings,
+    temporary_settings,
+)
+
+from mirror.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.1
+STOP_SECONDS = 5
+EXTRA_SERVICES = (
+    "CANCELLATION_CLEANUP",
+    "CLEANUP_RECONCILER",
+    "FOREMAN",
+    "LATE_RUNS",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+    "SCHEDULER",
+    "TRIGGERS",
+)
+"""They serve deployments and work pools, of which a run without a server has none."""
+
+
+@contextmanager
+def temporary_api() -> Iterator[Callable[[], None]]:
+    """Gives the block a Prefect API; call what it yields before the first flow.
+
+    Where an API is configured already, that one is used.
+
+    Raises:
+        ServiceError: the server does not start.
+    """
+    if PREFECT_API_URL.value():
+        yield lambda: None
+        return
+    port = _free_port()
+    url = f"http://{HOST}:{port}/api"
+    process = _start(port)
+    try:
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield lambda: _wait(process, url)
+        _send_logs()
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(port: int) -> subprocess.Popen[bytes]:
+    services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in EXTRA_SERVICES}
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.api_server", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        # Ctrl-C is for the run, which then stops the server.
+        start_new_session=True,
+        env={
+            **services,
+            **os.environ,
+            **settings,
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise ServiceError(
+                f"Prefect's temporary server ended with code {process.returncode} before it "
+                "answered; its own message is above. Run `mirror doctor`, or start a server with "
+                "`prefect server start` and set PREFECT_API_URL"
+            )
+        try:
+            with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own address
+                return
+        except (URLError, OSError):
+            time.sleep(POLL_SECONDS)
+    raise ServiceError(
+        f"Prefect's temporary server did not answer at {url} within {seconds} seconds: set "
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS higher, or start a server with "
+        "`prefect server start` and set PREFECT_API_URL"
+    )
+
+
+def _send_logs() -> None:
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.extra"):
+        for handler in logging.getLogger(name).handlers:
+            handler.flush()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def serve(port: int) -> None:
+    """Serves the API until told to stop or until whoever holds our standard input is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    uvicorn.run(create_app, factory=True, host=HOST, port=port, log_level="error", lifespan="on")
+
+
+def _end_with_parent() -> None:
+    # Not through sys.stdin, whose lock would be held while the interpreter shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

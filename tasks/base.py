@@ -1,0 +1,22 @@
+"""Finding the base model as a task."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from prefect import task
+
+from mirror import base_model
+from mirror.base_model import Base
+from mirror.recipe import Recipe
+from tasks.registry import fetch_model
+from tasks.retrying import RETRIES
+
+
+@task(**RETRIES)
+def find_base(recipe: Recipe, workspace: Path) -> Base:
+    """Finds the masked language model to start from, and checks that it will do."""
+    base = base_model.find_base(recipe.base, partial(fetch_model, workspace=workspace))
+    base_model.check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
+    return base

@@ -1,0 +1,55 @@
+"""Evaluation as a task: base, tuned encoder and champion all go through the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+
+from mirror import evaluation_stage
+from mirror.base_model import Base
+from mirror.evaluation_stage import EncoderPlace
+from mirror.recipe import Recipe
+from mirror.store import StageRecord, Store
+from tasks.artifacts import show_table
+from tasks.candidate import Champion, encoder_digest
+from tasks.progress import Reporter
+from tasks.states import report_state
+
+
+@task(task_run_name="evaluate_encoder-{encoder.label}")
+def evaluate_encoder(
+    recipe: Recipe,
+    encoder: EncoderPlace,
+    corpus: StageRecord,
+    sample: StageRecord,
+    workspace: Path,
+) -> StageRecord:
+    """Measures an encoder on the benchmarks; see `mirror.evaluation_stage.evaluate_encoder`."""
+    record = evaluation_stage.evaluate_encoder(
+        recipe, encoder, corpus, sample, Store(workspace), Reporter()
+    )
+    rows = [{"benchmark": name, "score": score} for name, score in record.counts.items()]
+    show_table(f"scores-{encoder.label}", rows, f"Scores of {encoder.label}, {recipe.name}")
+    return report_state(record)
+
+
+def base_as_encoder(recipe: Recipe, base: Base) -> EncoderPlace:
+    """The base as it would be used untuned: pooled and cut as the recipe says."""
+    tuning = recipe.tuning
+    return EncoderPlace(base.folder, base.digest, tuning.pooling, tuning.max_tokens, "base")
+
+
+def tuned_encoder(tuned: StageRecord) -> EncoderPlace:
+    """The encoder that tuning made."""
+    return encoder_in(tuned.path / "encoder", "tuned")
+
+
+def encoder_in(folder: Path, label: str = "encoder") -> EncoderPlace:
+    """An encoder's folder, which says itself how it pools."""
+    return EncoderPlace(str(folder), encoder_digest(folder), None, None, label)
+
+
+def champion_encoder(champion: Champion) -> EncoderPlace:
+    """The registered encoder to compare with."""
+    return EncoderPlace(champion.folder, champion.digest, None, None, "champion")

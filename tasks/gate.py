@@ -1,0 +1,31 @@
+"""The gate as a task."""
+
+from __future__ import annotations
+
+import json
+
+from prefect import task
+
+from mirror import gate
+from mirror.gate import Verdict
+from mirror.recipe import Recipe
+from mirror.store import StageRecord
+from tasks.artifacts import show_markdown
+
+
+@task
+def decide(
+    recipe: Recipe, before: StageRecord, after: StageRecord, champion: StageRecord | None
+) -> Verdict:
+    """Compares the tuned encoder with its base and with the champion; see `mirror.gate`."""
+    section = recipe.evaluation.gate
+    verdict = gate.decide(
+        recipe,
+        gate.compare(before, after, section),
+        gate.compare(champion, after, section) if champion else None,
+        json.loads((after.path / "looks.json").read_text(encoding="utf-8")),
+    )
+    heading = "Promote" if verdict.promote else "Do not promote"
+    text = "\n".join([f"**{heading}**", "", *(f"- {reason}" for reason in verdict.reasons)])
+    show_markdown("verdict", text, f"The gate's verdict on {recipe.name}")
+    return verdict

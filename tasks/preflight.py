@@ -1,0 +1,84 @@
+"""What can be known to be wrong before any long work."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from prefect import task
+
+from mirror import base_model, benchmark
+from mirror.errors import InputError, MirrorError, ServiceError, StoreError
+from mirror.recipe import Recipe
+from mirror.store import Store
+from tasks.environment import workspace_root
+from tasks.registry import check_registry, fetch_model
+from tasks.retrying import RETRIES
+
+log = logging.getLogger(__name__)
+
+FREE_BYTES = 2 << 30
+"""A run of the shipped recipe leaves about a fifth of this behind."""
+
+
+@task(**RETRIES)
+def check_ready(recipe: Recipe) -> Path:
+    """Checks workspace, space, base, benchmarks and tracking store; returns the workspace.
+
+    Raises:
+        MirrorError: something is missing; all faults that were found are listed.
+    """
+    return find_workspace(recipe)
+
+
+def find_workspace(recipe: Recipe) -> Path:
+    """As `check_ready`, outside Prefect."""
+    root = workspace_root()
+    Store(root)
+    checks: list[Callable[[], object]] = [
+        partial(check_space, root),
+        partial(_check_base, recipe, root),
+        partial(benchmark.check_benchmarks, recipe),
+        check_registry,
+    ]
+    faults = [fault for check in checks if (fault := _fault_of(check)) is not None]
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        may_pass = all(isinstance(fault, ServiceError) for fault in faults)
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        kind = ServiceError if may_pass else InputError
+        raise kind(f"recipe {recipe.name} cannot run, for {len(faults)} reasons:\n{listed}") from (
+            faults[0]
+        )
+    return root
+
+
+def check_space(root: Path, needed: int = FREE_BYTES) -> None:
+    """Checks that the workspace's disk has room.
+
+    Raises:
+        StoreError: it has not.
+    """
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise StoreError(
+            f"the disk of the workspace {root} has {free / 2**30:.1f} GiB free and a run needs "
+            f"{needed / 2**30:.1f}: free some, or set MIRROR_HOME to a folder on another disk"
+        )
+
+
+def _check_base(recipe: Recipe, root: Path) -> None:
+    base = base_model.find_base(recipe.base, partial(fetch_model, workspace=root))
+    base_model.check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
+
+
+def _fault_of(check: Callable[[], object]) -> MirrorError | None:
+    try:
+        check()
+    except MirrorError as fault:
+        return fault
+    return None

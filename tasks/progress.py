@@ -1,0 +1,73 @@
+"""Progress from the library, passed on: to the terminal, or to a Prefect artifact and the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
+
+from mirror.progress import OnProgress, Progress
+
+log = logging.getLogger(__name__)
+
+ARTIFACT_SECONDS = 3
+LOG_SECONDS = 15
+
+_listener: ContextVar[OnProgress | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: OnProgress) -> Iterator[None]:
+    """Within the block, progress of tasks goes to `listener` instead of the log."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class Reporter:
+    """Passes on one task's progress, seldom enough to cost nothing."""
+
+    def __init__(self) -> None:
+        self._artifact: UUID | None = None
+        self._artifact_due = 0.0
+        # A stage that ends soon needs no line of its own.
+        self._log_due = time.monotonic() + LOG_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        """Takes one sign of life."""
+        now = time.monotonic()
+        listener = _listener.get()
+        if listener is not None:
+            listener(progress)
+        elif now >= self._log_due:
+            self._log_due = now + LOG_SECONDS
+            log.info("%s", describe(progress))
+        if progress.total and now >= self._artifact_due and TaskRunContext.get() is not None:
+            self._artifact_due = now + ARTIFACT_SECONDS
+            self._show(progress, 100 * progress.done / progress.total)
+
+    def _show(self, progress: Progress, percent: float) -> None:
+        if self._artifact is None:
+            made = create_progress_artifact(
+                progress=percent, key=f"{progress.stage}-progress", description=describe(progress)
+            )
+            self._artifact = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(
+                artifact_id=self._artifact, progress=percent, description=describe(progress)
+            )
+
+
+def describe(progress: Progress) -> str:
+    """One line for people."""
+    of_total = f" of {progress.total:,}" if progress.total else ""
+    more = f": {progress.text}" if progress.text else ""
+    return f"{progress.stage}: {progress.done:,}{of_total} {progress.unit}{more}"

@@ -1,0 +1,344 @@
+"""MLflow: the run that is recorded, the version that is registered, and who is champion.
+
+The only module that imports MLflow, and only inside functions: it takes seconds to load.  The two
+aliases are only ever moved, never removed, so that a model has one champion from its first
+promotion on, whoever else is registering.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from prefect import task
+
+from mirror.errors import BaseModelError, InputError, ServiceError
+from mirror.recipe import Recipe
+from tasks.candidate import (
+    Candidate,
+    Champion,
+    Registration,
+    encoder_digest,
+    registration_tags,
+)
+from tasks.retrying import RETRIES
+from tasks.states import report_state
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+log = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SETTLED = "settled"
+"""Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
+METRICS_AT_ONCE = 1_000
+LINE_CHARACTERS = 200
+
+
+def check_registry() -> None:
+    """Checks that the tracking store answers, within seconds.
+
+    Raises:
+        ServiceError: it does not.
+        InputError: it answers that it will not serve us, or MLFLOW_TRACKING_URI names none.
+    """
+    patient = os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    try:
+        with _registry() as client:
+            client.search_registered_models(max_results=1)
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"the tracking store {_shown_uri()} cannot be used ({error}): correct "
+            "MLFLOW_TRACKING_URI, or install what its kind needs"
+        ) from error
+    finally:
+        if patient is None:
+            del os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
+        else:
+            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = patient
+
+
+def fetch_model(uri: str, workspace: Path) -> Path:
+    """The folder of a registered model such as `models:/NAME@champion`, copied into the workspace.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+        ServiceError: the registry does not answer.
+    """
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if alias:
+        with _registry() as client:
+            version = _aliases(client, name).get(alias)
+    else:
+        name, _, version = name.partition("/")
+    if not version or not uri.startswith("models:/"):
+        raise BaseModelError(
+            f"the registry at {_shown_uri()} has no {uri}: name a registered model as "
+            "models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
+    return _fetch_version(name, version, workspace)
+
+
+@task(**RETRIES)
+def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
+    """The encoder to beat: today's champion, or what today's champion beat if it is this encoder.
+
+    So a run that is repeated compares what it compared before, and comes to the same verdict.
+
+    Args:
+        recipe: names the model.
+        digest: the new encoder's, from `encoder_digest`.
+        workspace: where the champion is copied to.
+    """
+    name = recipe.registry.model
+    with _registry() as client:
+        number = _aliases(client, name).get(CHAMPION)
+        if number is None:
+            return None
+        tags = client.get_model_version(name, number).tags
+        if tags.get("encoder_digest") == digest:
+            number = tags.get("compared_with")
+            if not number:
+                return None
+    folder = _fetch_version(name, number, workspace)
+    return Champion(number, str(folder), encoder_digest(folder))
+
+
+@task(**RETRIES)
+def find_encoder(recipe: Recipe, encoder: str, workspace: Path) -> Path:
+    """The folder of an encoder: a folder, a registered model, or if empty the recipe's champion.
+
+    Raises:
+        BaseModelError: there is none.
+    """
+    if encoder and not encoder.startswith("models:/"):
+        if not (Path(encoder) / "modules.json").is_file():
+            raise BaseModelError(
+                f"no encoder in {encoder}: name a folder that SentenceTransformer can load, or a "
+                "registered model such as models:/NAME@champion"
+            )
+        return Path(encoder).absolute()
+    return fetch_model(encoder or f"models:/{recipe.registry.model}@{CHAMPION}", workspace)
+
+
+@task(**RETRIES)
+def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
+    """Registers an encoder with its evidence, and makes it champion if the verdict says so.
+
+    An encoder that is registered with this very verdict is not registered twice.
+    """
+    name = candidate.recipe.registry.model
+    with FileLock(workspace / "locks" / f"registry-{name}.lock"), _registry() as client:
+        version = _find_version(client, name, candidate.key)
+        reused = version is not None and SETTLED in version.tags
+        if version is None:
+            version = _log_version(client, candidate)
+        if not reused:
+            _move_aliases(client, candidate, version)
+        version = client.get_model_version(name, version.version)
+        registration = _describe(client, version, reused)
+    log.info("%s", registration.text)
+    return report_state(registration)
+
+
+def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVersion) -> None:
+    name, number = candidate.recipe.registry.model, str(version.version)
+    client.set_registered_model_alias(name, CHALLENGER, number)
+    today = _aliases(client, name).get(CHAMPION)
+    compared = candidate.champion.version if candidate.champion else None
+    outcome = "not promoted"
+    if candidate.verdict.promote and today not in (compared, number):
+        # Another run was quicker: this encoder has not been compared with that champion.
+        outcome = f"overtaken by version {today}"
+    elif candidate.verdict.promote:
+        if today and today != number:
+            client.set_model_version_tag(name, number, "previous_champion", today)
+        client.set_registered_model_alias(name, CHAMPION, number)
+        outcome = "promoted"
+    client.set_model_version_tag(name, number, SETTLED, outcome)
+
+
+def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Registration:
+    name, outcome = version.name, version.tags[SETTLED]
+    champion = _aliases(client, name).get(CHAMPION)
+    text = f"{name} version {version.version}: {outcome}"
+    if outcome.startswith("overtaken"):
+        text += "; run again to be compared with it"
+    text += f"; champion is version {champion}" if champion else "; there is no champion yet"
+    return Registration(
+        model=name,
+        version=str(version.version),
+        champion=champion,
+        outcome=outcome,
+        run_id=str(version.run_id),
+        text=f"{text} (registered before; reused)" if reused else text,
+        reused=reused,
+    )
+
+
+def _find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name = '{name}' and tag.registration_key = '{key}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {key: str(value) for key, value in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        if error.error_code == NOT_THERE:
+            return {}
+        raise
+
+
+def _log_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
+    import mlflow
+
+    experiment = _experiment(client, candidate.recipe.name)
+    with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:
+        tags = registration_tags(candidate)
+        mlflow.set_tags(tags)
+        mlflow.log_params(candidate.params())
+        _log_metrics(client, run.info.run_id, candidate)
+        client.log_inputs(run.info.run_id, _datasets(candidate))
+        mlflow.log_artifact(str(candidate.report))
+        mlflow.log_dict(candidate.verdict_content(), "verdict.json")
+        uri = _log_encoder(candidate.encoder)
+    version = mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
+    client.update_model_version(version.name, version.version, candidate.verdict_text())
+    return version
+
+
+def _log_encoder(folder: Path) -> str:
+    import shutil
+
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from sentence_transformers import SentenceTransformer
+
+    from tasks.requirements import pinned_requirements
+
+    encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    example = ["a short text"]
+    vectors = encoder.encode(example)
+
+    def save(path: str) -> None:
+        shutil.copytree(folder, path)
+
+    # What is registered is what was measured, byte for byte.  Saved anew it would get the compact
+    # pooling settings, which some servers misread.
+    encoder.save = save
+    logged = mlflow.sentence_transformers.log_model(
+        encoder,
+        name="encoder",
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("string")]),
+            outputs=Schema([TensorSpec(vectors.dtype, (-1, vectors.shape[1]))]),
+        ),
+        input_example=example,
+        pip_requirements=pinned_requirements(),
+    )
+    return str(logged.model_uri)
+
+
+def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> None:
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*metric) for metric in candidate.metrics()]
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
+
+
+def _datasets(candidate: Candidate) -> list[object]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(record.stage, record.digest[:36], "local", record.folder),
+            [InputTag("mlflow.data.context", context), InputTag("sha256", record.digest)],
+        )
+        for record, context in ((candidate.corpus, "corpus"), (candidate.sample, "tuning"))
+    ]
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    place = None
+    if uri.startswith("sqlite:///"):
+        # The default would be a folder in the current one.
+        place = (Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts" / name).as_uri()
+    try:
+        return str(client.create_experiment(name, place))
+    except MlflowException:
+        if found := client.get_experiment_by_name(name):  # another run was quicker
+            return str(found.experiment_id)
+        raise
+
+
+def _fetch_version(name: str, version: str, workspace: Path) -> Path:
+    import shutil
+    import tempfile
+
+    place = workspace / "registered" / name / version
+    with FileLock(workspace / "locks" / f"fetch-{name}-{version}.lock"), _registry():
+        from mlflow.artifacts import download_artifacts
+
+        if not place.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place.parent) as beside:
+                download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=beside)
+                configs = sorted(Path(beside).rglob("config.json"), key=lambda path: len(path.parts))
+                if not configs:
+                    raise BaseModelError(f"{name} version {version} holds no transformer model")
+                shutil.move(configs[0].parent, place)
+    return place
+
+
+@contextmanager
+def _registry() -> Iterator[MlflowClient]:
+    """A client; what it raises becomes one of our errors."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    try:
+        yield MlflowClient()
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        first_line = str(error).partition("\n")[0][:LINE_CHARACTERS]
+        if getattr(error, "error_code", None) in USERS_FAULT:
+            raise InputError(
+                f"the tracking store {_shown_uri()} refused: {first_line}; see MLFLOW_TRACKING_URI"
+            ) from error
+        raise ServiceError(
+            f"the tracking store {_shown_uri()} did not answer: {first_line}; start it, or set "
+            "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
+        ) from error
+
+
+def _shown_uri() -> str:
+    """The store's address without a password."""
+    parts = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host).geturl() if parts.netloc else parts.geturl()

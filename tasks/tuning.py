@@ -1,0 +1,27 @@
+"""Tuning as a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+
+from mirror import tuning_stage
+from mirror.base_model import Base
+from mirror.recipe import Recipe
+from mirror.store import StageRecord, Store
+from tasks.artifacts import count_rows, show_table
+from tasks.progress import Reporter
+from tasks.states import report_state
+
+
+@task
+def tune_encoder(recipe: Recipe, sample: StageRecord, base: Base, workspace: Path) -> StageRecord:
+    """Tunes the base on the strings; see `mirror.tuning_stage.tune_encoder`.
+
+    Without a timeout: how long it takes is the recipe's affair, and a killed run goes on from its
+    last checkpoint.
+    """
+    record = tuning_stage.tune_encoder(recipe, sample, base, Store(workspace), Reporter())
+    show_table("tuning", count_rows(record.counts), f"Tuning of {recipe.name}")
+    return report_state(record)

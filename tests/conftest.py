@@ -1,0 +1,179 @@
+"""Fixtures that several modules' tests share."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mirror.store import Store
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHARED = CHECKOUT.parent / "shared"
+
+SUBJECTS = (
+    "baker",
+    "farmer",
+    "sailor",
+    "teacher",
+    "doctor",
+    "painter",
+    "miner",
+    "judge",
+    "weaver",
+    "pilot",
+)
+VERBS = (
+    "watches",
+    "carries",
+    "paints",
+    "finds",
+    "sells",
+    "repairs",
+    "follows",
+    "hides",
+    "lifts",
+    "counts",
+)
+ADJECTIVES = ("red", "small", "heavy", "broken", "quiet", "golden", "wet", "old", "round", "empty")
+OBJECTS = (
+    "basket",
+    "ladder",
+    "lantern",
+    "wagon",
+    "kettle",
+    "mirror",
+    "bridge",
+    "carpet",
+    "engine",
+    "letter",
+)
+PLACES = (
+    "garden",
+    "harbour",
+    "market",
+    "forest",
+    "kitchen",
+    "valley",
+    "station",
+    "tower",
+    "cellar",
+    "meadow",
+)
+SMALL_WORDS = (
+    "the",
+    "a",
+    "in",
+    "near",
+    "under",
+    "behind",
+    "and",
+    "of",
+    "to",
+    "is",
+    "not",
+    "with",
+    "one",
+    "two",
+    "after",
+    "before",
+)
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty workspace."""
+    return Store(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of corpora and benchmarks beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}: this test reads corpora or benchmarks from it")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """400 different invented sentences of 40 to 70 characters, the same every time."""
+    parts = itertools.product(SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
+    drawn = random.Random(7).sample(list(parts), 400)
+    return [
+        f"the {subject} {verb} a {adjective} {thing} near the {place}"
+        for subject, verb, adjective, thing, place in drawn
+    ]
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> dict[str, int]:
+    """WordPiece ids of the invented words, and of letters, digits and marks for all else."""
+    marks = [mark for mark in string.ascii_lowercase + string.digits + string.punctuation]
+    words = [*SUBJECTS, *VERBS, *ADJECTIVES, *OBJECTS, *PLACES, *SMALL_WORDS]
+    pieces = [*SPECIAL_TOKENS, *marks, *(f"##{mark}" for mark in marks), *words]
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
+@pytest.fixture(scope="session")
+def write_tokenizer(vocabulary: dict[str, int]) -> Callable[..., dict[str, int]]:
+    """Writes a tokenizer into a folder, BERT's or, if told so, RoBERTa's special tokens in it."""
+
+    def write(folder: Path, special_tokens: tuple[str, ...] = SPECIAL_TOKENS) -> dict[str, int]:
+        from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+        from transformers import PreTrainedTokenizerFast
+
+        words = [piece for piece in vocabulary if piece not in SPECIAL_TOKENS]
+        ids = {piece: number for number, piece in enumerate([*special_tokens, *words])}
+        keys = ("pad", "unk", "cls", "sep", "mask")
+        names = dict(zip(keys, SPECIAL_TOKENS, strict=True))
+        if special_tokens != SPECIAL_TOKENS:
+            names = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+        tokenizer = Tokenizer(models.WordPiece(ids, unk_token=names["unk"]))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{names['cls']} $A {names['sep']}",
+            special_tokens=[(names[key], ids[names[key]]) for key in ("cls", "sep")],
+        )
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            model_max_length=64,
+            **{f"{key}_token": name for key, name in names.items()},
+        ).save_pretrained(folder)
+        return ids
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_base(
+    tmp_path_factory: pytest.TempPathFactory,
+    vocabulary: dict[str, int],
+    write_tokenizer: Callable[..., dict[str, int]],
+) -> Path:
+    """A masked language model of 2 layers, 32 wide, with random weights; not to be written to."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("bases") / "tiny-bert"
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    BertForMaskedLM(config).save_pretrained(folder)
+    write_tokenizer(folder)
+    ids = AutoTokenizer.from_pretrained(folder)("the baker sells one mirror")["input_ids"]
+    assert len(set(ids)) == 7
+    assert vocabulary["[UNK]"] not in ids
+    return folder

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirror import threads
+
+
+def test_the_environment_decides_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads.thread_count() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    assert threads.thread_count() == 4
+
+
+@pytest.mark.parametrize("value", ["", "0", "many"])
+def test_else_all_usable_cores(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.setattr(threads, "CPU_QUOTA", Path("/nowhere"))
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert threads.thread_count() == 6
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1)]
+)
+def test_a_containers_quota_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str, cores: int
+) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(threads, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert threads.usable_cores() == cores
+
+
+def test_waiting_is_calmed_unless_the_user_chose_otherwise() -> None:
+    environment = {"OMP_WAIT_POLICY": "ACTIVE"}
+    threads.calm_waiting(environment)
+    assert environment == {"OMP_WAIT_POLICY": "ACTIVE"}
+    environment.clear()
+    threads.calm_waiting(environment)
+    assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
