@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect import flow
 
@@ -41,27 +42,23 @@ def run_recipe(recipe: str) -> RunRecord:
     model = base.find_base(plan, workspace)
     tuned = tuning.tune_encoder(plan, strings, model, workspace)
 
-    place = evaluation.tuned_encoder(tuned)
-    rival = registry.find_champion(plan, place.digest, workspace)
-    before, after, of_rival = (
-        encoder and evaluation.evaluate_encoder(plan, encoder, snapshot, strings, workspace)
-        for encoder in (
-            evaluation.base_as_encoder(plan, model),
-            place,
-            rival and evaluation.champion_encoder(rival),
-        )
+    encoder = evaluation.tuned_encoder(tuned)
+    rival = registry.find_champion(plan, encoder.digest, workspace)
+    measure = partial(
+        evaluation.evaluate_encoder, plan, corpus=snapshot, sample=strings, workspace=workspace
     )
+    before = measure(evaluation.base_as_encoder(plan, model))
+    after = measure(encoder)
+    of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     verdict = gate.decide(plan, before, after, of_rival)
 
     results = Results(plan, model, snapshot, strings, tuned, before, after)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
-    folder = packaging.packaged_encoder(package)
-    candidate = Candidate(
-        results, rival, of_rival, verdict, folder, report.report_file(page)
-    )
+    folder, file = packaging.packaged_encoder(package), report.report_file(page)
+    candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
-    return report.record_run(candidate, package, registration, began, workspace)
+    return report.record_run(candidate, (package, page), registration, began, workspace)
 
 
 def start_run(recipe: str) -> RunRecord:

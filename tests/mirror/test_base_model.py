@@ -71,7 +71,7 @@ def test_a_damaged_header_is_refused(base: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[8:40] = b"\x00" * 32
     weights.write_bytes(content)
-    with pytest.raises(BaseModelError, match="header .* is damaged"):
+    with pytest.raises(BaseModelError, match=r"header .* is damaged"):
         check_base(base)
 
 

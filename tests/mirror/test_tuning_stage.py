@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.base_model import CHECKOUT, Base, base_digest
+from mirror.code_identity import reached_modules
 from mirror.errors import BaseModelError, SampleError
 from mirror.progress import Progress
 from mirror.recipe import Recipe, parse_recipe
@@ -99,9 +100,8 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Bas
 
 
 def test_the_key_follows_the_code_that_tunes() -> None:
-    from mirror.code_identity import _reached
-
-    assert {"tuning", "encoder", "pairs", "contrastive", "slices"} <= _reached("tuning_stage")
+    names = ("tuning", "encoder", "pairs", "contrastive", "slices", "precision", "threads")
+    assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning_stage")
 
 
 def test_too_small_a_sample_leaves_nothing(store: Store, sentences: list[str], base: Base) -> None:
