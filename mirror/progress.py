@@ -25,3 +25,10 @@ OnProgress = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Tells no one."""
+
+
+def describe(progress: Progress) -> str:
+    """One line for people."""
+    of_total = f" of {progress.total:,}" if progress.total else ""
+    more = f": {progress.text}" if progress.text else ""
+    return f"{progress.stage}: {progress.done:,}{of_total} {progress.unit}{more}"

@@ -1,4 +1,4 @@
-"""Templates and the forms that numbers take in them."""
+"""Templates and how they are filled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mirror.numbers import score, signed
 from mirror.store import file_digest
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -33,21 +34,6 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
     )
     environment.filters |= {"score": score, "signed": signed, "cell": cell}
     return environment.get_template(name).render(content)
-
-
-def score(value: float) -> str:
-    """A score of 0 to 1: `.742`."""
-    return drop_zero(f"{value:.3f}")
-
-
-def signed(value: float) -> str:
-    """A change of a score: `+.031`."""
-    return drop_zero(f"{value:+.3f}").replace("-", "\N{MINUS SIGN}")
-
-
-def drop_zero(number: str) -> str:
-    """Without the zero before the point."""
-    return number.replace("0.", ".", 1) if number.lstrip("+-").startswith("0.") else number
 
 
 def cell(value: object) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from mirror.progress import OnProgress, Progress
+from mirror.progress import OnProgress, Progress, describe
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,3 @@ class Reporter:
             update_progress_artifact(
                 artifact_id=self._artifact, progress=percent, description=describe(progress)
             )
-
-
-def describe(progress: Progress) -> str:
-    """One line for people."""
-    of_total = f" of {progress.total:,}" if progress.total else ""
-    more = f": {progress.text}" if progress.text else ""
-    return f"{progress.stage}: {progress.done:,}{of_total} {progress.unit}{more}"

@@ -1,0 +1,85 @@
+"""What a run came to, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mirror.numbers import score, signed
+from mirror.run_record import RunRecord, ScoreLine, StageLine
+
+
+def show_run(record: RunRecord, console: Console) -> None:
+    """Prints scores, verdict, stages and where everything is."""
+    console.print()
+    console.print(score_table(record.scores, record.confidence, title=record.recipe))
+    console.print(_verdict(record))
+    console.print(_stages(record.stages, record.seconds))
+    for name, place in (
+        ("model", record.model),
+        ("encoder", record.encoder),
+        ("report", record.report),
+    ):
+        # Never cut or wrapped: people copy it.
+        console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
+
+
+def score_table(
+    lines: Sequence[ScoreLine],
+    confidence: float,
+    title: str,
+    sides: tuple[str, str] = ("before", "after"),
+) -> Table:
+    """Each benchmark before and after, with the difference and its interval."""
+    others = sorted({name for line in lines for name in line.beside})
+    table = Table(title=Text(title, "bold"), title_justify="left", header_style="dim")
+    table.add_column("benchmark", overflow="fold")
+    for name in (*sides, "difference", f"{confidence:.0%} interval", *map(str.upper, others)):
+        table.add_column(name, justify="right")
+    for line in lines:
+        table.add_row(
+            Text(line.benchmark),
+            score(line.before),
+            Text(score(line.after), "bold"),
+            Text(signed(line.change), _colour(line)),
+            f"{signed(line.low)} to {signed(line.high)}",
+            *(_beside(line, name) for name in others),
+        )
+    return table
+
+
+def _colour(line: ScoreLine) -> str:
+    if line.low > 0:
+        return "green"
+    return "red" if line.high < 0 else "dim"
+
+
+def _beside(line: ScoreLine, name: str) -> Text:
+    if name not in line.beside:
+        return Text("–", "dim")
+    value = line.beside[name]
+    return Text(score(value), "yellow" if value > line.after else "")
+
+
+def _verdict(record: RunRecord) -> RenderableType:
+    heading = Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
+    meaning = " – the gate let it through" if record.promote else " – it is not made champion"
+    reasons = [Text(f"  {reason}") for reason in record.reasons]
+    return Group(Text.assemble(heading, meaning), *reasons, "")
+
+
+def _stages(stages: Sequence[StageLine], seconds: float) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column()
+    grid.add_column(justify="right")
+    for line in stages:
+        how = Text("reused", "cyan") if line.reused else Text("made", "green")
+        took = f"took {line.seconds:,.1f} s" if line.reused else f"{line.seconds:,.1f} s"
+        grid.add_row(Text(line.stage, "dim"), how, Text(took, "dim" if line.reused else ""))
+    reused = sum(line.reused for line in stages)
+    summary = f"{reused} of {len(stages)} stages reused; {seconds:,.1f} s in all"
+    return Group(grid, Text(summary, "dim"), "")

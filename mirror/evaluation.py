@@ -1,0 +1,207 @@
+"""Runs an encoder over benchmarks.
+
+sentence-transformers' evaluators give one number for a benchmark; a paired bootstrap needs what
+the encoder said of each item.  So the cosines are taken here, and the statistics are a library's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from mirror.benchmark import Definition, read_definition
+from mirror.benchmark_data import load_pairs
+from mirror.encoder import Encoder
+from mirror.errors import BenchmarkError
+from mirror.evaluation_stage import EncoderPlace
+from mirror.looks import STRINGS, look_at
+from mirror.progress import OnProgress, Progress, silent
+from mirror.retrieval import (
+    Passages,
+    bm25_reciprocal_ranks,
+    held_out_passages,
+    reciprocal_ranks,
+)
+from mirror.scoring import Predictions, cosines, score
+from mirror.store import StageRecord
+from mirror.threads import thread_count
+
+log = logging.getLogger(__name__)
+
+
+class Encodes(Protocol):
+    """Whatever turns texts into vectors."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors (texts, width)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """An encoder on one benchmark."""
+
+    metric: str
+    score: float
+    n: int
+    """Items scored."""
+    subsets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Score and n of each part."""
+    beside: Mapping[str, float] = field(default_factory=dict)
+    """Scores of other methods on the same items."""
+    predictions: Predictions | None = None
+    """Nothing for an average."""
+    members: Mapping[str, BenchmarkResult] = field(default_factory=dict)
+    """What an average is made of."""
+
+    def content(self) -> dict[str, Any]:
+        """JSON-ready, without predictions."""
+        content = {
+            "metric": self.metric,
+            "score": self.score,
+            "n": self.n,
+            "subsets": {name: dict(part) for name, part in self.subsets.items()},
+            "beside": dict(self.beside),
+        }
+        return content | ({"of": sorted(self.members)} if self.members else {})
+
+
+def score_encoder(
+    encoder: Encodes, definition: Definition, passages: Passages | None = None
+) -> BenchmarkResult:
+    """Measures an encoder on a benchmark.
+
+    Args:
+        encoder: gives the vectors.
+        definition: the benchmark.
+        passages: what a retrieval benchmark searches.
+
+    Raises:
+        BenchmarkError: data is damaged, the vectors are not numbers, or passages are missing.
+    """
+    match definition.task:
+        case "similarity":
+            return _score_similarity(encoder, definition)
+        case "retrieval":
+            if passages is None:
+                raise BenchmarkError(
+                    f"{definition.name} searches the corpus of a run: name a recipe that has run"
+                )
+            return _score_retrieval(encoder, definition, passages)
+        case "average":
+            members = {
+                name: score_encoder(encoder, read_definition(name)) for name in definition.of
+            }
+            return BenchmarkResult(
+                definition.metric,
+                float(np.mean([member.score for member in members.values()])),
+                sum(member.n for member in members.values()),
+                {name: {"score": m.score, "n": m.n} for name, m in members.items()},
+                members=members,
+            )
+
+
+def write_evaluation(
+    benchmarks: Sequence[str],
+    place: EncoderPlace,
+    data: tuple[StageRecord, StageRecord],
+    out: Path,
+    on_progress: OnProgress = silent,
+) -> Mapping[str, Any]:
+    """Measures an encoder and writes scores, predictions and looks; `data` is corpus and sample.
+
+    Returns:
+        The score of each benchmark.
+    """
+    torch.set_num_threads(thread_count())
+    encoder = Encoder.load(Path(place.folder), place.pooling, place.max_tokens)
+    definitions = [read_definition(name) for name in benchmarks]
+    searched = any(definition.task == "retrieval" for definition in definitions)
+    passages = held_out_passages(*data) if searched else None
+    results: dict[str, BenchmarkResult] = {}
+    (out / "predictions").mkdir()
+    for done, definition in enumerate(definitions):
+        on_progress(
+            Progress("evaluation", done, len(definitions) + 1, "benchmarks", definition.name)
+        )
+        results[definition.name] = score_encoder(encoder, definition, passages)
+        _write_predictions(definition.name, results[definition.name], out / "predictions")
+    texts = pq.read_table(data[1].path / "strings.parquet", columns=["text"])["text"]
+    chosen = texts.slice(0, STRINGS).to_pylist()
+    _write_json(out / "looks.json", look_at(chosen, encoder.encode(chosen)))
+    _write_json(out / "scores.json", {name: made.content() for name, made in results.items()})
+    return {name: made.score for name, made in results.items()}
+
+
+def _score_similarity(encoder: Encodes, definition: Definition) -> BenchmarkResult:
+    pairs = load_pairs(definition)
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
+    rows = dict(zip(texts, encoder.encode(texts), strict=True))
+    first = np.stack([rows[pair.first] for pair in pairs])
+    second = np.stack([rows[pair.second] for pair in pairs])
+    gold = np.asarray([pair.gold for pair in pairs])
+    predictions = Predictions(tuple(pair.subset for pair in pairs), cosines(first, second), gold)
+    return _result(definition, predictions, {})
+
+
+def _score_retrieval(
+    encoder: Encodes, definition: Definition, passages: Passages
+) -> BenchmarkResult:
+    ranks = reciprocal_ranks(encoder.encode(passages.queries), encoder.encode(passages.answers))
+    words = bm25_reciprocal_ranks(passages)
+    predictions = Predictions(("",) * len(ranks), ranks)
+    return _result(definition, predictions, {"bm25": float(words.mean())})
+
+
+def _result(
+    definition: Definition, predictions: Predictions, beside: Mapping[str, float]
+) -> BenchmarkResult:
+    whole = score(predictions, definition.name)
+    names = list(dict.fromkeys(predictions.subsets))
+    subsets = {}
+    for name in names if len(names) > 1 else ():
+        part = _subset(predictions, name)
+        of_part = score(part, f"{definition.name}, {name}")
+        subsets[name] = {"score": of_part, "n": len(part.predicted)}
+    return BenchmarkResult(
+        definition.metric, whole, len(predictions.predicted), subsets, beside, predictions
+    )
+
+
+def _subset(predictions: Predictions, name: str) -> Predictions:
+    chosen = np.asarray([subset == name for subset in predictions.subsets])
+    gold = None if predictions.gold is None else predictions.gold[chosen]
+    return Predictions((name,) * int(chosen.sum()), predictions.predicted[chosen], gold)
+
+
+def _write_predictions(name: str, result: BenchmarkResult, folder: Path) -> None:
+    for member, part in result.members.items():
+        _write_predictions(member, part, folder)
+    if result.predictions is None:
+        return
+    found = result.predictions
+    gold = [None] * len(found.predicted) if found.gold is None else found.gold.tolist()
+    table = pa.table(
+        {
+            "item": pa.array(range(len(found.predicted)), pa.int32()),
+            "subset": pa.array(found.subsets, pa.string()),
+            "gold": pa.array(gold, pa.float64()),
+            "predicted": pa.array(found.predicted, pa.float64()),
+        }
+    )
+    pq.write_table(table, folder / f"{name}.parquet")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,85 @@
+"""The evaluation stage: one encoder on a recipe's benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirror.benchmark import definition_digest, read_definition
+from mirror.encoder_folder import Pooling
+from mirror.progress import OnProgress, silent
+from mirror.recipe import Recipe
+from mirror.store import Stage, StageRecord, Store
+
+LIBRARIES = ("bm25s", "scipy", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class EncoderPlace:
+    """An encoder, or a model to be used as one."""
+
+    folder: str
+    digest: str
+    pooling: Pooling | None
+    """Nothing means what the folder says."""
+    max_tokens: int | None
+    """Likewise."""
+    label: str
+    """`base`, `tuned` or `champion`; for people, no part of the stage's key."""
+
+
+def evaluation_stage(
+    recipe: Recipe, encoder: EncoderPlace, corpus: StageRecord, sample: StageRecord
+) -> Stage:
+    """The stage that measures an encoder.
+
+    Raises:
+        BenchmarkError: a benchmark's definition or data is missing or damaged.
+    """
+    names = recipe.evaluation.benchmarks
+    definitions = {name: definition_digest(read_definition(name)) for name in names}
+    return Stage(
+        name="evaluation",
+        module="evaluation",
+        inputs={
+            "encoder": encoder.digest,
+            "corpus": corpus.digest,
+            "sample": sample.digest,
+            **{f"benchmark {name}": digest for name, digest in definitions.items()},
+        },
+        section={
+            "benchmarks": list(names),
+            "pooling": encoder.pooling,
+            "max_tokens": encoder.max_tokens,
+        },
+        libraries=LIBRARIES,
+    )
+
+
+def evaluate_encoder(
+    recipe: Recipe,
+    encoder: EncoderPlace,
+    corpus: StageRecord,
+    sample: StageRecord,
+    store: Store,
+    on_progress: OnProgress = silent,
+) -> StageRecord:
+    """Measures an encoder on a recipe's benchmarks.
+
+    Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `looks.json`.
+
+    Raises:
+        BenchmarkError: a benchmark is damaged, or the encoder's vectors are not numbers.
+        BaseModelError: the encoder cannot be loaded.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        from mirror.evaluation import write_evaluation
+
+        return write_evaluation(
+            recipe.evaluation.benchmarks, encoder, (corpus, sample), out, on_progress
+        )
+
+    return store.make(evaluation_stage(recipe, encoder, corpus, sample), write)

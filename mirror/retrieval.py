@@ -1,0 +1,117 @@
+"""Retrieval that needs no labels: a passage's first part looks for its second.
+
+A docstring's summary looks for its body among all bodies, or the first half of a paragraph for
+the second.  What the encoder was tuned on is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror.errors import BenchmarkError
+from mirror.store import StageRecord
+
+MOST = 1_000
+LEAST = 20
+DEPTH = 10
+"""Ranks beyond count as not found (MRR@10)."""
+
+_PASSAGES = """
+WITH tuned AS (SELECT * FROM read_parquet($strings)),
+fresh AS (
+    SELECT min(source) AS source, query, min(answer) AS answer FROM read_parquet($passages)
+    WHERE document NOT IN (SELECT document FROM tuned WHERE document IS NOT NULL)
+      AND query NOT IN (SELECT text FROM tuned) AND answer NOT IN (SELECT text FROM tuned)
+    GROUP BY query),
+once AS (SELECT min(source) AS source, min(query) AS query, answer FROM fresh GROUP BY answer)
+SELECT source, query, answer FROM once ORDER BY md5(query || answer), query LIMIT $most
+"""
+
+
+@dataclass(frozen=True)
+class Passages:
+    """Queries and, in the same order, their answers; all different."""
+
+    sources: tuple[str, ...]
+    queries: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+def held_out_passages(corpus: StageRecord, sample: StageRecord) -> Passages:
+    """Up to 1,000 passages of the corpus that share neither document nor text with the sample.
+
+    Drawn in the order of a hash, so that equal corpora and samples give equal passages.
+
+    Raises:
+        BenchmarkError: fewer than 20 are left.
+    """
+    files = sorted(str(path) for path in (corpus.path / "passages").glob("*.parquet"))
+    rows: list[tuple[str, str, str]] = []
+    if files:
+        with duckdb.connect() as connection:
+            connection.execute("SET autoinstall_known_extensions = false")
+            rows = connection.execute(
+                _PASSAGES,
+                {
+                    "strings": str(sample.path / "strings.parquet"),
+                    "passages": files,
+                    "most": MOST,
+                },
+            ).fetchall()
+    if len(rows) < LEAST:
+        raise BenchmarkError(
+            f"the corpus in {corpus.path} has {len(rows)} passages that the sample does not "
+            f"touch, and label-free retrieval needs {LEAST}: give it more text, lower sample.size, "
+            "or choose another benchmark"
+        )
+    sources, queries, answers = zip(*rows, strict=True)
+    return Passages(sources, queries, answers)
+
+
+def reciprocal_ranks(
+    queries: NDArray[np.float32], answers: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Reciprocal rank of each query's own answer among all answers, by cosine; 0 beyond rank 10.
+
+    An answer as near as another counts as behind it, so that equal vectors earn nothing.
+    """
+    scores = _unit(queries) @ _unit(answers).T
+    return _reciprocal(scores)
+
+
+def bm25_reciprocal_ranks(passages: Passages) -> NDArray[np.float64]:
+    """The same by BM25 (Lucene's variant, k1 1.5, b 0.75), which knows words and no meaning."""
+    import bm25s
+
+    corpus = [_words(text) for text in passages.answers]
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    known = set(index.vocab_dict)
+    scores = np.zeros((len(passages.queries), len(corpus)), dtype=np.float32)
+    for row, query in zip(scores, passages.queries, strict=True):
+        if tokens := [word for word in _words(query) if word in known]:
+            row[:] = index.get_scores(tokens)
+    return _reciprocal(scores)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit: NDArray[np.float32] = vectors / norms
+    return unit
+
+
+def _reciprocal(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    own = np.diag(scores)[:, None]
+    ranks = (scores >= own).sum(axis=1).astype(np.float64)
+    found = np.where((ranks >= 1) & (ranks <= DEPTH), 1 / np.maximum(ranks, 1), 0.0)
+    return np.where(np.isnan(own[:, 0]), np.nan, found)

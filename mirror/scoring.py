@@ -1,0 +1,144 @@
+"""Scores and what chance leaves of their differences: pure functions of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror.errors import BenchmarkError
+
+Floats = NDArray[np.float64]
+
+CHUNK = 100
+"""Resamples computed at a time; bounds memory."""
+SEED = 20_210_908
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What an encoder said of each item of a benchmark, and what people say."""
+
+    subsets: tuple[str, ...]
+    """Which part of the benchmark each item belongs to."""
+    predicted: Floats
+    """Cosine of a pair, or reciprocal rank of a query's answer."""
+    gold: Floats | None = None
+    """People's scores; nothing where `predicted` is a score itself."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference of two scores, with its bootstrap interval."""
+
+    change: float
+    low: float
+    high: float
+
+
+def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
+    """Cosine of each row of `first` with the same row of `second`; nan where a row is zero."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        return np.einsum("ij,ij->i", a, b) / norms
+
+
+def score(predictions: Predictions, place: str) -> float:
+    """Spearman's rho with people's scores, or the mean of the items' own scores.
+
+    Raises:
+        BenchmarkError: a prediction is not a number, or all are equal, so that there is no rank.
+    """
+    predicted, gold = predictions.predicted, predictions.gold
+    if not len(predicted):
+        raise BenchmarkError(f"{place} holds nothing to score: check its files")
+    if not np.isfinite(predicted).all():
+        count = int((~np.isfinite(predicted)).sum())
+        raise BenchmarkError(
+            f"{count} of {len(predicted)} predictions on {place} are not numbers: the encoder "
+            "gives vectors of zeros or nan; tune it again with a lower learning rate"
+        )
+    if gold is None:
+        return float(predicted.mean())
+    if np.ptp(predicted) == 0 or np.ptp(gold) == 0:
+        raise BenchmarkError(
+            f"all predictions or all gold scores on {place} are equal, so nothing can be ranked: "
+            "the encoder has collapsed, or the file is wrong"
+        )
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(gold, predicted).statistic)
+
+
+def paired_bootstrap(
+    before: Predictions, after: Predictions, *, resamples: int, confidence: float
+) -> Interval:
+    """Change from `before` to `after`, with a percentile interval over resampled items.
+
+    Both sides are scored on the same resamples, drawn with a fixed seed, so that what makes an
+    item hard for both does not widen the interval (Efron and Tibshirani 1993, chapter 13).
+    """
+    replicates = score_replicates(after, resamples) - score_replicates(before, resamples)
+    return interval_of(replicates, _whole(after) - _whole(before), confidence)
+
+
+def score_replicates(predictions: Predictions, resamples: int) -> Floats:
+    """The score on each of `resamples` resamples of the items: (resamples,).
+
+    Equal numbers of items get the same resamples, whatever the predictions.
+    """
+    items = len(predictions.predicted)
+    generator = np.random.default_rng([SEED, items])
+    even = np.full(items, 1 / items)
+    parts = []
+    for start in range(0, resamples, CHUNK):
+        count = min(CHUNK, resamples - start)
+        weights = generator.multinomial(items, even, size=count).astype(np.float64)
+        parts.append(_weighted_scores(predictions, weights))
+    return np.concatenate(parts)
+
+
+def interval_of(replicates: Floats, change: float, confidence: float) -> Interval:
+    """The percentile interval of replicated changes around the observed one."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail])
+    return Interval(change, float(low), float(high))
+
+
+def _whole(predictions: Predictions) -> float:
+    once = np.ones((1, len(predictions.predicted)))
+    return float(_weighted_scores(predictions, once)[0])
+
+
+def _weighted_scores(predictions: Predictions, weights: Floats) -> Floats:
+    if predictions.gold is None:
+        result: Floats = weights @ predictions.predicted / weights.sum(axis=1)
+        return result
+    first = _weighted_ranks(predictions.gold, weights)
+    second = _weighted_ranks(predictions.predicted, weights)
+    return _weighted_pearson(first, second, weights)
+
+
+def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
+    """Mean ranks (resamples, items) of items that stand in each resample `weights` times."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    sizes = np.add.reduceat(weights[:, order], starts, axis=1)
+    group_ranks = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
+    group = np.cumsum(np.isin(np.arange(len(values)), starts)) - 1
+    ranks = np.empty_like(weights)
+    ranks[:, order] = group_ranks[:, group]
+    return ranks
+
+
+def _weighted_pearson(first: Floats, second: Floats, weights: Floats) -> Floats:
+    total = weights.sum(axis=1, keepdims=True)
+    a = first - (weights * first).sum(axis=1, keepdims=True) / total
+    b = second - (weights * second).sum(axis=1, keepdims=True) / total
+    shared = (weights * a * b).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Floats = shared / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+    return result

@@ -1,0 +1,84 @@
+"""The report, and the run's record for `mirror show`, as tasks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+
+from mirror import report
+from mirror.gate import Verdict
+from mirror.results import Results, score_lines
+from mirror.run_record import RunRecord, save_record, stage_lines
+from mirror.store import StageRecord, Store
+from tasks.artifacts import show_link, show_markdown, show_table
+from tasks.candidate import Candidate, Registration
+from tasks.progress import Reporter
+from tasks.states import report_state
+
+
+@task
+def write_report(results: Results, verdict: Verdict, workspace: Path) -> StageRecord:
+    """Writes the page; see `mirror.report.write_report`."""
+    record = report.write_report(results, verdict, Store(workspace), Reporter())
+    show_link("report", report_file(record).as_uri(), "Report")
+    return report_state(record)
+
+
+def report_file(page: StageRecord) -> Path:
+    """The page itself."""
+    return page.path / report.REPORT
+
+
+@task
+def record_run(
+    candidate: Candidate,
+    ends: tuple[StageRecord, StageRecord],
+    registration: Registration,
+    began: datetime,
+    workspace: Path,
+) -> RunRecord:
+    """Writes down what a run came to; `ends` are the package and the page."""
+    made, verdict = candidate.results, candidate.verdict
+    records = [made.corpus, made.sample, made.tuned, made.before, made.after]
+    if candidate.champion_scores:
+        records.append(candidate.champion_scores)
+    record = RunRecord(
+        recipe=candidate.recipe.name,
+        started_at=began.isoformat(timespec="microseconds"),
+        seconds=round((datetime.now(UTC) - began).total_seconds(), 1),
+        stages=stage_lines([*records, *ends]),
+        scores=score_lines(made),
+        promote=registration.promoted,
+        reasons=(*verdict.reasons, registration.text),
+        encoder=str(candidate.encoder),
+        report=str(candidate.report),
+        model=registration.uri,
+        confidence=candidate.recipe.evaluation.gate.confidence,
+    )
+    save_record(record, workspace)
+    _show(record)
+    return record
+
+
+def _show(record: RunRecord) -> None:
+    stages = [
+        {"stage": line.stage, "seconds": line.seconds, "reused": line.reused, "folder": line.folder}
+        for line in record.stages
+    ]
+    show_table("stages", stages, f"Stages of {record.recipe}")
+    scores = [
+        {
+            "benchmark": line.benchmark,
+            "before": line.before,
+            "after": line.after,
+            "change": line.change,
+            "interval": f"{line.low:+.4f} to {line.high:+.4f}",
+        }
+        for line in record.scores
+    ]
+    show_table("scores", scores, f"Scores of {record.recipe}, before and after tuning")
+    show_markdown(
+        "outcome", "\n".join(f"- {reason}" for reason in record.reasons), f"{record.model}"
+    )

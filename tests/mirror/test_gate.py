@@ -1,0 +1,156 @@
+"""The gate: better than its base, no worse than the champion, not collapsed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.errors import StoreError
+from mirror.gate import Difference, compare, decide
+from mirror.recipe import GateSection, Recipe, parse_recipe
+from mirror.store import StageRecord
+
+SOUND = {"mean_cosine": 0.1, "different": 1.0}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    content = {
+        "language": "en",
+        "domain": "trials",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": ["x"]},
+        "base": {"path": "x"},
+        "evaluation": {"benchmarks": ["stsb"]},
+        "registry": {"model": "m"},
+    }
+    return parse_recipe(content, name="trial", place="trial.toml")
+
+
+def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> Difference:
+    return Difference(name, 0.5, 0.5 + by, by, by - half, by + half, 100, **more)
+
+
+def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
+    verdict = decide(recipe, (change(0.05),), None, SOUND)
+    assert verdict.promote
+    assert "Better than its base by +0.050" in verdict.reasons[0]
+    assert "no champion yet" in verdict.reasons[1]
+
+
+def test_worse_than_its_base_is_refused_with_numbers(recipe) -> None:
+    verdict = decide(recipe, (change(-0.05),), None, SOUND)
+    assert not verdict.promote
+    assert "-0.050" in verdict.reasons[0]
+
+
+def test_within_noise_of_its_base_is_refused(recipe) -> None:
+    verdict = decide(recipe, (change(0.005),), None, SOUND)
+    assert not verdict.promote
+    assert "Not surely better" in verdict.reasons[0]
+
+
+def test_one_benchmark_much_worse_refuses_though_the_mean_is_better(recipe) -> None:
+    verdict = decide(recipe, (change(0.2), change(-0.05, name="words")), None, SOUND)
+    assert not verdict.promote
+    assert "Worse than its base on words" in verdict.reasons[0]
+
+
+def test_a_small_sure_loss_to_the_champion_is_tolerated_and_told(recipe) -> None:
+    verdict = decide(recipe, (change(0.05),), (change(-0.008, half=0.001),), SOUND)
+    assert verdict.promote
+    assert any("within the tolerance" in reason for reason in verdict.reasons)
+
+
+def test_a_sure_loss_to_the_champion_is_refused(recipe) -> None:
+    verdict = decide(recipe, (change(0.05),), (change(-0.03),), SOUND)
+    assert not verdict.promote
+    assert "Worse than today's champion" in verdict.reasons[0]
+
+
+def test_an_unsure_loss_to_the_champion_is_no_loss(recipe) -> None:
+    assert decide(recipe, (change(0.05),), (change(-0.03, half=0.05),), SOUND).promote
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ({"mean_cosine": 0.999, "different": 1.0}, "collapsed"),
+        ({"mean_cosine": float("nan"), "different": 1.0}, "collapsed"),
+        ({"mean_cosine": 0.1, "different": 0.2}, "20% of different strings"),
+    ],
+)
+def test_collapse_is_refused_whatever_the_scores(recipe, looks, said) -> None:
+    verdict = decide(recipe, (change(0.3),), None, looks)
+    assert not verdict.promote
+    assert said in verdict.reasons[0]
+
+
+def test_a_score_that_is_no_number_is_refused(recipe) -> None:
+    nan = float("nan")
+    verdict = decide(recipe, (Difference("stsb", 0.5, nan, nan, nan, nan, 9),), None, SOUND)
+    assert not verdict.promote
+    assert "not a number" in verdict.reasons[0]
+
+
+def test_losing_to_bm25_never_looks_good(recipe) -> None:
+    verdict = decide(recipe, (change(0.05, beside={"bm25": 0.7}),), None, SOUND)
+    assert verdict.promote
+    assert "BM25" in verdict.reasons[-1]
+    assert "0.700" in verdict.reasons[-1]
+    better = decide(recipe, (change(0.05, beside={"bm25": 0.4}),), None, SOUND)
+    assert not any("BM25" in reason for reason in better.reasons)
+
+
+def evaluation(folder: Path, scores: dict[str, Any], predicted: dict[str, Any]) -> StageRecord:
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps(scores))
+    for name, (values, gold) in predicted.items():
+        table = pa.table(
+            {
+                "item": list(range(len(values))),
+                "subset": [""] * len(values),
+                "gold": pa.array(gold, pa.float64()),
+                "predicted": values,
+            }
+        )
+        pq.write_table(table, folder / "predictions" / f"{name}.parquet")
+    return StageRecord("evaluation", "k", str(folder), str(folder))
+
+
+def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.normal(size=200)
+    noisy, clean = gold + rng.normal(0, 2, 200), gold + rng.normal(0, 0.5, 200)
+    places = []
+    for name, predicted, score in (("a", noisy, 0.4), ("b", clean, 0.9)):
+        scores = {"x": {"score": score, "n": 200, "beside": {"bm25": 0.3}}}
+        places.append(evaluation(tmp_path / name, scores, {"x": (predicted, gold)}))
+    (found,) = compare(places[0], places[1], GateSection())
+    assert (found.before, found.after, found.n) == (0.4, 0.9, 200)
+    assert found.change == pytest.approx(0.5)
+    assert 0.2 < found.low < found.high < 0.8
+    assert found.beside == {"bm25": 0.3}
+
+
+def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:
+    places = []
+    for name, lift in (("a", 0.0), ("b", 0.5)):
+        scores = {"avg": {"score": 0.25 + lift / 2, "n": 40, "of": ["x", "y"]}}
+        own = {"x": ([0.5] * 20, [None] * 20), "y": ([lift] * 20, [None] * 20)}
+        places.append(evaluation(tmp_path / name, scores, own))
+    (found,) = compare(places[0], places[1], GateSection())
+    assert (found.change, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_evaluations_of_different_benchmarks_are_not_compared(tmp_path: Path) -> None:
+    one = evaluation(tmp_path / "a", {"x": {"score": 1, "n": 1}}, {})
+    two = evaluation(tmp_path / "b", {"y": {"score": 1, "n": 1}}, {})
+    with pytest.raises(StoreError, match="different benchmarks"):
+        compare(one, two, GateSection())
