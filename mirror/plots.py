@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ PAGE_COLOURS = {
     BEFORE: "var(--before)",
     AFTER: "var(--after)",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
     "text.color": INK,
@@ -59,18 +59,20 @@ def plot_losses(losses: Sequence[float]) -> str:
     return plot.svg
 
 
-def plot_cosines(
-    edges: Sequence[float], before: Sequence[int], after: Sequence[int], after_edges: Sequence[float]
-) -> str:
+Histogram = tuple[Sequence[float], Sequence[int]]
+"""Edges of the bins, and counts."""
+
+
+def plot_cosines(before: Histogram, after: Histogram) -> str:
     """Shares of random pairs by their cosine, of both encoders."""
     with _Plot("cosines") as plot:
-        for counts, bins, colour in ((before, edges, BEFORE), (after, after_edges, AFTER)):
+        for (edges, counts), colour in ((before, BEFORE), (after, AFTER)):
             shares = [100 * count / max(1, sum(counts)) for count in counts]
-            plot.axes.stairs(shares, bins, fill=True, color=colour, alpha=0.35, linewidth=0)
-            plot.axes.stairs(shares, bins, color=colour, linewidth=1.6)
+            plot.axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35, linewidth=0)
+            plot.axes.stairs(shares, edges, color=colour, linewidth=1.6)
         plot.axes.set_xlabel("cosine of two random strings")
         plot.axes.set_ylabel("% of pairs")
-        plot.axes.set_xlim(*_span([(edges, before), (after_edges, after)]))
+        plot.axes.set_xlim(*_span([before, after]))
     return plot.svg
 
 
@@ -147,15 +149,11 @@ def _thinned(values: Sequence[float]) -> tuple[list[float], list[float]]:
 
 def _running_mean(values: Sequence[float]) -> list[float]:
     reach = max(1, len(values) // 20)
-    windows = (
-        values[max(0, index - reach) : index + reach + 1] for index in range(len(values))
-    )
+    windows = (values[max(0, index - reach) : index + reach + 1] for index in range(len(values)))
     return [sum(window) / len(window) for window in windows]
 
 
-def _span(
-    histograms: Iterable[tuple[Sequence[float], Sequence[int]]],
-) -> tuple[float, float]:
+def _span(histograms: Iterable[Histogram]) -> tuple[float, float]:
     """The bins that hold anything."""
     held = [
         edge

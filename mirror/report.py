@@ -108,16 +108,11 @@ def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
 
 def _plots(results: Results) -> dict[str, Any]:
     before, after = read_json(results.before, "looks.json"), read_json(results.after, "looks.json")
-    cosines = plots.plot_cosines(
-        before["cosines"]["bins"],
-        before["cosines"]["counts"],
-        after["cosines"]["counts"],
-        after["cosines"]["bins"],
-    )
+    cosines = [(side["cosines"]["bins"], side["cosines"]["counts"]) for side in (before, after)]
     # The SVG is our own, made of numbers alone.
     return {
         "loss_plot": Markup(plots.plot_losses(_losses(results.tuned))),  # noqa: S704
-        "cosine_plot": Markup(cosines),  # noqa: S704
+        "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
         "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
         "looks_before": before,
         "looks_after": after,
@@ -154,7 +149,10 @@ def _neighbours(results: Results) -> list[dict[str, Any]]:
 
 def _subsets(results: Results) -> dict[str, list[tuple[str, float, float, int]]]:
     """By benchmark, its subsets: name, before, after, items; for those of more than one."""
-    before, after = read_json(results.before, "scores.json"), read_json(results.after, "scores.json")
+    before, after = (
+        read_json(results.before, "scores.json"),
+        read_json(results.after, "scores.json"),
+    )
     return {
         name: [
             (subset, before[name]["subsets"][subset]["score"], found["score"], found["n"])

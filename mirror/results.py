@@ -51,19 +51,17 @@ def score_lines(results: Results) -> tuple[ScoreLine, ...]:
     scores = read_json(results.after, "scores.json")
     lines = []
     for found in compare(results.before, results.after, gate):
-        score = scores[found.benchmark]
-        beside = {name: float(value) for name, value in score.get("beside", {}).items()}
         lines.append(
             ScoreLine(
                 benchmark=found.benchmark,
-                metric=str(score["metric"]),
+                metric=str(scores[found.benchmark]["metric"]),
                 n=found.n,
                 before=found.before,
                 after=found.after,
                 change=found.change,
                 low=found.low,
                 high=found.high,
-                beside=beside,
+                beside=dict(found.beside),
             )
         )
     return tuple(lines)

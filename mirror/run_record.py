@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,10 @@ def save_record(record: RunRecord, root: Path) -> Path:
     Raises:
         StoreError: it cannot be written.
     """
-    stamp = record.started_at.replace(":", "").replace("+0000", "Z")
+    # Always to the microsecond, or names would not sort by time.
+    stamp = f"{datetime.fromisoformat(record.started_at).astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     path = root / RUNS / record.recipe / f"{stamp}.json"
-    written = path.with_suffix(".part")
+    written = path.with_name(f"{stamp}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")

@@ -6,7 +6,7 @@ or layout of files can change; a smaller sample is therefore part of every large
 
 from __future__ import annotations
 
-import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,6 @@ from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.threads import thread_count
 from mirror.word_counts import count_words
 from mirror.words import Splitter, is_word, word_libraries, word_splitter
-
-log = logging.getLogger(__name__)
 
 MEMORY_LIMIT = "1GB"
 ROW_GROUP = 1 << 16
@@ -124,13 +122,15 @@ def sample_strings(
 
 def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """DuckDB in this process, with bounded memory; what does not fit goes to `work`."""
+    spill = work / "duckdb"
+    shutil.rmtree(spill, ignore_errors=True)  # what a killed run left
     return duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": "false",
             "memory_limit": MEMORY_LIMIT,
             "preserve_insertion_order": "false",
-            "temp_directory": str(work / "duckdb"),
+            "temp_directory": str(spill),
             "threads": str(threads or thread_count()),
         },
     )

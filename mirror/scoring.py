@@ -42,7 +42,8 @@ def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
     a, b = first.astype(np.float64), second.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        return np.einsum("ij,ij->i", a, b) / norms
+        found: Floats = np.einsum("ij,ij->i", a, b) / norms
+    return found
 
 
 def score(predictions: Predictions, place: str) -> float:

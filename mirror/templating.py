@@ -26,7 +26,7 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=".html" in name,
+        autoescape=".html" in name,  # noqa: S701 - Markdown takes no HTML escapes
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

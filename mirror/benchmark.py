@@ -1,0 +1,195 @@
+"""Benchmarks: what is measured, declared in `benchmarks/NAME.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from mirror.errors import BenchmarkError
+from mirror.recipe import Language, Name, Section, list_faults
+from mirror.store import digest_of_json, file_digest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DEFINITIONS = CHECKOUT / "benchmarks"
+DATA_ENV = "MIRROR_BENCHMARKS"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataFile(Section):
+    """A file of a benchmark."""
+
+    path: str
+    """Relative to the folder of all benchmarks' data."""
+    sha256: Sha256
+    url: str | None = None
+    """Where exactly these bytes are; nothing where no one publishes them as they are."""
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
+            raise ValueError(f"path {self.path!r} leaves the data folder")
+        return self
+
+
+class Columns(Section):
+    """Where a table keeps its pairs: names in the header, or numbers from 0 without one."""
+
+    first: str | int = "sentence1"
+    second: str | int = "sentence2"
+    score: str | int = "score"
+
+
+class Definition(Section):
+    """One benchmark."""
+
+    name: Name
+    """Its file's name without the ending."""
+    task: Literal["similarity", "retrieval", "average"]
+    """Pairs that people scored; passages of the run's own corpus; the mean of other benchmarks."""
+    metric: Literal["spearman", "mrr@10"] = "spearman"
+    title: str = ""
+    languages: tuple[Language, ...] = ()
+    licence: str = ""
+    publisher: str = ""
+    """Who made it, and where it is described."""
+    scale: tuple[float, float] | None = None
+    """Least and greatest gold score; others are faults of the file."""
+    format: Literal["table", "semeval", "multisimlex"] = "table"
+    """table: TSV without quoting; semeval: one file of pairs and one of scores for each subset."""
+    files: tuple[DataFile, ...] = ()
+    columns: Columns = Columns()
+    column: str | None = None
+    """multisimlex: the language's column."""
+    pairs: int | None = None
+    """How many scored pairs there must be."""
+    file: str | None = None
+    """A table of your own, beside the definition: no checksum is asked for."""
+    of: tuple[Name, ...] = ()
+    """average: the benchmarks that it is the mean of."""
+    folder: str = ""
+    """Where the definition was read from."""
+
+    @model_validator(mode="after")
+    def _has_what_its_task_needs(self) -> Self:
+        match self.task:
+            case "similarity" if bool(self.files) == (self.file is not None):
+                raise ValueError("a similarity benchmark needs `file`, or `files` with checksums")
+            case "average" if not self.of:
+                raise ValueError("an average needs `of`, the names of its benchmarks")
+            case "retrieval" if self.files or self.file or self.metric != "mrr@10":
+                raise ValueError("a retrieval benchmark takes no files, and its metric is mrr@10")
+        if self.format == "multisimlex" and self.column is None:
+            raise ValueError("format multisimlex needs `column`")
+        return self
+
+
+def definition_names() -> list[str]:
+    """Names of the benchmarks that are shipped."""
+    return sorted(path.stem for path in DEFINITIONS.glob("*.toml"))
+
+
+def read_definition(name: str) -> Definition:
+    """The definition in `benchmarks/NAME.toml`, or at that path if it ends in `.toml`.
+
+    Raises:
+        BenchmarkError: the file is missing, is not TOML, or has faults; all are listed.
+    """
+    path = Path(name) if name.endswith(".toml") else DEFINITIONS / f"{name}.toml"
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(definition_names())
+        raise BenchmarkError(f"no benchmark at {path}: those shipped are {known}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BenchmarkError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return Definition.model_validate(
+            {**content, "name": path.stem, "folder": str(path.parent.absolute())}
+        )
+    except ValidationError as error:
+        raise BenchmarkError(
+            f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
+        ) from error
+
+
+def data_roots() -> tuple[Path, ...]:
+    """Folders where benchmarks' data is looked for, the first one first."""
+    workspace = Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror")
+    named = [Path(os.environ[DATA_ENV])] if os.environ.get(DATA_ENV) else []
+    return (*named, workspace / "benchmarks", CHECKOUT.parent / "shared" / "benchmarks")
+
+
+def find_file(definition: Definition, file: DataFile) -> Path:
+    """Where a benchmark's file is.
+
+    Raises:
+        BenchmarkError: it is in none of the folders.
+    """
+    roots = data_roots()
+    for root in roots:
+        if (root / file.path).is_file():
+            return root / file.path
+    looked = ", ".join(str(root) for root in roots)
+    if file.url is None:
+        remedy = f"get it from {definition.publisher} and set {DATA_ENV} to the folder above it"
+    else:
+        remedy = f"add --fetch to `mirror evaluate`, or set {DATA_ENV} to where it is"
+    raise BenchmarkError(f"{definition.name}: no {file.path} in {looked}: {remedy}")
+
+
+def check_benchmarks(names: Sequence[str]) -> None:
+    """Checks that definitions are sound and their data there, to the byte.
+
+    Raises:
+        BenchmarkError: something is missing or damaged; all faults are listed.
+    """
+    faults = []
+    for name in names:
+        try:
+            definition_digest(read_definition(name))
+        except BenchmarkError as error:
+            faults.append(str(error))
+    if faults:
+        raise BenchmarkError("\n".join(faults))
+
+
+def definition_digest(definition: Definition) -> str:
+    """Digest of all that a benchmark's score depends on: the definition and its data.
+
+    Raises:
+        BenchmarkError: a file is missing, or is not the one that was declared.
+    """
+    content = definition.model_dump(mode="json", exclude={"folder", "title"})
+    for file in definition.files:
+        _check_file(definition, file)
+    if definition.file is not None:
+        content["own"] = file_digest(own_file(definition))
+    content["members"] = [definition_digest(read_definition(name)) for name in definition.of]
+    return digest_of_json(content)
+
+
+def own_file(definition: Definition) -> Path:
+    """The user's own table.
+
+    Raises:
+        BenchmarkError: it is not there.
+    """
+    path = Path(definition.folder) / str(definition.file)
+    if not path.is_file():
+        raise BenchmarkError(f"{definition.name}: no file at {path}: correct `file`")
+    return path
+
+
+def _check_file(definition: Definition, file: DataFile) -> None:
+    path = find_file(definition, file)
+    if (found := file_digest(path)) != file.sha256:
+        raise BenchmarkError(
+            f"{definition.name}: {path} is not the file that was declared (SHA-256 {found[:12]}…, "
+            f"declared {file.sha256[:12]}…): remove it, and add --fetch to `mirror evaluate`"
+        )

@@ -1,0 +1,36 @@
+"""Repair of text: mis-decoded characters, compatibility forms, control characters, white space."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import ftfy
+import regex
+
+BROKEN = "\ufffd"
+"""What stands where bytes could not be decoded."""
+
+_KEPT_JOINERS = "\u200c\u200d"
+"""Persian and Indic scripts are written with these."""
+_INVISIBLE = regex.compile(rf"[\p{{Cc}}\p{{Cf}}\p{{Co}}\p{{Cn}}--\n\t{_KEPT_JOINERS}]", regex.V1)
+_LINE_END = regex.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_PLAIN = regex.compile(r"[ -%'-~\n]*+")
+"""Printable ASCII without `&`, which may begin an HTML entity: there is nothing to repair in it."""
+_FIXES = ftfy.TextFixerConfig(normalization="NFKC", uncurl_quotes=False, explain=False)
+
+
+def clean_text(text: str) -> str:
+    """The text repaired, in NFKC, without invisible characters; line ends become `\\n`.
+
+    Lone surrogates become U+FFFD, as do bytes that could not be decoded.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    lines = _LINE_END.sub("\n", text)
+    fixed = _INVISIBLE.sub("", ftfy.fix_text(lines, _FIXES))
+    return unicodedata.normalize("NFKC", _LINE_END.sub("\n", fixed))
+
+
+def clean_line(text: str) -> str:
+    """One line, with single spaces and nothing at its ends."""
+    return " ".join(text.split())

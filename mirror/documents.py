@@ -1,0 +1,25 @@
+"""What a source gives: one document after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_BYTES = 8 << 20
+"""A longer row is rejected unread: it is no paragraph, and would take the memory."""
+
+OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A piece of text that belongs together: a line, a row, a docstring, a word."""
+
+    text: str
+    source: str
+    count: int = 1
+    """How often it was seen; above 1 in frequency lists only."""
+    query: str = ""
+    """What looks for `answer` in label-free retrieval; empty where the document does not say."""
+    answer: str = ""
+    fault: str = ""
+    """Why its source could not give its text; `text` then says where."""

@@ -1,0 +1,121 @@
+"""Duplicates in a corpus of any size: hashes on disk, a part of them in memory at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirror.errors import InputError
+
+PARTS = 256
+BUFFER_ROWS = 1 << 17
+REPEATED = "repeated"
+NGRAM = 3
+PERMUTATIONS = 128
+
+_ENTRY = np.dtype([("high", ">u8"), ("low", ">u8"), ("row", ">i8")])
+
+
+class DuplicateFinder:
+    """Finds which rows repeat an earlier one, exactly (by MD5).
+
+    Rows go to one of 256 files by their hash; each file is then sorted on its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Starts with nothing seen; `folder` must be empty."""
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self._digests = bytearray()
+        self._rows: list[int] = []
+
+    def add(self, row: int, text: str) -> None:
+        """Notes a row's text; rows come in rising order."""
+        self._digests += hashlib.md5(text.encode(), usedforsecurity=False).digest()
+        self._rows.append(row)
+        if len(self._rows) >= BUFFER_ROWS:
+            self._flush()
+
+    def mark_repeated(self, rows: int) -> None:
+        """Notes for each of `rows` rows whether an earlier one had the same text."""
+        self._flush()
+        flags = np.memmap(self.folder / REPEATED, np.bool_, "w+", shape=(max(rows, 1),))
+        for part in sorted(self.folder.glob("part-*")):
+            entries = np.fromfile(part, _ENTRY)
+            entries = entries[np.lexsort((entries["row"], entries["low"], entries["high"]))]
+            same = (entries["high"][1:] == entries["high"][:-1]) & (
+                entries["low"][1:] == entries["low"][:-1]
+            )
+            flags[entries["row"][1:][same]] = True
+        flags.flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        entries = np.empty(len(self._rows), _ENTRY)
+        digests = np.frombuffer(bytes(self._digests), ">u8").reshape(-1, 2)
+        entries["high"], entries["low"], entries["row"] = digests[:, 0], digests[:, 1], self._rows
+        part_of = (entries["high"] >> np.uint64(56)).astype(np.int64)
+        order = np.argsort(part_of, kind="stable")
+        bounds = np.searchsorted(part_of[order], np.arange(PARTS + 1))
+        for part, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            if start < end:
+                with (self.folder / f"part-{part:03}").open("ab") as file:
+                    entries[order[start:end]].tofile(file)
+        self._digests.clear()
+        self._rows.clear()
+
+
+def read_repeated(folder: Path) -> NDArray[np.bool_]:
+    """What a finder noted there, read from disk as it is needed."""
+    return np.memmap(folder / REPEATED, np.bool_, "r")
+
+
+class NearDuplicateFinder:
+    """Finds strings like an earlier one, by MinHash over character 3-grams.
+
+    Unlike all else here it holds what it has seen in memory: about 10 kB a string.
+    """
+
+    def __init__(self, similarity: float) -> None:
+        """Starts with nothing seen.
+
+        Raises:
+            InputError: the extra `dedup` is not installed.
+        """
+        try:
+            import datasketch
+        except ImportError as error:
+            raise InputError(
+                "corpus.near_duplicates needs the extra `dedup`: "
+                "pip install -c constraints.txt -e '.[dedup]'"
+            ) from error
+        self.similarity = similarity
+        self._library: Any = datasketch
+        self._index: Any = datasketch.MinHashLSH(threshold=similarity, num_perm=PERMUTATIONS)
+        self._hashes: list[Any] = []
+
+    def is_new(self, text: str) -> bool:
+        """Whether nothing like it was seen before; if so, it is remembered."""
+        signature = self._library.MinHash(num_perm=PERMUTATIONS, seed=1)
+        signature.update_batch(sorted(gram.encode() for gram in _ngrams(text)))
+        for row in self._index.query(signature):
+            if self._hashes[row].jaccard(signature) >= self.similarity:
+                return False
+        self._index.insert(len(self._hashes), signature)
+        self._hashes.append(self._library.LeanMinHash(signature))
+        return True
+
+
+def _ngrams(text: str) -> set[str]:
+    folded = text.casefold()
+    return set(_windows(folded)) or {folded}
+
+
+def _windows(text: str) -> Iterator[str]:
+    return (text[at : at + NGRAM] for at in range(len(text) - NGRAM + 1))

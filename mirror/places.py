@@ -1,0 +1,180 @@
+"""Files named by a recipe: paths, folders, globs and URIs, local or on object storage."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
+
+from mirror.code_identity import ROOT
+from mirror.errors import CorpusError, ServiceError
+from mirror.store import digest_of_json, file_digest
+
+FORMATS = {
+    ".txt": "text",
+    ".text": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One file to read."""
+
+    files: fs.FileSystem
+    path: str
+    """On its file system."""
+    name: str
+    """What it is called in the corpus: relative to the folder that the recipe names."""
+    format: str
+    compression: str | None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's own file system."""
+        return isinstance(self.files, fs.LocalFileSystem)
+
+
+def find_places(paths: tuple[str, ...], format_name: str = "auto") -> list[Place]:
+    """All files that the paths name, in the order of the paths and then of their names, each once.
+
+    Local paths are relative to the checkout, else to the working folder.  In folders and globs,
+    hidden files and those of other endings than `format_name` reads are passed over.
+
+    Raises:
+        CorpusError: a path names nothing, or a file whose format its ending does not tell.
+        ServiceError: an object store does not answer.
+    """
+    places: dict[tuple[str, str], Place] = {}
+    for path in paths:
+        found = list(_find(path, format_name))
+        if not found:
+            endings = " ".join(FORMATS)
+            raise CorpusError(
+                f"no text at {path} (corpus.paths): name a file, or a folder or glob with files "
+                f"that end in {endings}, plain or with {' or '.join(COMPRESSIONS)} after it; for "
+                "others set corpus.format"
+            )
+        for place in found:
+            places.setdefault((place.files.type_name, place.path), place)
+    return list(places.values())
+
+
+def place_digests(places: list[Place]) -> dict[str, str]:
+    """A digest per file, by number and name: of its bytes, or what its store says of it."""
+    return {f"{number:06} {place.name}": _digest(place) for number, place in enumerate(places)}
+
+
+def _digest(place: Place) -> str:
+    try:
+        if place.is_local:
+            return file_digest(Path(place.path))
+        info = place.files.get_file_info(place.path)
+    except OSError as error:
+        raise _unreachable(place.path, error) from error
+    return digest_of_json([place.path, info.size, info.mtime_ns])
+
+
+def _find(path: str, format_name: str) -> Iterator[Place]:
+    if _URI.match(path):
+        yield from _find_remote(path, format_name)
+        return
+    start = _local(path)
+    if start.is_file():
+        yield _place(fs.LocalFileSystem(), str(start), start.name, format_name)
+    elif start.is_dir():
+        names = [str(inner.relative_to(start)) for inner in start.rglob("*") if inner.is_file()]
+        yield from _several(fs.LocalFileSystem(), str(start), names, format_name)
+    elif _MAGIC.search(path):
+        base, pattern = _split_pattern(str(start))
+        names = glob.glob(pattern, root_dir=base, recursive=True)
+        names = [name for name in names if (Path(base) / name).is_file()]
+        yield from _several(fs.LocalFileSystem(), base, names, format_name)
+
+
+def _local(path: str) -> Path:
+    expanded = Path(path).expanduser()
+    base, _ = _split_pattern(str(expanded))
+    in_checkout = ROOT / expanded
+    return in_checkout if (ROOT / base).exists() else expanded.absolute()
+
+
+def _find_remote(uri: str, format_name: str) -> Iterator[Place]:
+    base, pattern = _split_pattern(uri)
+    try:
+        files, root = fs.FileSystem.from_uri(base if pattern else uri)
+        info = files.get_file_info(root)
+        if info.type == fs.FileType.File:
+            yield _place(files, root, PurePosixPath(root).name, format_name)
+        elif info.type == fs.FileType.Directory:
+            inner = files.get_file_info(fs.FileSelector(root, recursive=True))
+            names = [
+                str(PurePosixPath(found.path).relative_to(root))
+                for found in inner
+                if found.type == fs.FileType.File
+            ]
+            wanted = [name for name in names if not pattern or fnmatch(name, pattern)]
+            yield from _several(files, root, wanted, format_name)
+    except (ValueError, NotImplementedError) as error:
+        raise CorpusError(
+            f"{uri} (corpus.paths) is no address that can be read ({error}): "
+            "use s3://, gs://, hdfs:// or file://"
+        ) from error
+    except OSError as error:
+        raise _unreachable(uri, error) from error
+
+
+def _split_pattern(path: str) -> tuple[str, str]:
+    """A path before its first part with a wildcard, and the rest; no rest if there is none."""
+    if not (match := _MAGIC.search(path)):
+        return path, ""
+    cut = path.rfind("/", 0, match.start())
+    return path[: max(cut, 0)] or ("/" if path.startswith("/") else "."), path[cut + 1 :]
+
+
+def _several(
+    files: fs.FileSystem, base: str, names: list[str], format_name: str
+) -> Iterator[Place]:
+    for name in sorted(names):
+        parts = PurePosixPath(name).parts
+        hidden = any(part.startswith((".", "_")) for part in parts)
+        if not hidden and (format_name != "auto" or _format(name)):
+            yield _place(files, f"{base.rstrip('/')}/{name}", name, format_name)
+
+
+def _place(files: fs.FileSystem, path: str, name: str, format_name: str) -> Place:
+    kind = _format(name) if format_name == "auto" else format_name
+    if not kind:
+        raise CorpusError(
+            f"the ending of {path} does not tell its format: set corpus.format to "
+            "text, jsonl, csv, tsv or parquet"
+        )
+    return Place(files, path, name, kind, COMPRESSIONS.get(PurePosixPath(name).suffix.lower()))
+
+
+def _format(name: str) -> str:
+    path = PurePosixPath(name.lower())
+    if path.suffix in COMPRESSIONS:
+        path = path.with_suffix("")
+    return FORMATS.get(path.suffix, "")
+
+
+def _unreachable(place: str, error: OSError) -> CorpusError | ServiceError:
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return CorpusError(f"{place} (corpus.paths) cannot be read: {error.strerror or error}")
+    return ServiceError(
+        f"{place} (corpus.paths) cannot be reached: {error}; check the address, the network and "
+        "the credentials in the environment, and run again"
+    )

@@ -1,0 +1,226 @@
+"""The prose of a docstring: no code, no tables of parameters, no markup."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+
+import regex
+
+_NO_PROSE = frozenset(
+    [
+        "args",
+        "arguments",
+        "attributes",
+        "example",
+        "examples",
+        "keyword-args",
+        "keyword-arguments",
+        "keywords",
+        "methods",
+        "other-parameters",
+        "parameters",
+        "params",
+        "raises",
+        "receives",
+        "references",
+        "return",
+        "returns",
+        "see-also",
+        "see-more",
+        "shape",
+        "shapes",
+        "usage",
+        "warns",
+        "yield",
+        "yields",
+        "todo",
+        "inputs",
+        "outputs",
+        "input",
+        "output",
+        "call-arguments",
+        "input-shape",
+        "output-shape",
+        "keys",
+        "fields",
+        "kwargs",
+        "parameter",
+        "reference",
+        "attribute",
+        "properties",
+        "todos",
+        "author",
+        "authors",
+        "doctest",
+        "doctests",
+    ]
+)
+"""Sections whose content is a list of names, code or literature."""
+_PROSE_DIRECTIVES = frozenset(
+    [
+        "note",
+        "warning",
+        "tip",
+        "important",
+        "caution",
+        "hint",
+        "attention",
+        "danger",
+        "deprecated",
+        "versionadded",
+        "versionchanged",
+        "admonition",
+    ]
+)
+_UNDERLINE = regex.compile(r"\s*([=\-~^\"'#*+])\1{2,}\s*")
+_HEADING = regex.compile(
+    r"\s*#*\s*\**([A-Z][\w /-]{2,30}?)\**\s*::?\**\s*|\s*#+ ([\w /-]{2,40})\s*"
+)
+_FIELD = regex.compile(r"\s*(?::[a-zA-Z][^:`\n]{0,60}:(?:\s|$)|@(?:param|return|type|raise)\b)")
+_DIRECTIVE = regex.compile(r"\s*\.\.\s*(?:([\w:-]+?)::|\[|_|\||\w|$)")
+_BULLET = regex.compile(r"\s*(?:[-*+•]|\(?\d{1,2}[.)]|\(?[a-z]\))\s+")
+_CODE = regex.compile(r"\s*(?:>>>|\.\.\. |\$ |In \[\d|#!)")
+_TABLE = regex.compile(r"\s*(?:[=\-+|][=\-+| ]{4,}|\|.*\||.* \| .*)\s*")
+_DEFINITION = regex.compile(
+    r"\s*(?:[\w.*`\"', ]{1,60}\s:\s|[\w.*`\"]{1,60}\s?\((?:[^()]|\([^()]*\))*\)\s?:).*"
+)
+"""An item of a list of parameters: `name : type` or `name (type): text`."""
+_MARKUP = (
+    (regex.compile(r"!?\[([^\]\[]+)\]\((?:[^()\s]|\([^()]*\))*\)"), r"\1"),
+    (regex.compile(r"(?::[a-zA-Z:+-]+:)?`([^`<>]+?)\s*<[^`<>]*>`_{0,2}"), r"\1"),
+    (regex.compile(r":[a-zA-Z:+-]+:`~(?:[^`]*\.)?([^`.]+)`"), r"\1"),
+    (regex.compile(r":[a-zA-Z:+-]+:`[!.]?([^`]*)`"), r"\1"),
+    (regex.compile(r"\[`~(?:[^`]*\.)?([^`.]+)`\]|\[`([^`]+)`\]"), r"\1\2"),
+    (regex.compile(r"``?`?([^`]+)`?``?(?:_{1,2}(?!\w))?"), r"\1"),
+    (regex.compile(r"(?<!\w)\*\*(\S(?:[^*]*\S)?)\*\*(?!\w)"), r"\1"),
+    (regex.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"), r"\1"),
+    (regex.compile(r"\s*\[(?:\d+|#\w*|\w+\d{4}\w?)\]_"), ""),
+    (regex.compile(r"(?<=\w)__?(?=[\s.,;:)]|$)"), ""),
+    (regex.compile(r"\|(\w+)\|"), r"\1"),
+    (regex.compile(r"\\(?=[*_`|\s])"), ""),
+    (regex.compile(r"::\s*$"), ":"),
+)
+_WORD = regex.compile(r"(?<![\w.])\p{L}[\p{L}'’-]+(?![\w(=])")
+
+
+def prose_paragraphs(docstring: str) -> list[str]:
+    """The paragraphs of prose in a docstring, each on one line; list items are paragraphs.
+
+    Knows the styles of NumPy, Google and Sphinx, reStructuredText and Markdown.
+    """
+    lines = inspect.cleandoc(docstring).expandtabs().split("\n")
+    paragraphs = (plain_text(" ".join(block)) for block in _blocks(_prose_lines(lines)))
+    return [paragraph for paragraph in paragraphs if _is_prose(paragraph)]
+
+
+def plain_text(text: str) -> str:
+    """A paragraph without inline markup; what stands in it stays."""
+    for pattern, plain in _MARKUP:
+        text = pattern.sub(plain, text)
+    return " ".join(text.split())
+
+
+def _is_prose(text: str) -> bool:
+    """At least two words that are no code, and most of the text in words."""
+    words = _WORD.findall(text)
+    return len(words) >= 2 and sum(map(len, words)) >= 0.4 * len(text.replace(" ", ""))
+
+
+def _prose_lines(lines: list[str]) -> list[str]:
+    """The lines without sections, directives and blocks that hold no prose."""
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        taken = _skip(lines, at, kept)
+        if taken:
+            kept.append("")
+            at += taken
+        else:
+            kept.append(lines[at])
+            at += 1
+    return kept
+
+
+def _skip(lines: list[str], at: int, kept: list[str]) -> int:
+    """How many lines from `at` on are no prose; 0 if this one may be."""
+    line = lines[at]
+    if not line.strip():
+        return 0
+    if (
+        at + 1 < len(lines)
+        and _UNDERLINE.fullmatch(lines[at + 1])
+        and not _UNDERLINE.fullmatch(line)
+    ):
+        return 2 + (_section(lines, at + 2) if _is_listing(line) else 0)
+    if line.lstrip().startswith(("```", "~~~")):
+        return _fence(lines, at)
+    if heading := _HEADING.fullmatch(line):
+        if _is_listing(heading[1] or heading[2]):
+            return 1 + _deeper(lines, at + 1, _indent(line))
+        return 1 if heading[2] else 0
+    if directive := _DIRECTIVE.match(line):
+        prose = (directive[1] or "").lower() in _PROSE_DIRECTIVES
+        return 1 if prose else 1 + _deeper(lines, at + 1, _indent(line))
+    if _FIELD.match(line):
+        return 1 + _deeper(lines, at + 1, _indent(line))
+    if _CODE.match(line):
+        return _until_blank(lines, at)
+    if _TABLE.fullmatch(line) or _UNDERLINE.fullmatch(line):
+        return 1
+    if _ends_with_colons(kept) and _indent(line) > 0:
+        return _deeper(lines, at, _indent(line) - 1)
+    return 0
+
+
+def _is_listing(heading: str) -> bool:
+    return "-".join(heading.strip(" #*:").lower().split()) in _NO_PROSE
+
+
+def _section(lines: list[str], at: int) -> int:
+    """Lines up to the next underlined heading."""
+    for end in range(at, len(lines) - 1):
+        if lines[end].strip() and _UNDERLINE.fullmatch(lines[end + 1]):
+            return end - at
+    return len(lines) - at
+
+
+def _fence(lines: list[str], at: int) -> int:
+    mark = lines[at].lstrip()[:3]
+    for end in range(at + 1, len(lines)):
+        if lines[end].lstrip().startswith(mark):
+            return end - at + 1
+    return len(lines) - at
+
+
+def _deeper(lines: list[str], at: int, indent: int) -> int:
+    """Lines that are blank or further in than `indent`."""
+    inner = itertools.takewhile(lambda line: not line.strip() or _indent(line) > indent, lines[at:])
+    return sum(1 for _ in inner)
+
+
+def _until_blank(lines: list[str], at: int) -> int:
+    return sum(1 for _ in itertools.takewhile(str.strip, lines[at:]))
+
+
+def _ends_with_colons(kept: list[str]) -> bool:
+    last = next((line for line in reversed(kept) if line.strip()), "")
+    return last.rstrip().endswith("::")
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _blocks(lines: list[str]) -> list[list[str]]:
+    """Paragraphs: ended by a blank line, the next list item or a step outwards."""
+    blocks: list[list[str]] = [[]]
+    indent = 0
+    for line in lines:
+        bullet = _BULLET.match(line)
+        if not line.strip() or bullet or (blocks[-1] and _indent(line) < indent):
+            blocks.append([])
+        if line.strip():
+            blocks[-1].append(line[bullet.end() :].strip() if bullet else line.strip())
+            indent = _indent(line)
+    return [block for block in blocks if block and not _DEFINITION.fullmatch(block[0])]

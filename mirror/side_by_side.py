@@ -1,0 +1,57 @@
+"""Two encoders on one benchmark, each measured just now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mirror.errors import BenchmarkError
+from mirror.recipe import GateSection
+from mirror.run_record import ScoreLine
+from mirror.scoring import Predictions, interval_of, score_replicates
+
+if TYPE_CHECKING:
+    from mirror.evaluation import BenchmarkResult
+
+
+def compare_results(
+    name: str, before: BenchmarkResult, after: BenchmarkResult, gate: GateSection
+) -> ScoreLine:
+    """The change from one encoder to the other, by paired bootstrap; an average's from its parts.
+
+    Raises:
+        BenchmarkError: they were not measured on the same items.
+    """
+    replicates = np.zeros(gate.resamples)
+    pairs = _parts(name, before, after)
+    for first, second in pairs:
+        change = score_replicates(second, gate.resamples) - score_replicates(first, gate.resamples)
+        replicates += change / len(pairs)
+    found = interval_of(replicates, after.score - before.score, gate.confidence)
+    return ScoreLine(
+        benchmark=name,
+        metric=after.metric,
+        n=after.n,
+        before=before.score,
+        after=after.score,
+        change=found.change,
+        low=found.low,
+        high=found.high,
+        beside=dict(after.beside),
+    )
+
+
+def _parts(
+    name: str, before: BenchmarkResult, after: BenchmarkResult
+) -> list[tuple[Predictions, Predictions]]:
+    if after.members:
+        members = after.members.items()
+        return [
+            pair for part, found in members for pair in _parts(part, before.members[part], found)
+        ]
+    if before.predictions is None or after.predictions is None:
+        raise BenchmarkError(f"{name} left no predictions to compare: measure both encoders anew")
+    if len(before.predictions.predicted) != len(after.predictions.predicted):
+        raise BenchmarkError(f"{name} was measured on different items: measure both encoders anew")
+    return [(before.predictions, after.predictions)]

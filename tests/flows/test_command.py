@@ -1,0 +1,261 @@
+"""The command line: quick to answer, clear when something is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from flows.command import mirror
+from flows.faults import Debugging, run_guarded
+from mirror.errors import MirrorError, RecipeError, StoreError
+from mirror.run_record import RunRecord, ScoreLine, StageLine, save_record
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMANDS = ("doctor", "encode", "evaluate", "pretrain", "recipes", "run", "show")
+HEAVY = ("torch", "transformers", "prefect", "mlflow", "matplotlib", "scipy", "pyarrow", "duckdb")
+RECORD = RunRecord(
+    recipe="en-trades",
+    started_at="2026-01-02T03:04:05+00:00",
+    seconds=75.25,
+    stages=(StageLine("corpus", 12.5, True, "/made/corpus"),),
+    scores=(ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
+    promote=True,
+    reasons=("Better than its base.",),
+    encoder="/made/encoder",
+    report="/made/report.html",
+    model="models:/mirror-en-trades/3",
+)
+
+
+def imported_by(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
+    """The heavy modules that a command has imported when it is done."""
+    code = (
+        "import json, sys\n"
+        "from flows.command import mirror\n"
+        "from flows.faults import run_guarded\n"
+        f"code = run_guarded(mirror, {arguments!r})\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print(json.dumps([code, found]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    code, found = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    return list(found)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of this test's own."""
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(mirror.commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["evaluate", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert imported_by(arguments) == []
+
+
+def test_show_and_recipes_import_no_engine(tmp_path: Path) -> None:
+    save_record(RECORD, tmp_path)
+    assert imported_by(["show"], {"MIRROR_HOME": str(tmp_path)}) == []
+    assert imported_by(["recipes"]) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, [name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: mirror {name}" in shown
+    assert "--debug" in shown
+
+
+def failing(error: BaseException) -> click.Group:
+    """A command line whose only command fails."""
+    group = type(mirror)("mirror")
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    return group
+
+
+def test_an_error_is_one_message_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(RecipeError("no recipe at here: name one")), ["fail"]) == 1
+    assert capsys.readouterr().err == "error: no recipe at here: name one\n"
+
+
+def chained() -> MirrorError:
+    error = StoreError("no space: free some")
+    error.__cause__ = OSError("disk full")
+    return error
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "fail"], ["fail", "--debug"]])
+def test_debug_shows_the_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(failing(chained()), arguments) == 1
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "OSError: disk full" in shown
+    assert "error: no space: free some" in shown
+
+
+def test_a_hidden_cause_is_hinted_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(chained()), ["fail"]) == 1
+    shown = capsys.readouterr().err
+    assert shown == "error: no space: free some\n(add --debug for the traceback)\n"
+
+
+def test_a_fault_of_our_own_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_guarded(failing(ZeroDivisionError()), ["fail"])
+
+
+def test_ctrl_c_ends_cleanly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(KeyboardInterrupt()), ["fail"]) == 130
+    assert capsys.readouterr().err.strip().startswith("stopped;")
+
+
+def test_terminal_codes_in_a_message_are_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(RecipeError("bad key '\x1b[31mred' – schön")), ["fail"]) == 1
+    assert capsys.readouterr().err == "error: bad key '\N{REPLACEMENT CHARACTER}[31mred' – schön\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["run"],
+        ["run", "a", "b"],
+        ["run", "--nonsense", "a"],
+        ["evaluate", "folder"],
+        ["encode", "folder"],
+        ["encode", "folder", "--out", "a.npy", "--pooling", "max"],
+    ],
+)
+def test_misuse_gives_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, arguments) == 2
+    assert "Error:" in capsys.readouterr().err
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["run", "no-such-recipe"]) == 1
+    shown = capfd.readouterr().err
+    assert "error: no recipe at" in shown
+    assert "recipes there are" in shown
+    assert "Traceback" not in shown
+
+
+def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_record(RECORD, home)
+    assert run_guarded(mirror, ["show", "en-trades"]) == 0
+    shown = capsys.readouterr().out
+    assert "+.250" in shown
+    assert "/made/report.html" in shown
+
+
+def test_show_without_a_run_says_how_to_make_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["show", "en-trades"]) == 1
+    assert "`mirror run en-trades`" in capsys.readouterr().err
+
+
+def test_workspace_stands_for_mirror_home(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_record(RECORD, tmp_path / "other")
+    assert run_guarded(mirror, ["show", "--workspace", str(tmp_path / "other")]) == 0
+    assert "en-trades" in capsys.readouterr().out
+
+
+@pytest.fixture
+def run_encode(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs `mirror encode` on the tiny base with some standard input."""
+
+    def run(*arguments: str, text: str = "") -> int:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return run_guarded(mirror, ["encode", str(tiny_base), *arguments])
+
+    return run
+
+
+def test_encode_gives_the_encoders_vectors(
+    run_encode: Callable[..., int], tiny_base: Path, tmp_path: Path
+) -> None:
+    from mirror.encoder import Encoder
+
+    place, texts = tmp_path / "vectors.npy", ["the baker sells one mirror", "a wet letter"]
+    assert run_encode("--out", str(place), "--pooling", "cls", text="\n".join(texts)) == 0
+    expected = Encoder.load(tiny_base, "cls").encode(texts)
+    np.testing.assert_array_equal(np.load(place), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "vectors.csv", "--pooling", "cls"], "ends in neither .npy nor .parquet"),
+        (["--out", "vectors.npy", "--pooling", "cls"], "standard input is empty"),
+        (["missing.txt", "--out", "vectors.npy", "--pooling", "cls"], "missing.txt cannot be read"),
+    ],
+)
+def test_encode_refuses_what_it_cannot_do(
+    run_encode: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_encode(*arguments) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.glob("*.npy")) == []
+
+
+def test_encode_wants_a_pooling_for_a_plain_model(
+    run_encode: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_encode("--out", str(tmp_path / "vectors.npy"), text="one") == 1
+    assert "choose cls or mean" in capsys.readouterr().err
+
+
+def test_encode_refuses_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts"
+    texts.write_text("one\n")
+    place = str(tmp_path / "vectors.npy")
+    assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", place]) == 1
+    assert "no encoder at no/folder" in capsys.readouterr().err
+
+
+def test_debugging_is_off_unless_asked_for() -> None:
+    assert Debugging().on is False

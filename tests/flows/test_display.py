@@ -1,0 +1,73 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from flows.display import show_run
+from mirror.run_record import RunRecord, ScoreLine, StageLine
+
+RECORD = RunRecord(
+    recipe="en-trades",
+    started_at="2026-01-02T03:04:05+00:00",
+    seconds=75.25,
+    stages=(
+        StageLine("corpus", 12.5, True, "/made/corpus"),
+        StageLine("tune", 61.0, False, "/made/tune"),
+    ),
+    scores=(
+        ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
+        ScoreLine("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),
+    ),
+    promote=True,
+    reasons=("Better than its base [by much].",),
+    encoder="/made/package/encoder",
+    report="/made/report/" + "a-long-name/" * 12 + "report.html",
+    model="models:/mirror-en-trades/3",
+)
+
+
+def shown(record: RunRecord, width: int = 100) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        show_run(record, console)
+    return capture.get()
+
+
+def row(text: str, start: str) -> list[str]:
+    line = next(line for line in text.splitlines() if start in line)
+    return [part.strip() for part in line.replace("│", "┃").split("┃") if part.strip()]
+
+
+def test_each_benchmark_has_before_after_difference_interval_and_bm25() -> None:
+    text = shown(RECORD)
+    assert row(text, "likeness") == ["likeness", ".250", ".500", "+.250", "+.125 to +.375", "–"]
+    assert row(text, "search") == ["search", ".500", ".400", "−.100", "−.200 to −.050", ".625"]
+    assert row(text, "benchmark")[-2:] == ["95% interval", "BM25"]
+
+
+def test_without_other_methods_there_is_no_column_for_them() -> None:
+    assert "BM25" not in shown(replace(RECORD, scores=RECORD.scores[:1]))
+
+
+def test_the_verdict_is_in_words() -> None:
+    assert "Champion – the gate let it through" in shown(RECORD)
+    assert "Better than its base [by much]." in shown(RECORD)
+    assert "Challenger – it is not made champion" in shown(replace(RECORD, promote=False))
+
+
+def test_stages_say_whether_they_were_made_and_how_long_it_took() -> None:
+    lines = [line.split() for line in shown(RECORD).splitlines()]
+    assert ["corpus", "reused", "took", "12.5", "s"] in lines
+    assert ["tune", "made", "61.0", "s"] in lines
+    assert "1 of 2 stages reused; 75.2 s in all" in shown(RECORD)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_paths_are_whole_at_any_width(width: int) -> None:
+    lines = shown(RECORD, width).splitlines()
+    assert any(line.endswith(RECORD.report) for line in lines)
+    assert any(line.endswith("models:/mirror-en-trades/3") for line in lines)

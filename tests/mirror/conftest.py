@@ -1,0 +1,166 @@
+"""A run that was never made: its stages' folders, with numbers of our choosing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.base_model import Base
+from mirror.recipe import Recipe, parse_recipe
+from mirror.results import Results
+from mirror.store import StageRecord, digest_of_json
+
+ITEMS = 120
+QUERY = "<script>alert('first')</script> the baker & the miner"
+RECIPE = {
+    "language": "en",
+    "domain": "trades",
+    "level": "sentence",
+    "corpus": {"source": "docstrings"},
+    "base": {"path": "models/some-base"},
+    "evaluation": {"benchmarks": ["likeness", "search"]},
+    "registry": {"model": "mirror-en-trades"},
+}
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A recipe with two benchmarks."""
+    return parse_recipe(dict(RECIPE), name="en-trades", place="a test")
+
+
+@pytest.fixture
+def write_stage(tmp_path: Path) -> Callable[..., StageRecord]:
+    """Writes a stage's folder as if it had been made."""
+
+    def write(name: str, counts: Mapping[str, Any], files: Mapping[str, Any]) -> StageRecord:
+        folder = tmp_path / "made" / name
+        folder.mkdir(parents=True)
+        for file, content in files.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (folder / file).write_text(text, encoding="utf-8")
+        digest = digest_of_json([name, counts, files])
+        return StageRecord(name.split("-")[0], digest[:20], str(folder), digest, counts, 12.5)
+
+    return write
+
+
+@pytest.fixture
+def results(recipe: Recipe, write_stage: Callable[..., StageRecord], tmp_path: Path) -> Results:
+    """Better than its base on `likeness`; below BM25 on `search`."""
+    base = tmp_path / "some-base"
+    base.mkdir()
+    (base / "README.md").write_text("---\nlanguage: en\nlicense: cc-by-4.0\n---\n# A base\n")
+    corpus = {
+        "rows_in": 500,
+        "kept": 420,
+        "rejected": {"duplicate": 70, "too_short": 10},
+        "documents": 40,
+        "passages": 12,
+        "characters": 21_000,
+    }
+    sample = {
+        "strings": 400,
+        "available": 420,
+        "by_source": {"a": 400},
+        "lengths": [[20, 100], [40, 250], [60, 50]],
+    }
+    losses = [3.0, 2.0, 1.25]
+    steps = "".join(
+        json.dumps({"step": step, "loss": loss, "rate": 2e-5}) + "\n"
+        for step, loss in enumerate(losses, 1)
+    )
+    tuned = {
+        "steps": 3,
+        "strings": 400,
+        "first_loss": 3.0,
+        "final_loss": 1.25,
+        "masked_share": 0.875,
+        "precision": "fp32",
+        "device": "cpu",
+        "threads": 1,
+    }
+    tune = write_stage("tune", tuned, {"steps.jsonl": steps})
+    (tune.path / "encoder").mkdir()
+    (tune.path / "encoder" / "config.json").write_text("{}")
+    (tune.path / "encoder" / "model.safetensors").write_bytes(b"weights")
+    return Results(
+        recipe=recipe,
+        base=Base(str(base), "b" * 64, "models/some-base"),
+        corpus=write_stage("corpus", corpus, {}),
+        sample=write_stage("sample", sample, {}),
+        tuned=tune,
+        before=_evaluation(write_stage, "before", noise=2.0, rank=0.25),
+        after=_evaluation(write_stage, "after", noise=0.5, rank=0.4),
+    )
+
+
+def _evaluation(
+    write_stage: Callable[..., StageRecord], side: str, noise: float, rank: float
+) -> StageRecord:
+    from scipy.stats import spearmanr
+
+    draw = np.random.default_rng(5)
+    gold = draw.random(ITEMS)
+    predicted = gold + noise * draw.random(ITEMS)
+    likeness = float(spearmanr(gold, predicted).statistic)
+    parts = {name: {"score": likeness, "n": ITEMS // 2} for name in ("north", "south")}
+    scores = {
+        "likeness": {
+            "metric": "spearman",
+            "score": likeness,
+            "n": ITEMS,
+            "subsets": parts,
+            "beside": {},
+        },
+        "search": {
+            "metric": "mrr",
+            "score": rank,
+            "n": ITEMS,
+            "subsets": {},
+            "beside": {"bm25": 0.5},
+        },
+    }
+    looks = {
+        "neighbours": [
+            {
+                "query": QUERY,
+                "nearest": [["a miner in a valley", 0.75], [f"only {side} tuning", 0.5]],
+            }
+        ],
+        "cosines": {"bins": [-1.0, 0.0, 0.5, 1.0], "counts": [10, 20, 30]},
+        "mean_cosine": 0.5,
+        "isotropy": 0.125,
+        "mean_vector_norm": 3.5,
+        "different": 1.0,
+    }
+    record = write_stage(
+        f"evaluation-{side}",
+        {"likeness": likeness, "search": rank},
+        {"scores.json": scores, "looks.json": looks},
+    )
+    folder = record.path / "predictions"
+    folder.mkdir()
+    subsets = ["north", "south"] * (ITEMS // 2)
+    _predictions(folder / "likeness.parquet", subsets, gold.tolist(), predicted.tolist())
+    _predictions(folder / "search.parquet", [""] * ITEMS, [None] * ITEMS, [rank] * ITEMS)
+    return record
+
+
+def _predictions(
+    path: Path, subsets: list[str], gold: list[float] | list[None], predicted: list[float]
+) -> None:
+    columns = {
+        "item": pa.array(range(ITEMS), pa.int32()),
+        "subset": pa.array(subsets, pa.string()),
+        "gold": pa.array(gold, pa.float64()),
+        "predicted": pa.array(predicted, pa.float64()),
+    }
+    pq.write_table(pa.table(columns), path)

@@ -1,0 +1,172 @@
+"""Definitions of benchmarks, and the data that they declare."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mirror.benchmark import check_benchmarks, definition_digest, definition_names, read_definition
+from mirror.benchmark_data import Pair, load_pairs
+from mirror.errors import BenchmarkError
+
+COUNTS = {
+    "sts12": 3108,
+    "sts13": 1500,
+    "sts14": 3750,
+    "sts15": 3000,
+    "sts16": 1186,
+    "stsb": 1379,
+    "stsb-dev": 1500,
+    "sick-r": 4927,
+    "multisimlex-en": 1888,
+    "multisimlex-et": 1887,
+}
+
+
+def write(folder: Path, text: str, name: str = "mine") -> str:
+    (folder / f"{name}.toml").write_text(text)
+    return str(folder / f"{name}.toml")
+
+
+def table(folder: Path, text: str) -> str:
+    (folder / "mine.tsv").write_bytes(text.encode())
+    return write(folder, 'task = "similarity"\nfile = "mine.tsv"\n')
+
+
+@pytest.mark.parametrize("name", definition_names())
+def test_every_shipped_definition_loads(name: str) -> None:
+    definition = read_definition(name)
+    assert definition.name == name
+    assert definition.title
+    if definition.task == "similarity":
+        assert definition.publisher
+        assert definition.licence
+        assert definition.pairs
+
+
+@pytest.mark.parametrize("name", [name for name in definition_names() if "retrieval" not in name])
+def test_every_shipped_definition_fits_its_data(name: str, shared: Path) -> None:
+    definition = read_definition(name)
+    assert len(definition_digest(definition)) == 64
+    if definition.task == "similarity":
+        pairs = load_pairs(definition)
+        assert len(pairs) == COUNTS.get(name, 1888)
+        assert all(pair.first and pair.second for pair in pairs)
+
+
+def test_sick_is_free_of_carriage_returns(shared: Path) -> None:
+    first = load_pairs(read_definition("sick-r"))[0]
+    assert (first.gold, first.first[-3:], first.second[-10:]) == (3.3, "ing", "background")
+
+
+def test_quotes_are_only_quotes(tmp_path: Path) -> None:
+    name = table(tmp_path, 'sentence1\tsentence2\tscore\n"open\tclosed"\t1\nnext\tone\t2\n')
+    assert load_pairs(read_definition(name)) == (
+        Pair('"open', 'closed"', 1),
+        Pair("next", "one", 2),
+    )
+
+
+def test_a_users_own_table_takes_three_lines(tmp_path: Path) -> None:
+    (tmp_path / "mine.tsv").write_text("a\tb\tgold\nred\tblue\t0.5\n")
+    text = (
+        'task = "similarity"\nfile = "mine.tsv"\n'
+        'columns = { first = "a", second = "b", score = "gold" }'
+    )
+    assert load_pairs(read_definition(write(tmp_path, text))) == (Pair("red", "blue", 0.5),)
+
+
+def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
+    name = table(tmp_path, "sentence1\tsentence2\tscore\r\na\u2028b\tc\x0bd\t1\r\n")
+    assert load_pairs(read_definition(name)) == (Pair("a\u2028b", "c\x0bd", 1),)
+
+
+def test_the_digest_follows_a_users_own_file(tmp_path: Path) -> None:
+    name = table(tmp_path, "sentence1\tsentence2\tscore\na\tb\t1\n")
+    before = definition_digest(read_definition(name))
+    table(tmp_path, "sentence1\tsentence2\tscore\na\tb\t2\n")
+    assert definition_digest(read_definition(name)) != before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sentence1\tsentence2\ngreen\tred\n", "no column 'score'; its first line has sentence1"),
+        ("sentence1\tsentence2\tscore\na\tb\tmuch\n", "line 2: the score 'much' is not a number"),
+        ("sentence1\tsentence2\tscore\na\tb\tnan\n", "not between"),
+        ("sentence1\tsentence2\tscore\na b 1\n", "line 2 has 1 fields, separated by tabs"),
+        ("sentence1\tsentence2\tscore\n", "holds no scored pair"),
+        ("", "first line has nothing"),
+    ],
+)
+def test_faults_of_a_table_say_what_and_where(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BenchmarkError, match=said):
+        load_pairs(read_definition(table(tmp_path, text)))
+
+
+def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
+    name = table(tmp_path, "")
+    (tmp_path / "mine.tsv").write_bytes("sentence1\tsentence2\tscore\nä\tb\t1\n".encode("latin-1"))
+    with pytest.raises(BenchmarkError, match="not UTF-8"):
+        load_pairs(read_definition(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('task = "similarity"', "needs `file`"),
+        ('task = "average"', "needs `of`"),
+        ('task = "similarity"\nfile = "a"\nmetrics = "x"', "metrics: unknown key"),
+        ('task = "retrieval"\nfile = "a"', "takes no files"),
+        ('task = "guessing"', "task"),
+        ("task = ", "cannot be read as TOML"),
+        (
+            f'task = "similarity"\n[[files]]\npath = "../../x"\nsha256 = "{"0" * 64}"',
+            "leaves the data folder",
+        ),
+    ],
+)
+def test_faults_of_a_definition_are_told(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BenchmarkError, match=said):
+        read_definition(write(tmp_path, text))
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
+    data = tmp_path / "data" / "own" / "pairs.tsv"
+    data.parent.mkdir(parents=True)
+    data.write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path / "data"))
+    sha = hashlib.sha256(data.read_bytes()).hexdigest()
+    text = (
+        'task = "similarity"\n[[files]]\npath = "own/pairs.tsv"\n'
+        f'sha256 = "{sha}"\nurl = "https://example.org/pairs.tsv"\n'
+    )
+    return write(tmp_path, text), data
+
+
+def test_data_with_its_checksum_passes(declared: tuple[str, Path]) -> None:
+    check_benchmarks([declared[0]])
+
+
+def test_a_wrong_checksum_is_refused_before_any_work(declared: tuple[str, Path]) -> None:
+    declared[1].write_text("sentence1\tsentence2\tscore\na\tb\t5\n")
+    with pytest.raises(BenchmarkError, match="not the file that was declared"):
+        check_benchmarks([declared[0]])
+
+
+def test_missing_data_says_how_to_get_it(declared: tuple[str, Path]) -> None:
+    shutil.rmtree(declared[1].parent)
+    with pytest.raises(BenchmarkError, match="--fetch"):
+        check_benchmarks([declared[0]])
+
+
+def test_all_missing_benchmarks_are_told_at_once() -> None:
+    with pytest.raises(BenchmarkError) as caught:
+        check_benchmarks(["nothing-a", "nothing-b"])
+    assert "nothing-a" in str(caught.value)
+    assert "nothing-b" in str(caught.value)
+    assert "stsb" in str(caught.value)

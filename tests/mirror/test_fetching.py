@@ -1,0 +1,88 @@
+"""Benchmark data from a publisher, here a server on this machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror.benchmark import Definition
+from mirror.errors import BenchmarkError, ServiceError
+from mirror.fetching import fetch_benchmark
+
+CONTENT = b"sentence1\tsentence2\tscore\na\tb\t1\n"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "pairs.tsv").write_bytes(CONTENT)
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def definition(url: str | None, content: bytes = CONTENT) -> Definition:
+    file = {
+        "path": "own/pairs.tsv",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "url": url,
+    }
+    return Definition.model_validate(
+        {"name": "own", "task": "similarity", "files": [file], "publisher": "https://example.org"}
+    )
+
+
+def test_a_file_comes_whole_and_only_once(publisher: str, tmp_path: Path) -> None:
+    wanted = definition(f"{publisher}/pairs.tsv")
+    (fetched,) = fetch_benchmark(wanted, tmp_path / "data")
+    assert fetched == tmp_path / "data" / "own" / "pairs.tsv"
+    assert fetched.read_bytes() == CONTENT
+    assert fetch_benchmark(wanted, tmp_path / "data") == ()
+
+
+def test_a_damaged_file_is_fetched_again(publisher: str, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "own" / "pairs.tsv"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"half")
+    fetch_benchmark(definition(f"{publisher}/pairs.tsv"), tmp_path / "data")
+    assert place.read_bytes() == CONTENT
+
+
+def test_another_file_than_declared_is_not_kept(publisher: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="sent another file"):
+        fetch_benchmark(definition(f"{publisher}/pairs.tsv", b"other"), tmp_path / "data")
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_a_publisher_that_is_down_may_be_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="does not answer"):
+        fetch_benchmark(definition("http://127.0.0.1:9/pairs.tsv"), tmp_path / "data")
+
+
+def test_a_missing_page_is_an_error(publisher: str, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="404"):
+        fetch_benchmark(definition(f"{publisher}/absent.tsv"), tmp_path / "data")
+
+
+def test_what_no_one_publishes_says_whom_to_ask(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"https://example\.org"):
+        fetch_benchmark(definition(None), tmp_path / "data")
+
+
+def test_local_files_cannot_be_named_as_addresses(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="no http"):
+        fetch_benchmark(definition("file:///etc/passwd"), tmp_path / "data")

@@ -1,0 +1,59 @@
+"""A run's record is found again as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mirror.errors import StoreError
+from mirror.run_record import RunRecord, ScoreLine, StageLine, find_record, save_record
+
+RECORD = RunRecord(
+    recipe="en-trades",
+    started_at="2026-01-02T03:04:05+00:00",
+    seconds=75.25,
+    stages=(StageLine("corpus", 12.5, True, "/made/corpus"),),
+    scores=(ScoreLine("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),),
+    promote=False,
+    reasons=("Schlechter – 悪い.",),
+    encoder="/made/encoder",
+    report="/made/report.html",
+    model="models:/mirror-en-trades/3",
+)
+LATER = replace(RECORD, started_at="2026-01-02T03:04:06+00:00", recipe="de-trades")
+
+
+def test_what_is_saved_is_found(tmp_path: Path) -> None:
+    path = save_record(RECORD, tmp_path)
+    assert find_record(tmp_path, "en-trades") == RECORD
+    assert path.parent == tmp_path / "runs" / "en-trades"
+    assert [file.suffix for file in path.parent.iterdir()] == [".json"]
+
+
+def test_the_newest_is_found_of_one_recipe_or_of_all(tmp_path: Path) -> None:
+    newest = replace(RECORD, started_at="2026-01-02T03:04:05.500000+00:00", seconds=1.0)
+    for record in (LATER, newest, RECORD):
+        save_record(record, tmp_path)
+    assert find_record(tmp_path, "en-trades") == newest
+    assert find_record(tmp_path) == LATER
+
+
+def test_no_run_is_said_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="make one with `mirror run en-trades`"):
+        find_record(tmp_path, "en-trades")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"recipe": "a"}', '{"scores": 3}'])
+def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
+    path = save_record(RECORD, tmp_path)
+    path.write_text(content)
+    with pytest.raises(StoreError, match="is no record of a run"):
+        find_record(tmp_path)
+
+
+def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file in the way")
+    with pytest.raises(StoreError, match="MIRROR_HOME"):
+        save_record(RECORD, tmp_path)

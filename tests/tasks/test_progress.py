@@ -1,0 +1,57 @@
+"""Progress of tasks reaches whoever listens, and the log if no one does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextvars import copy_context
+
+import pytest
+
+from mirror.progress import Progress
+from tasks import progress
+from tasks.progress import Reporter, listening
+
+STEP = Progress("tune", 3, 10, "steps", "loss 2.5")
+
+
+def test_a_listener_hears_everything_in_order() -> None:
+    heard: list[Progress] = []
+    told = [Progress("tune", done, 4, "steps") for done in range(4)]
+    with listening(heard.append):
+        reporter = Reporter()
+        for step in told:
+            reporter(step)
+    assert heard == told
+
+
+def test_a_listener_is_told_nothing_after_its_block() -> None:
+    heard: list[Progress] = []
+    with listening(heard.append):
+        pass
+    Reporter()(STEP)
+    assert heard == []
+
+
+def test_a_thread_that_carries_the_context_is_heard() -> None:
+    heard: list[Progress] = []
+    with listening(heard.append):
+        context = copy_context()
+        thread = threading.Thread(target=context.run, args=(Reporter(), STEP))
+        thread.start()
+        thread.join()
+    assert heard == [STEP]
+
+
+def test_without_a_listener_lines_go_to_the_log_now_and_then(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    reporter = Reporter()
+    with caplog.at_level(logging.INFO, logger="tasks.progress"):
+        for second in range(41):
+            now = 100.0 + second
+            reporter(STEP)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["tune: 3 of 10 steps: loss 2.5"] * (40 // progress.LOG_SECONDS)

@@ -1,0 +1,84 @@
+"""What loads what: a run that finds all its stages made must not pay for torch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "transformers", "mlflow", "sentence_transformers")
+PRINT_LOADED = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def loaded_by(module, tmp_path):
+    """Top-level packages in memory after a fresh process has imported a module."""
+    run = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED, module],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "flows.run_recipe",
+        "flows.rescore_encoder",
+        "flows.command",
+        "tasks.registry",
+        "mirror.corpus",
+        "mirror.sampling",
+        "mirror.base_model",
+        "mirror.tuning_stage",
+        "mirror.evaluation_stage",
+        "mirror.gate",
+        "mirror.packaging_stage",
+        "mirror.report",
+        "mirror.doctor",
+    ],
+)
+def test_cold_import_loads_nothing_heavy(module, tmp_path):
+    assert loaded_by(module, tmp_path).isdisjoint(HEAVY)
+
+
+def test_command_line_alone_loads_no_engine(tmp_path):
+    assert loaded_by("flows.command", tmp_path).isdisjoint({"prefect", "duckdb", "pandas", "scipy"})
+
+
+def test_library_never_loads_prefect(tmp_path):
+    for module in ("mirror.sampling", "mirror.tuning_stage", "mirror.report", "mirror.doctor"):
+        assert "prefect" not in loaded_by(module, tmp_path)
+
+
+def test_loading_is_seen(tmp_path):
+    """The others prove nothing if this fails."""
+    assert "torch" in loaded_by("mirror.contrastive", tmp_path)
+
+
+def test_import_rules_hold():
+    pytest.importorskip("importlinter")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        ],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "0 broken" in run.stdout
