@@ -20,7 +20,7 @@ _FIXES = ftfy.TextFixerConfig(normalization="NFKC", uncurl_quotes=False, explain
 
 
 def clean_text(text: str) -> str:
-    """The text repaired, in NFKC, without invisible characters; line ends become `\\n`.
+    """The text repaired, in NFKC, without invisible characters; all line ends are line feeds.
 
     Lone surrogates become U+FFFD, as do bytes that could not be decoded.
     """

@@ -19,12 +19,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from mirror.documents import Document
 from mirror.duplicates import DuplicateFinder, NearDuplicateFinder, read_repeated
 from mirror.errors import CorpusError, StoreError
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
-from mirror.sifting import Sifted, Sifter
+from mirror.sifting_pool import sift_documents
 from mirror.snapshot import (
     CANDIDATES,
     PASSAGES,
@@ -62,8 +61,6 @@ def corpus_stage(recipe: Recipe) -> Stage:
     libraries = ["pyarrow", "ftfy", "regex", "pysbd", *source_libraries(recipe.corpus)]
     if recipe.corpus.check_language:
         libraries.append("py3langid")
-    if recipe.corpus.near_duplicates is not None:
-        libraries.append("datasketch")
     return Stage("corpus", "corpus", source_digests(recipe), section, tuple(sorted(libraries)))
 
 
@@ -136,11 +133,6 @@ def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Tally:
                 on_progress(Progress("corpus", tally.documents, None, "documents", sifted.source))
     finder.mark_repeated(tally.rows_in)
     return tally
-
-
-def sift_documents(recipe: Recipe, documents: Iterator[Document]) -> Iterator[Sifted]:
-    """What becomes of each document, in order."""
-    return map(Sifter(recipe).sift, documents)
 
 
 def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _Tally) -> None:

@@ -19,6 +19,9 @@ MOST_QUERY = 300
 MOST_ANSWER = 1_000
 """Characters of a passage's parts; an answer is cut between words."""
 
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where a statement keeps statements."""
 _LEFT_OUT = frozenset({"tests", "test", "testing", "_vendor", "vendor", "vendored", "_vendored"})
 """Folders whose docstrings are no documentation, or another package's."""
 
@@ -90,11 +93,21 @@ def _read_file(path: Path, place: str, source: str) -> Iterator[Document]:
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         yield Document(place, source, fault=NOT_PYTHON)
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node, clean=False)
-            if text is not None:
-                yield docstring_document(text, source)
+    for node in _documented(tree):
+        text = ast.get_docstring(node, clean=False)
+        if text is not None:
+            yield docstring_document(text, source)
+
+
+def _documented(tree: ast.Module) -> Iterator[_Documented]:
+    """Modules, classes and functions in the order of their lines; expressions hold none."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _Documented):
+            yield node
+        inner = (getattr(node, name, ()) for name in _BLOCKS)
+        waiting.extend(reversed([part for block in inner for part in block]))
 
 
 def docstring_document(docstring: str, source: str) -> Document:

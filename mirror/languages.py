@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 
 import regex
 
 from mirror.errors import CorpusError
+
+log = logging.getLogger(__name__)
 
 LEAST_LETTERS = 80
 """A guess from fewer letters is worth little: names, code, formulas."""
@@ -16,7 +19,12 @@ MOST_CHARACTERS = 1_000
 LEAST_SHARE = 0.6
 """Of letters and spaces in a text; below, it is code or a table, and no guess is made."""
 CERTAIN = 0.99
+"""That a text is in another language, before it is rejected."""
+KIN = (frozenset({"nb", "nn", "no"}), frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}))
+"""Languages too near each other to reject one for another."""
 
+_PRIVATE = regex.compile(r"q[a-t][a-z]|mis|mul|und|zxx")
+"""Codes that stand for no one language."""
 _LETTER = regex.compile(r"\p{L}")
 _PROSE = regex.compile(r"[\p{L}\p{M} ]")
 
@@ -29,7 +37,7 @@ def check_language_exists(language: str) -> None:
     """
     import langcodes
 
-    if not langcodes.Language.get(language).is_valid():
+    if _PRIVATE.fullmatch(language) or not langcodes.Language.get(language).is_valid():
         raise CorpusError(
             f"language {language!r} of the recipe is no ISO 639 code that exists: "
             "correct it, for example en, de, sw"
@@ -42,7 +50,10 @@ def foreign_detector(language: str) -> Callable[[str], bool] | None:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if language not in {str(label) for label in identifier.labels}:
+    labels = {str(label) for label in identifier.labels}
+    own = next((kin for kin in KIN if language in kin), frozenset({language})) & labels
+    if not own:
+        log.warning("py3langid does not know %s: other languages are not looked for", language)
         return None
 
     def is_foreign(text: str) -> bool:
@@ -51,7 +62,7 @@ def foreign_detector(language: str) -> Callable[[str], bool] | None:
             return False
         if len(_PROSE.findall(head)) < LEAST_SHARE * len(head):
             return False
-        guess, probability = identifier.classify(head)
-        return guess != language and probability >= CERTAIN
+        share = sum(float(share) for label, share in identifier.rank(head) if label in own)
+        return share < 1 - CERTAIN
 
     return is_foreign

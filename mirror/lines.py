@@ -1,4 +1,4 @@
-"""Lines of a file, whatever packs and encodes it, with memory bounded by the longest that counts."""
+"""Lines of a file, whatever packs and encodes it, in bounded memory."""
 
 from __future__ import annotations
 
@@ -134,11 +134,10 @@ def _raw_lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
             pieces.append(first)
         else:
             pieces.clear()
-        if not rest:
-            continue
-        yield b"".join(pieces) if length <= MAX_BYTES else None
-        yield from rest[:-1]
-        pieces, length = [rest[-1]], len(rest[-1])
+        if rest:
+            yield b"".join(pieces) if length <= MAX_BYTES else None
+            yield from (line if len(line) <= MAX_BYTES else None for line in rest[:-1])
+            pieces, length = [rest[-1]], len(rest[-1])
     if length:
         yield b"".join(pieces) if length <= MAX_BYTES else None
 

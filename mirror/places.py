@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,16 +98,18 @@ def _find(path: str, format_name: str) -> Iterator[Place]:
         yield from _several(fs.LocalFileSystem(), str(start), names, format_name)
     elif _MAGIC.search(path):
         base, pattern = _split_pattern(str(start))
-        names = glob.glob(pattern, root_dir=base, recursive=True)
-        names = [name for name in names if (Path(base) / name).is_file()]
+        found = [inner for inner in Path(base).glob(pattern) if inner.is_file()]
+        names = [str(inner.relative_to(base)) for inner in found]
         yield from _several(fs.LocalFileSystem(), base, names, format_name)
 
 
 def _local(path: str) -> Path:
     expanded = Path(path).expanduser()
-    base, _ = _split_pattern(str(expanded))
     in_checkout = ROOT / expanded
-    return in_checkout if (ROOT / base).exists() else expanded.absolute()
+    base, pattern = _split_pattern(str(in_checkout))
+    if in_checkout.exists() or (pattern and any(Path(base).glob(pattern))):
+        return in_checkout
+    return expanded.absolute()
 
 
 def _find_remote(uri: str, format_name: str) -> Iterator[Place]:

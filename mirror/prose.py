@@ -8,71 +8,18 @@ import itertools
 import regex
 
 _NO_PROSE = frozenset(
-    [
-        "args",
-        "arguments",
-        "attributes",
-        "example",
-        "examples",
-        "keyword-args",
-        "keyword-arguments",
-        "keywords",
-        "methods",
-        "other-parameters",
-        "parameters",
-        "params",
-        "raises",
-        "receives",
-        "references",
-        "return",
-        "returns",
-        "see-also",
-        "see-more",
-        "shape",
-        "shapes",
-        "usage",
-        "warns",
-        "yield",
-        "yields",
-        "todo",
-        "inputs",
-        "outputs",
-        "input",
-        "output",
-        "call-arguments",
-        "input-shape",
-        "output-shape",
-        "keys",
-        "fields",
-        "kwargs",
-        "parameter",
-        "reference",
-        "attribute",
-        "properties",
-        "todos",
-        "author",
-        "authors",
-        "doctest",
-        "doctests",
-    ]
+    """args arguments attribute attributes author authors call-arguments doctest doctests example
+    examples fields input input-shape inputs keys keyword-args keyword-arguments keywords kwargs
+    methods other-parameters output output-shape outputs parameter parameters params properties
+    raises receives reference references return returns see-also see-more shape shapes todo todos
+    usage warns yield yields""".split()  # noqa: SIM905
 )
 """Sections whose content is a list of names, code or literature."""
-_PROSE_DIRECTIVES = frozenset(
-    [
-        "note",
-        "warning",
-        "tip",
-        "important",
-        "caution",
-        "hint",
-        "attention",
-        "danger",
-        "deprecated",
-        "versionadded",
-        "versionchanged",
-        "admonition",
-    ]
+_ADMONITION = regex.compile(
+    r"\s*\.\. ?(?:attention|caution|danger|hint|important|note|tip|warning):: *", regex.IGNORECASE
 )
+_VERSIONS = frozenset({"deprecated", "versionadded", "versionchanged", "admonition"})
+"""Directives whose own line is no prose but whose content is."""
 _UNDERLINE = regex.compile(r"\s*([=\-~^\"'#*+])\1{2,}\s*")
 _HEADING = regex.compile(
     r"\s*#*\s*\**([A-Z][\w /-]{2,30}?)\**\s*::?\**\s*|\s*#+ ([\w /-]{2,40})\s*"
@@ -96,7 +43,6 @@ _MARKUP = (
     (regex.compile(r"(?<!\w)\*\*(\S(?:[^*]*\S)?)\*\*(?!\w)"), r"\1"),
     (regex.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"), r"\1"),
     (regex.compile(r"\s*\[(?:\d+|#\w*|\w+\d{4}\w?)\]_"), ""),
-    (regex.compile(r"(?<=\w)__?(?=[\s.,;:)]|$)"), ""),
     (regex.compile(r"\|(\w+)\|"), r"\1"),
     (regex.compile(r"\\(?=[*_`|\s])"), ""),
     (regex.compile(r"::\s*$"), ":"),
@@ -110,6 +56,7 @@ def prose_paragraphs(docstring: str) -> list[str]:
     Knows the styles of NumPy, Google and Sphinx, reStructuredText and Markdown.
     """
     lines = inspect.cleandoc(docstring).expandtabs().split("\n")
+    lines = [_ADMONITION.sub("", line) for line in lines]
     paragraphs = (plain_text(" ".join(block)) for block in _blocks(_prose_lines(lines)))
     return [paragraph for paragraph in paragraphs if _is_prose(paragraph)]
 
@@ -144,33 +91,36 @@ def _prose_lines(lines: list[str]) -> list[str]:
 
 def _skip(lines: list[str], at: int, kept: list[str]) -> int:
     """How many lines from `at` on are no prose; 0 if this one may be."""
-    line = lines[at]
+    line, indent = lines[at], _indent(lines[at])
     if not line.strip():
         return 0
-    if (
-        at + 1 < len(lines)
-        and _UNDERLINE.fullmatch(lines[at + 1])
-        and not _UNDERLINE.fullmatch(line)
-    ):
+    if at + 1 < len(lines) and _UNDERLINE.fullmatch(lines[at + 1]) and not _is_rule(line):
         return 2 + (_section(lines, at + 2) if _is_listing(line) else 0)
     if line.lstrip().startswith(("```", "~~~")):
         return _fence(lines, at)
-    if heading := _HEADING.fullmatch(line):
-        if _is_listing(heading[1] or heading[2]):
-            return 1 + _deeper(lines, at + 1, _indent(line))
-        return 1 if heading[2] else 0
-    if directive := _DIRECTIVE.match(line):
-        prose = (directive[1] or "").lower() in _PROSE_DIRECTIVES
-        return 1 if prose else 1 + _deeper(lines, at + 1, _indent(line))
-    if _FIELD.match(line):
-        return 1 + _deeper(lines, at + 1, _indent(line))
     if _CODE.match(line):
         return _until_blank(lines, at)
-    if _TABLE.fullmatch(line) or _UNDERLINE.fullmatch(line):
-        return 1
-    if _ends_with_colons(kept) and _indent(line) > 0:
-        return _deeper(lines, at, _indent(line) - 1)
-    return 0
+    if _is_rule(line):
+        return 1 if _UNDERLINE.fullmatch(line) else _until_blank(lines, at)
+    if _FIELD.match(line):
+        return 1 + _deeper(lines, at + 1, indent)
+    if heading := _HEADING.fullmatch(line):
+        return _skip_heading(lines, at, heading)
+    if directive := _DIRECTIVE.match(line):
+        prose = (directive[1] or "").lower() in _VERSIONS
+        return 1 if prose else 1 + _deeper(lines, at + 1, indent)
+    return _deeper(lines, at, indent - 1) if indent and _ends_with_colons(kept) else 0
+
+
+def _skip_heading(lines: list[str], at: int, heading: regex.Match[str]) -> int:
+    """A heading on a line of its own: Google's style if it ends in a colon, else Markdown's."""
+    if _is_listing(heading[1] or heading[2]):
+        return 1 + _deeper(lines, at + 1, _indent(lines[at]))
+    return 1 if heading[2] else 0
+
+
+def _is_rule(line: str) -> bool:
+    return bool(_TABLE.fullmatch(line) or _UNDERLINE.fullmatch(line))
 
 
 def _is_listing(heading: str) -> bool:

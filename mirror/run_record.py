@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.errors import StoreError
-from mirror.store import StageRecord
+from mirror.store import MANIFEST, StageRecord
 
 RUNS = "runs"
 
@@ -123,3 +123,21 @@ def find_record(root: Path, recipe: str | None = None) -> RunRecord:
         of_recipe, name = (f" of {recipe}", recipe) if recipe else ("", "RECIPE")
         raise StoreError(f"no run{of_recipe} in {root}: make one with `mirror run {name}`")
     return read_record(paths[-1])
+
+
+def find_stage(record: RunRecord, stage: str) -> StageRecord:
+    """What a run's first stage of that name left behind.
+
+    Raises:
+        StoreError: it is gone, or damaged.
+    """
+    folder = next((line.folder for line in record.stages if line.stage == stage), None)
+    try:
+        content = json.loads((Path(str(folder)) / MANIFEST).read_text(encoding="utf-8"))
+        parts = (content["key"], str(folder), content["digest"], content["counts"])
+        return StageRecord(stage, *parts, content["seconds"], reused=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the stage {stage} of the last run of {record.recipe} is gone from {folder}: run "
+            f"`mirror run {record.recipe}` again"
+        ) from error

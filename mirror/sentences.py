@@ -7,6 +7,7 @@ and quotes, there is none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -17,19 +18,20 @@ Segmenter = Callable[[str], list[str]]
 MOST_AT_ONCE = 5_000
 """Characters given to pysbd in one go: some of its patterns take quadratic time."""
 
-_SPACED_ENDS = r".!?…;·։؟۔।॥።፧፨⸮‼⁇⁈⁉"
+_SPACED_ENDS = r".!?…·։؟۔।॥።፧፨⸮‼⁇⁈⁉"
 _UNSPACED_ENDS = r"。！？｡︒។៕၊။།༎"
 _CLOSERS = r"""["'”’»›)\]}」』】）]"""
-_MAY_END = regex.compile(rf"[{_SPACED_ENDS}:](?=.*\S)|[{_UNSPACED_ENDS}](?=.*\S)")
+_MAY_END = regex.compile(
+    rf"[{_SPACED_ENDS}]{_CLOSERS}*\s+\S|(?:^|\s)(?:\p{{N}}+|\p{{L}}+)[.)]\s|[•⁃]"
+)
+_MAY_END_ANYWHERE = regex.compile(rf"[{_SPACED_ENDS}{_UNSPACED_ENDS};:•⁃)]\s*\S")
 _OBVIOUS = regex.compile(r"(?<![\p{L}\p{M}\p{N}.'’-])(\p{Ll}{3,})[.!?] (?=\p{Lu}\p{Ll}|\p{Lu} )")
 _PAIRED = regex.compile(r"""["“”„«»‘‹›()\[\]{}「」]|(?<!\p{L})['’]|['’](?!\p{L})""")
 _RULE = regex.compile(
     rf"(?:[!?…։؟۔।॥።፧⸮‼⁇⁈⁉]|\.(?<!\b\p{{L}}\.)(?<!\p{{N}}\.))+{_CLOSERS}*\s+(?!\p{{Ll}})"
     rf"|[{_UNSPACED_ENDS}]+{_CLOSERS}*\s*"
 )
-_CASED = frozenset(
-    ["bg", "da", "de", "el", "en", "es", "fr", "hy", "it", "kk", "nl", "pl", "ru", "sk"]
-)
+_CASED = frozenset("bg da de en es fr it kk nl pl ru sk".split())  # noqa: SIM905
 """pysbd's languages whose script has capitals."""
 
 
@@ -46,12 +48,15 @@ def sentence_splitter(language: str) -> Segmenter:
 
     if language not in LANGUAGE_CODES:
         return split_by_rule
-    doubtful = _pysbd(language)
-    obvious = _abbreviations(language) if language in _CASED else None
+    ask, doubt = _pysbd(language), _MAY_END_ANYWHERE
+    abbreviations: frozenset[str] | None = None
+    if language in _CASED:
+        doubt, abbreviations = _MAY_END, _abbreviations(language)
 
     def split(line: str) -> list[str]:
-        pieces = [line] if obvious is None else _split_obvious(line, obvious)
-        return [sentence for piece in pieces for sentence in _settle(piece, doubtful)]
+        pieces = [line] if abbreviations is None else _split_obvious(line, abbreviations)
+        settled = (ask(piece) if doubt.search(piece) else _cut(piece, []) for piece in pieces)
+        return [sentence for sentences in settled for sentence in sentences]
 
     return split
 
@@ -66,24 +71,12 @@ def split_by_rule(line: str) -> list[str]:
     return _cut(line, ends)
 
 
-def _settle(piece: str, doubtful: Segmenter) -> list[str]:
-    if not _MAY_END.search(piece):
-        return _cut(piece, [])
-    if len(piece) > MOST_AT_ONCE:
-        return split_by_rule(piece)
-    return doubtful(piece)
-
-
 def _split_obvious(line: str, abbreviations: frozenset[str]) -> list[str]:
-    ends, depth_from = [], 0
+    ends, start = [], 0
     for match in _OBVIOUS.finditer(line):
-        if match[1] in abbreviations:
-            continue
-        if not _PAIRED.search(line, depth_from, match.end()) or _balanced(
-            line[depth_from : match.end()]
-        ):
-            ends.append(match.end())
-            depth_from = match.end()
+        if match[1] not in abbreviations and _balanced(line[start : match.end()]):
+            start = match.end()
+            ends.append(start)
     return _cut(line, ends)
 
 
@@ -104,9 +97,12 @@ def _pysbd(language: str) -> Segmenter:
     segmenter = pysbd.Segmenter(language=language, clean=False)
 
     def split(piece: str) -> list[str]:
+        if len(piece) > MOST_AT_ONCE:
+            return split_by_rule(piece)
         try:
-            found = [sentence.strip() for sentence in segmenter.segment(piece)]
-        except (IndexError, regex.error, ValueError, TypeError):
+            # Not `segment`, which looks each sentence up in the text again, for half as long again.
+            found = [sentence.strip() for sentence in segmenter.processor(piece).process()]
+        except (IndexError, re.error, ValueError, TypeError):
             return split_by_rule(piece)
         # It marks places with symbols of its own, and some texts make it lose or leave one.
         if "".join("".join(found).split()) != "".join(piece.split()):

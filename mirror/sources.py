@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ def check_sources(recipe: Recipe) -> None:
     """
     section = recipe.corpus
     check_language_exists(recipe.language)
+    source_libraries(section)
     match section.source:
         case "files":
             _check_encoding(section.encoding)
@@ -40,8 +42,6 @@ def check_sources(recipe: Recipe) -> None:
             find_distributions(section.packages)
         case "wordfreq":
             _check_word_list(recipe.language)
-        case "hub":
-            _need_datasets()
 
 
 def read_documents(recipe: Recipe) -> Iterator[Document]:
@@ -88,15 +88,19 @@ def source_digests(recipe: Recipe) -> dict[str, str]:
 
 
 def source_libraries(section: CorpusSection) -> tuple[str, ...]:
-    """Distributions whose version changes what the source gives."""
-    match section.source:
-        case "wordfreq":
-            return ("wordfreq",)
-        case "hub":
-            _need_datasets()
-            return ("datasets",)
-        case _:
-            return ()
+    """Distributions, beyond those every corpus needs, whose version changes what comes out.
+
+    Raises:
+        InputError: one belongs to an extra that is not installed.
+    """
+    libraries: tuple[str, ...] = ()
+    if section.source == "wordfreq":
+        libraries += ("wordfreq",)
+    if section.source == "hub":
+        libraries += (_need("datasets", "source 'hub'", "hub"),)
+    if section.near_duplicates is not None:
+        libraries += (_need("datasketch", "corpus.near_duplicates", "dedup"),)
+    return libraries
 
 
 def _check_encoding(encoding: str) -> None:
@@ -131,21 +135,21 @@ def _read_word_list(language: str, words: int) -> Iterator[Document]:
         yield Document(word, "wordfreq", count=max(1, round(frequency * PER_BILLION)))
 
 
-def _need_datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
+def _need(library: str, wanted_by: str, extra: str) -> str:
+    if importlib.util.find_spec(library) is None:
         raise InputError(
-            "source 'hub' needs the extra `hub`: pip install -c constraints.txt -e '.[hub]'"
-        ) from error
-    return datasets
+            f"{wanted_by} needs the extra `{extra}`: pip install -c constraints.txt -e '.[{extra}]'"
+        )
+    return library
 
 
 def _read_hub(section: CorpusSection) -> Iterator[Document]:
-    library = _need_datasets()
+    _need("datasets", "source 'hub'", "hub")
+    import datasets
+
     place = str(section.dataset)
     try:
-        rows = library.load_dataset(
+        rows = datasets.load_dataset(
             place,
             name=section.subset,
             split=section.split,
@@ -159,7 +163,7 @@ def _read_hub(section: CorpusSection) -> Iterator[Document]:
             f"the hub did not answer for data set {place} ({error}): check the network and "
             "run again, or name a local folder in corpus.dataset"
         ) from error
-    except (OSError, ValueError, KeyError, library.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         raise CorpusError(
             f"data set {place} cannot be read ({error}): check corpus.dataset, subset, split "
             f"{section.split!r} and revision"

@@ -19,6 +19,7 @@ from mirror.recipe import CorpusSection
 
 NOT_JSON = "not JSON"
 NO_TEXT = "no text"
+MISFIT = "not as many cells as columns"
 BATCH_ROWS = 512
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 

@@ -259,3 +259,70 @@ def test_encode_refuses_a_folder_that_is_not_there(
 
 def test_debugging_is_off_unless_asked_for() -> None:
     assert Debugging().on is False
+
+
+def own_benchmark(folder: Path) -> Path:
+    """A table of a user's own and its definition."""
+    rows = [
+        ("the baker sells a mirror", "the baker sells a mirror", 5),
+        ("a wet letter", "a wet ladder", 3),
+        ("the pilot hides", "two red kettles and a wagon", 1),
+        ("a quiet garden", "the miner counts lanterns", 0),
+    ] * 4  # fewer and a resample may hold one pair alone, which has no rank
+    lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in rows)]
+    (folder / "own.tsv").write_text("\n".join(lines) + "\n")
+    path = folder / "own.toml"
+    path.write_text('task = "similarity"\nfile = "own.tsv"\n')
+    return path
+
+
+def test_evaluate_scores_a_table_of_ones_own(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    assert run_guarded(mirror, ["evaluate", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "own" in shown
+    assert "spearman" in shown
+
+
+def test_evaluate_against_itself_finds_no_difference(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    assert run_guarded(mirror, ["evaluate", *arguments, "--against", str(tiny_base)]) == 0
+    shown = capsys.readouterr().out
+    assert "+.000 to +.000" in shown
+    assert "95% interval" in shown
+
+
+def test_evaluate_refuses_an_unknown_benchmark_before_loading(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_guarded(mirror, ["evaluate", "no/folder", "--benchmarks", "nonsense"]) == 1
+    assert "no benchmark at" in capsys.readouterr().err
+
+
+def test_retrieval_wants_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval"]
+    assert run_guarded(mirror, arguments) == 1
+    assert "--recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("states", "code"), [(["ok", "warn"], 0), (["ok", "bad"], 1)])
+def test_doctor_fails_only_if_something_is_bad(
+    home: Path,
+    states: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mirror import doctor
+    from mirror.finding import Finding
+
+    found = [Finding(f"thing {n}", state, "as it is", "mend it") for n, state in enumerate(states)]  # type: ignore[arg-type]
+    monkeypatch.setattr(doctor, "examine", lambda *_: tuple(found))
+    assert run_guarded(mirror, ["doctor"]) == code
+    shown = capsys.readouterr().out
+    assert shown.count("mend it") == 1
+    assert "thing 0" in shown

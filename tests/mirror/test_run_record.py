@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import StoreError
-from mirror.run_record import RunRecord, ScoreLine, StageLine, find_record, save_record
+from mirror.run_record import (
+    RunRecord,
+    ScoreLine,
+    StageLine,
+    find_record,
+    find_stage,
+    save_record,
+    stage_lines,
+)
+from mirror.store import Stage, Store
 
 RECORD = RunRecord(
     recipe="en-trades",
@@ -57,3 +66,15 @@ def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file in the way")
     with pytest.raises(StoreError, match="MIRROR_HOME"):
         save_record(RECORD, tmp_path)
+
+
+def test_a_stage_of_a_run_is_found_again(tmp_path: Path) -> None:
+    stage = Stage("corpus", "numbers", {}, {})
+    made = Store(tmp_path).make(stage, lambda out, work: {"kept": 3})
+    record = replace(RECORD, stages=stage_lines([made]))
+    assert find_stage(record, "corpus") == replace(made, reused=True)
+    with pytest.raises(StoreError, match="mirror run en-trades"):
+        find_stage(record, "sample")
+    (made.path / "manifest.json").unlink()
+    with pytest.raises(StoreError, match="is gone"):
+        find_stage(record, "corpus")

@@ -1,0 +1,32 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror import snapshot
+from mirror.snapshot import TableWriter, count_rows, read_rows
+
+SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int64())])
+
+
+def write(folder, rows):
+    with TableWriter(folder, SCHEMA) as writer:
+        for row in rows:
+            writer.add(*row)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 57])
+def test_rows_come_back_in_order_whatever_the_parts(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(snapshot, "BUFFER_ROWS", 3)
+    monkeypatch.setattr(snapshot, "ROW_GROUP", 5)
+    monkeypatch.setattr(snapshot, "PART_ROWS", 10)
+    content = [(f"row {number}", number) for number in range(rows)]
+    write(tmp_path / "table", content)
+    assert list(read_rows(tmp_path / "table")) == content
+    assert count_rows(tmp_path / "table") == rows
+    assert pq.read_schema(tmp_path / "table" / "part-00000.parquet") == SCHEMA
+
+
+def test_failure_leaves_no_open_file_and_is_told(tmp_path):
+    with pytest.raises(ZeroDivisionError), TableWriter(tmp_path / "table", SCHEMA) as writer:
+        writer.add("oar", 1 // 0)
+    assert writer._file.is_open is False
