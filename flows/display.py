@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mirror.numbers import score, signed
 from mirror.run_record import RunRecord, ScoreLine, StageLine
+
+if TYPE_CHECKING:
+    from mirror.evaluation import BenchmarkResult
+    from mirror.finding import Finding
+    from mirror.recipe import Recipe
+
+
+MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
 def show_run(record: RunRecord, console: Console) -> None:
@@ -65,7 +75,9 @@ def _beside(line: ScoreLine, name: str) -> Text:
 
 
 def _verdict(record: RunRecord) -> RenderableType:
-    heading = Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
+    heading = (
+        Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
+    )
     meaning = " – the gate let it through" if record.promote else " – it is not made champion"
     reasons = [Text(f"  {reason}") for reason in record.reasons]
     return Group(Text.assemble(heading, meaning), *reasons, "")
@@ -83,3 +95,49 @@ def _stages(stages: Sequence[StageLine], seconds: float) -> RenderableType:
     reused = sum(line.reused for line in stages)
     summary = f"{reused} of {len(stages)} stages reused; {seconds:,.1f} s in all"
     return Group(grid, Text(summary, "dim"), "")
+
+
+def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
+    """One encoder's scores."""
+    others = sorted({name for result in results.values() for name in result.beside})
+    table = Table(title=Text(title, "bold"), title_justify="left", header_style="dim")
+    table.add_column("benchmark", overflow="fold")
+    table.add_column("metric")
+    for name in ("items", "score", *map(str.upper, others)):
+        table.add_column(name, justify="right")
+    for name, result in results.items():
+        beside = (result.beside.get(other) for other in others)
+        table.add_row(
+            Text(name),
+            result.metric,
+            f"{result.n:,}",
+            Text(score(result.score), "bold"),
+            *("–" if value is None else score(value) for value in beside),
+        )
+    return table
+
+
+def recipe_table(recipes: Sequence[Recipe]) -> Table:
+    """Recipes, what they are for and where they start."""
+    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("recipe", "language", "level", "base", "model"):
+        table.add_column(name, overflow="fold")
+    for recipe in recipes:
+        base = recipe.base.path or recipe.base.hub or recipe.base.registry
+        row = (recipe.name, recipe.language, recipe.level, base, recipe.registry.model)
+        table.add_row(*(Text(str(value)) for value in row))
+    return table
+
+
+def doctor_table(findings: Sequence[Finding]) -> Table:
+    """What was looked at, how it is, and what to do about it."""
+    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "what", "how it is"):
+        table.add_column(name, overflow="fold")
+    for finding in findings:
+        found = Text(finding.text)
+        if finding.remedy and finding.state != "ok":
+            found.append(f"\n→ {finding.remedy}", "bold")
+        mark, style = MARKS[finding.state]
+        table.add_row(Text(mark, style), Text(finding.name), found)
+    return table

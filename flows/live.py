@@ -1,4 +1,4 @@
-"""Progress for a person: a bar for each stage on a terminal, a quiet line now and then elsewhere."""
+"""Progress for people: bars on a terminal, a quiet line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress as Bars,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
 from mirror.progress import OnProgress, Progress, describe
 

@@ -9,6 +9,7 @@ from prefect import flow
 from mirror.pretraining.settings import find_pretraining
 from mirror.store import StageRecord
 from tasks import pretraining
+from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
 
 
@@ -31,3 +32,13 @@ def pretrain_base(
     workspace = workspace_root()
     pieces = pretraining.prepare_pieces(settings, workspace)
     return pretraining.pretrain_model(settings, pieces, workspace, minutes)
+
+
+def start_pretraining(
+    name: str, corpus: tuple[str, ...] = (), minutes: float | None = None
+) -> StageRecord:
+    """As `pretrain_base`, for a person at a terminal: a fault shows before Prefect is up."""
+    find_pretraining(name)
+    with temporary_api() as wait_for_api:
+        wait_for_api()
+        return pretrain_base(name, corpus, minutes)

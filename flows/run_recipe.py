@@ -27,14 +27,18 @@ from tasks.candidate import Candidate
 
 
 @flow(flow_run_name="{recipe}")
-def run_recipe(recipe: str) -> RunRecord:
+def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     """Runs a recipe by its name; what is there and whole already is reused.
+
+    Args:
+        recipe: the recipe's name.
+        base_path: a model's folder, to start from in place of the recipe's own base.
 
     Raises:
         MirrorError: something is wrong; nothing half-made is left.
     """
     began = datetime.now(UTC)
-    plan = find_recipe(recipe)
+    plan = base.choose_base(find_recipe(recipe), base_path)
     workspace = preflight.check_ready(plan)
 
     snapshot = corpus.ingest_corpus(plan, workspace)
@@ -61,10 +65,10 @@ def run_recipe(recipe: str) -> RunRecord:
     return report.record_run(candidate, (package, page), registration, began, workspace)
 
 
-def start_run(recipe: str) -> RunRecord:
+def start_run(recipe: str, base_path: str = "") -> RunRecord:
     """As `run_recipe`, for a person at a terminal: a fault shows before Prefect is waited for."""
-    plan = find_recipe(recipe)
+    plan = base.choose_base(find_recipe(recipe), base_path)
     with temporary_api() as wait_for_api:
         preflight.find_workspace(plan)
         wait_for_api()
-        return run_recipe(recipe)
+        return run_recipe(recipe, base_path)

@@ -63,8 +63,11 @@ def temporary_api() -> Iterator[Callable[[], None]]:
     process = _start(port)
     try:
         with temporary_settings({PREFECT_API_URL: url}):
-            yield lambda: _wait(process, url)
-        _send_logs()
+            try:
+                yield lambda: _wait(process, url)
+            finally:
+                # Of a run that failed too: else Prefect complains on its way out.
+                _send_logs()
     finally:
         _stop(process)
 

@@ -9,7 +9,7 @@ from prefect import task
 
 from mirror import base_model
 from mirror.base_model import Base
-from mirror.recipe import Recipe
+from mirror.recipe import BaseSection, Recipe
 from tasks.registry import fetch_model
 from tasks.retrying import RETRIES
 
@@ -20,3 +20,10 @@ def find_base(recipe: Recipe, workspace: Path) -> Base:
     base = base_model.find_base(recipe.base, partial(fetch_model, workspace=workspace))
     base_model.check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
     return base
+
+
+def choose_base(recipe: Recipe, path: str) -> Recipe:
+    """The recipe, starting from the model in the folder `path`; as it is if that is empty."""
+    if not path:
+        return recipe
+    return recipe.model_copy(update={"base": BaseSection(path=path)})

@@ -41,7 +41,7 @@ def find_workspace(recipe: Recipe) -> Path:
     checks: list[Callable[[], object]] = [
         partial(check_space, root),
         partial(_check_base, recipe, root),
-        partial(benchmark.check_benchmarks, recipe),
+        partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
     ]
     faults = [fault for check in checks if (fault := _fault_of(check)) is not None]

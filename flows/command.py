@@ -1,0 +1,249 @@
+"""The command line: `mirror`.
+
+What a command needs is imported inside it: `mirror --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.faults import Debugging, run_guarded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+POOLINGS = click.Choice(["cls", "mean"])
+
+
+class Command(click.Command):
+    """A command that takes `--debug`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params.append(_debug_option())
+
+
+class Group(click.Group):
+    """Commands that take `--debug`, before their name or after it."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params.append(_debug_option())
+
+
+def _debug_option() -> click.Option:
+    def switch(context: click.Context, _option: click.Parameter, on: bool) -> None:
+        if on:
+            context.ensure_object(Debugging).on = True
+
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        callback=switch,
+        help="Show the traceback of an error, and all logs.",
+    )
+
+
+def workspace_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds `--workspace`, which stands for MIRROR_HOME."""
+
+    def choose(_context: click.Context, _option: click.Parameter, folder: str | None) -> None:
+        if folder:
+            os.environ["MIRROR_HOME"] = str(Path(folder).absolute())
+
+    return click.option(
+        "--workspace",
+        metavar="DIR",
+        expose_value=False,
+        is_eager=True,
+        callback=choose,
+        help="Where stages and runs are kept; else MIRROR_HOME, else .mirror in the checkout.",
+    )(command)
+
+
+def show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """Prints the installed version."""
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"mirror {version('mirror-bert-pipeline')}")
+    except PackageNotFoundError as error:
+        raise click.ClickException(
+            "this checkout is not installed, so it has no version: run `make install`"
+        ) from error
+    context.exit()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version and exit.",
+)
+def mirror() -> None:
+    """Turns a masked language model into a word or sentence encoder, with no labels."""
+
+
+@mirror.command()
+@click.argument("recipe")
+@click.option("--base", metavar="PATH", help="Start from this model instead of the recipe's.")
+@workspace_option
+def run(recipe: str, base: str | None) -> None:
+    """Runs RECIPE: ingest, sample, tune, evaluate, register.
+
+    RECIPE is a name that `mirror recipes` lists, or the path of a .toml file.  What is there and
+    whole already is reused.
+    """
+    from flows.running import run_shown
+
+    run_shown(recipe, str(Path(base).absolute()) if base else "", out(), err())
+
+
+@mirror.command()
+def recipes() -> None:
+    """Lists the recipes."""
+    from flows.display import recipe_table
+    from mirror.errors import RecipeError
+    from mirror.recipe import find_recipe, recipe_names
+
+    found, faults = [], []
+    for name in recipe_names():
+        try:
+            found.append(find_recipe(name))
+        except RecipeError as fault:
+            faults.append(str(fault))
+    out().print(recipe_table(found))
+    if faults:
+        raise RecipeError("\n".join(faults))
+
+
+@mirror.command()
+@click.argument("recipe", required=False)
+@workspace_option
+def show(recipe: str | None) -> None:
+    """Shows what the newest run came to, of RECIPE or of any."""
+    from flows.display import show_run
+    from mirror.run_record import find_record
+    from tasks.environment import workspace_root
+
+    show_run(find_record(workspace_root(), recipe), out())
+
+
+@mirror.command()
+@click.argument("encoder", required=False)
+@click.option("--benchmarks", metavar="A,B", help="Names of files in benchmarks/, with commas.")
+@click.option("--benchmark", "files", multiple=True, metavar="FILE", help="A definition of yours.")
+@click.option("--pooling", type=POOLINGS, help="For a plain model, which says nothing of it.")
+@click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
+@click.option("--against", metavar="OTHER", help="Compare with this encoder, with intervals.")
+@click.option("--recipe", help="For retrieval: search the corpus of this recipe's newest run.")
+@click.option("--fetch", is_flag=True, help="Get the data that is missing, from its publishers.")
+@workspace_option
+def evaluate(
+    encoder: str | None, benchmarks: str | None, files: tuple[str, ...], **options: Any
+) -> None:
+    """Scores ENCODER, a folder or a registered model such as models:/NAME@champion.
+
+    OTHER likewise; a plain model is pooled and cut as ENCODER is.  With --fetch alone, ENCODER may
+    be left out.
+    """
+    names = [name.strip() for name in (benchmarks or "").split(",") if name.strip()]
+    if not names and not files:
+        raise click.UsageError("name benchmarks with --benchmarks, or a file with --benchmark")
+    if encoder is None and not options["fetch"]:
+        raise click.UsageError("name an ENCODER, or --fetch data")
+    from flows.scoring_encoders import Wanted, score_shown
+
+    score_shown(Wanted(encoder, (*names, *files), **options), out(), err())
+
+
+@mirror.command()
+@click.argument("encoder")
+@click.argument("source", metavar="[FILE]", default="-")
+@click.option("--out", "place", required=True, metavar="FILE", help="A .npy or .parquet file.")
+@click.option("--pooling", type=POOLINGS, help="For a plain model, which says nothing of it.")
+@click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
+@workspace_option
+def encode(
+    encoder: str, source: str, place: str, pooling: str | None, max_tokens: int | None
+) -> None:
+    """Writes the vectors of FILE's lines, or of standard input's, one a line.
+
+    ENCODER is a folder or a registered model such as models:/NAME@champion.
+    """
+    from flows.encoders import load_encoder
+    from flows.live import live_progress
+    from mirror.vectors import check_place, read_lines, write_vectors
+
+    check_place(Path(place))
+    texts = read_lines(None if source == "-" else Path(source))
+    loaded = load_encoder(encoder, pooling, max_tokens)
+    with live_progress(err()) as on_progress:
+        rows, width = write_vectors(loaded, texts, Path(place), on_progress)
+    err().print(f"{place}: {rows:,} vectors of {width} numbers", highlight=False, soft_wrap=True)
+
+
+@mirror.command()
+@click.argument("name")
+@click.option(
+    "--corpus", multiple=True, metavar="FILE", help="Parquet to take instead; may repeat."
+)
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="End the sitting then."
+)
+@workspace_option
+def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
+    """Makes the base model that models/NAME.toml describes.
+
+    A run that was ended or killed goes on from its last checkpoint.
+    """
+    from flows.running import pretrain_shown
+
+    pretrain_shown(name, corpus, minutes, err())
+
+
+@mirror.command()
+@workspace_option
+def doctor() -> None:
+    """Says what this machine has and lacks; fails if something needed is missing."""
+    from flows.display import doctor_table
+    from mirror import doctor
+    from tasks.environment import workspace_root
+
+    findings = doctor.examine(workspace_root(), os.environ["MLFLOW_TRACKING_URI"])
+    out().print(doctor_table(findings))
+    if any(finding.state == "bad" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def out() -> Console:
+    """Where results go."""
+    from rich.console import Console
+
+    return Console()
+
+
+def err() -> Console:
+    """Where progress and faults go, so that results can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def main() -> None:
+    """Entry point of the `mirror` command."""
+    sys.exit(run_guarded(mirror, sys.argv[1:]))

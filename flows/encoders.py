@@ -1,0 +1,59 @@
+"""Encoders as users name them: a folder, or a registered model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from mirror.errors import BaseModelError
+
+if TYPE_CHECKING:
+    from mirror.encoder import Encoder
+    from mirror.encoder_folder import EncoderSettings, Pooling
+
+
+def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None = None) -> Encoder:
+    """The encoder in a folder, or the one that the registry has at `models:/...`.
+
+    Raises:
+        BaseModelError: there is none, it is damaged, or it is plain and no pooling is given.
+        ServiceError: the registry does not answer.
+    """
+    folder = find_encoder_folder(name)
+    from mirror.encoder import Encoder
+
+    return Encoder.load(folder, cast("Pooling | None", pooling), max_tokens)
+
+
+def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder:
+    """The encoder to compare with; a plain model is pooled and cut as the other one is.
+
+    Raises:
+        BaseModelError: there is none, or it is damaged.
+        ServiceError: the registry does not answer.
+    """
+    from mirror.encoder_folder import read_encoder_settings
+
+    if read_encoder_settings(find_encoder_folder(name)) is not None:
+        return load_encoder(name)
+    return load_encoder(name, pooling or like.pooling, like.max_tokens)
+
+
+def find_encoder_folder(name: str) -> Path:
+    """The encoder's folder on this machine.
+
+    Raises:
+        BaseModelError: there is none.
+        ServiceError: the registry does not answer.
+    """
+    if name.startswith("models:/"):
+        from tasks.environment import workspace_root
+        from tasks.registry import fetch_model
+
+        return fetch_model(name, workspace_root())
+    folder = Path(name)
+    if not folder.is_dir():
+        raise BaseModelError(
+            f"no encoder at {folder}: name a folder, or a registered model as models:/NAME@champion"
+        )
+    return folder

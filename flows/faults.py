@@ -1,0 +1,71 @@
+"""What a user sees when something goes wrong: one message, and an exit code that scripts can read.
+
+0 done, 1 failed, 2 the command was misused, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+FAILED, STOPPED = 1, 130
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass
+class Debugging:
+    """Whether tracebacks are wanted."""
+
+    on: bool = False
+
+
+def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
+    """Runs a command; what it raises becomes a message and an exit code.
+
+    A fault of our own, which no error of the tree foresees, keeps its traceback.
+    """
+    from mirror.errors import MirrorError
+
+    debugging = Debugging()
+    try:
+        code = command.main(
+            list(arguments), prog_name="mirror", standalone_mode=False, obj=debugging
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say("stopped; what is whole is kept, and the same command goes on from there")
+        return STOPPED
+    except BrokenPipeError:
+        # Whoever read our output has left; Python would complain of it once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (MirrorError, OSError) as fault:
+        return _report(fault, debugging)
+
+
+def _report(fault: Exception, debugging: Debugging) -> int:
+    if debugging.on:
+        traceback.print_exception(fault)
+    say(f"error: {fault}")
+    if not debugging.on and fault.__cause__ is not None:
+        say("(add --debug for the traceback)")
+    return FAILED
+
+
+def say(text: str) -> None:
+    """Prints a line to standard error, whatever its encoding can hold."""
+    encoding = sys.stderr.encoding or "utf-8"
+    # Messages quote what users wrote, and that can be anything, terminal codes included.
+    shown = "".join(mark if mark.isprintable() or mark == "\n" else UNPRINTABLE for mark in text)
+    click.echo(shown.encode(encoding, "replace").decode(encoding), err=True)

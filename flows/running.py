@@ -1,0 +1,92 @@
+"""Long commands, with progress while they run and a table when they are done."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+
+from flows.display import show_run
+from flows.faults import Debugging
+from flows.live import live_progress
+
+
+def run_shown(recipe: str, base: str, out: Console, err: Console) -> None:
+    """Runs a recipe."""
+    from mirror.recipe import find_recipe
+
+    find_recipe(recipe)  # a fault in it shows at once, not after Prefect's seconds
+    with progress_shown(err):
+        from flows.run_recipe import start_run
+
+        record = start_run(recipe, base)
+    show_run(record, out)
+
+
+def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, err: Console) -> None:
+    """Pretrains a base model."""
+    from mirror.pretraining.settings import find_pretraining
+    from mirror.pretraining.stage import Unfinished
+
+    settings = find_pretraining(name)
+    try:
+        with progress_shown(err):
+            from flows.pretrain_base import start_pretraining
+
+            made = start_pretraining(name, corpus, minutes)
+    except Unfinished as ended:
+        err.print(str(ended), markup=False, highlight=False, soft_wrap=True)
+        return
+    how = "reused" if made.reused else f"made in {made.seconds:,.0f} s"
+    err.print(f"{settings.name}: {how}", markup=False, highlight=False)
+    err.print(str(made.path / "model"), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_shown(console: Console) -> Iterator[None]:
+    """Within the block, tasks' progress is shown, and of logs only our own warnings.
+
+    Call it before anything imports Prefect, which reads its settings then.
+    """
+    debugging = click.get_current_context().ensure_object(Debugging)
+    if not debugging.on:
+        # Prefect logs what it raises, traceback and all; the command says it in a line.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from tasks.progress import listening
+
+    with live_progress(console) as on_progress, listening(on_progress), _warnings_shown(console):
+        yield
+
+
+@contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    handler = _Warnings(console)
+    loggers = [logging.getLogger(name) for name in ("mirror", "tasks", "flows")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Warnings as lines above the bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        self._console.print(
+            f"{record.levelname.lower()}: {record.getMessage()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
