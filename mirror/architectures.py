@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 BERT_TOKENS = {
     "cls_token": "[CLS]",
@@ -47,3 +51,12 @@ ARCHITECTURES = {
     "distilbert": Architecture(dropouts=("dropout", "attention_dropout"), layer_count="n_layers"),
     "modernbert": Architecture(dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout")),
 }
+
+
+def set_dropout(config: PretrainedConfig, rate: float) -> None:
+    """Sets every dropout rate that acts in the encoder, whatever its name in this architecture.
+
+    Without it ModernBERT and ALBERT, whose own rates are 0, would give two views that are equal.
+    """
+    for name in ARCHITECTURES[config.model_type].dropouts:
+        setattr(config, name, rate)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from mirror.architectures import ARCHITECTURES, Architecture
+from mirror.architectures import ARCHITECTURES, Architecture, set_dropout
 from mirror.base_model import architecture_of, read_config
 from mirror.encoder_folder import (
     EncoderSettings,
@@ -155,15 +155,6 @@ class Encoder:
         weights = mask[:, :, None].float()
         mean: Tensor = (hidden * weights).sum(1) / weights.sum(1)
         return mean
-
-
-def set_dropout(config: PretrainedConfig, rate: float) -> None:
-    """Sets every dropout rate that acts in the encoder, whatever its name in this architecture.
-
-    Without it ModernBERT and ALBERT, whose own rates are 0, would give two views that are equal.
-    """
-    for name in ARCHITECTURES[config.model_type].dropouts:
-        setattr(config, name, rate)
 
 
 def resolve_device(device: str) -> str:

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from tasks.retrying import RETRIES
 from tasks.states import report_state
 
 if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
@@ -237,12 +238,9 @@ def _log_encoder(folder: Path) -> str:
     example = ["a short text"]
     vectors = encoder.encode(example)
 
-    def save(path: str) -> None:
-        shutil.copytree(folder, path)
-
     # What is registered is what was measured, byte for byte.  Saved anew it would get the compact
     # pooling settings, which some servers misread.
-    encoder.save = save
+    vars(encoder)["save"] = partial(shutil.copytree, folder)
     logged = mlflow.sentence_transformers.log_model(
         encoder,
         name="encoder",
@@ -264,15 +262,16 @@ def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> Non
         client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
 
 
-def _datasets(candidate: Candidate) -> list[object]:
+def _datasets(candidate: Candidate) -> list[DatasetInput]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    made = candidate.results
     return [
         DatasetInput(
             Dataset(record.stage, record.digest[:36], "local", record.folder),
             [InputTag("mlflow.data.context", context), InputTag("sha256", record.digest)],
         )
-        for record, context in ((candidate.corpus, "corpus"), (candidate.sample, "tuning"))
+        for record, context in ((made.corpus, "corpus"), (made.sample, "tuning"))
     ]
 
 
@@ -306,7 +305,9 @@ def _fetch_version(name: str, version: str, workspace: Path) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent) as beside:
                 download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=beside)
-                configs = sorted(Path(beside).rglob("config.json"), key=lambda path: len(path.parts))
+                configs = sorted(
+                    Path(beside).rglob("config.json"), key=lambda path: len(path.parts)
+                )
                 if not configs:
                     raise BaseModelError(f"{name} version {version} holds no transformer model")
                 shutil.move(configs[0].parent, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from prefect.states import State
+from prefect.client.schemas import State
 
 from mirror.errors import ServiceError
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import spawn
 from transformers import (
+    AutoConfig,
     AutoModelForMaskedLM,
     AutoTokenizer,
     BertConfig,
@@ -27,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from mirror.architectures import set_dropout
 from mirror.errors import TuningError
 from mirror.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
 from mirror.pretraining.objective import Objective, Rank
@@ -170,7 +172,9 @@ class _Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         start = sitting.pieces / "start"
         self.tokenizer = AutoTokenizer.from_pretrained(start)
-        self.model = AutoModelForMaskedLM.from_pretrained(start, dtype=torch.float32)
+        config = AutoConfig.from_pretrained(start)
+        set_dropout(config, settings.dropout)
+        self.model = AutoModelForMaskedLM.from_pretrained(start, config=config, dtype=torch.float32)
         self.model.to(self.device).train()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

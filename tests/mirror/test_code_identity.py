@@ -15,7 +15,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     (root / "__init__.py").write_text("")
     (root / "inner.py").write_text("LIMIT = 3\n")
-    (root / "stage.py").write_text("def run():\n    from mirror.inner import LIMIT\n    return LIMIT\n")
+    (root / "stage.py").write_text(
+        "def run():\n    from mirror.inner import LIMIT\n    return LIMIT\n"
+    )
     (root / "apart.py").write_text("X = 1\n")
     monkeypatch.setattr(code_identity, "ROOT", tmp_path)
     code_identity.code_digest.cache_clear()

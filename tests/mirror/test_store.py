@@ -104,7 +104,7 @@ def test_no_space_left_is_one_clear_error(store: Store) -> None:
         (out / "half.txt").write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StoreError, match="No space left.*free some space"):
+    with pytest.raises(StoreError, match=r"No space left.*free some space"):
         store.make(STAGE, full)
     assert not list(store.root.rglob("half.txt"))
 
@@ -179,7 +179,8 @@ def test_sigkill_in_the_middle_then_again_gives_the_same(store: Store) -> None:
             (out / "part" / "a.txt").write_text("hel")
             print("half", flush=True)
             sys.stdin.read()
-        Store(Path({str(store.root)!r})).make(Stage("corpus", "errors", {{"text": "abc"}}, {{"size": 3}}), write)
+        stage = Stage("corpus", "errors", {{"text": "abc"}}, {{"size": 3}})
+        Store(Path({str(store.root)!r})).make(stage, write)
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],

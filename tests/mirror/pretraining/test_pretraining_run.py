@@ -18,7 +18,7 @@ from mirror.pretraining.run import Sitting, pretrain, rate_at
 from mirror.pretraining.settings import PretrainingSettings, read_pretraining
 from mirror.pretraining.stage import Unfinished, prepare_pieces, pretrain_model
 from mirror.pretraining.wordpiece import train_wordpiece
-from mirror.store import Store, StageRecord
+from mirror.store import StageRecord, Store
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,9 @@ def test_a_run_cut_in_two_gives_the_weights_of_one_that_was_not(corpus, pieces, 
     cut = settings(corpus, checkpoint_seconds=1)
     with pytest.raises(Killed):
         pretrain(cut, Sitting(pieces.path, tmp_path / "cut"), kill)
-    assert pretrain(cut, Sitting(pieces.path, tmp_path / "cut", minutes=0.0), lambda _: None) is None
+    assert (
+        pretrain(cut, Sitting(pieces.path, tmp_path / "cut", minutes=0.0), lambda _: None) is None
+    )
     resumed, later = run(cut, pieces, tmp_path / "cut")
     assert later[0].step > 1
     for name, weight in whole.state_dict().items():
