@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror import corpus
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
 from tasks.retrying import RETRIES
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task(**RETRIES)
+@stage_task(**RETRIES)
 def ingest_corpus(recipe: Recipe, workspace: Path) -> StageRecord:
     """Turns the recipe's sources into a snapshot; see `mirror.corpus.ingest_corpus`."""
     record = corpus.ingest_corpus(recipe, Store(workspace), Reporter())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror import evaluation_stage
 from mirror.base_model import Base
 from mirror.evaluation_stage import EncoderPlace
@@ -14,10 +12,10 @@ from mirror.store import StageRecord, Store
 from tasks.artifacts import show_table
 from tasks.candidate import Champion, encoder_digest
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task(task_run_name="evaluate_encoder-{encoder.label}")
+@stage_task(task_run_name="evaluate_encoder-{encoder.label}")
 def evaluate_encoder(
     recipe: Recipe,
     encoder: EncoderPlace,

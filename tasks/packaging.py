@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror import packaging_stage
 from mirror.results import Results
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task
+@stage_task()
 def package_encoder(results: Results, workspace: Path) -> StageRecord:
     """Puts encoder and card together; see `mirror.packaging_stage.package_encoder`."""
     record = packaging_stage.package_encoder(results, Store(workspace), Reporter())

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror.pretraining import stage
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task
+@stage_task()
 def prepare_pieces(settings: PretrainingSettings, workspace: Path) -> StageRecord:
     """Vocabulary, first weights and word pieces; see `mirror.pretraining.stage.prepare_pieces`."""
     return report_state(stage.prepare_pieces(settings, Store(workspace), Reporter()))
 
 
-@task
+@stage_task()
 def pretrain_model(
     settings: PretrainingSettings, pieces: StageRecord, workspace: Path, minutes: float | None
 ) -> StageRecord:

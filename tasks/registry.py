@@ -29,7 +29,7 @@ from tasks.candidate import (
     registration_tags,
 )
 from tasks.retrying import RETRIES
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -135,7 +135,7 @@ def find_encoder(recipe: Recipe, encoder: str, workspace: Path) -> Path:
     return fetch_model(encoder or f"models:/{recipe.registry.model}@{CHAMPION}", workspace)
 
 
-@task(**RETRIES)
+@stage_task(**RETRIES)
 def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.
 

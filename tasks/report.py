@@ -15,10 +15,10 @@ from mirror.store import StageRecord, Store
 from tasks.artifacts import show_link, show_markdown, show_table
 from tasks.candidate import Candidate, Registration
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task
+@stage_task()
 def write_report(results: Results, verdict: Verdict, workspace: Path) -> StageRecord:
     """Writes the page; see `mirror.report.write_report`."""
     record = report.write_report(results, verdict, Store(workspace), Reporter())

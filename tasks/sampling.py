@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror import sampling
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task
+@stage_task()
 def sample_strings(recipe: Recipe, corpus: StageRecord, workspace: Path) -> StageRecord:
     """Draws the strings to tune on; see `mirror.sampling.sample_strings`."""
     record = sampling.sample_strings(recipe, corpus, Store(workspace), Reporter())

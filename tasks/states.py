@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
+from prefect import Task
+from prefect.client.schemas import State
+from prefect.context import TaskRunContext
 from prefect.states import Completed
 
 REUSED = "Cached"
@@ -18,15 +22,40 @@ class MayBeReused(Protocol):
         ...
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Result = TypeVar("Result", bound=MayBeReused)
 
 
 def report_state(result: Result) -> Result:
-    """The task's result as a state: `Cached` if the store had it, which is the only cache.
+    """In a task's run, the result as a state: `Cached` if the store had it, the only cache.
 
-    Typed as the result, because that is what calling the task gives.
+    Typed as the result, because that is what calling a `StageTask` gives.
     """
+    if TaskRunContext.get() is None:
+        return result
     state: Any = Completed(data=result)
     if result.reused:
         state = Completed(name=REUSED, message="Found made and whole; reused", data=result)
     return cast(Result, state)
+
+
+class StageTask(Task[P, R]):
+    """A task that may name its own state; calling it gives what the state holds."""
+
+    if not TYPE_CHECKING:  # the overloads of Task stay in force
+
+        def __call__(self, *args: Any, return_state: bool = False, **options: Any) -> Any:
+            """Runs the task."""
+            made = super().__call__(*args, return_state=return_state, **options)
+            # Prefect hands a state that a task returns to its caller as it is.
+            return made.result() if isinstance(made, State) and not return_state else made
+
+
+def stage_task(**options: Any) -> Callable[[Callable[P, R]], StageTask[P, R]]:
+    """Makes a function a `StageTask`; `options` are those of `prefect.task`."""
+
+    def decorate(function: Callable[P, R]) -> StageTask[P, R]:
+        return StageTask(function, **options)
+
+    return decorate

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-
 from mirror import tuning_stage
 from mirror.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state
+from tasks.states import report_state, stage_task
 
 
-@task
+@stage_task()
 def tune_encoder(recipe: Recipe, sample: StageRecord, base: Base, workspace: Path) -> StageRecord:
     """Tunes the base on the strings; see `mirror.tuning_stage.tune_encoder`.
 
