@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mirror.encoder_folder import (
 from mirror.errors import BaseModelError, TokenizerError
 from mirror.slices import cut_slices
 from mirror.tokenizer_check import check_tokenizer, special_tokens_of
+from mirror.whitening import Projection, read_projection, write_projection
 
 SLICE_TOKENS = 4_096
 BLOCK_ROWS = 1_024
@@ -35,10 +37,17 @@ MAX_PADDING = {"cpu": 128, "cuda": 2_048}
 class Encoder:
     """Turns texts into vectors; made by `Encoder.load`."""
 
-    def __init__(self, model: Any, tokenizer: Any, settings: EncoderSettings) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: EncoderSettings,
+        projection: Projection | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
+        self.projection = projection
 
     @classmethod
     def load(
@@ -74,8 +83,11 @@ class Encoder:
         tokenizer = _load_tokenizer(folder, model.config.vocab_size)
         limit = model.config.max_position_embeddings - kind.reserved_positions
         wanted = max_tokens or (saved.max_tokens if saved else 0) or limit
-        settings = EncoderSettings(pooling, min(wanted, limit))
-        return cls(model.to(resolve_device(device)).eval(), tokenizer, settings)
+        settings = EncoderSettings(pooling, min(wanted, limit), bool(saved and saved.projected))
+        projection = None
+        if settings.projected:
+            projection = read_projection(folder, model.config.hidden_size)
+        return cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
 
     @property
     def device(self) -> torch.device:
@@ -98,9 +110,10 @@ class Encoder:
         return ids
 
     def vectors(self, rows: Sequence[list[int]], slice_tokens: int = SLICE_TOKENS) -> Tensor:
-        """Vectors of tokenised texts, in their order: (rows, width), fp32, with gradients if on.
+        """Pooled vectors of tokenised texts, in their order: (rows, width), fp32.
 
-        Rows are encoded in slices of like length, with hardly any padding.
+        With gradients if those are on, and before any projection, which is not tuned.  Rows are encoded in
+        slices of like length, with hardly any padding.
         """
         lengths = [len(row) for row in rows]
         slices = cut_slices(lengths, slice_tokens, MAX_PADDING[self.device.type])
@@ -125,7 +138,8 @@ class Encoder:
         vectors = np.empty((len(rows), self.width), dtype=np.float32)
         for start in range(0, len(rows), BLOCK_ROWS):
             block = order[start : start + BLOCK_ROWS]
-            vectors[block] = self.vectors([rows[index] for index in block], slice_tokens).cpu()
+            pooled = self.vectors([rows[index] for index in block], slice_tokens)
+            vectors[block] = (self.projection(pooled) if self.projection else pooled).cpu()
         return vectors
 
     def save(self, folder: Path) -> None:
@@ -137,7 +151,10 @@ class Encoder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
         kind = ARCHITECTURES[self.model.config.model_type]
-        write_encoder_settings(folder, self.settings, self.width, kind)
+        settings = replace(self.settings, projected=self.projection is not None)
+        write_encoder_settings(folder, settings, self.width, kind)
+        if self.projection:
+            write_projection(folder, self.projection)
 
     def _padded(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
         longest = max(len(row) for row in rows)

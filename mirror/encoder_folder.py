@@ -21,6 +21,13 @@ MODULES = (
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
 )
+DENSE = "2_Dense"
+DENSE_MODULE = {
+    "idx": 2,
+    "name": "2",
+    "path": DENSE,
+    "type": "sentence_transformers.models.Dense",
+}
 POOLING_KEYS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
 OTHER_POOLING_KEYS = (
     "pooling_mode_max_tokens",
@@ -36,6 +43,8 @@ class EncoderSettings:
 
     pooling: Pooling
     max_tokens: int
+    projected: bool = False
+    """Whether a linear layer follows the pooling (`mirror.whitening`)."""
 
 
 def write_encoder_settings(
@@ -57,7 +66,8 @@ def write_encoder_settings(
         }.items()
     }
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    _write_json(folder / "modules.json", list(MODULES))
+    modules = [*MODULES, *([DENSE_MODULE] if settings.projected else [])]
+    _write_json(folder / "modules.json", modules)
     _write_json(folder / "1_Pooling" / "config.json", {**pooling, "include_prompt": True})
     _write_json(folder / "sentence_bert_config.json", transformer)
     _write_json(
@@ -80,13 +90,15 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
     if not (folder / "modules.json").is_file():
         return None
     try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        projected = any(module["path"] == DENSE for module in modules)
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
         modes = [name for name, key in POOLING_KEYS.items() if pooling.get(key)]
         modes += [pooling["pooling_mode"]] if "pooling_mode" in pooling else []
         others = [key for key in OTHER_POOLING_KEYS if pooling.get(key)]
         max_tokens = length.get("max_seq_length")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
         raise BaseModelError(
             f"the encoder in {folder} has settings that cannot be read ({error}): get it again"
         ) from error
@@ -95,7 +107,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"the encoder in {folder} pools by {', '.join([*modes, *others]) or 'nothing'}: only "
             "cls or mean, and one of them, can be used"
         )
-    return EncoderSettings(cast(Pooling, modes[0]), int(max_tokens or 0))
+    return EncoderSettings(cast(Pooling, modes[0]), int(max_tokens or 0), projected)
 
 
 def _write_json(path: Path, content: Any) -> None:

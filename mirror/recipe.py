@@ -134,6 +134,10 @@ class TuningSection(Section):
     """Strings in a batch; each gives two views."""
     warmup_share: Share = 0.0
     """The first share of the steps, over which the rate rises from zero; constant after."""
+    whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
+    the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
+    """
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 where the processor has it; the loss is always fp32."""
     slice_tokens: Positive = 4_096

@@ -33,6 +33,7 @@ from mirror.recipe import TuningSection
 from mirror.threads import thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning_step import OnStep, TuningStep, ignore
+from mirror.whitening import fit_whitening
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ def tune(
     run = Run(settings, strings, place)
     try:
         run.go(on_step)
+        run.whiten()
         run.encoder.save(place.out / "encoder")
     except SafetensorError as error:  # nothing is read any more: it is a disk that is full
         raise OSError(str(error)) from error
@@ -143,6 +145,13 @@ class Run:
                         self.place.work, self.encoder.model, self.optimizer, self.advance
                     )
                     saved = time.monotonic()
+
+    def whiten(self) -> None:
+        """Fits the last layer to the sample, or takes away one that the base came with."""
+        encoder, power = self.encoder, self.settings.whitening
+        encoder.projection = None
+        if power:
+            encoder.projection = fit_whitening(encoder.encode(self.strings), power)
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Both views of the strings at `indices`."""
