@@ -112,8 +112,8 @@ class Encoder:
     def vectors(self, rows: Sequence[list[int]], slice_tokens: int = SLICE_TOKENS) -> Tensor:
         """Pooled vectors of tokenised texts, in their order: (rows, width), fp32.
 
-        With gradients if those are on, and before any projection, which is not tuned.  Rows are encoded in
-        slices of like length, with hardly any padding.
+        With gradients if those are on, and before any projection, which is not tuned.  Rows are
+        encoded in slices of like length, with hardly any padding.
         """
         lengths = [len(row) for row in rows]
         slices = cut_slices(lengths, slice_tokens, MAX_PADDING[self.device.type])
