@@ -45,7 +45,7 @@ def score_table(
 ) -> Table:
     """Each benchmark before and after, with the difference and its interval."""
     others = sorted({name for line in lines for name in line.beside})
-    table = Table(title=Text(title, "bold"), title_justify="left", header_style="dim")
+    table = _table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     for name in (*sides, "difference", f"{confidence:.0%} interval", *map(str.upper, others)):
         table.add_column(name, justify="right")
@@ -100,7 +100,7 @@ def _stages(stages: Sequence[StageLine], seconds: float) -> RenderableType:
 def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     """One encoder's scores."""
     others = sorted({name for result in results.values() for name in result.beside})
-    table = Table(title=Text(title, "bold"), title_justify="left", header_style="dim")
+    table = _table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
     for name in ("items", "score", *map(str.upper, others)):
@@ -119,7 +119,7 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:
     """Recipes, what they are for and where they start."""
-    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table()
     for name in ("recipe", "language", "level", "base", "model"):
         table.add_column(name, overflow="fold")
     for recipe in recipes:
@@ -131,7 +131,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 def doctor_table(findings: Sequence[Finding]) -> Table:
     """What was looked at, how it is, and what to do about it."""
-    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table()
     for name in ("", "what", "how it is"):
         table.add_column(name, overflow="fold")
     for finding in findings:
@@ -141,3 +141,9 @@ def doctor_table(findings: Sequence[Finding]) -> Table:
         mark, style = MARKS[finding.state]
         table.add_row(Text(mark, style), Text(finding.name), found)
     return table
+
+
+def _table(title: Text | None = None) -> Table:
+    return Table(
+        title=title, title_justify="left", header_style="dim", box=SIMPLE_HEAD, pad_edge=False
+    )

@@ -6,6 +6,7 @@ the second.  What the encoder was tuned on is left out.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -88,6 +89,7 @@ def bm25_reciprocal_ranks(passages: Passages) -> NDArray[np.float64]:
     """The same by BM25 (Lucene's variant, k1 1.5, b 0.75), which knows words and no meaning."""
     import bm25s
 
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG, and prints
     corpus = [_words(text) for text in passages.answers]
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
