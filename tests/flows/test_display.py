@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -39,7 +40,7 @@ def shown(record: RunRecord, width: int = 100) -> str:
 
 def row(text: str, start: str) -> list[str]:
     line = next(line for line in text.splitlines() if start in line)
-    return [part.strip() for part in line.replace("│", "┃").split("┃") if part.strip()]
+    return re.split(r"\s{2,}", line.strip())
 
 
 def test_each_benchmark_has_before_after_difference_interval_and_bm25() -> None:
