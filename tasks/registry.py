@@ -209,6 +209,8 @@ def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
 def _log_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
     import mlflow
 
+    from mirror.encoder import quiet_transformers
+
     experiment = _experiment(client, candidate.recipe.name)
     with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:
         tags = registration_tags(candidate)
@@ -218,7 +220,8 @@ def _log_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
         client.log_inputs(run.info.run_id, _datasets(candidate))
         mlflow.log_artifact(str(candidate.report))
         mlflow.log_dict(candidate.verdict_content(), "verdict.json")
-        uri = _log_encoder(candidate.encoder)
+        with quiet_transformers():
+            uri = _log_encoder(candidate.encoder)
     version = mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
     client.update_model_version(version.name, version.version, candidate.verdict_text())
     return version
