@@ -163,7 +163,8 @@ def fill_table(
     table: Table, base: Base, fields: list[Field], seeds: list[int], store: Store
 ) -> None:
     """Scores every row."""
-    for pooling, name in (("cls", "raw, CLS"), ("mean", "raw, mean")):
+    poolings: dict[Pooling, str] = {"cls": "raw, CLS", "mean": "raw, mean"}
+    for pooling, name in poolings.items():
         table.add(name, [score for part in fields for score in part.raw(base, pooling, store)])
     static, passages = (
         WordPieceMeans(Path(base.folder)),

@@ -10,9 +10,13 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel
 
+from mirror.architectures import set_dropout
 from mirror.pretraining.run import PretrainingStep
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.store import StageRecord, section_content
+
+SHIPPED_DROPOUT = 0.1
+"""What fine-tuning code expects of a BERT's configuration; pretraining itself has its own."""
 
 
 def write_model(
@@ -24,6 +28,7 @@ def write_model(
     """Writes `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses."""
     model, last = result
     folder = out / "model"
+    set_dropout(model.config, SHIPPED_DROPOUT)
     model.cpu().half().save_pretrained(folder)
     AutoTokenizer.from_pretrained(pieces.path / "start").save_pretrained(folder)
     losses = {
