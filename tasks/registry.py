@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 from prefect import task
@@ -46,6 +46,7 @@ NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
 METRICS_AT_ONCE = 1_000
 LINE_CHARACTERS = 200
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 def check_registry() -> None:
@@ -62,7 +63,7 @@ def check_registry() -> None:
             client.search_registered_models(max_results=1)
     except (ImportError, OSError) as error:
         raise InputError(
-            f"the tracking store {_shown_uri()} cannot be used ({error}): correct "
+            f"the tracking store {_shown_uri()} cannot be used ({_shown(str(error))}): correct "
             "MLFLOW_TRACKING_URI, or install what its kind needs"
         ) from error
     finally:
@@ -330,7 +331,7 @@ def _registry() -> Iterator[MlflowClient]:
     try:
         yield MlflowClient()
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        first_line = str(error).partition("\n")[0][:LINE_CHARACTERS]
+        first_line = _shown(str(error).partition("\n")[0])[:LINE_CHARACTERS]
         if getattr(error, "error_code", None) in USERS_FAULT:
             raise InputError(
                 f"the tracking store {_shown_uri()} refused: {first_line}; see MLFLOW_TRACKING_URI"
@@ -342,7 +343,9 @@ def _registry() -> Iterator[MlflowClient]:
 
 
 def _shown_uri() -> str:
-    """The store's address without a password."""
-    parts = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host).geturl() if parts.netloc else parts.geturl()
+    return _shown(os.environ["MLFLOW_TRACKING_URI"])
+
+
+def _shown(text: str) -> str:
+    """A text without the user names and passwords in its addresses."""
+    return _CREDENTIALS.sub("//", text)
