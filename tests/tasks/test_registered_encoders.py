@@ -1,0 +1,172 @@
+"""What is registered, as those meet it who only have MLflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mirror.errors import BaseModelError, InputError, ServiceError
+from mirror.recipe import Recipe
+from mirror.store import folder_digest
+from tasks import registry
+from tasks.candidate import Candidate
+from tasks.registry import check_registry, fetch_model
+
+MODEL = "mirror-en-trades"
+CONSUMER = """
+import sys
+for name in ("mirror", "tasks", "flows"):
+    sys.modules[name] = None  # as where only MLflow and sentence-transformers are installed
+import mlflow
+import numpy as np
+from sentence_transformers import SentenceTransformer
+texts = ["the baker sells a red lantern", "", "one wet letter"]
+vectors = mlflow.pyfunc.load_model("models:/mirror-en-trades@champion").predict(texts)
+expected = SentenceTransformer(sys.argv[1], device="cpu").encode(texts)
+assert vectors.shape == (3, 32) and vectors.dtype == np.float32, (vectors.shape, vectors.dtype)
+np.testing.assert_array_equal(vectors, expected)
+print("the same vectors")
+"""
+
+find_encoder = registry.find_encoder.fn
+
+
+@pytest.fixture
+def registered(
+    make_candidate: Callable[..., Candidate], workspace: Path, tracking: str
+) -> Candidate:
+    """The champion, version 1."""
+    candidate = make_candidate(1)
+    registry.register_encoder.fn(candidate, workspace)
+    return candidate
+
+
+def test_mlflow_alone_gives_the_encoders_vectors(
+    registered: Candidate, tracking: str, tmp_path: Path
+) -> None:
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", CONSUMER, str(registered.encoder)],
+        cwd=tmp_path,
+        env=kept | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.stdout.endswith("the same vectors\n"), done.stderr
+
+
+def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
+    registered: Candidate, workspace: Path
+) -> None:
+    files = [path for path in (workspace / "mlflow-artifacts").rglob("*") if path.is_file()]
+    assert [path.name for path in files if path.suffix == ".safetensors"] == ["model.safetensors"]
+    text = {".json", ".txt", ".yaml", ".yml", ".html", ".md", "", ".safetensors"}
+    assert {path.suffix for path in files} - text == set()
+
+
+def test_consumers_are_told_to_install_the_versions_that_made_it(
+    registered: Candidate, workspace: Path
+) -> None:
+    import torch
+
+    [file] = (workspace / "mlflow-artifacts").rglob("requirements.txt")
+    lines = file.read_text().splitlines()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in lines
+    assert all("==" in line and "+" not in line for line in lines)
+
+
+@pytest.mark.parametrize("uri", [f"models:/{MODEL}@champion", f"models:/{MODEL}/1"])
+def test_a_registered_encoder_is_fetched_whole(
+    registered: Candidate, workspace: Path, uri: str
+) -> None:
+    folder = fetch_model(uri, workspace)
+    assert folder_digest(folder) == folder_digest(registered.encoder)
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+
+
+def test_a_fetched_encoder_is_not_fetched_again(registered: Candidate, workspace: Path) -> None:
+    folder = fetch_model(f"models:/{MODEL}/1", workspace)
+    shutil.rmtree(workspace / "mlflow-artifacts")
+    assert fetch_model(f"models:/{MODEL}@champion", workspace) == folder
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"models:/{MODEL}@best",
+        f"models:/{MODEL}",
+        f"models:/{MODEL}/",
+        "models:/none@champion",
+        f"{MODEL}@champion",
+        f"{MODEL}/1",
+    ],
+)
+def test_a_model_that_is_not_there_is_named(
+    registered: Candidate, workspace: Path, uri: str
+) -> None:
+    with pytest.raises(BaseModelError, match=f"has no {uri}: name a registered model as models:/"):
+        fetch_model(uri, workspace)
+
+
+@pytest.mark.parametrize("uri", [f"models:/{MODEL}/7", "models:/none/1"])
+def test_a_version_that_is_not_there_is_a_fault_of_input(
+    registered: Candidate, workspace: Path, uri: str
+) -> None:
+    with pytest.raises(InputError, match=r"7|none") as fault:
+        fetch_model(uri, workspace)
+    assert "\n" not in str(fault.value)
+    assert not list(workspace.glob("registered/*/*"))
+
+
+def test_an_encoder_is_a_folder_or_registered_or_else_the_champion(
+    registered: Candidate, recipe: Recipe, workspace: Path
+) -> None:
+    assert find_encoder(recipe, str(registered.encoder), workspace) == registered.encoder
+    fetched = workspace / "registered" / MODEL / "1"
+    assert find_encoder(recipe, "", workspace) == fetched
+    assert find_encoder(recipe, f"models:/{MODEL}@challenger", workspace) == fetched
+    with pytest.raises(BaseModelError, match=r"no encoder in .*made: name a folder"):
+        find_encoder(recipe, str(workspace / "made"), workspace)
+
+
+def test_without_a_champion_there_is_no_encoder(
+    recipe: Recipe, workspace: Path, tracking: str
+) -> None:
+    with pytest.raises(BaseModelError, match=f"has no models:/{MODEL}@champion"):
+        find_encoder(recipe, "", workspace)
+
+
+def test_a_store_that_answers_passes(tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    check_registry()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind", "said"),
+    [
+        ("http://127.0.0.1:1", ServiceError, "http://127.0.0.1:1 did not answer: "),
+        ("http://me:secret@127.0.0.1:1", ServiceError, "http://127.0.0.1:1 did not answer: "),
+        ("sqlite:////proc/no/mlflow.db", InputError, "sqlite:////proc/no/mlflow.db cannot be used"),
+        ("nonsense://host/runs", InputError, "nonsense://host/runs"),
+        ("postgresql://host/runs", InputError, "postgresql://host/runs cannot be used"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_named_without_its_password(
+    uri: str, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    with pytest.raises(kind, match="MLFLOW_TRACKING_URI") as fault:
+        check_registry()
+    assert said in str(fault.value)
+    assert "secret" not in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"

@@ -1,0 +1,248 @@
+"""The registry: one champion, moved only by the gate, whoever else registers."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.recipe import Recipe
+from tasks import registry
+from tasks.candidate import Candidate, Champion, Registration, encoder_digest
+
+MODEL = "mirror-en-trades"
+CHECKOUT = Path(__file__).resolve().parents[2]
+REGISTER = """
+import pickle, sys
+from pathlib import Path
+from tasks.registry import register_encoder
+candidate, workspace = pickle.loads(Path(sys.argv[1]).read_bytes())
+print("ready", flush=True)
+sys.stdin.readline()
+print(register_encoder.fn(candidate, workspace).outcome)
+"""
+
+register = registry.register_encoder.fn
+find_champion = registry.find_champion.fn
+Make = Callable[..., Candidate]
+
+
+@pytest.fixture
+def first(make_candidate: Make, workspace: Path, tracking: str) -> Registration:
+    """Version 1, the champion."""
+    return register(make_candidate(0), workspace)
+
+
+@pytest.fixture
+def champion(first: Registration, recipe: Recipe, workspace: Path) -> Champion:
+    """Version 1, to compare with."""
+    found = find_champion(recipe, "of another encoder", workspace)
+    assert found is not None
+    return found
+
+
+def aliases(client: Any) -> dict[str, str]:
+    return {
+        name: str(number) for name, number in client.get_registered_model(MODEL).aliases.items()
+    }
+
+
+def versions(client: Any) -> list[str]:
+    return sorted(str(found.version) for found in client.search_model_versions(f"name='{MODEL}'"))
+
+
+def test_the_first_good_encoder_is_champion(first: Registration, client: Any) -> None:
+    assert first.promoted
+    assert first.champion == "1"
+    assert first.text == f"{MODEL} version 1: promoted; champion is version 1"
+    assert aliases(client) == {"champion": "1", "challenger": "1"}
+    assert "previous_champion" not in client.get_model_version(MODEL, "1").tags
+
+
+def test_a_refused_first_encoder_leaves_no_champion(
+    make_candidate: Make, workspace: Path, client: Any
+) -> None:
+    registration = register(make_candidate(0, promote=False), workspace)
+    assert registration.outcome == "not promoted"
+    assert registration.champion is None
+    assert registration.text.endswith("there is no champion yet")
+    assert aliases(client) == {"challenger": "1"}
+
+
+def test_a_refusal_leaves_the_champion(
+    make_candidate: Make, workspace: Path, client: Any, champion: Champion
+) -> None:
+    registration = register(make_candidate(1, promote=False, champion=champion), workspace)
+    assert (registration.version, registration.champion) == ("2", "1")
+    assert aliases(client) == {"champion": "1", "challenger": "2"}
+    tags = client.get_model_version(MODEL, "2").tags
+    assert (tags["verdict"], tags["settled"]) == ("refuse", "not promoted")
+    assert tags["compared_with"] == "1"
+    assert "previous_champion" not in tags
+
+
+def test_a_promotion_remembers_the_champion_before(
+    make_candidate: Make, workspace: Path, client: Any, champion: Champion
+) -> None:
+    registration = register(make_candidate(1, champion=champion), workspace)
+    assert registration.promoted
+    assert aliases(client) == {"champion": "2", "challenger": "2"}
+    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+
+
+def test_a_comparison_with_a_former_champion_is_overtaken(
+    make_candidate: Make, workspace: Path, client: Any, champion: Champion
+) -> None:
+    register(make_candidate(1, champion=champion), workspace)
+    registration = register(make_candidate(2, champion=champion), workspace)
+    assert registration.outcome == "overtaken by version 2"
+    assert not registration.promoted
+    assert registration.text == (
+        f"{MODEL} version 3: overtaken by version 2; run again to be compared with it; "
+        "champion is version 2"
+    )
+    assert aliases(client) == {"champion": "2", "challenger": "3"}
+
+
+def test_a_comparison_with_none_is_overtaken_by_the_first_champion(
+    make_candidate: Make, workspace: Path, client: Any, first: Registration
+) -> None:
+    assert register(make_candidate(1), workspace).outcome == "overtaken by version 1"
+    assert aliases(client)["champion"] == "1"
+
+
+def test_the_overtaken_is_promoted_once_it_is_compared(
+    make_candidate: Make, workspace: Path, client: Any, champion: Champion, recipe: Recipe
+) -> None:
+    register(make_candidate(1, champion=champion), workspace)
+    register(make_candidate(2, champion=champion), workspace)
+    today = find_champion(recipe, encoder_digest(make_candidate(2).encoder), workspace)
+    assert today is not None and today.version == "2"
+    assert register(make_candidate(2, champion=today), workspace).promoted
+    assert aliases(client) == {"champion": "4", "challenger": "4"}
+
+
+def test_the_same_encoder_with_the_same_verdict_is_registered_once(
+    make_candidate: Make, workspace: Path, client: Any, first: Registration
+) -> None:
+    again = register(make_candidate(0), workspace)
+    assert again.reused and not first.reused
+    assert (again.version, again.run_id) == ("1", first.run_id)
+    assert versions(client) == ["1"]
+
+
+def test_another_card_alone_is_not_another_encoder(
+    make_candidate: Make, workspace: Path, client: Any, first: Registration
+) -> None:
+    candidate = make_candidate(0)
+    (candidate.encoder / "README.md").write_text("reworded\n")
+    assert register(candidate, workspace).reused
+    assert versions(client) == ["1"]
+
+
+def test_another_verdict_on_the_same_encoder_is_registered(
+    make_candidate: Make, workspace: Path, client: Any, first: Registration
+) -> None:
+    assert not register(make_candidate(0, promote=False), workspace).reused
+    assert versions(client) == ["1", "2"]
+    assert aliases(client) == {"champion": "1", "challenger": "2"}
+
+
+def test_a_repeated_run_compares_with_what_its_encoder_beat(
+    make_candidate: Make, workspace: Path, recipe: Recipe, champion: Champion
+) -> None:
+    candidate = make_candidate(1, champion=champion)
+    register(candidate, workspace)
+    found = find_champion(recipe, encoder_digest(candidate.encoder), workspace)
+    assert found == champion
+    first = make_candidate(0)
+    assert find_champion(recipe, "of a third", workspace).version == "2"
+    assert champion.digest == encoder_digest(first.encoder)
+
+
+def test_a_repeated_first_run_compares_with_none(
+    make_candidate: Make, workspace: Path, recipe: Recipe, first: Registration
+) -> None:
+    digest = encoder_digest(make_candidate(0).encoder)
+    assert find_champion(recipe, digest, workspace) is None
+
+
+def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
+    make_candidate: Make,
+    workspace: Path,
+    client: Any,
+    champion: Champion,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate = make_candidate(1, champion=champion)
+    with monkeypatch.context() as killed:
+        killed.setattr(registry, "_move_aliases", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            register(candidate, workspace)
+    assert aliases(client) == {"champion": "1", "challenger": "1"}
+    registration = register(candidate, workspace)
+    assert registration.promoted
+    assert (registration.version, registration.reused) == ("2", False)
+    assert versions(client) == ["1", "2"]
+    assert aliases(client) == {"champion": "2", "challenger": "2"}
+    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+
+
+def test_a_run_killed_after_its_promotion_stays_promoted(
+    make_candidate: Make,
+    workspace: Path,
+    client: Any,
+    champion: Champion,
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate = make_candidate(1, champion=champion)
+
+    def set_tag(self: Any, name: str, version: str, key: str, value: str) -> None:
+        if key == "settled":
+            sys.exit("killed")
+        whole(self, name, version, key, value)
+
+    whole = type(client).set_model_version_tag
+    with monkeypatch.context() as killed:
+        killed.setattr(type(client), "set_model_version_tag", set_tag)
+        with pytest.raises(SystemExit):
+            register(candidate, workspace)
+    assert find_champion(recipe, encoder_digest(candidate.encoder), workspace) == champion
+    registration = register(candidate, workspace)
+    assert (registration.version, registration.outcome) == ("2", "promoted")
+    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+
+
+def test_two_processes_at_once_make_one_champion(
+    make_candidate: Make, workspace: Path, client: Any, champion: Champion, tmp_path: Path
+) -> None:
+    processes = []
+    for number in (1, 2):
+        content = tmp_path / f"{number}.pickle"
+        content.write_bytes(pickle.dumps((make_candidate(number, champion=champion), workspace)))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", REGISTER, str(content)],
+                env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outcomes = [process.communicate(timeout=120)[0].strip() for process in processes]
+    [winner] = [found for found in versions(client) if found == aliases(client)["champion"]]
+    assert sorted(outcomes) == [f"overtaken by version {winner}", "promoted"]
+    assert versions(client) == ["1", "2", "3"]
+    assert client.get_model_version(MODEL, winner).tags["previous_champion"] == "1"
