@@ -1,0 +1,181 @@
+"""Preflight: everything that is wrong, at once, before any long work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mirror import benchmark
+from mirror.errors import BaseModelError, BenchmarkError, InputError, ServiceError, StoreError
+from mirror.recipe import Recipe, parse_recipe
+from tasks import preflight
+from tasks.preflight import FREE_BYTES, check_space, find_workspace
+
+Judged = Callable[..., Recipe]
+
+
+@pytest.fixture
+def recipe_on(tiny_base: Path, tracking: str) -> Judged:
+    """A recipe that could run, or not if told to be otherwise; with a store that answers."""
+
+    def make(**changes: Any) -> Recipe:
+        content = {
+            "language": "en",
+            "domain": "trades",
+            "level": "sentence",
+            "corpus": {"source": "docstrings"},
+            "base": {"path": str(tiny_base)},
+            "evaluation": {"benchmarks": ["passage-retrieval"]},
+            "registry": {"model": "mirror-en-trades"},
+        }
+        return parse_recipe(content | changes, name="en-trades", place="a test")
+
+    return make
+
+
+@pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    """A base to damage."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+def cut_weights(base: Path) -> None:
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5_000])
+
+
+def take_mask_token(base: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = base / name
+        path.write_text(path.read_text().replace("[MASK]", "[OTHER]"))
+    path = base / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    settings.pop("mask_token")
+    path.write_text(json.dumps(settings))
+
+
+def no_space(monkeypatch: pytest.MonkeyPatch, free: int = FREE_BYTES - 1) -> None:
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+
+def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a benchmark `likeness` whose data is not what it declares."""
+    data = folder / "data"
+    data.mkdir()
+    (data / "pairs.tsv").write_text("sentence1\tsentence2\tscore\na ladder\ta kettle\t1\n")
+    text = f'task = "similarity"\nfiles = [{{path = "pairs.tsv", sha256 = "{"0" * 64}"}}]\n'
+    (folder / "likeness.toml").write_text(text)
+    monkeypatch.setattr(benchmark, "DEFINITIONS", folder)
+    monkeypatch.setenv(benchmark.DATA_ENV, str(data))
+
+
+def test_what_is_ready_passes_and_gives_the_workspace(recipe_on: Judged, workspace: Path) -> None:
+    assert find_workspace(recipe_on()) == workspace
+
+
+def test_a_base_that_is_not_there_is_named(recipe_on: Judged) -> None:
+    with pytest.raises(BaseModelError, match=r"no base model at .*no/such-base.*base\.path"):
+        find_workspace(recipe_on(base={"path": "no/such-base"}))
+
+
+def test_cut_weights_are_found_before_they_are_loaded(recipe_on: Judged, base: Path) -> None:
+    cut_weights(base)
+    with pytest.raises(BaseModelError, match=r"model\.safetensors .*get it again"):
+        find_workspace(recipe_on(base={"path": str(base)}))
+
+
+def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
+    recipe_on: Judged, base: Path
+) -> None:
+    take_mask_token(base)
+    with pytest.raises(InputError, match=r"mask token.*mask_length"):
+        find_workspace(recipe_on(base={"path": str(base)}))
+    assert find_workspace(recipe_on(base={"path": str(base)}, tuning={"mask_length": 0}))
+
+
+def test_a_base_in_the_registry_is_asked_for(recipe_on: Judged) -> None:
+    with pytest.raises(BaseModelError, match="has no models:/another@champion"):
+        find_workspace(recipe_on(base={"registry": "models:/another@champion"}))
+
+
+def test_a_wrong_checksum_is_found(
+    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong_checksum(tmp_path, monkeypatch)
+    with pytest.raises(BenchmarkError, match=r"pairs\.tsv is not the file that was declared"):
+        find_workspace(recipe_on(evaluation={"benchmarks": ["likeness"]}))
+
+
+def test_a_store_that_does_not_answer_is_found_in_seconds(
+    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_on()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match=r"http://127\.0\.0\.1:1 did not answer"):
+        find_workspace(recipe)
+    assert time.monotonic() - began < 30
+
+
+def test_a_workspace_that_cannot_be_written_comes_first(
+    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "a-file"
+    place.write_text("not a folder")
+    monkeypatch.setenv("MIRROR_HOME", str(place))
+    with pytest.raises(StoreError, match=r"a-file cannot be written .*set MIRROR_HOME"):
+        find_workspace(recipe_on(base={"path": "no/such-base"}))
+    assert place.read_text() == "not a folder"
+
+
+def test_a_full_disk_is_told_in_numbers(recipe_on: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_space(monkeypatch, free=1 << 30)
+    with pytest.raises(StoreError, match=r"has 1\.0 GiB free and a run needs 2\.0"):
+        find_workspace(recipe_on())
+
+
+@pytest.mark.parametrize(("free", "fits"), [(100, True), (99, False)])
+def test_what_is_just_enough_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+) -> None:
+    no_space(monkeypatch, free)
+    if fits:
+        check_space(tmp_path, needed=100)
+        return
+    with pytest.raises(StoreError, match="free some"):
+        check_space(tmp_path, needed=100)
+
+
+def test_all_faults_are_told_at_once(
+    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong_checksum(tmp_path, monkeypatch)
+    no_space(monkeypatch)
+    recipe = recipe_on(base={"path": "no/such-base"}, evaluation={"benchmarks": ["likeness"]})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(InputError, match="en-trades cannot run, for 4 reasons") as fault:
+        find_workspace(recipe)
+    told = ["GiB free", "no base model at", "pairs.tsv is not", "127.0.0.1:1 did not answer"]
+    lines = str(fault.value).splitlines()[1:]
+    assert len(lines) == 4
+    assert all(part in line for part, line in zip(told, lines, strict=True))
+
+
+def test_what_may_pass_is_told_apart_from_what_will_not(
+    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task tries again after the first kind only."""
+    recipe = recipe_on(base={"registry": "models:/another@champion"})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(ServiceError, match="for 2 reasons"):
+        find_workspace(recipe)
+    no_space(monkeypatch)
+    with pytest.raises(InputError, match="for 3 reasons"):
+        find_workspace(recipe)
