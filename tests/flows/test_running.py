@@ -19,6 +19,19 @@ from types import SimpleNamespace
 shutil.disk_usage = lambda _: SimpleNamespace(free=1 << 29)
 from flows.command import main; main()
 """
+INTERRUPTED = """
+import os, signal
+from flows.command import main
+
+def interrupt(_reporter, sign):
+    if sign.stage == "sample":
+        os.kill(os.getpid(), signal.SIGINT)
+
+os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+from tasks import progress
+progress.Reporter.__call__ = interrupt
+main()
+"""
 HINT = "(add --debug for the traceback)"
 
 Run = Callable[..., Any]
@@ -134,3 +147,15 @@ def test_text_that_is_not_there(
     assert "error: no text at /no/text.txt (corpus.paths)" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(home.glob("stages/*/*")) == list((home / "work").iterdir()) == []
+
+
+def test_ctrl_c_in_a_stage(
+    mirror_run: Run, write_recipe: Write, prefect_api: str, tmp_path: Path
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    done = mirror_run(recipe, home, INTERRUPTED, PREFECT_API_URL=prefect_api)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines()[-1].startswith("stopped; what is whole is kept")
+    assert "Traceback" not in done.stderr
+    assert [path.parent.name for path in home.glob("stages/*/*")] == ["corpus"]
+    assert list(home.glob("work/*.out")) == []
