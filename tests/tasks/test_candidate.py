@@ -1,0 +1,128 @@
+"""The evidence that is registered with an encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mirror.gate import Verdict
+from mirror.results import Results
+from mirror.store import StageRecord
+from tasks.candidate import (
+    DESCRIPTION_CHARACTERS,
+    VALUE_CHARACTERS,
+    Candidate,
+    Champion,
+    encoder_digest,
+    registration_tags,
+)
+
+CHAMPION = Champion("3", "/registered/3", "c" * 64)
+
+
+@pytest.fixture
+def candidate(results: Results, tmp_path: Path) -> Candidate:
+    """An encoder of two files, promoted."""
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "model.safetensors").write_bytes(b"weights")
+    (encoder / "README.md").write_text("a card\n")
+    verdict = Verdict(True, ("Better than its base.",))
+    return Candidate(results, None, None, verdict, encoder, tmp_path / "report.html")
+
+
+def test_an_encoder_is_its_vectors_and_not_its_card(candidate: Candidate) -> None:
+    before = encoder_digest(candidate.encoder)
+    (candidate.encoder / "README.md").write_text("another card\n")
+    assert encoder_digest(candidate.encoder) == before
+    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
+    assert encoder_digest(candidate.encoder) != before
+
+
+def worse(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, verdict=Verdict(True, ("Better by a little.",)))
+
+
+def compared(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, champion=CHAMPION)
+
+
+def retuned(candidate: Candidate) -> Candidate:
+    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
+    return dataclasses.replace(candidate)
+
+
+@pytest.mark.parametrize("change", [worse, compared, retuned])
+def test_the_key_follows_encoder_verdict_and_champion(
+    candidate: Candidate, change: Callable[[Candidate], Candidate]
+) -> None:
+    key = candidate.key
+    assert change(candidate).key != key
+
+
+def test_the_key_is_that_of_the_champions_vectors_whatever_their_version(
+    candidate: Candidate,
+) -> None:
+    same = dataclasses.replace(CHAMPION, version="4", folder="/registered/4")
+    keys = {dataclasses.replace(candidate, champion=champion).key for champion in (CHAMPION, same)}
+    assert len(keys) == 1
+
+
+def test_the_verdict_survives_as_json(candidate: Candidate) -> None:
+    assert json.loads(json.dumps(candidate.verdict_content())) == {
+        "promote": True,
+        "reasons": ["Better than its base."],
+        "base": [],
+        "champion": None,
+    }
+
+
+def test_the_verdict_in_words_is_never_longer_than_a_store_takes(candidate: Candidate) -> None:
+    assert candidate.verdict_text() == "Promoted:\n- Better than its base."
+    reasons = tuple(f"Worse on benchmark {number}." for number in range(1_000))
+    refused = dataclasses.replace(candidate, verdict=Verdict(False, reasons))
+    assert refused.verdict_text().startswith("Not promoted:\n- Worse on benchmark 0.")
+    assert len(refused.verdict_text()) == DESCRIPTION_CHARACTERS
+
+
+def test_settings_are_one_parameter_each_and_cut_to_what_a_store_takes(
+    candidate: Candidate,
+) -> None:
+    recipe = candidate.recipe
+    packages = tuple(f"package-{number}" for number in range(100))
+    corpus = recipe.corpus.model_copy(update={"packages": packages})
+    changed = recipe.model_copy(update={"corpus": corpus})
+    params = dataclasses.replace(
+        candidate, results=dataclasses.replace(candidate.results, recipe=changed)
+    ).params()
+    assert params["level"] == "sentence"
+    assert params["tuning.temperature"] == "0.04"
+    assert params["evaluation.gate.confidence"] == "0.95"
+    assert params["corpus.packages"].startswith("['package-0', 'package-1'")
+    assert max(map(len, params.values())) == VALUE_CHARACTERS
+
+
+def test_metrics_are_each_steps_loss_and_each_encoders_scores(candidate: Candidate) -> None:
+    rival = StageRecord("evaluation", "k", "/made", "d", {"likeness": 0.375})
+    judged = dataclasses.replace(candidate, champion=CHAMPION, champion_scores=rival)
+    metrics = [(name, value, step) for name, value, _, step in judged.metrics()]
+    assert [metric for metric in metrics if metric[0] == "tuning/loss"] == [
+        ("tuning/loss", 2.5, 1),
+        ("tuning/loss", 2.0, 2),
+        ("tuning/loss", 1.5, 3),
+    ]
+    assert metrics[-3:] == [
+        ("base/likeness", 0.25, 0),
+        ("tuned/likeness", 0.5, 0),
+        ("champion/likeness", 0.375, 0),
+    ]
+
+
+def test_tags_name_the_champion_that_was_compared_with(candidate: Candidate) -> None:
+    assert "compared_with" not in registration_tags(candidate)
+    judged = dataclasses.replace(candidate, champion=CHAMPION)
+    assert registration_tags(judged)["compared_with"] == "3"
