@@ -176,7 +176,9 @@ def test_two_runs_from_scratch_make_the_same_bytes(
 
 def task_states(ask_api: Callable[[str, Any], Any], recipe: Path) -> dict[str, str]:
     """The states of the tasks of a recipe's flow run, by name."""
-    [run] = ask_api("flow_runs/filter", {"flow_runs": {"name": {"any_": [str(recipe)]}}})
+    wanted = {"flows": {"name": {"any_": ["run-recipe"]}}}
+    wanted |= {"flow_runs": {"name": {"any_": [str(recipe)]}}}
+    [run] = ask_api("flow_runs/filter", wanted)
     assert run["state_name"] == "Completed"
     tasks = ask_api("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     # Tasks without a name of their own get one that ends in a dash and a few letters.
