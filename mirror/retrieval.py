@@ -56,6 +56,7 @@ def held_out_passages(corpus: StageRecord, sample: StageRecord) -> Passages:
     if files:
         with duckdb.connect() as connection:
             connection.execute("SET autoinstall_known_extensions = false")
+            connection.execute("SET enable_progress_bar = false")
             rows = connection.execute(
                 _PASSAGES,
                 {

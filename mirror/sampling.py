@@ -124,7 +124,7 @@ def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnec
     """DuckDB in this process, with bounded memory; what does not fit goes to `work`."""
     spill = work / "duckdb"
     shutil.rmtree(spill, ignore_errors=True)  # what a killed run left
-    return duckdb.connect(
+    engine = duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": "false",
@@ -134,6 +134,8 @@ def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnec
             "threads": str(threads or thread_count()),
         },
     )
+    engine.execute("SET enable_progress_bar = false")  # it would draw over ours
+    return engine
 
 
 def gather_strings(
