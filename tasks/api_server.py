@@ -7,6 +7,7 @@ ends with the process that started it, however that ends.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -21,6 +22,7 @@ from urllib.request import urlopen
 
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     get_current_settings,
     temporary_settings,
@@ -44,6 +46,12 @@ EXTRA_SERVICES = (
     "TRIGGERS",
 )
 """They serve deployments and work pools, of which a run without a server has none."""
+NO_BLOCKS = {
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    # Else it would note that they are registered.
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+}
+"""A run uses none, and two servers at once would both register them, one of them in vain."""
 
 
 @contextmanager
@@ -89,6 +97,7 @@ def _start(port: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
         env={
             **services,
+            **NO_BLOCKS,
             **os.environ,
             **settings,
             "PREFECT__SERVER_EPHEMERAL": "1",
@@ -105,8 +114,8 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
         if process.poll() is not None:
             raise ServiceError(
                 f"Prefect's temporary server ended with code {process.returncode} before it "
-                "answered; its own message is above. Run `mirror doctor`, or start a server with "
-                "`prefect server start` and set PREFECT_API_URL"
+                "answered: run `mirror doctor`, or again with --debug for its own messages, or "
+                "start a server with `prefect server start` and set PREFECT_API_URL"
             )
         try:
             with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own address
@@ -141,7 +150,22 @@ def serve(port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    _make_tables()
     uvicorn.run(create_app, factory=True, host=HOST, port=port, log_level="error", lifespan="on")
+
+
+def _make_tables() -> None:
+    from filelock import FileLock
+    from prefect.server.database.dependencies import provide_database_interface
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        # Two first runs at once would both make them, and one would fail.
+        with FileLock(PREFECT_HOME.value() / "tables.lock"):
+            asyncio.run(provide_database_interface().create_db())
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        sys.exit(f"Prefect's database in {PREFECT_HOME.value()} cannot be used: {reason}")
 
 
 def _end_with_parent() -> None:

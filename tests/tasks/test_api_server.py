@@ -123,7 +123,8 @@ def test_a_server_that_ends_at_once_is_one_clear_error(
     process = start("well", PREFECT_SERVER_DATABASE_CONNECTION_URL=database)
     _, faults = process.communicate("\n", timeout=120)
     assert process.returncode == 1
-    assert "mirror.errors.ServiceError: Prefect's temporary server ended with code" in faults
+    assert "Prefect's database in " in faults and "unable to open database file" in faults
+    assert "mirror.errors.ServiceError: Prefect's temporary server ended with code 1" in faults
     assert "set PREFECT_API_URL" in faults
 
 
