@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 SETTLED = "settled"
 """Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
+SQLITE = "sqlite:///"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
 METRICS_AT_ONCE = 1_000
@@ -286,9 +287,9 @@ def _experiment(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)
     uri = os.environ["MLFLOW_TRACKING_URI"]
     place = None
-    if uri.startswith("sqlite:///"):
+    if uri.startswith(SQLITE):
         # The default would be a folder in the current one.
-        place = (Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts" / name).as_uri()
+        place = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts" / name).as_uri()
     try:
         return str(client.create_experiment(name, place))
     except MlflowException:
@@ -327,9 +328,15 @@ def _registry() -> Iterator[MlflowClient]:
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    mlflow.set_tracking_uri(uri)
+    # Two first runs at once would both make the tables of a file, and one would fail.
+    place = uri.removeprefix(SQLITE)
+    making = FileLock(f"{place}.lock") if uri.startswith(SQLITE) else nullcontext()
     try:
-        yield MlflowClient()
+        with making:
+            client = MlflowClient()
+        yield client
     except (MlflowException, RequestException, SQLAlchemyError) as error:
         first_line = _shown(str(error).partition("\n")[0])[:LINE_CHARACTERS]
         if getattr(error, "error_code", None) in USERS_FAULT:
