@@ -21,6 +21,7 @@ DYING = """
 import os, signal, time
 from flows.command import main
 from tasks import progress, registry
+from tasks.registry import recording
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -34,7 +35,8 @@ def sign_of_life(_reporter, sign):
 
 progress.Reporter.__call__ = sign_of_life
 if {function!r}:
-    setattr(registry, {function!r}, die)
+    owner = recording if hasattr(recording, {function!r}) else registry
+    setattr(owner, {function!r}, die)
 main()
 """
 DEATHS = {

@@ -1,6 +1,6 @@
 """MLflow: the run that is recorded, the version that is registered, and who is champion.
 
-The only module that imports MLflow, and only inside functions: it takes seconds to load.  The two
+The only package that imports MLflow, and only inside functions: it takes seconds to load.  The two
 aliases are only ever moved, never removed, so that a model has one champion from its first
 promotion on, whoever else is registering.
 """
@@ -9,30 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from prefect import task
 
-from mirror.errors import BaseModelError, InputError, ServiceError
+from mirror.errors import BaseModelError, InputError
 from mirror.recipe import Recipe
 from tasks.candidate import (
     Candidate,
     Champion,
     Registration,
     encoder_digest,
-    registration_tags,
 )
+from tasks.registry import recording
+from tasks.registry.tracking import NOT_THERE, open_store, shown_uri, without_secrets
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
@@ -42,12 +38,6 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 SETTLED = "settled"
 """Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
-SQLITE = "sqlite:///"
-NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
-METRICS_AT_ONCE = 1_000
-LINE_CHARACTERS = 200
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 def check_registry() -> None:
@@ -60,12 +50,12 @@ def check_registry() -> None:
     patient = os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
     try:
-        with _registry() as client:
+        with open_store() as client:
             client.search_registered_models(max_results=1)
     except (ImportError, OSError) as error:
         raise InputError(
-            f"the tracking store {_shown_uri()} cannot be used ({_shown(str(error))}): correct "
-            "MLFLOW_TRACKING_URI, or install what its kind needs"
+            f"the tracking store {shown_uri()} cannot be used ({without_secrets(str(error))}): "
+            "correct MLFLOW_TRACKING_URI, or install what its kind needs"
         ) from error
     finally:
         if patient is None:
@@ -83,13 +73,13 @@ def fetch_model(uri: str, workspace: Path) -> Path:
     """
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if alias:
-        with _registry() as client:
+        with open_store() as client:
             version = _aliases(client, name).get(alias)
     else:
         name, _, version = name.partition("/")
     if not version or not uri.startswith("models:/"):
         raise BaseModelError(
-            f"the registry at {_shown_uri()} has no {uri}: name a registered model as "
+            f"the registry at {shown_uri()} has no {uri}: name a registered model as "
             "models:/NAME@ALIAS or models:/NAME/VERSION"
         )
     return _fetch_version(name, version, workspace)
@@ -107,7 +97,7 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
         workspace: where the champion is copied to.
     """
     name = recipe.registry.model
-    with _registry() as client:
+    with open_store() as client:
         number = _aliases(client, name).get(CHAMPION)
         if number is None:
             return None
@@ -144,11 +134,11 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     An encoder that is registered with this very verdict is not registered twice.
     """
     name = candidate.recipe.registry.model
-    with FileLock(workspace / "locks" / f"registry-{name}.lock"), _registry() as client:
+    with FileLock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
         version = _find_version(client, name, candidate.key)
         reused = version is not None and SETTLED in version.tags
         if version is None:
-            version = _log_version(client, candidate)
+            version = recording.record_version(client, candidate)
         if not reused:
             _move_aliases(client, candidate, version)
         version = client.get_model_version(name, version.version)
@@ -208,102 +198,12 @@ def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
         raise
 
 
-def _log_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
-    import mlflow
-
-    from mirror.encoder import quiet_transformers
-
-    experiment = _experiment(client, candidate.recipe.name)
-    with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:
-        tags = registration_tags(candidate)
-        mlflow.set_tags(tags)
-        mlflow.log_params(candidate.params())
-        _log_metrics(client, run.info.run_id, candidate)
-        client.log_inputs(run.info.run_id, _datasets(candidate))
-        mlflow.log_artifact(str(candidate.report))
-        mlflow.log_dict(candidate.verdict_content(), "verdict.json")
-        with quiet_transformers():
-            uri = _log_encoder(candidate.encoder)
-    version = mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
-    client.update_model_version(version.name, version.version, candidate.verdict_text())
-    return version
-
-
-def _log_encoder(folder: Path) -> str:
-    import shutil
-
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from sentence_transformers import SentenceTransformer
-
-    from tasks.requirements import pinned_requirements
-
-    encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    example = ["a short text"]
-    vectors = encoder.encode(example)
-
-    # What is registered is what was measured, byte for byte.  Saved anew it would get the compact
-    # pooling settings, which some servers misread.
-    vars(encoder)["save"] = partial(shutil.copytree, folder)
-    logged = mlflow.sentence_transformers.log_model(
-        encoder,
-        name="encoder",
-        signature=ModelSignature(
-            inputs=Schema([ColSpec("string")]),
-            outputs=Schema([TensorSpec(vectors.dtype, (-1, vectors.shape[1]))]),
-        ),
-        input_example=example,
-        pip_requirements=pinned_requirements(),
-    )
-    return str(logged.model_uri)
-
-
-def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> None:
-    from mlflow.entities import Metric
-
-    metrics = [Metric(*metric) for metric in candidate.metrics()]
-    for start in range(0, len(metrics), METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
-
-
-def _datasets(candidate: Candidate) -> list[DatasetInput]:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    made = candidate.results
-    return [
-        DatasetInput(
-            Dataset(record.stage, record.digest[:36], "local", record.folder),
-            [InputTag("mlflow.data.context", context), InputTag("sha256", record.digest)],
-        )
-        for record, context in ((made.corpus, "corpus"), (made.sample, "tuning"))
-    ]
-
-
-def _experiment(client: MlflowClient, name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    place = None
-    if uri.startswith(SQLITE):
-        # The default would be a folder in the current one.
-        place = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts" / name).as_uri()
-    try:
-        return str(client.create_experiment(name, place))
-    except MlflowException:
-        if found := client.get_experiment_by_name(name):  # another run was quicker
-            return str(found.experiment_id)
-        raise
-
-
 def _fetch_version(name: str, version: str, workspace: Path) -> Path:
     import shutil
     import tempfile
 
     place = workspace / "registered" / name / version
-    with FileLock(workspace / "locks" / f"fetch-{name}-{version}.lock"), _registry():
+    with FileLock(workspace / "locks" / f"fetch-{name}-{version}.lock"), open_store():
         from mlflow.artifacts import download_artifacts
 
         if not place.is_dir():
@@ -317,42 +217,3 @@ def _fetch_version(name: str, version: str, workspace: Path) -> Path:
                     raise BaseModelError(f"{name} version {version} holds no transformer model")
                 shutil.move(configs[0].parent, place)
     return place
-
-
-@contextmanager
-def _registry() -> Iterator[MlflowClient]:
-    """A client; what it raises becomes one of our errors."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-    from requests import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    mlflow.set_tracking_uri(uri)
-    # Two first runs at once would both make the tables of a file, and one would fail.
-    place = uri.removeprefix(SQLITE)
-    making = FileLock(f"{place}.lock") if uri.startswith(SQLITE) else nullcontext()
-    try:
-        with making:
-            client = MlflowClient()
-        yield client
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
-        first_line = _shown(str(error).partition("\n")[0])[:LINE_CHARACTERS]
-        if getattr(error, "error_code", None) in USERS_FAULT:
-            raise InputError(
-                f"the tracking store {_shown_uri()} refused: {first_line}; see MLFLOW_TRACKING_URI"
-            ) from error
-        raise ServiceError(
-            f"the tracking store {_shown_uri()} did not answer: {first_line}; start it, or set "
-            "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
-        ) from error
-
-
-def _shown_uri() -> str:
-    return _shown(os.environ["MLFLOW_TRACKING_URI"])
-
-
-def _shown(text: str) -> str:
-    """A text without the user names and passwords in its addresses."""
-    return _CREDENTIALS.sub("//", text)

@@ -1,0 +1,112 @@
+"""What MLflow keeps of a candidate: the run with its evidence, and the model version."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stderr
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.candidate import Candidate, registration_tags
+from tasks.registry.tracking import SQLITE
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+METRICS_AT_ONCE = 1_000
+
+
+def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
+    """Logs the candidate's run, and registers its encoder as a version without alias."""
+    import mlflow
+
+    from mirror.encoder import quiet_transformers
+
+    experiment = _experiment(client, candidate.recipe.name)
+    with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:
+        tags = registration_tags(candidate)
+        mlflow.set_tags(tags)
+        mlflow.log_params(candidate.params())
+        _log_metrics(client, run.info.run_id, candidate)
+        client.log_inputs(run.info.run_id, _datasets(candidate))
+        mlflow.log_artifact(str(candidate.report))
+        mlflow.log_dict(candidate.verdict_content(), "verdict.json")
+        with quiet_transformers():
+            uri = _log_encoder(candidate.encoder)
+    with redirect_stderr(io.StringIO()):  # it prints what the command says itself
+        version = mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
+    client.update_model_version(version.name, version.version, candidate.verdict_text())
+    return version
+
+
+def _log_encoder(folder: Path) -> str:
+    import shutil
+
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from sentence_transformers import SentenceTransformer
+
+    from tasks.requirements import pinned_requirements
+
+    encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    example = ["a short text"]
+    vectors = encoder.encode(example)
+
+    # What is registered is what was measured, byte for byte.  Saved anew it would get the compact
+    # pooling settings, which some servers misread.
+    vars(encoder)["save"] = partial(shutil.copytree, folder)
+    logged = mlflow.sentence_transformers.log_model(
+        encoder,
+        name="encoder",
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("string")]),
+            outputs=Schema([TensorSpec(vectors.dtype, (-1, vectors.shape[1]))]),
+        ),
+        input_example=example,
+        pip_requirements=pinned_requirements(),
+    )
+    return str(logged.model_uri)
+
+
+def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> None:
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*metric) for metric in candidate.metrics()]
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
+
+
+def _datasets(candidate: Candidate) -> list[DatasetInput]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    made = candidate.results
+    return [
+        DatasetInput(
+            Dataset(record.stage, record.digest[:36], "local", record.folder),
+            [InputTag("mlflow.data.context", context), InputTag("sha256", record.digest)],
+        )
+        for record, context in ((made.corpus, "corpus"), (made.sample, "tuning"))
+    ]
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    place = None
+    if uri.startswith(SQLITE):
+        # The default would be a folder in the current one.
+        place = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts" / name).as_uri()
+    try:
+        return str(client.create_experiment(name, place))
+    except MlflowException:
+        if found := client.get_experiment_by_name(name):  # another run was quicker
+            return str(found.experiment_id)
+        raise

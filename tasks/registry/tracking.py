@@ -1,0 +1,62 @@
+"""The tracking store: a client whose faults are ours, and its address without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from mirror.errors import InputError, ServiceError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SQLITE = "sqlite:///"
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
+LINE_CHARACTERS = 200
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
+
+
+@contextmanager
+def open_store() -> Iterator[MlflowClient]:
+    """A client; what it raises becomes one of our errors."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    mlflow.set_tracking_uri(uri)
+    # Two first runs at once would both make the tables of a file, and one would fail.
+    place = uri.removeprefix(SQLITE)
+    making = FileLock(f"{place}.lock") if uri.startswith(SQLITE) else nullcontext()
+    try:
+        with making:
+            client = MlflowClient()
+        yield client
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        first_line = without_secrets(str(error).partition("\n")[0])[:LINE_CHARACTERS]
+        if getattr(error, "error_code", None) in USERS_FAULT:
+            raise InputError(
+                f"the tracking store {shown_uri()} refused: {first_line}; see MLFLOW_TRACKING_URI"
+            ) from error
+        raise ServiceError(
+            f"the tracking store {shown_uri()} did not answer: {first_line}; start it, or set "
+            "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
+        ) from error
+
+
+def shown_uri() -> str:
+    """The store's address, for messages."""
+    return without_secrets(os.environ["MLFLOW_TRACKING_URI"])
+
+
+def without_secrets(text: str) -> str:
+    """A text without the user names and passwords in its addresses."""
+    return _CREDENTIALS.sub("//", text)
