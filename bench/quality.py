@@ -17,8 +17,9 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -41,8 +42,25 @@ from mirror.tuning_stage import tune_encoder
 
 SHIPPED = "en-python-docs"
 COLUMNS = ("STS-B", "STS, 7 sets", "Multi-SimLex en", "docstring retrieval")
-PAPER = {"word": LEVEL_DEFAULTS["word"], "sentence": LEVEL_DEFAULTS["sentence"]}
-"""The paper's settings for BERT are each level's own defaults."""
+WHITENED = "our default, whitened"
+
+
+def papers_settings(level: str) -> dict[str, Any]:
+    """The paper's for BERT, which are each level's own defaults."""
+    return LEVEL_DEFAULTS[level]
+
+
+def our_settings(level: str) -> dict[str, Any]:
+    """The shipped recipe's; words keep their length, temperature and epochs."""
+    names = {"pooling", "learning_rate"} if level == "word" else None
+    return find_recipe(SHIPPED).tuning.model_dump(mode="json", include=names)
+
+
+SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "the paper's settings": papers_settings,
+    "our default": our_settings,
+    WHITENED: lambda level: our_settings(level) | {"whitening": 0.25},
+}
 
 
 @dataclass
@@ -66,7 +84,8 @@ class Field:
 
     def raw(self, base: Base, pooling: Pooling, store: Store) -> list[float]:
         """Scores of the base as it is."""
-        limit = self.recipe.tuning.max_tokens
+        level = self.recipe.level
+        limit = (LEVEL_DEFAULTS[level] | our_settings(level))["max_tokens"]
         return self._scores(EncoderPlace(base.folder, base.digest, pooling, limit, "raw"), store)
 
     def _scores(self, place: EncoderPlace, store: Store) -> list[float]:
@@ -176,20 +195,16 @@ def fill_table(
         [score_encoder(static, read_definition(name), passages).score for name in names],
     )
     table.add("BM25", [np.nan] * 3 + [float(bm25_reciprocal_ranks(passages).mean())])
-    ours = find_recipe(SHIPPED).tuning.model_dump(mode="json", exclude={"seed"})
-    ours_word = {key: ours[key] for key in ("learning_rate", "pooling", "whitening")}
     for seed in seeds:
         control = random_base(base, seed, store.root)
-        for start, kind in ((base, "tuned"), (control, "random weights, tuned")):
-            for settings, how in ((None, "the paper's settings"), (ours, "our default")):
-                scores = []
-                for part in fields:
-                    level = part.recipe.level
-                    chosen = ours_word if level == "word" else ours
-                    scores += part.tuned(
-                        start, PAPER[level] if settings is None else chosen, seed, store
-                    )
-                table.add(f"{kind}, {how}", scores)
+        for how, choose in SETTINGS.items():
+            scores = [part.tuned(base, choose(part.recipe.level), seed, store) for part in fields]
+            table.add(f"tuned, {how}", list(chain(*scores)))
+            if how != WHITENED:
+                of_control = [
+                    part.tuned(control, choose(part.recipe.level), seed, store) for part in fields
+                ]
+                table.add(f"random weights, tuned, {how}", list(chain(*of_control)))
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def test_its_tokenizer_lowers_case_and_adds_cls_and_sep() -> None:
     [
         ("she opened the [MASK] and walked into the room.", "door"),
         ("he was born in london, the capital of [MASK].", "england"),
-        ("two [MASK] two is four.", "and"),
+        ("i would like a cup of [MASK], please.", "tea"),
     ],
 )
 def test_its_masked_language_head_knows_english(text: str, expected: str) -> None:
