@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mirror.errors import StoreError
 from mirror.recipe import GateSection, Recipe
-from mirror.scoring import Predictions, interval_of, score_replicates
+from mirror.scoring import Predictions, paired_bootstrap
 from mirror.store import StageRecord
 
 COLLAPSED_COSINE = 0.99
@@ -64,7 +64,8 @@ def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple
     """Two evaluations of the same benchmarks, by paired bootstrap.
 
     Raises:
-        StoreError: an evaluation's folder is damaged, or they measured different things.
+        StoreError: an evaluation's folder is damaged, or they measured different benchmarks.
+        BenchmarkError: they measured different items, or a benchmark's scores hardly differ.
     """
     folders = (before.folder, after.folder)
     digests = (before.digest, after.digest)
@@ -83,7 +84,7 @@ def decide(
     none is worse.  Worse: the interval lies below zero and the change is beyond the tolerance.
     """
     tolerance = recipe.evaluation.gate.tolerance
-    unsound = tuple(_unsound(base, looks))
+    unsound = tuple(_unsound((*base, *(champion or ())), looks))
     against = [*unsound, *_against_base(base, tolerance)]
     if champion is not None:
         against.extend(_worse("today's champion", champion, tolerance))
@@ -104,10 +105,12 @@ def decide(
     return Verdict(True, (*reasons, *notes), base, champion)
 
 
-def _unsound(base: tuple[Difference, ...], looks: Mapping[str, Any]) -> Iterator[str]:
-    for found in base:
+def _unsound(differences: tuple[Difference, ...], looks: Mapping[str, Any]) -> Iterator[str]:
+    for found in differences:
         if not math.isfinite(found.after):
             yield f"The score on {found.benchmark} is not a number."
+        elif not all(map(math.isfinite, (found.change, found.low, found.high))):
+            yield f"The change's interval is not made of numbers on {found}."
     cosine, different = float(looks["mean_cosine"]), float(looks["different"])
     if not cosine <= COLLAPSED_COSINE:
         yield (
@@ -157,16 +160,12 @@ def _compare(
         raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
     differences = []
     for name, after in scores[1].items():
-        replicates = np.zeros(resamples)
-        members = after.get("of", [name])
-        for member in members:
-            first, second = (_predictions(folder, member) for folder in folders)
-            if len(first.predicted) != len(second.predicted):
-                raise StoreError(f"{folders[0]} and {folders[1]} hold other items of {member}")
-            change = score_replicates(second, resamples) - score_replicates(first, resamples)
-            replicates += change / len(members)
+        parts = [
+            (_predictions(folders[0], member), _predictions(folders[1], member))
+            for member in after.get("of", [name])
+        ]
         was, now = float(scores[0][name]["score"]), float(after["score"])
-        found = interval_of(replicates, now - was, confidence)
+        found = paired_bootstrap(parts, now - was, name, resamples=resamples, confidence=confidence)
         differences.append(
             Difference(
                 name,

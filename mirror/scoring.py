@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ Floats = NDArray[np.float64]
 CHUNK = 100
 """Resamples computed at a time; bounds memory."""
 SEED = 20_210_908
+MOST_UNRANKED = 0.05
+"""Share of resamples that may hold one gold score only, as few rare scores make them."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +77,44 @@ def score(predictions: Predictions, place: str) -> float:
 
 
 def paired_bootstrap(
-    before: Predictions, after: Predictions, *, resamples: int, confidence: float
+    parts: Sequence[tuple[Predictions, Predictions]],
+    change: float,
+    place: str,
+    *,
+    resamples: int,
+    confidence: float,
 ) -> Interval:
-    """Change from `before` to `after`, with a percentile interval over resampled items.
+    """A percentile interval over resampled items for the mean change of `parts`, (before, after).
 
     Both sides are scored on the same resamples, drawn with a fixed seed, so that what makes an
     item hard for both does not widen the interval (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        parts: what is compared: one benchmark, or the members of an average.
+        change: the observed change.
+        place: the benchmark, for errors.
+        resamples: how many.
+        confidence: the share of changes that the interval holds.
+
+    Raises:
+        BenchmarkError: items were left out on one side, or too many resamples rank nothing.
     """
-    replicates = score_replicates(after, resamples) - score_replicates(before, resamples)
-    return interval_of(replicates, _whole(after) - _whole(before), confidence)
+    replicates = np.zeros(resamples)
+    for before, after in parts:
+        if len(before.predicted) != len(after.predicted):
+            raise BenchmarkError(
+                f"{place} was measured on different items: measure both encoders anew"
+            )
+        found = score_replicates(after, resamples) - score_replicates(before, resamples)
+        replicates += found / len(parts)
+    return _interval(replicates, change, confidence, place)
 
 
 def score_replicates(predictions: Predictions, resamples: int) -> Floats:
     """The score on each of `resamples` resamples of the items: (resamples,).
 
-    Equal numbers of items get the same resamples, whatever the predictions.
+    Equal numbers of items get the same resamples, whatever the predictions.  Where a resample's
+    gold scores or predictions are all equal there is no rank, and so no number.
     """
     items = len(predictions.predicted)
     generator = np.random.default_rng([SEED, items])
@@ -101,16 +127,24 @@ def score_replicates(predictions: Predictions, resamples: int) -> Floats:
     return np.concatenate(parts)
 
 
-def interval_of(replicates: Floats, change: float, confidence: float) -> Interval:
-    """The percentile interval of replicated changes around the observed one."""
+def _interval(replicates: Floats, change: float, confidence: float, place: str) -> Interval:
+    """The percentile interval of the replicates that are numbers.
+
+    A resample without a rank tells neither side from the other.  To count it as no change would
+    draw the interval to zero, and with more than a tail of them hide any loss; so it is left out,
+    and too many of them are an error.
+    """
+    ranked = replicates[np.isfinite(replicates)]
+    missing = 1 - len(ranked) / len(replicates)
+    if missing > MOST_UNRANKED:
+        raise BenchmarkError(
+            f"two encoders cannot be compared on {place}: in {missing:.0%} of its resamples all "
+            f"gold scores or all predictions are equal, and {MOST_UNRANKED:.0%} may be; give it "
+            "more pairs with different scores, or leave it out of evaluation.benchmarks"
+        )
     tail = (1 - confidence) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
+    low, high = np.quantile(ranked, [tail, 1 - tail])
     return Interval(change, float(low), float(high))
-
-
-def _whole(predictions: Predictions) -> float:
-    once = np.ones((1, len(predictions.predicted)))
-    return float(_weighted_scores(predictions, once)[0])
 
 
 def _weighted_scores(predictions: Predictions, weights: Floats) -> Floats:

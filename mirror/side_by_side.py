@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mirror.errors import BenchmarkError
 from mirror.recipe import GateSection
 from mirror.run_record import ScoreLine
-from mirror.scoring import Predictions, interval_of, score_replicates
+from mirror.scoring import Predictions, paired_bootstrap
 
 if TYPE_CHECKING:
     from mirror.evaluation import BenchmarkResult
@@ -21,14 +19,15 @@ def compare_results(
     """The change from one encoder to the other, by paired bootstrap; an average's from its parts.
 
     Raises:
-        BenchmarkError: they were not measured on the same items.
+        BenchmarkError: they were not measured on the same items, or its scores hardly differ.
     """
-    replicates = np.zeros(gate.resamples)
-    pairs = _parts(name, before, after)
-    for first, second in pairs:
-        change = score_replicates(second, gate.resamples) - score_replicates(first, gate.resamples)
-        replicates += change / len(pairs)
-    found = interval_of(replicates, after.score - before.score, gate.confidence)
+    found = paired_bootstrap(
+        _parts(name, before, after),
+        after.score - before.score,
+        name,
+        resamples=gate.resamples,
+        confidence=gate.confidence,
+    )
     return ScoreLine(
         benchmark=name,
         metric=after.metric,
@@ -52,6 +51,4 @@ def _parts(
         ]
     if before.predictions is None or after.predictions is None:
         raise BenchmarkError(f"{name} left no predictions to compare: measure both encoders anew")
-    if len(before.predictions.predicted) != len(after.predictions.predicted):
-        raise BenchmarkError(f"{name} was measured on different items: measure both encoders anew")
     return [(before.predictions, after.predictions)]

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import spearmanr
 
-from mirror.errors import StoreError
+from mirror.errors import BenchmarkError, StoreError
 from mirror.gate import Difference, compare, decide
 from mirror.recipe import GateSection, Recipe, parse_recipe
 from mirror.store import StageRecord
@@ -99,6 +100,18 @@ def test_a_score_that_is_no_number_is_refused(recipe) -> None:
     assert "not a number" in verdict.reasons[0]
 
 
+def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
+    nan = float("nan")
+    unknown = Difference("stsb", 0.5, 0.55, 0.05, nan, nan, 9)
+    for base, champion in (
+        ((change(0.1, name="words"), unknown), None),
+        ((change(0.1),), (unknown,)),
+    ):
+        verdict = decide(recipe, base, champion, SOUND)
+        assert not verdict.promote
+        assert "not made of numbers on stsb" in verdict.reasons[0]
+
+
 def test_losing_to_bm25_never_looks_good(recipe) -> None:
     verdict = decide(recipe, (change(0.05, beside={"bm25": 0.7}),), None, SOUND)
     assert verdict.promote
@@ -154,3 +167,30 @@ def test_evaluations_of_different_benchmarks_are_not_compared(tmp_path: Path) ->
     two = evaluation(tmp_path / "b", {"y": {"score": 1, "n": 1}}, {})
     with pytest.raises(StoreError, match="different benchmarks"):
         compare(one, two, GateSection())
+
+
+def rare_scores(folder: Path, lift: float) -> StageRecord:
+    gold = (np.arange(1_000) < 5).astype(float)
+    predicted = np.random.default_rng(4).normal(size=1_000) + lift * gold
+    scores = {"rare": {"score": float(spearmanr(gold, predicted)[0]), "n": 1_000}}
+    return evaluation(folder, scores, {"rare": (predicted, gold)})
+
+
+def test_a_drop_on_a_benchmark_of_rare_scores_is_refused(recipe, tmp_path: Path) -> None:
+    good, bad = rare_scores(tmp_path / "good", 4.0), rare_scores(tmp_path / "bad", -4.0)
+    gate = GateSection(resamples=1_000)
+    verdict = decide(recipe, (change(0.5), *compare(good, bad, gate)), None, SOUND)
+    assert not verdict.promote
+    assert "Worse than its base on rare" in verdict.reasons[0]
+    gain = compare(bad, good, gate)
+    assert gain[0].low > 0
+    assert decide(recipe, gain, None, SOUND).promote
+
+
+def test_evaluations_of_different_items_are_not_compared(tmp_path: Path) -> None:
+    places = [
+        evaluation(tmp_path / str(n), {"x": {"score": 1, "n": n}}, {"x": ([0.5] * n, [None] * n)})
+        for n in (3, 4)
+    ]
+    with pytest.raises(BenchmarkError, match="x was measured on different items"):
+        compare(places[0], places[1], GateSection())

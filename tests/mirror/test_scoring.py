@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from mirror.errors import BenchmarkError
-from mirror.scoring import Predictions, cosines, paired_bootstrap, score, score_replicates
+from mirror.scoring import Interval, Predictions, cosines, paired_bootstrap, score, score_replicates
 
 
 def pairs(predicted, gold=None) -> Predictions:
     gold = None if gold is None else np.asarray(gold, float)
     return Predictions(("",) * len(predicted), np.asarray(predicted, float), gold)
+
+
+def bootstrap(before: Predictions, after: Predictions, **how) -> Interval:
+    change = float(after.predicted.mean() - before.predicted.mean())
+    return paired_bootstrap([(before, after)], change, "x", **how)
 
 
 def test_spearman_by_hand() -> None:
@@ -68,7 +73,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(200):
         before, after = rng.normal(size=60), rng.normal(0.3, size=60)
-        found = paired_bootstrap(pairs(before), pairs(after), resamples=400, confidence=0.9)
+        found = bootstrap(pairs(before), pairs(after), resamples=400, confidence=0.9)
         covered += found.low <= 0.3 <= found.high
     assert 165 <= covered <= 193
 
@@ -77,7 +82,7 @@ def test_pairing_makes_the_interval_narrower_than_chance_alone() -> None:
     rng = np.random.default_rng(1)
     hard = rng.normal(size=500)
     before, after = hard + rng.normal(0, 0.05, 500), hard + 0.02 + rng.normal(0, 0.05, 500)
-    found = paired_bootstrap(pairs(before), pairs(after), resamples=500, confidence=0.95)
+    found = bootstrap(pairs(before), pairs(after), resamples=500, confidence=0.95)
     assert found.low > 0
     assert found.high - found.low < 0.02
     assert found.change == pytest.approx(after.mean() - before.mean())
@@ -86,12 +91,29 @@ def test_pairing_makes_the_interval_narrower_than_chance_alone() -> None:
 def test_no_difference_is_no_difference() -> None:
     rng = np.random.default_rng(2)
     same = pairs(rng.normal(size=50), rng.normal(size=50))
-    found = paired_bootstrap(same, same, resamples=100, confidence=0.95)
+    found = bootstrap(same, same, resamples=100, confidence=0.95)
     assert (found.change, found.low, found.high) == (0, 0, 0)
 
 
 def test_same_call_same_interval() -> None:
     rng = np.random.default_rng(3)
     a, b = pairs(rng.normal(size=80)), pairs(rng.normal(size=80))
-    first, second = (paired_bootstrap(a, b, resamples=150, confidence=0.95) for _ in range(2))
+    first, second = (bootstrap(a, b, resamples=150, confidence=0.95) for _ in range(2))
     assert first == second
+
+
+def rare(positives: int, lift: float, items: int = 1_000) -> Predictions:
+    gold = np.arange(items) < positives
+    noise = np.random.default_rng(4).normal(size=items)
+    return pairs(noise + lift * gold, gold)
+
+
+def test_resamples_without_a_rare_score_are_left_out_of_the_interval() -> None:
+    assert np.isnan(score_replicates(rare(5, 3.0), 1_000)).any()
+    found = bootstrap(rare(5, 0.0), rare(5, 3.0), resamples=1_000, confidence=0.95)
+    assert 0 < found.low < found.high < 0.3
+
+
+def test_scores_that_hardly_differ_cannot_be_compared() -> None:
+    with pytest.raises(BenchmarkError, match=r"on x: in 1\d% of its resamples"):
+        bootstrap(rare(2, 0.0), rare(2, 3.0), resamples=1_000, confidence=0.95)
