@@ -74,7 +74,7 @@ def check_head(place: Place, encoding: str) -> str:
     _check_bytes(head, place, encoding)
     if _is_wide(encoding):
         return head.decode(encoding, "ignore").lstrip().partition("\n")[0]
-    whole, _, rest = head.rpartition(b"\n")
+    whole, _, rest = head.removeprefix(codecs.BOM_UTF8).rpartition(b"\n")
     raw = [line for line in (whole or rest).split(b"\n") if line.strip()]
     texts = [_decoded(line, codecs.lookup(encoding)) for line in raw]
     if whole or len(head) < HEAD:
