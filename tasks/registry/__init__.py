@@ -153,7 +153,8 @@ def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVers
     today = _aliases(client, name).get(CHAMPION)
     compared = candidate.champion.version if candidate.champion else None
     outcome = "not promoted"
-    if candidate.verdict.promote and today not in (compared, number):
+    rivals = (compared, number)
+    if candidate.verdict.promote and today not in rivals and not _is_same(client, candidate, today):
         # Another run was quicker: this encoder has not been compared with that champion.
         outcome = f"overtaken by version {today}"
     elif candidate.verdict.promote:
@@ -162,6 +163,14 @@ def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVers
         client.set_registered_model_alias(name, CHAMPION, number)
         outcome = "promoted"
     client.set_model_version_tag(name, number, SETTLED, outcome)
+
+
+def _is_same(client: MlflowClient, candidate: Candidate, number: str | None) -> bool:
+    """Whether a version is the candidate's own encoder, measured otherwise than now."""
+    if number is None:
+        return False
+    tags = client.get_model_version(candidate.recipe.registry.model, number).tags
+    return bool(tags.get("encoder_digest") == encoder_digest(candidate.encoder))
 
 
 def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Registration:

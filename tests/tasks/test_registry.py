@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,33 @@ def test_another_verdict_on_the_same_encoder_is_registered(
     assert not register(make_candidate(0, promote=False), workspace).reused
     assert versions(client) == ["1", "2"]
     assert aliases(client) == {"champion": "1", "challenger": "2"}
+
+
+def measured_anew(candidate: Candidate) -> Candidate:
+    """The same encoder, as it does under other benchmarks or other settings of the gate."""
+    verdict = replace(candidate.verdict, reasons=("Better than its base, measured anew.",))
+    return replace(candidate, verdict=verdict)
+
+
+def test_a_champion_that_is_measured_anew_is_not_overtaken_by_itself(
+    make_candidate: Make, workspace: Path, client: Any, recipe: Recipe, champion: Champion
+) -> None:
+    register(make_candidate(1, champion=champion), workspace)
+    today = find_champion(recipe, encoder_digest(make_candidate(1).encoder), workspace)
+    anew = measured_anew(make_candidate(1, champion=today))
+    registration = register(anew, workspace)
+    assert registration.text == f"{MODEL} version 3: promoted; champion is version 3"
+    assert aliases(client) == {"champion": "3", "challenger": "3"}
+    assert client.get_model_version(MODEL, "3").tags["compared_with"] == "1"
+    assert register(anew, workspace).reused
+    assert find_champion(recipe, encoder_digest(anew.encoder), workspace) == champion
+
+
+def test_the_only_champion_that_is_measured_anew_stays_champion(
+    make_candidate: Make, workspace: Path, client: Any, first: Registration
+) -> None:
+    assert register(measured_anew(make_candidate(0)), workspace).promoted
+    assert aliases(client) == {"champion": "2", "challenger": "2"}
 
 
 def test_a_repeated_run_compares_with_what_its_encoder_beat(
