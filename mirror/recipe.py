@@ -11,7 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mirror.errors import RecipeError
 
@@ -25,9 +32,17 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Section(BaseModel):
-    """A part of a recipe: frozen, and strict about keys."""
+    """A part of a recipe: frozen, and strict about keys, types and numbers without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        """TOML and JSON have no tuples, and strict fields take nothing else."""
+        return tuple(value) if isinstance(value, list) else value
 
 
 class CorpusSection(Section):
@@ -124,7 +139,8 @@ class TuningSection(Section):
     mask_min_characters: Positive = 30
     """Strings shorter than this are not masked."""
     epochs: Positive
-    max_tokens: Positive
+    max_tokens: Annotated[int, Field(ge=3)]
+    """The most of a string that is read; two are the tokenizer's marks of its start and end."""
     pooling: Literal["cls", "mean"] = "mean"
     dropout: Share = 0.1
     """Set in every layer, whatever the model's own configuration says."""
@@ -224,6 +240,10 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"no recipe at {path}: recipes there are {known}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
+    if "name" in content:
+        raise RecipeError(
+            f"{path} sets `name`: remove it; a recipe is called what its file is, {path.stem!r}"
+        )
     return parse_recipe(content, name=path.stem, place=str(path))
 
 

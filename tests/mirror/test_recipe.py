@@ -92,6 +92,54 @@ def test_impossible_combinations_are_refused(changes: dict[str, Any], said: str)
     assert said in faults_of(**changes)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("sample", "size", "10000"),
+        ("sample", "size", 10_000.0),
+        ("sample", "seed", True),
+        ("sample", "by_source", 1),
+        ("corpus", "check_language", "no"),
+        ("corpus", "paths", "texts"),
+        ("corpus", "paths", [1]),
+        ("tuning", "temperature", float("inf")),
+        ("tuning", "learning_rate", float("inf")),
+        ("tuning", "learning_rate", "2e-5"),
+        ("tuning", "dropout", False),
+        ("tuning", "max_tokens", 2),
+    ],
+)
+def test_a_wrong_type_is_refused_and_never_read_as_another(
+    section: str, key: str, value: Any
+) -> None:
+    content = {**MINIMAL.get(section, {}), key: value}
+    assert f"  {section}.{key}" in faults_of(**{section: content})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "0.01"])
+def test_the_gates_tolerance_is_a_number_with_an_end(value: Any) -> None:
+    evaluation = {"benchmarks": ["stsb"], "gate": {"tolerance": value}}
+    assert "  evaluation.gate.tolerance: " in faults_of(evaluation=evaluation)
+
+
+def test_whole_numbers_may_stand_for_fractions_and_lists_for_tuples() -> None:
+    recipe = parsed(tuning={"temperature": 1}, corpus={"source": "files", "paths": ["a", "b"]})
+    assert isinstance(recipe.tuning.temperature, float)
+    assert recipe.corpus.paths == ("a", "b")
+
+
+@pytest.mark.parametrize("mode", ["json", "python"])
+def test_a_recipe_written_out_is_the_same_when_read_again(mode: str) -> None:
+    recipe = parsed(tuning={"max_tokens": 3})
+    assert parse_recipe(recipe.model_dump(mode=mode), name="trial", place="a test") == recipe
+
+
+def test_a_file_cannot_call_its_recipe_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "trial.toml").write_text('name = "other"\nlanguage = "en"\n')
+    with pytest.raises(RecipeError, match=r"trial\.toml sets `name`: remove it"):
+        find_recipe("trial", tmp_path)
+
+
 def test_an_absent_section_is_named() -> None:
     content = deepcopy(MINIMAL)
     del content["registry"], content["level"]
