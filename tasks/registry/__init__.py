@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from prefect import task
 
 from mirror.errors import BaseModelError, InputError
 from mirror.recipe import Recipe
+from mirror.store import digest_of_json
 from tasks.candidate import (
     Candidate,
     Champion,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
+"""Stages, and `latest`, are left out: what they mean can change between two looks."""
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SETTLED = "settled"
@@ -71,18 +75,17 @@ def fetch_model(uri: str, workspace: Path) -> Path:
         BaseModelError: there is no such model, version or alias.
         ServiceError: the registry does not answer.
     """
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    if alias:
-        with open_store() as client:
-            version = _aliases(client, name).get(alias)
-    else:
-        name, _, version = name.partition("/")
-    if not version or not uri.startswith("models:/"):
-        raise BaseModelError(
-            f"the registry at {shown_uri()} has no {uri}: name a registered model as "
-            "models:/NAME@ALIAS or models:/NAME/VERSION"
-        )
-    return _fetch_version(name, version, workspace)
+    with open_store() as client:
+        version = None
+        if named := URI.fullmatch(uri):
+            name, alias, number = named.groups()
+            version = _version(client, name, number or _aliases(client, name).get(alias))
+        if version is None:
+            raise BaseModelError(
+                f"the registry at {shown_uri()} has no {uri}: name a registered model as "
+                "models:/NAME@ALIAS or models:/NAME/VERSION"
+            )
+        return _fetch_version(version, workspace)
 
 
 @task(**RETRIES)
@@ -98,16 +101,13 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
     """
     name = recipe.registry.model
     with open_store() as client:
-        number = _aliases(client, name).get(CHAMPION)
-        if number is None:
+        version = _version(client, name, _aliases(client, name).get(CHAMPION))
+        if version is not None and version.tags.get("encoder_digest") == digest:
+            version = _version(client, name, version.tags.get("compared_with"))
+        if version is None:
             return None
-        tags = client.get_model_version(name, number).tags
-        if tags.get("encoder_digest") == digest:
-            number = tags.get("compared_with")
-            if not number:
-                return None
-    folder = _fetch_version(name, number, workspace)
-    return Champion(number, str(folder), encoder_digest(folder))
+        folder = _fetch_version(version, workspace)
+    return Champion(str(version.version), str(folder), encoder_digest(folder))
 
 
 @task(**RETRIES)
@@ -207,22 +207,36 @@ def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
         raise
 
 
-def _fetch_version(name: str, version: str, workspace: Path) -> Path:
+def _version(client: MlflowClient, name: str, number: str | None) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, number) if number else None
+    except MlflowException as error:
+        if error.error_code == NOT_THERE:
+            return None
+        raise
+
+
+def _fetch_version(version: ModelVersion, workspace: Path) -> Path:
     import shutil
     import tempfile
 
-    place = workspace / "registered" / name / version
-    with FileLock(workspace / "locks" / f"fetch-{name}-{version}.lock"), open_store():
-        from mlflow.artifacts import download_artifacts
+    from mlflow.artifacts import download_artifacts
 
+    name, number = version.name, version.version
+    # Another store has another version of this number.
+    mark = digest_of_json([version.run_id, version.source])[:12]
+    place = workspace / "registered" / name / f"{number}-{mark}"
+    with FileLock(workspace / "locks" / f"fetch-{name}-{place.name}.lock"):
         if not place.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent) as beside:
-                download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=beside)
+                download_artifacts(artifact_uri=f"models:/{name}/{number}", dst_path=beside)
                 configs = sorted(
                     Path(beside).rglob("config.json"), key=lambda path: len(path.parts)
                 )
                 if not configs:
-                    raise BaseModelError(f"{name} version {version} holds no transformer model")
+                    raise BaseModelError(f"{name} version {number} holds no transformer model")
                 shutil.move(configs[0].parent, place)
     return place
