@@ -13,7 +13,7 @@ from mirror.progress import OnProgress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
 
-LIBRARIES = ("bm25s", "scipy", "torch", "transformers")
+LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)

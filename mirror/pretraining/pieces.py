@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from mirror.pretraining.run import new_model
+from mirror.pretraining.first_model import new_model
 from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.pretraining.texts import read_texts
 from mirror.pretraining.token_corpus import write_token_corpus
 from mirror.pretraining.wordpiece import train_wordpiece
+from mirror.progress import OnProgress, silent
 
 
 def write_pieces(
-    settings: PretrainingSettings, texts: Callable[[], Iterator[str]], out: Path
+    settings: PretrainingSettings, out: Path, on_progress: OnProgress = silent
 ) -> Mapping[str, Any]:
-    """Writes `start/` and the pieces to `out`; `texts` is called once for each pass.
+    """Writes `start/` and the pieces to `out`; the corpus is read once for each pass.
 
     Returns:
         Counts of pieces, paragraphs, sentences and the vocabulary.
@@ -25,17 +27,17 @@ def write_pieces(
     shape = settings.shape
     if settings.base is None:
         tokenizer: PreTrainedTokenizerBase = train_wordpiece(
-            texts(),
+            read_texts(settings, on_progress),
             size=shape.vocabulary_size,
             lowercase=shape.lowercase,
             max_tokens=shape.max_tokens,
         )
-        corpus = write_token_corpus(texts(), tokenizer, out)
+        corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
         model = new_model(settings, tokenizer, corpus)
     else:
         base = MODELS.parent / settings.base
         tokenizer = AutoTokenizer.from_pretrained(base)
-        corpus = write_token_corpus(texts(), tokenizer, out)
+        corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
         model = AutoModelForMaskedLM.from_pretrained(base)
     model.float().save_pretrained(out / "start")
     tokenizer.save_pretrained(out / "start")

@@ -22,10 +22,7 @@ from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
     AutoTokenizer,
-    BertConfig,
-    BertForMaskedLM,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 
 from mirror.architectures import set_dropout
@@ -33,8 +30,7 @@ from mirror.errors import TuningError
 from mirror.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
 from mirror.pretraining.objective import Objective, Rank
 from mirror.pretraining.settings import PretrainingSettings
-from mirror.pretraining.token_corpus import TokenCorpus, read_token_corpus
-from mirror.pretraining.word_vectors import word_vectors
+from mirror.pretraining.token_corpus import read_token_corpus
 
 log = logging.getLogger(__name__)
 
@@ -77,40 +73,6 @@ def rate_at(settings: PretrainingSettings, tokens: int) -> float:
     falling = settings.total_tokens - settings.decay_starts
     left = (settings.total_tokens - tokens) / falling if falling else 1.0
     return settings.peak_rate * max(0.0, min(1.0, left))
-
-
-def new_model(
-    settings: PretrainingSettings, tokenizer: PreTrainedTokenizerBase, corpus: TokenCorpus | None
-) -> PreTrainedModel:
-    """A BERT of the settings' shape with random weights.
-
-    Where the settings ask for word vectors, the embeddings start from those of `corpus`.
-    """
-    shape = settings.shape
-    torch.manual_seed(settings.seed)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        intermediate_size=4 * shape.width,
-        max_position_embeddings=shape.max_tokens,
-        hidden_dropout_prob=settings.dropout,
-        attention_probs_dropout_prob=settings.dropout,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = BertForMaskedLM(config)
-    if shape.word_vector_epochs and corpus is not None:
-        vectors = word_vectors(
-            corpus,
-            vocabulary_size=len(tokenizer),
-            width=shape.width,
-            epochs=shape.word_vector_epochs,
-            seed=settings.seed,
-        )
-        with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
-    return model
 
 
 def pretrain(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from mirror.errors import CorpusError
 from mirror.pretraining.settings import MODELS, PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
 from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, section_content
 
+if TYPE_CHECKING:
+    from mirror.pretraining.run import PretrainingStep
+
 CHECKOUT = MODELS.parent
 PIECES_FIELDS = {"shape", "leave_out", "base", "seed", "dropout", "language"}
+LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
 class Unfinished(Exception):
@@ -28,18 +32,19 @@ def pieces_stage(settings: PretrainingSettings) -> Stage:
         CorpusError: a corpus file or the base is missing.
     """
     inputs = {}
-    for name in settings.corpus:
+    for number, name in enumerate(settings.corpus):
         path = CHECKOUT / name
         if not path.is_file():
             raise CorpusError(f"no corpus at {path}: correct `corpus`, or pass --corpus PATH")
-        inputs[f"corpus {path.name}"] = file_digest(path)
+        inputs[f"corpus {number}"] = file_digest(path)
     if settings.base is not None:
         base = CHECKOUT / settings.base
         if not base.is_dir():
             raise CorpusError(f"no base model at {base}: correct `base`")
         inputs["base"] = folder_digest(base)
     section = settings.model_dump(mode="json", include=PIECES_FIELDS)
-    return Stage("pieces", "pretraining.pieces", inputs, section, ("tokenizers",))
+    libraries = (*LIBRARIES, "pyarrow", *_word_vector_libraries(settings))
+    return Stage("pieces", "pretraining.pieces", inputs, section, libraries)
 
 
 def prepare_pieces(
@@ -50,7 +55,7 @@ def prepare_pieces(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.pretraining.pieces import write_pieces
 
-        return write_pieces(settings, lambda: read_texts(settings, on_progress), out)
+        return write_pieces(settings, out, on_progress)
 
     return store.make(pieces_stage(settings), write)
 
@@ -61,7 +66,16 @@ def pretrained_stage(settings: PretrainingSettings, pieces: StageRecord) -> Stag
     section.pop("corpus")
     section.pop("checkpoint_seconds")
     inputs = {"pieces": pieces.digest}
-    return Stage("pretrained", "pretraining.run", inputs, section, ("torch", "transformers"))
+    return Stage("pretrained", "pretraining.model", inputs, section, LIBRARIES)
+
+
+def checkpoint_kin(stage: Stage) -> Stage:
+    """What all runs that may go on from one another's checkpoints have in common.
+
+    Their length is no part of it, nor is the code that writes the finished model.
+    """
+    section = {**stage.section, "total_tokens": None}
+    return replace(stage, module="pretraining.run", section=section)
 
 
 def pretrain_model(
@@ -71,32 +85,24 @@ def pretrain_model(
     minutes: float | None = None,
     on_progress: OnProgress = silent,
 ) -> StageRecord:
-    """Pretrains, going on from the last checkpoint; writes `model/` in fp16 with a card.
+    """Pretrains from the last checkpoint; writes `model/`, in fp16, with `pretraining.json`.
 
-    Checkpoints lie outside the stage's own work folder, by the settings without `total_tokens`, so
-    that raising it lengthens the run instead of beginning another.
+    Checkpoints lie outside the stage's own work folder, by `checkpoint_kin`, so that raising
+    `total_tokens` lengthens the run instead of beginning another.
 
     Raises:
         Unfinished: `minutes` were over first; run again to go on.
         TuningError: the loss is not a number.
     """
     stage = pretrained_stage(settings, pieces)
-    lengthened = {**stage.section, "total_tokens": None}
-    kin = Stage(stage.name, stage.module, stage.inputs, lengthened, stage.libraries)
-    checkpoints = store.root / "pretraining" / kin.key
+    checkpoints = store.root / "pretraining" / checkpoint_kin(stage).key
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.pretraining.model import write_model
-        from mirror.pretraining.run import PretrainingStep, Sitting, pretrain
+        from mirror.pretraining.run import Sitting, pretrain
 
-        def told(step: PretrainingStep) -> None:
-            text = (
-                f"masked {step.masked_loss:.3f}, sentence {step.sentence_loss:.3f}, "
-                f"word {step.word_loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
-            )
-            on_progress(Progress("pretraining", step.tokens, step.total_tokens, "tokens", text))
-
-        result = pretrain(settings, Sitting(pieces.path, checkpoints, minutes), told)
+        sitting = Sitting(pieces.path, checkpoints, minutes)
+        result = pretrain(settings, sitting, lambda step: on_progress(_sign_of(step)))
         if result is None:
             raise Unfinished(
                 f"the sitting of {minutes} minutes is over: a checkpoint is in {checkpoints}; "
@@ -107,24 +113,14 @@ def pretrain_model(
     return store.make(stage, write)
 
 
-def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) -> Iterator[str]:
-    """The corpus's paragraphs, without the sources that are left out.
+def _word_vector_libraries(settings: PretrainingSettings) -> tuple[str, ...]:
+    wanted = settings.base is None and settings.shape.word_vector_epochs > 0
+    return ("gensim",) if wanted and find_spec("gensim") else ()
 
-    Raises:
-        CorpusError: a file has no `text` column.
-    """
-    done = 0
-    for name in settings.corpus:
-        file = pq.ParquetFile(CHECKOUT / name)
-        columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
-        if "text" not in columns:
-            raise CorpusError(
-                f"{CHECKOUT / name} has no column `text`; it has {file.schema_arrow.names}"
-            )
-        for batch in file.iter_batches(columns=columns, batch_size=5_000):
-            for row in batch.to_pylist():
-                source = row.get("source") or ""
-                if row["text"] and not any(part in source for part in settings.leave_out):
-                    yield row["text"]
-            done += batch.num_rows
-            on_progress(Progress("pieces", done, None, "paragraphs"))
+
+def _sign_of(step: PretrainingStep) -> Progress:
+    text = (
+        f"masked {step.masked_loss:.3f}, sentence {step.sentence_loss:.3f}, "
+        f"word {step.word_loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
+    )
+    return Progress("pretraining", step.tokens, step.total_tokens, "tokens", text)

@@ -1,0 +1,36 @@
+"""The paragraphs that a model is pretrained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow.parquet as pq
+
+from mirror.errors import CorpusError
+from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.progress import OnProgress, Progress, silent
+
+CHECKOUT = MODELS.parent
+
+
+def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) -> Iterator[str]:
+    """The corpus's paragraphs, without the sources that are left out.
+
+    Raises:
+        CorpusError: a file has no `text` column.
+    """
+    done = 0
+    for name in settings.corpus:
+        file = pq.ParquetFile(CHECKOUT / name)
+        columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
+        if "text" not in columns:
+            raise CorpusError(
+                f"{CHECKOUT / name} has no column `text`; it has {file.schema_arrow.names}"
+            )
+        for batch in file.iter_batches(columns=columns, batch_size=5_000):
+            for row in batch.to_pylist():
+                source = row.get("source") or ""
+                if row["text"] and not any(part in source for part in settings.leave_out):
+                    yield row["text"]
+            done += batch.num_rows
+            on_progress(Progress("pieces", done, None, "paragraphs"))

@@ -1,0 +1,87 @@
+"""Keys of the pretraining stages: what can change their bytes, and nothing else."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.code_identity import reached_modules
+from mirror.pretraining.settings import PretrainingSettings
+from mirror.pretraining.stage import checkpoint_kin, pieces_stage, pretrained_stage
+from mirror.store import StageRecord
+
+PIECES = StageRecord("pieces", "k", "/nowhere", "d")
+
+
+def settings(*corpus: Path, **changes: Any) -> PretrainingSettings:
+    content = {"name": "tiny", "language": "en", "corpus": [str(path) for path in corpus]}
+    return PretrainingSettings.model_validate({**content, **changes})
+
+
+@pytest.fixture
+def namesakes(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files of one name, in two folders."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "corpus.parquet").write_text(folder)
+    return tmp_path / "a" / "corpus.parquet", tmp_path / "b" / "corpus.parquet"
+
+
+def test_every_corpus_file_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    before = pieces_stage(settings(first, second)).key
+    assert pieces_stage(settings(second)).key != before
+    first.write_text("changed")
+    assert pieces_stage(settings(first, second)).key != before
+
+
+def test_the_order_of_corpus_files_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    assert pieces_stage(settings(first, second)).key != pieces_stage(settings(second, first)).key
+
+
+def test_a_corpus_files_name_is_not(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    before = pieces_stage(settings(first)).key
+    second.write_bytes(first.read_bytes())
+    assert pieces_stage(settings(second.rename(second.with_name("other.parquet")))).key == before
+
+
+def test_the_code_of_pieces_is_what_reads_the_corpus_and_makes_the_first_weights(
+    namesakes: tuple[Path, Path],
+) -> None:
+    reached = reached_modules(f"mirror.{pieces_stage(settings(*namesakes)).module}")
+    for name in ("texts", "wordpiece", "token_corpus", "first_model", "word_vectors"):
+        assert f"mirror.pretraining.{name}" in reached
+
+
+def test_the_libraries_of_pieces_are_those_that_make_them(namesakes: tuple[Path, Path]) -> None:
+    libraries = set(pieces_stage(settings(*namesakes)).libraries)
+    assert {"numpy", "pyarrow", "tokenizers", "torch", "transformers"} <= libraries
+    assert ("gensim" in libraries) == (find_spec("gensim") is not None)
+    without = settings(*namesakes, shape={"word_vector_epochs": 0})
+    assert "gensim" not in pieces_stage(without).libraries
+
+
+def test_the_code_of_the_model_is_what_trains_and_what_writes_it(
+    namesakes: tuple[Path, Path],
+) -> None:
+    reached = reached_modules(f"mirror.{pretrained_stage(settings(*namesakes), PIECES).module}")
+    for name in ("model", "run", "objective", "checkpoint"):
+        assert f"mirror.pretraining.{name}" in reached
+
+
+def test_checkpoints_serve_any_length_and_any_way_to_write_the_model(
+    namesakes: tuple[Path, Path],
+) -> None:
+    short, long = (settings(*namesakes, total_tokens=tokens) for tokens in (1_000, 2_000))
+    stages = [pretrained_stage(chosen, PIECES) for chosen in (short, long)]
+    assert stages[0].key != stages[1].key
+    kin = [checkpoint_kin(stage) for stage in stages]
+    assert kin[0].key == kin[1].key
+    assert "mirror.pretraining.model" not in reached_modules(f"mirror.{kin[0].module}")
+    other = settings(*namesakes, peak_rate=1e-4)
+    assert checkpoint_kin(pretrained_stage(other, PIECES)).key != kin[0].key
