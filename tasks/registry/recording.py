@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.candidate import Candidate, registration_tags
-from tasks.registry.tracking import SQLITE
+from tasks.registry.tracking import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -99,11 +99,9 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    place = None
-    if uri.startswith(SQLITE):
-        # The default would be a folder in the current one.
-        place = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts" / name).as_uri()
+    file = sqlite_file(os.environ["MLFLOW_TRACKING_URI"])
+    # The default would be a folder in the current one.
+    place = (file.parent / "mlflow-artifacts" / name).as_uri() if file else None
     try:
         return str(client.create_experiment(name, place))
     except MlflowException:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -15,7 +16,6 @@ from mirror.errors import InputError, ServiceError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-SQLITE = "sqlite:///"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
 LINE_CHARACTERS = 200
@@ -34,8 +34,8 @@ def open_store() -> Iterator[MlflowClient]:
     uri = os.environ["MLFLOW_TRACKING_URI"]
     mlflow.set_tracking_uri(uri)
     # Two first runs at once would both make the tables of a file, and one would fail.
-    place = uri.removeprefix(SQLITE)
-    making = FileLock(f"{place}.lock") if uri.startswith(SQLITE) else nullcontext()
+    file = sqlite_file(uri)
+    making = FileLock(f"{file}.lock") if file else nullcontext()
     try:
         with making:
             client = MlflowClient()
@@ -50,6 +50,13 @@ def open_store() -> Iterator[MlflowClient]:
             f"the tracking store {shown_uri()} did not answer: {first_line}; start it, or set "
             "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
         ) from error
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file that a store's address names, absolute; none where it names a server or a folder."""
+    kind, _, place = uri.partition(":///")
+    file = place.partition("?")[0].removeprefix("file:")
+    return Path(file).absolute() if kind.partition("+")[0] == "sqlite" and file else None
 
 
 def shown_uri() -> str:

@@ -17,6 +17,7 @@ from mirror.store import folder_digest
 from tasks import registry
 from tasks.candidate import Candidate
 from tasks.registry import check_registry, fetch_model
+from tasks.registry.tracking import sqlite_file
 
 MODEL = "mirror-en-trades"
 CONSUMER = """
@@ -69,6 +70,46 @@ def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
     assert [path.name for path in files if path.suffix == ".safetensors"] == ["model.safetensors"]
     text = {".json", ".txt", ".yaml", ".yml", ".html", ".md", "", ".safetensors"}
     assert {path.suffix for path in files} - text == set()
+
+
+@pytest.mark.parametrize("query", ["", "?timeout=30"])
+def test_a_store_in_the_current_folder_keeps_its_encoders_beside_it(
+    make_candidate: Callable[..., Candidate],
+    workspace: Path,
+    tracking: str,
+    query: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///mlflow.db{query}")
+    candidate = make_candidate(0)
+    registry.register_encoder.fn(candidate, workspace)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+    folder = fetch_model(f"models:/{MODEL}/1", workspace)
+    assert folder_digest(folder) == folder_digest(candidate.encoder)
+    assert {path.name for path in workspace.glob("mlflow*")} == {
+        "mlflow-artifacts",
+        "mlflow.db",
+        "mlflow.db.lock",
+    }
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:////var/runs/mlflow.db", "/var/runs/mlflow.db"),
+        ("sqlite+pysqlite:////var/mlflow.db?mode=rw", "/var/mlflow.db"),
+        ("sqlite:///file:/var/mlflow.db?uri=true", "/var/mlflow.db"),
+        ("sqlite:///runs.db", str(Path("runs.db").absolute())),
+        ("sqlite://", None),
+        ("http://host/runs", None),
+        ("postgresql:///runs", None),
+        ("file:///var/runs", None),
+    ],
+)
+def test_the_file_of_a_store_is_known_by_its_address(uri: str, file: str | None) -> None:
+    assert sqlite_file(uri) == (Path(file) if file else None)
 
 
 def test_consumers_are_told_to_install_the_versions_that_made_it(
