@@ -103,11 +103,25 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
     with open_store() as client:
         version = _version(client, name, _aliases(client, name).get(CHAMPION))
         if version is not None and version.tags.get("encoder_digest") == digest:
-            version = _version(client, name, version.tags.get("compared_with"))
+            version = _beaten_by(client, version)
         if version is None:
             return None
         folder = _fetch_version(version, workspace)
     return Champion(str(version.version), str(folder), encoder_digest(folder))
+
+
+def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | None:
+    number = champion.tags.get("compared_with")
+    beaten = _version(client, champion.name, number)
+    if number and beaten is None:
+        log.warning(
+            "%s version %s is this encoder; version %s, which it was compared with, was deleted: "
+            "it is compared with its base alone",
+            champion.name,
+            champion.version,
+            number,
+        )
+    return beaten
 
 
 @task(**RETRIES)
@@ -149,6 +163,7 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
 
 def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVersion) -> None:
     name, number = candidate.recipe.registry.model, str(version.version)
+    client.update_model_version(name, number, candidate.verdict_text())
     client.set_registered_model_alias(name, CHALLENGER, number)
     today = _aliases(client, name).get(CHAMPION)
     compared = candidate.champion.version if candidate.champion else None

@@ -38,9 +38,7 @@ def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
         with quiet_transformers():
             uri = _log_encoder(candidate.encoder)
     with redirect_stderr(io.StringIO()):  # it prints what the command says itself
-        version = mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
-    client.update_model_version(version.name, version.version, candidate.verdict_text())
-    return version
+        return mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
 
 
 def _log_encoder(folder: Path) -> str:

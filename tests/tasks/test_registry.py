@@ -175,13 +175,6 @@ def test_a_champion_that_is_measured_anew_is_not_overtaken_by_itself(
     assert find_champion(recipe, encoder_digest(anew.encoder), workspace) == champion
 
 
-def test_the_only_champion_that_is_measured_anew_stays_champion(
-    make_candidate: Make, workspace: Path, client: Any, first: Registration
-) -> None:
-    assert register(measured_anew(make_candidate(0)), workspace).promoted
-    assert aliases(client) == {"champion": "2", "challenger": "2"}
-
-
 def test_a_repeated_run_compares_with_what_its_encoder_beat(
     make_candidate: Make, workspace: Path, recipe: Recipe, champion: Champion
 ) -> None:
@@ -199,6 +192,22 @@ def test_a_repeated_first_run_compares_with_none(
 ) -> None:
     digest = encoder_digest(make_candidate(0).encoder)
     assert find_champion(recipe, digest, workspace) is None
+
+
+def test_a_champion_whose_rival_was_deleted_is_compared_with_none(
+    make_candidate: Make,
+    workspace: Path,
+    client: Any,
+    recipe: Recipe,
+    champion: Champion,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    candidate = make_candidate(1, champion=champion)
+    register(candidate, workspace)
+    client.delete_model_version(MODEL, "1")
+    assert find_champion(recipe, encoder_digest(candidate.encoder), workspace) is None
+    assert "version 1, which it was compared with, was deleted" in caplog.text
+    assert register(make_candidate(1), workspace).promoted
 
 
 def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
@@ -220,6 +229,18 @@ def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
     assert versions(client) == ["1", "2"]
     assert aliases(client) == {"champion": "2", "challenger": "2"}
     assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+
+
+def test_a_version_gets_its_verdict_in_words_whenever_its_run_was_killed(
+    make_candidate: Make, workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(type(client), "update_model_version", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            register(make_candidate(0), workspace)
+    assert not client.get_model_version(MODEL, "1").description
+    assert register(make_candidate(0), workspace).version == "1"
+    assert client.get_model_version(MODEL, "1").description == "Promoted:\n- Better than its base."
 
 
 def test_a_run_killed_after_its_promotion_stays_promoted(
