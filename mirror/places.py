@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
-from mirror.code_identity import ROOT
 from mirror.errors import CorpusError, ServiceError
+from mirror.local_paths import local_path
 from mirror.store import digest_of_json, file_digest
 
 FORMATS = {
@@ -90,7 +90,7 @@ def _find(path: str, format_name: str) -> Iterator[Place]:
     if _URI.match(path):
         yield from _find_remote(path, format_name)
         return
-    start = _local(path)
+    start = local_path(path, _names_something)
     if start.is_file():
         yield _place(fs.LocalFileSystem(), str(start), start.name, format_name)
     elif start.is_dir():
@@ -103,13 +103,9 @@ def _find(path: str, format_name: str) -> Iterator[Place]:
         yield from _several(fs.LocalFileSystem(), base, names, format_name)
 
 
-def _local(path: str) -> Path:
-    expanded = Path(path).expanduser()
-    in_checkout = ROOT / expanded
-    base, pattern = _split_pattern(str(in_checkout))
-    if in_checkout.exists() or (pattern and any(Path(base).glob(pattern))):
-        return in_checkout
-    return expanded.absolute()
+def _names_something(path: Path) -> bool:
+    base, pattern = _split_pattern(str(path))
+    return path.exists() or (pattern != "" and any(Path(base).glob(pattern)))
 
 
 def _find_remote(uri: str, format_name: str) -> Iterator[Place]:

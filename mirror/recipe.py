@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from mirror.errors import RecipeError
+from mirror.local_paths import local_path
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -29,6 +30,9 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = """`revision`, a commit's 40 hexadecimal digits: \
+what a branch, a tag or a short commit means may change"""
 
 
 class Section(BaseModel):
@@ -64,12 +68,12 @@ class CorpusSection(Section):
     words: Positive = 50_000
     """wordfreq: how many words of the list to take."""
     dataset: str | None = None
-    """hub: the data set's id, or a local folder in its layout."""
+    """hub: the data set's id, or a local folder in its layout, found as `paths` are."""
     subset: str | None = None
     """hub: the data set's configuration."""
     split: str = "train"
     revision: str | None = None
-    """hub: the commit to read; required for a data set that is not a local folder."""
+    """hub: the commit to read, in full; required for a data set that is not a local folder."""
     leave_out: tuple[str, ...] = ()
     """Rows whose source contains one of these are rejected."""
     unit: Literal["sentence", "line"] = "sentence"
@@ -88,8 +92,9 @@ class CorpusSection(Section):
             raise ValueError("source 'files' needs `paths`: name files, folders or globs")
         if self.source == "hub" and not self.dataset:
             raise ValueError("source 'hub' needs `dataset`: a data set's id or a local folder")
-        if self.source == "hub" and not self.revision and not Path(str(self.dataset)).exists():
-            raise ValueError("a data set on the hub needs `revision`: it may change otherwise")
+        on_hub = self.source == "hub" and not local_path(str(self.dataset)).exists()
+        if on_hub and not _COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(f"a data set that is no folder on this machine needs {_REVISION}")
         if self.min_characters > self.max_characters:
             raise ValueError("`min_characters` is above `max_characters`: no string would fit")
         return self
@@ -114,7 +119,7 @@ class BaseSection(Section):
     """A folder, relative to the checkout or absolute."""
     hub: str | None = None
     revision: str | None = None
-    """hub: the commit; required, or a run could not be repeated."""
+    """hub: the commit, in full; required, or a run could not be repeated."""
     registry: str | None = None
     """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
 
@@ -122,8 +127,8 @@ class BaseSection(Section):
     def _one_place(self) -> Self:
         if sum(place is not None for place in (self.path, self.hub, self.registry)) != 1:
             raise ValueError("name exactly one of `path`, `hub` and `registry`")
-        if self.hub is not None and not self.revision:
-            raise ValueError("`hub` needs `revision`, a commit: a branch's meaning changes")
+        if self.hub is not None and not _COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(f"`hub` needs {_REVISION}")
         if self.hub is None and self.revision:
             raise ValueError("`revision` goes with `hub` only")
         return self

@@ -13,6 +13,7 @@ from mirror.docstrings import distribution_digests, find_distributions, read_doc
 from mirror.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.errors import CorpusError, InputError, ServiceError
 from mirror.languages import check_language_exists
+from mirror.local_paths import local_path
 from mirror.places import find_places, place_digests
 from mirror.recipe import CorpusSection, Recipe
 from mirror.store import digest_of_json, file_digests
@@ -79,7 +80,7 @@ def source_digests(recipe: Recipe) -> dict[str, str]:
         case "docstrings":
             return distribution_digests(section.packages)
         case "hub":
-            folder = Path(str(section.dataset))
+            folder = local_path(str(section.dataset))
             if folder.exists():
                 return {"dataset": digest_of_json(file_digests(folder))}
             return {"dataset": digest_of_json([section.dataset, section.revision])}
@@ -147,7 +148,8 @@ def _read_hub(section: CorpusSection) -> Iterator[Document]:
     _need("datasets", "source 'hub'", "hub")
     import datasets
 
-    place = str(section.dataset)
+    folder = local_path(str(section.dataset))
+    place = str(folder) if folder.exists() else str(section.dataset)
     try:
         rows = datasets.load_dataset(
             place,

@@ -246,4 +246,4 @@ class TestHub:
 
     def test_a_name_that_cannot_be_is_the_users_fault(self) -> None:
         with pytest.raises(BaseModelError, match=r"base\.hub"):
-            find_base(BaseSection(hub="no such/model name", revision="main"), no_registry)
+            find_base(BaseSection(hub="no such/model name", revision="0" * 40), no_registry)

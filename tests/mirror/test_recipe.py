@@ -140,6 +140,24 @@ def test_a_file_cannot_call_its_recipe_otherwise(tmp_path: Path) -> None:
         find_recipe("trial", tmp_path)
 
 
+@pytest.mark.parametrize("revision", ["main", "v1.0", "abc1234", "0" * 39, "g" * 40, "0" * 41, ""])
+def test_a_revision_is_a_whole_commit(revision: str) -> None:
+    message = faults_of(
+        base={"hub": "some/base", "revision": revision},
+        corpus={"source": "hub", "dataset": "some/set", "revision": revision},
+    )
+    assert "2 fault(s)" in message
+    assert message.count("`revision`, a commit's 40 hexadecimal digits") == 2
+    assert "a branch, a tag or a short commit" in message
+
+
+def test_a_commit_of_the_hub_is_taken() -> None:
+    commit = "0123456789abcdef" * 2 + "01234567"
+    assert parsed(base={"hub": "some/base", "revision": commit}).base.revision == commit
+    corpus = {"source": "hub", "dataset": "some/set", "revision": commit}
+    assert parsed(corpus=corpus).corpus.revision == commit
+
+
 def test_an_absent_section_is_named() -> None:
     content = deepcopy(MINIMAL)
     del content["registry"], content["level"]
