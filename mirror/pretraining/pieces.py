@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from mirror.pretraining.first_model import new_model
+from mirror.pretraining.objective import masked_head
 from mirror.pretraining.settings import MODELS, PretrainingSettings
 from mirror.pretraining.texts import read_texts
 from mirror.pretraining.token_corpus import write_token_corpus
@@ -23,22 +29,20 @@ def write_pieces(
 
     Returns:
         Counts of pieces, paragraphs, sentences and the vocabulary.
+
+    Raises:
+        CorpusError: the corpus holds no text.
+        TokenizerError: it is too little for a vocabulary.
+        BaseModelError: the base has no masked-language head that is known here.
     """
-    shape = settings.shape
     if settings.base is None:
-        tokenizer: PreTrainedTokenizerBase = train_wordpiece(
-            read_texts(settings, on_progress),
-            size=shape.vocabulary_size,
-            lowercase=shape.lowercase,
-            max_tokens=shape.max_tokens,
-        )
+        tokenizer = _new_tokenizer(settings, on_progress)
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
         model = new_model(settings, tokenizer, corpus)
     else:
-        base = MODELS.parent / settings.base
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        # the base first: encoding the corpus takes long
+        tokenizer, model = _read_base(MODELS.parent / settings.base)
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
-        model = AutoModelForMaskedLM.from_pretrained(base)
     model.float().save_pretrained(out / "start")
     tokenizer.save_pretrained(out / "start")
     return {
@@ -47,3 +51,23 @@ def write_pieces(
         "sentences": len(corpus.sentence_starts) - 1,
         "vocabulary": len(tokenizer),
     }
+
+
+def _new_tokenizer(
+    settings: PretrainingSettings, on_progress: OnProgress
+) -> PreTrainedTokenizerBase:
+    shape = settings.shape
+    return train_wordpiece(
+        read_texts(settings, on_progress),
+        size=shape.vocabulary_size,
+        lowercase=shape.lowercase,
+        max_tokens=shape.max_tokens,
+    )
+
+
+def _read_base(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    model = AutoModelForMaskedLM.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True
+    )
+    masked_head(model)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True), model

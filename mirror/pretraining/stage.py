@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirror.base_model import check_base
 from mirror.errors import CorpusError
 from mirror.pretraining.settings import MODELS, PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
@@ -30,18 +31,21 @@ def pieces_stage(settings: PretrainingSettings) -> Stage:
 
     Raises:
         CorpusError: a corpus file or the base is missing.
+        BaseModelError: the base's configuration or weights are damaged or unfit.
+        TokenizerError: its tokenizer is damaged or unfit, or has no mask token.
     """
     inputs = {}
+    if settings.base is not None:
+        base = CHECKOUT / settings.base
+        if not base.is_dir():
+            raise CorpusError(f"no base model at {base}: correct `base`")
+        check_base(base)
+        inputs["base"] = folder_digest(base)
     for number, name in enumerate(settings.corpus):
         path = CHECKOUT / name
         if not path.is_file():
             raise CorpusError(f"no corpus at {path}: correct `corpus`, or pass --corpus PATH")
         inputs[f"corpus {number}"] = file_digest(path)
-    if settings.base is not None:
-        base = CHECKOUT / settings.base
-        if not base.is_dir():
-            raise CorpusError(f"no base model at {base}: correct `base`")
-        inputs["base"] = folder_digest(base)
     section = settings.model_dump(mode="json", include=PIECES_FIELDS)
     libraries = (*LIBRARIES, "pyarrow", *_word_vector_libraries(settings))
     return Stage("pieces", "pretraining.pieces", inputs, section, libraries)

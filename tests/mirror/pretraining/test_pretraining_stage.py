@@ -1,7 +1,10 @@
-"""Keys of the pretraining stages: what can change their bytes, and nothing else."""
+"""The pretraining stages: what their keys hold, and which bases are refused at once."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,15 @@ from typing import Any
 import pytest
 
 from mirror.code_identity import reached_modules
+from mirror.errors import BaseModelError, TokenizerError
 from mirror.pretraining.settings import PretrainingSettings
-from mirror.pretraining.stage import checkpoint_kin, pieces_stage, pretrained_stage
-from mirror.store import StageRecord
+from mirror.pretraining.stage import (
+    checkpoint_kin,
+    pieces_stage,
+    prepare_pieces,
+    pretrained_stage,
+)
+from mirror.store import StageRecord, Store
 
 PIECES = StageRecord("pieces", "k", "/nowhere", "d")
 
@@ -85,3 +94,40 @@ def test_checkpoints_serve_any_length_and_any_way_to_write_the_model(
     assert "mirror.pretraining.model" not in reached_modules(f"mirror.{kin[0].module}")
     other = settings(*namesakes, peak_rate=1e-4)
     assert checkpoint_kin(pretrained_stage(other, PIECES)).key != kin[0].key
+
+
+@pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+def test_a_base_without_mask_token_is_refused_before_the_corpus_is_looked_at(base: Path) -> None:
+    path = base / "tokenizer_config.json"
+    content = json.loads(path.read_text())
+    content.pop("mask_token")
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match="no mask token"):
+        pieces_stage(settings(base / "absent.parquet", base=str(base)))
+
+
+def test_a_base_with_pickled_weights_only_is_refused(base: Path) -> None:
+    (base / "model.safetensors").rename(base / "pytorch_model.bin")
+    with pytest.raises(BaseModelError, match="pickled"):
+        pieces_stage(settings(base / "absent.parquet", base=str(base)))
+
+
+def test_a_base_whose_head_is_not_known_is_refused_before_the_corpus_is_encoded(
+    write_tokenizer: Callable[..., dict[str, int]], tmp_path: Path, store: Store
+) -> None:
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    base, corpus = tmp_path / "base", tmp_path / "unreadable.parquet"
+    vocabulary = write_tokenizer(base)
+    config = DistilBertConfig(
+        vocab_size=len(vocabulary), dim=8, n_layers=1, n_heads=1, hidden_dim=8
+    )
+    DistilBertForMaskedLM(config).save_pretrained(base)
+    corpus.write_text("not Parquet")
+    with pytest.raises(BaseModelError, match="no masked-language head"):
+        prepare_pieces(settings(corpus, base=str(base)), store)
