@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -82,7 +84,16 @@ def _batches(first: Document, rest: Iterator[Document]) -> Iterator[list[Documen
 
 def _prepare(recipe: Recipe) -> None:
     global _sifter
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _sifter = Sifter(recipe)
+
+
+def _end_with_parent() -> None:
+    """A killed run tells its processes nothing, and they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _sift_batch(batch: list[Document]) -> list[Sifted]:

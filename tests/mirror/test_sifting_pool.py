@@ -1,9 +1,19 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
 from mirror import sifting_pool
 from mirror.documents import Document
 from mirror.recipe import parse_recipe
 from mirror.sifting import Sifter
 from mirror.sifting_pool import sift_documents
 
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
 RECIPE = parse_recipe(
     {
         "language": "en",
@@ -17,6 +27,62 @@ RECIPE = parse_recipe(
     name="test",
     place="test",
 )
+
+KILLED = """
+import itertools, json, multiprocessing, sys
+from mirror import sifting_pool
+from mirror.documents import Document
+from mirror.recipe import parse_recipe
+if __name__ == "__main__":
+    sifting_pool.ALONE = 1
+    sifting_pool.thread_count = lambda: 2
+    recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
+    endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
+    for number, _ in enumerate(sifting_pool.sift_documents(recipe, endless)):
+        if number == 1_000:
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+            sys.stdin.read()
+"""
+
+
+def lives(pid):
+    """Whether a process runs; one that has ended but was not yet waited for does not."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")
+
+
+@pytest.fixture
+def killed_script(tmp_path):
+    """A process that sifts without end in two others."""
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    process = subprocess.Popen(
+        [sys.executable, str(script), RECIPE.model_dump_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_processes_end_with_a_run_that_is_killed(killed_script):
+    pids = killed_script.stdout.readline().split()
+    try:
+        assert len(pids) == 2
+        assert all(map(lives, pids))
+        killed_script.send_signal(signal.SIGKILL)
+        killed_script.wait()
+        deadline = time.monotonic() + 20
+        while any(map(lives, pids)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(map(lives, pids))
+    finally:
+        for pid in filter(lives, pids):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_processes_give_the_rows_that_one_gives_in_the_same_order(monkeypatch, sentences):
