@@ -124,6 +124,10 @@ def _find_remote(uri: str, format_name: str) -> Iterator[Place]:
             ]
             wanted = [name for name in names if not pattern or fnmatch(name, pattern)]
             yield from _several(files, root, wanted, format_name)
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"a name in {uri} (corpus.paths) is not in UTF-8: rename the file or folder ({error})"
+        ) from error
     except (ValueError, NotImplementedError) as error:
         raise CorpusError(
             f"{uri} (corpus.paths) is no address that can be read ({error}): "
@@ -153,6 +157,13 @@ def _several(
 
 def _place(files: fs.FileSystem, path: str, name: str, format_name: str) -> Place:
     kind = _format(name) if format_name == "auto" else format_name
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        raise CorpusError(
+            f"the name of {shown} (corpus.paths) is not in UTF-8: rename the file or its folder"
+        ) from error
     if not kind:
         raise CorpusError(
             f"the ending of {path} does not tell its format: set corpus.format to "

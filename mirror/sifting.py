@@ -53,12 +53,11 @@ class Sifter:
 
     def sift(self, document: Document) -> Sifted:
         """The document's rows, in order."""
-        source = clean_line(clean_text(document.source))
+        source, text = clean_line(clean_text(document.source)), clean_text(document.text)
         if document.fault:
-            return Sifted(source, 1, (Row(clean_line(clean_text(document.text)), document.fault),))
+            return Sifted(source, 1, (Row(clean_line(text), document.fault),))
         if any(part in source for part in self._section.leave_out):
-            return Sifted(source, document.count, (Row(clean_line(document.text), LEFT_OUT),))
-        text = clean_text(document.text)
+            return Sifted(source, document.count, (Row(clean_line(text), LEFT_OUT),))
         if self._is_foreign and self._is_foreign(clean_line(text)):
             return Sifted(source, document.count, (Row(clean_line(text), OTHER_LANGUAGE),))
         rows = tuple(Row(string, self._fault(string)) for string in self._strings(text))
