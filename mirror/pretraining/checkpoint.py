@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from mirror.errors import TuningError
+
+log = logging.getLogger(__name__)
+
+Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -20,10 +31,23 @@ class Place:
     tokens: int = 0
 
 
+@contextmanager
+def disk_faults() -> Iterator[None]:
+    """Within, what safetensors raises when it cannot write is the OSError that it stands for."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
 def save_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, place: Place
 ) -> None:
-    """Writes weights, the optimiser's moments and the place beside `folder`, then swaps them in."""
+    """Writes weights, the optimiser's moments and the place beside `folder`, then swaps them in.
+
+    Raises:
+        OSError: they cannot be written; the checkpoint before is still there.
+    """
     new, old = _beside(folder, "new"), _beside(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -33,41 +57,83 @@ def save_checkpoint(
         weights[name] = parameter.detach().cpu().contiguous()
         for key, value in optimizer.state.get(parameter, {}).items():
             moments[f"{name}|{key}"] = value.detach().cpu().contiguous()
-    save_file(weights, new / "weights.safetensors")
-    save_file(moments, new / "moments.safetensors")
+    with disk_faults():
+        save_file(weights, new / "weights.safetensors")
+        save_file(moments, new / "moments.safetensors")
     (new / "state.json").write_text(json.dumps(asdict(place)), encoding="utf-8")
+    for path in (*new.iterdir(), new):
+        _flush(path)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
+    _flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Place | None:
-    """Restores a checkpoint, or the one before it where a kill fell between the two renames.
+    """Restores a checkpoint, or the one before it where that is damaged or gone.
 
     Returns:
         Its place, or nothing where there is no checkpoint.
+
+    Raises:
+        TuningError: there are checkpoints, and all are damaged.
     """
-    found = next((f for f in (folder, _beside(folder, "old")) if (f / "state.json").exists()), None)
-    if found is None:
-        return None
-    weights = load_file(found / "weights.safetensors")
-    moments = load_file(found / "moments.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-            kept = {
-                key.split("|")[1]: value if key.endswith("|step") else value.to(parameter.device)
-                for key, value in moments.items()
-                if key.startswith(f"{name}|")
-            }
-            if kept:
-                optimizer.state[parameter] = kept
-    return Place(**json.loads((found / "state.json").read_text(encoding="utf-8")))
+    damaged = []
+    for found in (folder, _beside(folder, "old")):
+        if not found.is_dir():
+            continue
+        try:
+            weights, moments, place = _read(found, model)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            log.warning("%s is damaged (%s) and left aside", found, error)
+            damaged.append(found)
+            continue
+        _restore(weights, moments, model, optimizer)
+        return place
+    if damaged:
+        raise TuningError(
+            f"the checkpoint in {folder} is damaged: remove "
+            f"{' and '.join(str(place) for place in damaged)}, and run again from what is left"
+        )
+    return None
+
+
+def _read(folder: Path, model: nn.Module) -> tuple[Tensors, Tensors, Place]:
+    place = Place(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    weights = load_file(folder / "weights.safetensors")
+    moments = load_file(folder / "moments.safetensors")
+    for name, parameter in model.named_parameters():
+        if weights[name].shape != parameter.shape:
+            raise ValueError(f"{name} has another shape")
+    return weights, moments, place
+
+
+@torch.no_grad()
+def _restore(
+    weights: Tensors, moments: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+        kept = {
+            key.split("|")[1]: value if key.endswith("|step") else value.to(parameter.device)
+            for key, value in moments.items()
+            if key.startswith(f"{name}|")
+        }
+        if kept:
+            optimizer.state[parameter] = kept
 
 
 def _beside(folder: Path, ending: str) -> Path:
     return folder.with_name(f"{folder.name}.{ending}")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

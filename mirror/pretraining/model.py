@@ -11,6 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedModel
 
 from mirror.architectures import set_dropout
+from mirror.pretraining.checkpoint import disk_faults
 from mirror.pretraining.run import PretrainingStep
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.store import StageRecord, section_content
@@ -25,11 +26,16 @@ def write_model(
     result: tuple[PreTrainedModel, PretrainingStep],
     out: Path,
 ) -> Mapping[str, Any]:
-    """Writes `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses."""
+    """Writes `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     model, last = result
     folder = out / "model"
     set_dropout(model.config, SHIPPED_DROPOUT)
-    model.cpu().half().save_pretrained(folder)
+    with disk_faults():
+        model.cpu().half().save_pretrained(folder)
     AutoTokenizer.from_pretrained(pieces.path / "start").save_pretrained(folder)
     losses = {
         "steps": last.step,

@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from mirror.pretraining.checkpoint import disk_faults
 from mirror.pretraining.first_model import new_model
 from mirror.pretraining.objective import masked_head
 from mirror.pretraining.settings import MODELS, PretrainingSettings
@@ -34,6 +35,7 @@ def write_pieces(
         CorpusError: the corpus holds no text.
         TokenizerError: it is too little for a vocabulary.
         BaseModelError: the base has no masked-language head that is known here.
+        OSError: the folder cannot be written.
     """
     if settings.base is None:
         tokenizer = _new_tokenizer(settings, on_progress)
@@ -43,7 +45,8 @@ def write_pieces(
         # the base first: encoding the corpus takes long
         tokenizer, model = _read_base(MODELS.parent / settings.base)
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
-    model.float().save_pretrained(out / "start")
+    with disk_faults():
+        model.float().save_pretrained(out / "start")
     tokenizer.save_pretrained(out / "start")
     return {
         "pieces": corpus.size,

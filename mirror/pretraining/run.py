@@ -85,7 +85,8 @@ def pretrain(
         ended before the run did.
 
     Raises:
-        TuningError: the loss is not a number.
+        TuningError: the loss is not a number, or every checkpoint is damaged.
+        OSError: a checkpoint cannot be written.
     """
     world = 1 if torch.cuda.is_available() else settings.processes
     if world == 1:
@@ -195,6 +196,7 @@ def _run(
     rank: Rank, settings: PretrainingSettings, sitting: Sitting, on_step: OnPretrainingStep
 ) -> tuple[PreTrainedModel, PretrainingStep] | None:
     run = _Run(rank, settings, sitting)
+    _agreed(rank.world, False)  # all have read the checkpoint before the first one replaces it
     began = saved = time.monotonic()
     first = run.place.tokens
     recent: list[Tensor] = []

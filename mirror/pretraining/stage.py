@@ -96,7 +96,8 @@ def pretrain_model(
 
     Raises:
         Unfinished: `minutes` were over first; run again to go on.
-        TuningError: the loss is not a number.
+        TuningError: the loss is not a number, or every checkpoint is damaged.
+        StoreError: the folder or a checkpoint cannot be written.
     """
     stage = pretrained_stage(settings, pieces)
     checkpoints = store.root / "pretraining" / checkpoint_kin(stage).key
