@@ -80,10 +80,14 @@ def ingest_corpus(recipe: Recipe, store: Store, on_progress: OnProgress = silent
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         shutil.rmtree(work)
-        tally = _gather(recipe, work, on_progress)
-        on_progress(Progress("corpus", tally.documents, tally.documents, "documents", "read"))
-        _write_snapshot(recipe, out, work, tally)
-        _check_balance(out, tally)
+        try:
+            tally = _gather(recipe, work, on_progress)
+            on_progress(Progress("corpus", tally.documents, tally.documents, "documents", "read"))
+            _write_snapshot(recipe, out, work, tally)
+            _check_balance(out, tally)
+        finally:
+            # Nothing goes on from it, and it would keep a full disk full.
+            shutil.rmtree(work, ignore_errors=True)
         if not tally.kept:
             raise _nothing_kept(recipe, tally)
         return {

@@ -65,7 +65,7 @@ class DuplicateFinder:
         for part, (start, end) in enumerate(pairwise(bounds)):
             if start < end:
                 with (self.folder / f"part-{part:03}").open("ab") as file:
-                    entries[order[start:end]].tofile(file)
+                    file.write(entries[order[start:end]].tobytes())
         self._digests.clear()
         self._rows.clear()
 

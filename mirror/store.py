@@ -9,6 +9,7 @@ from making the same stage twice.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Store:
         its own that outlives a killed run, for checkpoints, and is removed when the stage is whole.
 
         Raises:
-            StoreError: no space is left, or the folder cannot be written.
+            StoreError: no space is left, or a file cannot be read or written.
         """
         key = stage.key
         with FileLock(self.root / "locks" / f"{key}.lock"):
@@ -153,8 +155,8 @@ class Store:
             except OSError as error:
                 shutil.rmtree(out, ignore_errors=True)
                 raise StoreError(
-                    f"stage {stage.name} could not be written under {self.root}: {error}; "
-                    "nothing half-written is left; free some space and run again"
+                    f"stage {stage.name} could not be made under {self.root}: {error}; "
+                    f"nothing half-written is left; {_remedy(error)}"
                 ) from error
             except BaseException:
                 shutil.rmtree(out, ignore_errors=True)
@@ -187,6 +189,13 @@ class Store:
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
         _flush_folder(place.parent)
+
+
+def _remedy(error: OSError) -> str:
+    """What to do about it; libraries that wrap the system's errors keep only their words."""
+    if error.errno in NO_SPACE or any(os.strerror(code) in str(error) for code in NO_SPACE):
+        return "free some space, or raise the limit on it, and run again"
+    return "see to what the system says of that file or device, and run again"
 
 
 def _record(stage: Stage, folder: Path, manifest: Mapping[str, Any]) -> StageRecord:

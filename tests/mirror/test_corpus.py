@@ -201,7 +201,11 @@ def test_unchanged_corpus_is_reused_and_a_changed_one_is_not(ingest):
     assert ingest(["Two boats."]).key != first.key
 
 
-def test_killed_run_leaves_nothing_that_the_next_one_takes(ingest, store, monkeypatch):
+def ingested_key(folder):
+    return corpus_stage(make_recipe(paths=[str(folder / "text.jsonl")])).key
+
+
+def test_killed_run_leaves_nothing_that_the_next_one_takes(ingest, store, tmp_path, monkeypatch):
     def die(*_):
         raise KeyboardInterrupt
 
@@ -210,8 +214,12 @@ def test_killed_run_leaves_nothing_that_the_next_one_takes(ingest, store, monkey
         broken.setattr(corpus_module, "_write_snapshot", die)
         ingest(lines)
     assert not list((store.root / "stages").rglob("*.parquet"))
-    assert list((store.root / "work").rglob("*.parquet"))
+    assert not list((store.root / "work").iterdir())
+    stale = store.root / "work" / ingested_key(tmp_path) / "candidates"
+    stale.mkdir(parents=True)
+    (stale / "part-00000.parquet").write_bytes(b"what a run left that was killed outright")
     assert texts(ingest(lines)) == ["One boat left.", "Two boats stayed."]
+    assert not list((store.root / "work").iterdir())
 
 
 def test_rows_that_go_missing_stop_the_run(ingest, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -107,6 +108,29 @@ def test_no_space_left_is_one_clear_error(store: Store) -> None:
     with pytest.raises(StoreError, match=r"No space left.*free some space"):
         store.make(STAGE, full)
     assert not list(store.root.rglob("half.txt"))
+
+
+@pytest.mark.parametrize(
+    ("error", "space"),
+    [
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (OSError("I/O error: No space left on device (os error 28)"), True),
+        (PermissionError(errno.EACCES, "Permission denied", "/texts/a.txt"), False),
+        (OSError(errno.EIO, "Input/output error"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/texts/b.txt"), False),
+    ],
+)
+def test_space_is_asked_for_only_where_it_is_wanting(
+    store: Store, error: OSError, space: bool
+) -> None:
+    def fail(out: Path, work: Path) -> Mapping[str, Any]:
+        raise error
+
+    with pytest.raises(StoreError) as caught:
+        store.make(STAGE, fail)
+    assert str(error) in str(caught.value)
+    assert ("free some space" in str(caught.value)) == space
+    assert "run again" in str(caught.value)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
