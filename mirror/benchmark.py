@@ -71,7 +71,7 @@ class Definition(Section):
     file: str | None = None
     """A table of your own, beside the definition: no checksum is asked for."""
     of: tuple[Name, ...] = ()
-    """average: the benchmarks that it is the mean of."""
+    """average: the similarity benchmarks that it is the mean of."""
     folder: str = ""
     """Where the definition was read from."""
 
@@ -98,8 +98,20 @@ def read_definition(name: str) -> Definition:
     """The definition in `benchmarks/NAME.toml`, or at that path if it ends in `.toml`.
 
     Raises:
-        BenchmarkError: the file is missing, is not TOML, or has faults; all are listed.
+        BenchmarkError: the file is missing, is not TOML, or has faults; all are listed; or it is
+            an average of other things than similarity benchmarks.
     """
+    definition = _read(name)
+    for member in definition.of:
+        if (task := _read(member).task) != "similarity":
+            raise BenchmarkError(
+                f"{definition.name} is an average of {member}, whose task is {task!r}: name "
+                "similarity benchmarks only in `of`"
+            )
+    return definition
+
+
+def _read(name: str) -> Definition:
     path = Path(name) if name.endswith(".toml") else DEFINITIONS / f"{name}.toml"
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))

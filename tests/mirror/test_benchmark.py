@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror import benchmark
 from mirror.benchmark import check_benchmarks, definition_digest, definition_names, read_definition
 from mirror.benchmark_data import Pair, load_pairs
 from mirror.errors import BenchmarkError
@@ -132,6 +133,40 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
 def test_faults_of_a_definition_are_told(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BenchmarkError, match=said):
         read_definition(write(tmp_path, text))
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for that of the shipped definitions."""
+    monkeypatch.setattr(benchmark, "DEFINITIONS", tmp_path)
+    table(tmp_path, "sentence1\tsentence2\tscore\na\tb\t1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        ('"all"', "all is an average of all, whose task is 'average'"),
+        ('"mine", "others"', "all is an average of others, whose task is 'average'"),
+        ('"search"', "all is an average of search, whose task is 'retrieval'"),
+        ('"mine", "absent"', "no benchmark at .*absent"),
+    ],
+)
+def test_an_average_is_of_similarity_benchmarks_only(shipped: Path, of: str, said: str) -> None:
+    write(shipped, 'task = "average"\nof = ["all"]', "others")
+    write(shipped, 'task = "retrieval"\nmetric = "mrr@10"', "search")
+    write(shipped, f'task = "average"\nof = [{of}]', "all")
+    with pytest.raises(BenchmarkError, match=said):
+        read_definition("all")
+    with pytest.raises(BenchmarkError, match=said):
+        check_benchmarks(["all"])
+
+
+def test_the_digest_of_an_average_follows_its_members(shipped: Path) -> None:
+    write(shipped, 'task = "average"\nof = ["mine"]', "all")
+    before = definition_digest(read_definition("all"))
+    table(shipped, "sentence1\tsentence2\tscore\na\tb\t2\n")
+    assert definition_digest(read_definition("all")) != before
 
 
 @pytest.fixture
