@@ -127,9 +127,9 @@ class Store:
             if file_digests(folder) != manifest["files"]:
                 log.warning("%s is damaged and will be made again", folder)
                 return None
-        except (OSError, ValueError, KeyError):
+            return _record(stage, folder, manifest)
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return _record(stage, folder, manifest)
 
     def make(self, stage: Stage, write: Callable[[Path, Path], Mapping[str, Any]]) -> StageRecord:
         """Reuses the stage, or makes it.

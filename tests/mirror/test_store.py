@@ -89,6 +89,24 @@ def test_a_damaged_stage_is_made_again(store: Store, damage: str) -> None:
     assert (again.path / "part" / "a.txt").read_text() == "hello"
 
 
+@pytest.mark.parametrize("lacking", ["key", "digest", "files", "counts", "seconds"])
+def test_a_manifest_that_lacks_something_is_made_again(store: Store, lacking: str) -> None:
+    place = store.make(STAGE, write).path / "manifest.json"
+    manifest = json.loads(place.read_text())
+    del manifest[lacking]
+    place.write_text(json.dumps(manifest))
+    assert store.find(STAGE) is None
+    assert not store.make(STAGE, write).reused
+    assert store.find(STAGE) is not None
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', '{"files": []}'])
+def test_a_manifest_of_another_shape_is_made_again(store: Store, content: str) -> None:
+    (store.make(STAGE, write).path / "manifest.json").write_text(content)
+    assert store.find(STAGE) is None
+    assert not store.make(STAGE, write).reused
+
+
 def test_a_failing_stage_leaves_nothing_and_says_its_own_error(store: Store) -> None:
     def fail(out: Path, work: Path) -> Mapping[str, Any]:
         (out / "half.txt").write_text("half")
