@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -87,6 +88,11 @@ def _receive(url: str, part: Path) -> str:
                     raise BenchmarkError(f"{url} sends more than {LARGEST >> 30} GiB; not kept")
                 digest.update(chunk)
                 sink.write(chunk)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
         raise ServiceError(f"{url} does not answer ({error}): try again, or later") from error
     return digest.hexdigest()

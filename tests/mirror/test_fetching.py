@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,30 @@ def test_a_publisher_that_is_down_may_be_tried_again(tmp_path: Path) -> None:
 def test_a_missing_page_is_an_error(publisher: str, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="404"):
         fetch_benchmark(definition(f"{publisher}/absent.tsv"), tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no protocol that anyone speaks\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\ncut off",
+    ],
+)
+def test_a_publisher_that_answers_nonsense_may_be_tried_again(
+    tmp_path: Path, answer: bytes
+) -> None:
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/pairs.tsv"
+        with pytest.raises(ServiceError, match="does not answer"):
+            fetch_benchmark(definition(url), tmp_path / "data")
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
 def test_what_no_one_publishes_says_whom_to_ask(tmp_path: Path) -> None:
