@@ -76,9 +76,15 @@ def check_tokenizer(
             f"the tokenizer in {place} gives ids up to {largest}, but the model knows only "
             f"{vocab_size}: tokenizer and weights are of two models"
         )
+    _check_ids(tokenizer, tokens, _probes(vocabulary), place)
+
+
+def _check_ids(
+    tokenizer: Tokenizer, tokens: SpecialTokens, probes: Iterator[str], place: Path
+) -> None:
     seen = set[int]()
     unknown = tokenizer.token_to_id(tokens.unknown) if tokens.unknown else None
-    for probe in _probes(vocabulary):
+    for probe in probes:
         ids = tokenizer.encode(probe).ids
         if not _stands_between(ids, tokenizer, tokens):
             raise TokenizerError(

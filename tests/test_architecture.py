@@ -1,5 +1,6 @@
 """What loads what: a run that finds all its stages made must not pay for torch."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -82,3 +83,18 @@ def test_import_rules_hold():
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "0 broken" in run.stdout
+
+
+@pytest.mark.parametrize("package", ["mirror", "tasks", "flows"])
+def test_functions_and_files_are_short(package):
+    long = []
+    for path in sorted((CHECKOUT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if (lines := len(text.splitlines())) > 300:
+            long.append(f"{path.name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 40:
+                    long.append(f"{path.name}, {node.name}: {lines} lines")
+    assert not long

@@ -191,6 +191,13 @@ class _Run:
         self.place = Place(self.place.step + 1, self.place.tokens + tokens)
         return parts.detach(), rate
 
+    def told(self, parts: Tensor, rate: float, speed: float) -> PretrainingStep:
+        """The step just taken, in numbers."""
+        masked, sentence, word = parts.tolist()
+        step, tokens = self.place.step, self.place.tokens
+        total = self.settings.total_tokens
+        return PretrainingStep(step, tokens, total, masked, sentence, word, rate, speed)
+
 
 def _run(
     rank: Rank, settings: PretrainingSettings, sitting: Sitting, on_step: OnPretrainingStep
@@ -200,24 +207,14 @@ def _run(
     began = saved = time.monotonic()
     first = run.place.tokens
     recent: list[Tensor] = []
-    last = PretrainingStep(run.place.step, first, settings.total_tokens, 0.0, 0.0, 0.0, 0.0, 0.0)
+    last = run.told(torch.zeros(3), rate=0.0, speed=0.0)
     while run.place.tokens < settings.total_tokens:
         if run.about_to_decay:
             run.save()
         parts, rate = run.step()
         recent = [*recent[1 - REPORTED_STEPS :], parts]
         now = time.monotonic()
-        speed = (run.place.tokens - first) / (now - began)
-        last = PretrainingStep(
-            run.place.step,
-            run.place.tokens,
-            settings.total_tokens,
-            float(parts[0]),
-            float(parts[1]),
-            float(parts[2]),
-            rate,
-            speed,
-        )
+        last = run.told(parts, rate, (run.place.tokens - first) / (now - began))
         on_step(last)
         over = sitting.minutes is not None and now - began > 60 * sitting.minutes
         due = now - saved > settings.checkpoint_seconds
