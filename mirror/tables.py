@@ -124,7 +124,7 @@ def _read_csv(place: Place, section: CorpusSection) -> Iterator[Document]:
                 yield _fault(
                     place,
                     f"line {numbers[0]}: {','.join(row)[:150]}",
-                    "not as many cells as columns",
+                    MISFIT,
                 )
             else:
                 yield Document(row[text_at], place.name if source_at is None else row[source_at])
