@@ -17,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.error import URLError
+from http.client import HTTPException
+from ssl import SSLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from prefect.settings import (
@@ -29,12 +31,16 @@ from prefect.settings import (
 )
 
 from mirror.errors import ServiceError
+from tasks.addresses import without_secrets
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1
 STOP_SECONDS = 5
+ANSWER_SECONDS = 5
+SERVER_FAULTS = 500
+"""Where the codes begin with which a server, or what stands before it, says that it is down."""
 EXTRA_SERVICES = (
     "CANCELLATION_CLEANUP",
     "CLEANUP_RECONCILER",
@@ -61,10 +67,10 @@ def temporary_api() -> Iterator[Callable[[], None]]:
     Where an API is configured already, that one is used.
 
     Raises:
-        ServiceError: the server does not start.
+        ServiceError: the server does not start, or the one that is configured does not answer.
     """
-    if PREFECT_API_URL.value():
-        yield lambda: None
+    if configured := PREFECT_API_URL.value():
+        yield lambda: _check_answers(str(configured))
         return
     port = _free_port()
     url = f"http://{HOST}:{port}/api"
@@ -78,6 +84,29 @@ def temporary_api() -> Iterator[Callable[[], None]]:
                 _send_logs()
     finally:
         _stop(process)
+
+
+def _check_answers(url: str) -> None:
+    address = without_secrets(url).rstrip("/")
+    try:
+        with urlopen(f"{address}/health", timeout=ANSWER_SECONDS):  # noqa: S310 - the user's own
+            return
+    except HTTPError as answer:
+        if answer.code < SERVER_FAULTS:
+            return  # it is there, and may want a key, which Prefect knows and we do not
+        raise _not_there(address, f"HTTP {answer.code} {answer.reason}") from answer
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, SSLError):
+            return  # likewise, and Prefect may have been told of its certificate
+        raise _not_there(address, str(reason)) from error
+
+
+def _not_there(address: str, reason: str) -> ServiceError:
+    return ServiceError(
+        f"the Prefect server at {address} did not answer ({reason}): start it, or unset "
+        "PREFECT_API_URL (here or with `prefect config unset PREFECT_API_URL`) to run without one"
+    )
 
 
 def _free_port() -> int:

@@ -19,6 +19,7 @@ from prefect import task
 from mirror.errors import BaseModelError, InputError
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
+from tasks.addresses import without_secrets
 from tasks.candidate import (
     Candidate,
     Champion,
@@ -26,7 +27,7 @@ from tasks.candidate import (
     encoder_digest,
 )
 from tasks.registry import recording
-from tasks.registry.tracking import NOT_THERE, open_store, shown_uri, without_secrets
+from tasks.registry.tracking import NOT_THERE, open_store, shown_uri
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
 

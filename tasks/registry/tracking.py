@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from mirror.errors import InputError, ServiceError
+from tasks.addresses import without_secrets
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
 LINE_CHARACTERS = 200
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 @contextmanager
@@ -62,8 +61,3 @@ def sqlite_file(uri: str) -> Path | None:
 def shown_uri() -> str:
     """The store's address, for messages."""
     return without_secrets(os.environ["MLFLOW_TRACKING_URI"])
-
-
-def without_secrets(text: str) -> str:
-    """A text without the user names and passwords in its addresses."""
-    return _CREDENTIALS.sub("//", text)

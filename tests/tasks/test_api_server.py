@@ -6,12 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from mirror.errors import ServiceError
+from tasks.api_server import temporary_api
 
 Start = Callable[..., "subprocess.Popen[str]"]
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -108,12 +114,66 @@ def test_the_server_ends_with_a_run_that_is_killed(start: Start, number: signal.
     assert is_gone(url, 15)
 
 
-def test_a_server_that_is_configured_is_used_and_none_started(start: Start, tmp_path: Path) -> None:
-    process = start("well", PREFECT_API_URL="http://127.0.0.1:1/api")
-    assert read_url(process) == "http://127.0.0.1:1/api"
+@pytest.fixture
+def serve() -> Iterator[Callable[[int], str]]:
+    """Starts a server that answers everything with one code; gives its address as Prefect's."""
+    begun: list[HTTPServer] = []
+
+    def begin(code: int) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(code if self.path == "/api/health" else 404)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Answer)
+        begun.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/api"
+
+    yield begin
+    for server in begun:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_that_is_configured_is_used_and_none_started(
+    start: Start, serve: Callable[[int], str], tmp_path: Path
+) -> None:
+    url = serve(200)
+    process = start("well", PREFECT_API_URL=url)
+    assert read_url(process) == url
     told, _ = process.communicate("\n", timeout=60)
-    assert told == "http://127.0.0.1:1/api\n"
+    assert told == f"{url}\n"
     assert not list((tmp_path / "home").rglob("prefect.db"))
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_a_server_that_wants_a_key_is_there(serve: Callable[[int], str], code: int) -> None:
+    url = serve(code)
+    with temporary_settings({PREFECT_API_URL: url}), temporary_api() as wait_for_api:
+        wait_for_api()
+        assert url == PREFECT_API_URL.value()
+
+
+def test_a_configured_server_that_is_down_is_named_without_its_password() -> None:
+    settings = {PREFECT_API_URL: "http://me:secret@127.0.0.1:1/api"}
+    refused = pytest.raises(ServiceError, match="start it, or unset PREFECT_API_URL")
+    with temporary_settings(settings), refused as fault, temporary_api() as wait_for_api:
+        wait_for_api()
+    assert "Prefect server at http://127.0.0.1:1/api did not answer (" in str(fault.value)
+    assert "refused" in str(fault.value)
+
+
+def test_a_configured_server_behind_a_gateway_that_has_lost_it_is_down(
+    serve: Callable[[int], str],
+) -> None:
+    refused = pytest.raises(ServiceError, match=r"did not answer \(HTTP 502 Bad Gateway\)")
+    settings = {PREFECT_API_URL: serve(502)}
+    with temporary_settings(settings), refused, temporary_api() as wait_for_api:
+        wait_for_api()
 
 
 def test_a_server_that_ends_at_once_is_one_clear_error(
