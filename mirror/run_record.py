@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from mirror.errors import StoreError
 from mirror.store import MANIFEST, StageRecord
 
 RUNS = "runs"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,20 @@ def read_record(path: Path) -> RunRecord:
 
 
 def find_record(root: Path, recipe: str | None = None) -> RunRecord:
-    """The newest run of a recipe, or of any.
+    """The newest run of a recipe, named as for `mirror run`, or of any.
 
     Raises:
-        StoreError: there is none.
+        StoreError: there is none, or that is no recipe's name.
     """
-    paths = sorted((root / RUNS).glob(f"{recipe or '*'}/*.json"), key=lambda path: path.name)
+    folder = "*"
+    if recipe:
+        folder = Path(recipe).stem if recipe.endswith(".toml") else recipe
+        if not _NAME.fullmatch(folder):
+            raise StoreError(
+                f"{recipe!r} is no recipe's name, so {root} has no run of it: use a name that "
+                "`mirror recipes` lists, or the path of a .toml file"
+            )
+    paths = sorted((root / RUNS).glob(f"{folder}/*.json"), key=lambda path: path.name)
     if not paths:
         of_recipe, name = (f" of {recipe}", recipe) if recipe else ("", "RECIPE")
         raise StoreError(f"no run{of_recipe} in {root}: make one with `mirror run {name}`")

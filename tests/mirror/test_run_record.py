@@ -54,6 +54,25 @@ def test_no_run_is_said_with_the_remedy(tmp_path: Path) -> None:
         find_record(tmp_path, "en-trades")
 
 
+def test_a_recipes_path_is_as_good_as_its_name(tmp_path: Path) -> None:
+    for record in (RECORD, LATER):
+        save_record(record, tmp_path)
+    for place in ("en-trades.toml", "recipes/en-trades.toml", "/far/away/en-trades.toml"):
+        assert find_record(tmp_path, place) == RECORD
+    with pytest.raises(StoreError, match=r"no run of /far/xx\.toml .*`mirror run /far/xx\.toml`"):
+        find_record(tmp_path, "/far/xx.toml")
+
+
+@pytest.mark.parametrize(
+    "name", ["a**", "*", "/far/en-trades", "../runs/en-trades", "en-[t]rades", "..", "/far/*.toml"]
+)
+def test_what_is_no_recipes_name_is_refused(tmp_path: Path, name: str) -> None:
+    save_record(RECORD, tmp_path)
+    with pytest.raises(StoreError, match=r"is no recipe's name.*`mirror recipes` lists") as fault:
+        find_record(tmp_path, name)
+    assert name in str(fault.value)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"recipe": "a"}', '{"scores": 3}'])
 def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     path = save_record(RECORD, tmp_path)
