@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
@@ -87,6 +87,7 @@ def _digest(place: Place) -> str:
 
 
 def _find(path: str, format_name: str) -> Iterator[Place]:
+    _check_pattern(path)
     if _URI.match(path):
         yield from _find_remote(path, format_name)
         return
@@ -116,13 +117,14 @@ def _find_remote(uri: str, format_name: str) -> Iterator[Place]:
         if info.type == fs.FileType.File:
             yield _place(files, root, PurePosixPath(root).name, format_name)
         elif info.type == fs.FileType.Directory:
-            inner = files.get_file_info(fs.FileSelector(root, recursive=True))
+            parts = PurePosixPath(pattern).parts
+            inner = files.get_file_info(fs.FileSelector(root, recursive=len(parts) != 1))
             names = [
                 str(PurePosixPath(found.path).relative_to(root))
                 for found in inner
                 if found.type == fs.FileType.File
             ]
-            wanted = [name for name in names if not pattern or fnmatch(name, pattern)]
+            wanted = [name for name in names if not parts or _fits(name.split("/"), parts)]
             yield from _several(files, root, wanted, format_name)
     except UnicodeDecodeError as error:
         raise CorpusError(
@@ -137,12 +139,34 @@ def _find_remote(uri: str, format_name: str) -> Iterator[Place]:
         raise _unreachable(uri, error) from error
 
 
+def _check_pattern(path: str) -> None:
+    for part in path.split("/"):
+        if "**" in part and part != "**":
+            one = re.sub(r"\*+", "*", part)
+            raise CorpusError(
+                f"{path} (corpus.paths) is no glob: `**` stands for folders and must be alone "
+                f"between slashes; write {one} for files of one folder, **/{one} for those below"
+            )
+
+
 def _split_pattern(path: str) -> tuple[str, str]:
     """A path before its first part with a wildcard, and the rest; no rest if there is none."""
     if not (match := _MAGIC.search(path)):
         return path, ""
     cut = path.rfind("/", 0, match.start())
-    return path[: max(cut, 0)] or ("/" if path.startswith("/") else "."), path[cut + 1 :]
+    rest = PurePosixPath(path[cut + 1 :])
+    pattern = str(rest / "*" if rest.name == "**" else rest)
+    return path[: max(cut, 0)] or ("/" if path.startswith("/") else "."), pattern
+
+
+def _fits(name: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a name fits a glob, part by part, as `Path.glob` has it for files of this machine."""
+    if not pattern:
+        return not name
+    first, *rest = pattern
+    if first == "**":
+        return any(_fits(name[below:], rest) for below in range(len(name)))
+    return bool(name) and fnmatchcase(name[0], first) and _fits(name[1:], rest)
 
 
 def _several(

@@ -87,7 +87,7 @@ def test_folders_globs_and_uris_give_files_in_order_and_each_once(tmp_path):
     assert texts_of(f"{tmp_path}/*.txt") == ["a.txt", "b.txt"]
     assert texts_of(f"{tmp_path}/**/*.txt") == everything
     assert texts_of(f"file://{tmp_path}") == everything
-    assert texts_of(f"file://{tmp_path}/*.txt")[:2] == ["a.txt", "b.txt"]
+    assert texts_of(f"file://{tmp_path}/*.txt") == ["a.txt", "b.txt"]
     assert texts_of(f"{tmp_path}/b.txt", tmp_path) == ["b.txt", "a.txt", "inner/c.txt"]
 
 
