@@ -1,20 +1,23 @@
 """Retrieval that needs no labels: a passage's first part looks for its second.
 
 A docstring's summary looks for its body among all bodies, or the first half of a paragraph for
-the second.  What the encoder was tuned on is left out.
+the second.  Documents that the encoder was tuned on are left out; see `held_out_passages`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror.errors import BenchmarkError
+from mirror.engine import MEMORY_LIMIT, open_engine
+from mirror.errors import BenchmarkError, StoreError
 from mirror.store import StageRecord
 
 MOST = 1_000
@@ -30,7 +33,8 @@ fresh AS (
       AND query NOT IN (SELECT text FROM tuned) AND answer NOT IN (SELECT text FROM tuned)
     GROUP BY query),
 once AS (SELECT min(source) AS source, min(query) AS query, answer FROM fresh GROUP BY answer)
-SELECT source, query, answer FROM once ORDER BY md5(query || answer), query LIMIT $most
+SELECT md5(query || answer) AS hash, query, answer, source FROM once
+ORDER BY hash, query LIMIT $most
 """
 
 
@@ -44,35 +48,42 @@ class Passages:
 
 
 def held_out_passages(corpus: StageRecord, sample: StageRecord) -> Passages:
-    """Up to 1,000 passages of the corpus that share neither document nor text with the sample.
+    """Up to 1,000 passages of the corpus that the sample does not touch.
+
+    A sampled string belongs to the document that has it first.  No passage is of such a document,
+    and no query and no answer is itself a string of the sample.  A passage may still repeat, as a
+    part of it, a sentence that was sampled from an earlier document.  Words belong to no document,
+    so a sample of words leaves out no more than passages that are one word of it.
 
     Drawn in the order of a hash, so that equal corpora and samples give equal passages.
 
     Raises:
         BenchmarkError: fewer than 20 are left.
+        StoreError: memory and temporary space do not suffice.
     """
     files = sorted(str(path) for path in (corpus.path / "passages").glob("*.parquet"))
-    rows: list[tuple[str, str, str]] = []
-    if files:
-        with duckdb.connect() as connection:
-            connection.execute("SET autoinstall_known_extensions = false")
-            connection.execute("SET enable_progress_bar = false")
-            rows = connection.execute(
-                _PASSAGES,
-                {
-                    "strings": str(sample.path / "strings.parquet"),
-                    "passages": files,
-                    "most": MOST,
-                },
-            ).fetchall()
+    rows = _draw(files, sample) if files else []
     if len(rows) < LEAST:
         raise BenchmarkError(
             f"the corpus in {corpus.path} has {len(rows)} passages that the sample does not "
             f"touch, and label-free retrieval needs {LEAST}: give it more text, lower sample.size, "
             "or choose another benchmark"
         )
-    sources, queries, answers = zip(*rows, strict=True)
+    _, queries, answers, sources = zip(*rows, strict=True)
     return Passages(sources, queries, answers)
+
+
+def _draw(files: list[str], sample: StageRecord) -> list[tuple[str, str, str, str]]:
+    values = {"strings": str(sample.path / "strings.parquet"), "passages": files, "most": MOST}
+    with tempfile.TemporaryDirectory(prefix="mirror-") as work:
+        try:
+            with open_engine(Path(work)) as engine:
+                return sorted(engine.execute(_PASSAGES, values).fetchall())
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise StoreError(
+                f"passages could not be drawn with {MEMORY_LIMIT} of memory and {work} for the "
+                f"rest ({error}): free some space there, or set TMPDIR to another folder"
+            ) from error
 
 
 def reciprocal_ranks(

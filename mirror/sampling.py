@@ -6,7 +6,6 @@ or layout of files can change; a smaller sample is therefore part of every large
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mirror.engine import MEMORY_LIMIT, open_engine
 from mirror.errors import SampleError, StoreError
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
-from mirror.threads import thread_count
 from mirror.word_counts import count_words
 from mirror.words import Splitter, is_word, word_libraries, word_splitter
 
-MEMORY_LIMIT = "1GB"
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema(
     [
@@ -118,24 +116,6 @@ def sample_strings(
         return {"available": available, **_counts(table, 1 if recipe.level == "word" else 10)}
 
     return store.make(sample_stage(recipe, corpus), write)
-
-
-def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB in this process, with bounded memory; what does not fit goes to `work`."""
-    spill = work / "duckdb"
-    shutil.rmtree(spill, ignore_errors=True)  # what a killed run left
-    engine = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": "false",
-            "memory_limit": MEMORY_LIMIT,
-            "preserve_insertion_order": "false",
-            "temp_directory": str(spill),
-            "threads": str(threads or thread_count()),
-        },
-    )
-    engine.execute("SET enable_progress_bar = false")  # it would draw over ours
-    return engine
 
 
 def gather_strings(

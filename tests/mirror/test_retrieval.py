@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.errors import BenchmarkError
+from mirror import engine, retrieval
+from mirror.errors import BenchmarkError, StoreError
 from mirror.retrieval import (
     Passages,
     bm25_reciprocal_ranks,
@@ -56,6 +57,45 @@ def test_queries_and_answers_are_all_different(corpus, tmp_path: Path) -> None:
     passages = held_out_passages(corpus, sample(tmp_path / "s", ["x"], [None]))
     assert len(passages.queries) == 39
     assert len(set(passages.answers)) == len(set(passages.queries)) == 39
+
+
+def test_a_passage_may_repeat_a_sentence_that_was_sampled_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus" / "passages"
+    folder.mkdir(parents=True)
+    count = 25
+    rows = {
+        "document": list(range(count)),
+        "source": ["s"] * count,
+        "query": [f"query {n}" for n in range(count)],
+        "answer": [f"answer {n}. See also the index." for n in range(count)],
+    }
+    pq.write_table(pa.table(rows), folder / "part-00000.parquet")
+    tuned = sample(tmp_path / "s", ["See also the index."], [0])
+    passages = held_out_passages(record(tmp_path / "corpus"), tuned)
+    assert set(passages.queries) == {f"query {n}" for n in range(1, count)}
+
+
+def test_memory_is_bounded_and_the_working_folder_stays_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "corpus" / "passages"
+    folder.mkdir(parents=True)
+    numbers = range(60_000)
+    rows = {
+        "document": list(numbers),
+        "source": ["s"] * len(numbers),
+        "query": [f"query {n} " + "x" * 200 for n in numbers],
+        "answer": [f"answer {n} " + "y" * 200 for n in numbers],
+    }
+    pq.write_table(pa.table(rows), folder / "part-00000.parquet")
+    tuned = sample(tmp_path / "s", ["x"], [None])
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for module in (engine, retrieval):
+        monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
+    with pytest.raises(StoreError, match=r"(?s)4MB of memory.*TMPDIR"):
+        held_out_passages(record(tmp_path / "corpus"), tuned)
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_the_same_passages_every_time(corpus, tmp_path: Path) -> None:

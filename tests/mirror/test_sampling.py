@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirror import sampling, word_counts
+from mirror import engine, sampling, word_counts
+from mirror.engine import open_engine
 from mirror.errors import InputError, SampleError, StoreError
 from mirror.recipe import parse_recipe
 from mirror.sampling import (
     Draw,
     draw_strings,
     gather_strings,
-    open_engine,
     sample_stage,
     sample_strings,
 )
@@ -79,9 +79,9 @@ def hash_order(texts, seed):
 
 
 def drawn(corpus, work, draw, threads=1):
-    with open_engine(work, threads) as engine:
-        gather_strings(engine, corpus, draw)
-        return draw_strings(engine, draw)
+    with open_engine(work, threads) as connection:
+        gather_strings(connection, corpus, draw)
+        return draw_strings(connection, draw)
 
 
 NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
@@ -243,7 +243,8 @@ def test_no_memory_and_no_disk_is_a_clear_error(store, tmp_path, monkeypatch):
     corpus = write_corpus(
         tmp_path / "corpus", rows_of([f"{n} " + "x" * 200 for n in range(40_000)])
     )
-    monkeypatch.setattr(sampling, "MEMORY_LIMIT", "4MB")
+    for module in (engine, sampling):
+        monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
     with pytest.raises(StoreError, match=r"could not be sampled with 4MB"):
         sample_strings(make_recipe(), corpus, store)
     assert not list((store.root / "work").glob("*.out"))
