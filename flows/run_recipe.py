@@ -44,15 +44,16 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     snapshot = corpus.ingest_corpus(plan, workspace)
     strings = sampling.sample_strings(plan, snapshot, workspace)
     model = base.find_base(plan, workspace)
-    tuned = tuning.tune_encoder(plan, strings, model, workspace)
-
-    encoder = evaluation.tuned_encoder(tuned)
-    rival = registry.find_champion(plan, encoder.digest, workspace)
     measure = partial(
         evaluation.evaluate_encoder, plan, corpus=snapshot, sample=strings, workspace=workspace
     )
+    # Before tuning, which takes longer: what is wrong with an evaluation shows here.
     before = measure(evaluation.base_as_encoder(plan, model))
+
+    tuned = tuning.tune_encoder(plan, strings, model, workspace)
+    encoder = evaluation.tuned_encoder(tuned)
     after = measure(encoder)
+    rival = registry.find_champion(plan, encoder.digest, workspace)
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     verdict = gate.decide(plan, before, after, of_rival)
 

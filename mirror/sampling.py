@@ -21,7 +21,7 @@ from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.word_counts import count_words
-from mirror.words import Splitter, is_word, word_libraries, word_splitter
+from mirror.words import Splitter, check_words, is_word, word_libraries, word_splitter
 
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema(
@@ -65,6 +65,17 @@ class Draw:
     min_count: int
     split: Splitter | None
     """How a text falls into words; nothing where whole strings are drawn."""
+
+
+def check_sampling(recipe: Recipe) -> None:
+    """Whether the recipe's text can be cut into what is sampled; takes no time.
+
+    Raises:
+        InputError: words of the recipe's language need an extra that is not installed, or are not
+            known here.
+    """
+    if recipe.level == "word" and not _is_list(recipe):
+        check_words(recipe.language)
 
 
 def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:

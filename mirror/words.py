@@ -64,16 +64,24 @@ def word_splitter(language: str) -> Splitter:
     Raises:
         InputError: the language needs an extra that is not installed, or has no tokenizer here.
     """
+    check_words(language)
+    extra = EXTRAS.get(language)
+    return _alphabetic(language) if extra is None else _segmented(extra.load())
+
+
+def check_words(language: str) -> None:
+    """Whether `word_splitter` knows the language's words here; loads nothing.
+
+    Raises:
+        InputError: as `word_splitter`.
+    """
     if language in UNSPACED:
         raise InputError(
             f"{UNSPACED[language]} is written without spaces, and no tokenizer for it is known "
             "here: give a list of words instead (corpus.unit = 'line')"
         )
-    extra = EXTRAS.get(language)
-    if extra is None:
-        return _alphabetic(language)
-    _check_installed(extra)
-    return _segmented(extra.load())
+    if extra := EXTRAS.get(language):
+        _check_installed(extra)
 
 
 def word_libraries(language: str) -> tuple[str, ...]:

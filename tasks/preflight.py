@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import base_model, benchmark
+from mirror import base_model, benchmark, sampling, sources
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.recipe import Recipe
 from mirror.store import Store
@@ -26,7 +26,7 @@ FREE_BYTES = 2 << 30
 
 @task(**RETRIES)
 def check_ready(recipe: Recipe) -> Path:
-    """Checks workspace, space, base, benchmarks and tracking store; returns the workspace.
+    """Checks workspace, space, text, base, benchmarks and tracking store; returns the workspace.
 
     Raises:
         MirrorError: something is missing; all faults that were found are listed.
@@ -40,6 +40,8 @@ def find_workspace(recipe: Recipe) -> Path:
     Store(root)
     checks: list[Callable[[], object]] = [
         partial(check_space, root),
+        partial(sources.check_sources, recipe),
+        partial(sampling.check_sampling, recipe),
         partial(_check_base, recipe, root),
         partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 NO_PREFECT = "http://127.0.0.1:1/api"
-"""Whoever asks this server fails, and not with a message of ours."""
+"""Whoever asks this server fails, and not with the message that is meant."""
 FULL_DISK = """
 import shutil
 from types import SimpleNamespace
@@ -129,24 +129,34 @@ def test_a_full_disk(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
 
 
 def test_all_of_it_at_once(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path, base="no/such-base", benchmarks=["no-such-benchmark"])
+    recipe = write_recipe(
+        tmp_path, text="/no/text.txt", base="no/such-base", benchmarks=["no-such-benchmark"]
+    )
     head, *lines = refused(recipe, FULL_DISK, MLFLOW_TRACKING_URI="http://127.0.0.1:1")
-    assert head == "error: recipe en-tiny cannot run, for 4 reasons:"
-    parts = ("GiB free", "no base model", "no benchmark at", "did not answer")
+    assert head == "error: recipe en-tiny cannot run, for 5 reasons:"
+    parts = ("GiB free", "no text at", "no base model", "no benchmark at", "did not answer")
     assert len(lines) == len(parts)
     assert all(part in line for part, line in zip(parts, lines, strict=True))
 
 
-def test_text_that_is_not_there(
-    mirror_run: Run, write_recipe: Write, prefect_api: str, tmp_path: Path
+def test_text_that_is_not_there(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
+    [line] = refused(write_recipe(tmp_path, text="/no/text.txt"))
+    assert line.startswith("error: no text at /no/text.txt (corpus.paths)")
+
+
+def test_an_evaluation_that_cannot_be_made_ends_a_run_before_tuning(
+    mirror_run: Run, write_recipe: Write, prefect_api: str, tmp_path: Path, sentences: list[str]
 ) -> None:
     """What only a stage finds out is told as briefly, with Prefect running."""
-    recipe, home = write_recipe(tmp_path, text="/no/text.txt"), tmp_path / "home"
-    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
+    text, home = tmp_path / "one-sentence-each.txt", tmp_path / "home"
+    text.write_text("".join(f"{line.capitalize()}.\n\n" for line in sentences[:40]))
+    done = mirror_run(write_recipe(tmp_path, text=str(text)), home, PREFECT_API_URL=prefect_api)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "error: no text at /no/text.txt (corpus.paths)" in done.stderr
+    assert "passages that the sample does not" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(home.glob("stages/*/*")) == list((home / "work").iterdir()) == []
+    made = {path.parent.name for path in home.glob("stages/*/*")}
+    assert made == {"corpus", "sample"}
+    assert list(home.glob("work/*.out")) == []
 
 
 def test_ctrl_c_in_a_stage(

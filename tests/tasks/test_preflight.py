@@ -12,12 +12,20 @@ from typing import Any
 
 import pytest
 
-from mirror import benchmark
-from mirror.errors import BaseModelError, BenchmarkError, InputError, ServiceError, StoreError
+from mirror import benchmark, words
+from mirror.errors import (
+    BaseModelError,
+    BenchmarkError,
+    CorpusError,
+    InputError,
+    ServiceError,
+    StoreError,
+)
 from mirror.recipe import Recipe, parse_recipe
 from tasks import preflight
 from tasks.preflight import FREE_BYTES, check_space, find_workspace
 
+LIST = {"source": "wordfreq"}
 Judged = Callable[..., Recipe]
 
 
@@ -78,6 +86,23 @@ def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_ready_passes_and_gives_the_workspace(recipe_on: Judged, workspace: Path) -> None:
     assert find_workspace(recipe_on()) == workspace
+
+
+def test_text_that_is_not_there_is_named(recipe_on: Judged) -> None:
+    with pytest.raises(CorpusError, match=r"no text at /no/text\.txt"):
+        find_workspace(recipe_on(corpus={"source": "files", "paths": ["/no/text.txt"]}))
+
+
+def test_a_language_whose_words_are_not_known_here_is_found(
+    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="Khmer is written without spaces"):
+        find_workspace(recipe_on(language="km", level="word"))
+    monkeypatch.setattr(words, "missing_modules", lambda _: ["jieba"])
+    with pytest.raises(InputError, match=r"words of Chinese need jieba.*\.\[zh\]"):
+        find_workspace(recipe_on(language="zh", level="word"))
+    assert find_workspace(recipe_on(language="zh"))
+    assert find_workspace(recipe_on(language="zh", level="word", corpus=LIST))
 
 
 def test_a_base_that_is_not_there_is_named(recipe_on: Judged) -> None:
@@ -158,13 +183,25 @@ def test_all_faults_are_told_at_once(
 ) -> None:
     wrong_checksum(tmp_path, monkeypatch)
     no_space(monkeypatch)
-    recipe = recipe_on(base={"path": "no/such-base"}, evaluation={"benchmarks": ["likeness"]})
+    recipe = recipe_on(
+        language="km",
+        level="word",
+        corpus={"source": "files", "paths": ["/no/text.txt"]},
+        base={"path": "no/such-base"},
+        evaluation={"benchmarks": ["likeness"]},
+    )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with pytest.raises(InputError, match="en-trades cannot run, for 4 reasons") as fault:
+    with pytest.raises(InputError, match="en-trades cannot run, for 6 reasons") as fault:
         find_workspace(recipe)
-    told = ["GiB free", "no base model at", "pairs.tsv is not", "127.0.0.1:1 did not answer"]
+    told = [
+        "GiB free",
+        "no text at",
+        "without spaces",
+        "no base model at",
+        "pairs.tsv is not",
+        "127.0.0.1:1 did not answer",
+    ]
     lines = str(fault.value).splitlines()[1:]
-    assert len(lines) == 4
     assert all(part in line for part, line in zip(told, lines, strict=True))
 
 
