@@ -58,6 +58,8 @@ class Definition(Section):
     licence: str = ""
     publisher: str = ""
     """Who made it, and where it is described."""
+    obtaining: str = ""
+    """What a user must do for files without `url`; for people, no part of any key."""
     scale: tuple[float, float] | None = None
     """Least and greatest gold score; others are faults of the file."""
     format: Literal["table", "semeval", "multisimlex"] = "table"
@@ -148,11 +150,19 @@ def find_file(definition: Definition, file: DataFile) -> Path:
         if (root / file.path).is_file():
             return root / file.path
     looked = ", ".join(str(root) for root in roots)
-    if file.url is None:
-        remedy = f"get it from {definition.publisher} and set {DATA_ENV} to the folder above it"
-    else:
-        remedy = f"add --fetch to `mirror evaluate`, or set {DATA_ENV} to where it is"
-    raise BenchmarkError(f"{definition.name}: no {file.path} in {looked}: {remedy}")
+    raise BenchmarkError(
+        f"{definition.name}: no {file.path} in {looked}: {remedy_for(definition, file)}; "
+        f"{DATA_ENV} may name another folder to look in"
+    )
+
+
+def remedy_for(definition: Definition, file: DataFile) -> str:
+    """How a user gets a file that is missing or another one."""
+    if file.url is not None:
+        return "add --fetch to `mirror evaluate`"
+    if definition.obtaining:
+        return f"it cannot be fetched. {' '.join(definition.obtaining.split()).rstrip('.')}"
+    return f"it cannot be fetched; get it from {definition.publisher}"
 
 
 def check_benchmarks(names: Sequence[str]) -> None:
@@ -177,7 +187,7 @@ def definition_digest(definition: Definition) -> str:
     Raises:
         BenchmarkError: a file is missing, or is not the one that was declared.
     """
-    content = definition.model_dump(mode="json", exclude={"folder", "title"})
+    content = definition.model_dump(mode="json", exclude={"folder", "title", "obtaining"})
     for file in definition.files:
         _check_file(definition, file)
     if definition.file is not None:
@@ -203,5 +213,5 @@ def _check_file(definition: Definition, file: DataFile) -> None:
     if (found := file_digest(path)) != file.sha256:
         raise BenchmarkError(
             f"{definition.name}: {path} is not the file that was declared (SHA-256 {found[:12]}…, "
-            f"declared {file.sha256[:12]}…): remove it, and add --fetch to `mirror evaluate`"
+            f"declared {file.sha256[:12]}…): remove it; {remedy_for(definition, file)}"
         )

@@ -127,13 +127,17 @@ def _multisimlex_pairs(definition: Definition) -> Iterator[Pair]:
     words_path, scores_path = (find_file(definition, file) for file in definition.files)
     words, scores = (list(csv.DictReader(read_lines(path))) for path in (words_path, scores_path))
     column = str(definition.column)
-    for name, rows, path in (
-        (f"{column} 1", words, words_path),
-        (f"{column} 2", words, words_path),
-        (column, scores, scores_path),
+    for names, rows, path in (
+        (("ID", "POS", f"{column} 1", f"{column} 2"), words, words_path),
+        (("ID", column), scores, scores_path),
     ):
-        if not rows or name not in rows[0]:
-            raise BenchmarkError(f"{path} has no column {name!r}: correct `column`")
+        for name in names:
+            if not rows or name not in rows[0]:
+                raise BenchmarkError(f"{path} has no column {name!r}: correct it, or `column`")
+    if len(words) != len(scores):
+        raise BenchmarkError(
+            f"{words_path} has {len(words)} pairs and {scores_path} {len(scores)} scores"
+        )
     for pair, score in zip(words, scores, strict=True):
         if pair["ID"] != score["ID"]:
             raise BenchmarkError(f"{words_path} and {scores_path} differ at pair {pair['ID']}")

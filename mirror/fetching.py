@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mirror.benchmark import DataFile, Definition, data_roots, read_definition
+from mirror.benchmark import DataFile, Definition, data_roots, read_definition, remedy_for
 from mirror.errors import BenchmarkError, ServiceError
 from mirror.progress import OnProgress, Progress, silent
 from mirror.store import file_digest
@@ -52,10 +52,7 @@ def _is_there(path: Path, file: DataFile) -> bool:
 
 def _download(definition: Definition, file: DataFile, root: Path) -> Path:
     if file.url is None:
-        raise BenchmarkError(
-            f"{definition.name}: {file.path} is published nowhere byte for byte; get it from "
-            f"{definition.publisher}"
-        )
+        raise BenchmarkError(f"{definition.name}: {file.path}: {remedy_for(definition, file)}")
     if not file.url.startswith(SCHEMES):
         raise BenchmarkError(f"{definition.name}: {file.url} is no http(s) address; correct `url`")
     place = root / file.path

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from flows.command import mirror
+from mirror.benchmark import read_definition
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLACEHOLDER = re.compile(r"[<\[{]\w[^>\]}]*[>\]}]|…|\.\.\.")
@@ -69,3 +70,31 @@ def test_commands_are_found_in_blocks_only() -> None:
 def test_a_wrong_command_would_be_noticed(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         check(arguments)
+
+
+def fetched_benchmarks(commands: list[list[str]]) -> list[str]:
+    """The benchmarks that commands with --fetch name."""
+    named = [
+        arguments[arguments.index("--benchmarks") + 1].split(",")
+        for arguments in commands
+        if "--fetch" in arguments and "--benchmarks" in arguments
+    ]
+    return sorted({name for names in named for name in names})
+
+
+def without_url(name: str) -> list[str]:
+    definition = read_definition(name)
+    lacking = [file.path for file in definition.files if file.url is None]
+    return [*lacking, *(path for member in definition.of for path in without_url(member))]
+
+
+@pytest.mark.parametrize("name", fetched_benchmarks(readme_commands()))
+def test_what_the_readme_fetches_can_be_fetched(name: str) -> None:
+    assert not without_url(name)
+
+
+def test_what_cannot_be_fetched_would_be_noticed() -> None:
+    text = "```\nmirror evaluate m --benchmarks stsb,multisimlex-en --fetch\n```\n"
+    assert fetched_benchmarks(shown_commands(text)) == ["multisimlex-en", "stsb"]
+    assert without_url("multisimlex-en")
+    assert not without_url("stsb")

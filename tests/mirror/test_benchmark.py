@@ -205,3 +205,74 @@ def test_all_missing_benchmarks_are_told_at_once() -> None:
     assert "nothing-a" in str(caught.value)
     assert "nothing-b" in str(caught.value)
     assert "stsb" in str(caught.value)
+
+
+def test_what_cannot_be_fetched_says_how_to_get_it() -> None:
+    for name in definition_names():
+        definition = read_definition(name)
+        if any(file.url is None for file in definition.files):
+            assert "https://" in definition.obtaining
+            assert "SHA-256" in definition.obtaining
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["missing", "other bytes"])
+def test_the_remedy_for_what_cannot_be_fetched_is_not_to_fetch_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    definition = read_definition("multisimlex-en")
+    monkeypatch.setattr(benchmark, "data_roots", lambda: (tmp_path,))
+    if there:
+        (tmp_path / "multisimlex").mkdir()
+        (tmp_path / "multisimlex" / "translation.csv").write_text("ID\n")
+    with pytest.raises(BenchmarkError) as caught:
+        definition_digest(definition)
+    assert "--fetch" not in str(caught.value)
+    for told in ("multisimlex.com", "Vulic-2020-2244.tsv", "ENG 1 and ENG 2", "copy this definit"):
+        assert told in str(caught.value)
+
+
+MULTISIMLEX = {
+    "translation.csv": "ID,POS,ENG 1,ENG 2\n1,nouns,arm,leg\n2,verbs,go,walk\n",
+    "scores.csv": "ID,ENG\n1,2.5\n2,4\n",
+}
+
+
+def own_multisimlex(folder: Path, contents: dict[str, str]) -> str:
+    """A user's copy of the definition, as the shipped one says to make it."""
+    files = ""
+    (folder / "multisimlex").mkdir()
+    for name, text in contents.items():
+        (folder / "multisimlex" / name).write_text(text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files += f'[[files]]\npath = "multisimlex/{name}"\nsha256 = "{digest}"\n'
+    return write(folder, f'task = "similarity"\nformat = "multisimlex"\ncolumn = "ENG"\n{files}')
+
+
+def test_a_users_own_copy_of_multisimlex_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    definition = read_definition(own_multisimlex(tmp_path, MULTISIMLEX))
+    definition_digest(definition)
+    assert load_pairs(definition) == (
+        Pair("arm", "leg", 2.5, "nouns"),
+        Pair("go", "walk", 4, "verbs"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("translation.csv", "ID,ENG 1,ENG 2\n1,a,b\n2,c,d\n", "no column 'POS'"),
+        ("scores.csv", "number,ENG\n1,2.5\n2,4\n", "no column 'ID'"),
+        ("scores.csv", "ID,ENG\n1,2.5\n", "2 pairs and .* 1 scores"),
+        ("scores.csv", "ID,ENG\n2,2.5\n1,4\n", "differ at pair 1"),
+    ],
+)
+def test_faults_of_a_users_own_multisimlex_say_what_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    definition = read_definition(own_multisimlex(tmp_path, {**MULTISIMLEX, name: text}))
+    with pytest.raises(BenchmarkError, match=said):
+        load_pairs(definition)
