@@ -43,6 +43,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 SETTLED = "settled"
 """Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
+OVERTAKEN = "overtaken"
 
 
 def check_registry() -> None:
@@ -146,12 +147,15 @@ def find_encoder(recipe: Recipe, encoder: str, workspace: Path) -> Path:
 def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.
 
-    An encoder that is registered with this very verdict is not registered twice.
+    An encoder that is registered with this very verdict is not registered twice; was it overtaken,
+    today's champion is looked at anew.
     """
     name = candidate.recipe.registry.model
     with FileLock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
         version = _find_version(client, name, candidate.key)
-        reused = version is not None and SETTLED in version.tags
+        reused = version is not None and not version.tags.get(SETTLED, OVERTAKEN).startswith(
+            OVERTAKEN
+        )
         if version is None:
             version = recording.record_version(client, candidate)
         if not reused:
@@ -172,7 +176,7 @@ def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVers
     rivals = (compared, number)
     if candidate.verdict.promote and today not in rivals and not _is_same(client, candidate, today):
         # Another run was quicker: this encoder has not been compared with that champion.
-        outcome = f"overtaken by version {today}"
+        outcome = f"{OVERTAKEN} by version {today}"
     elif candidate.verdict.promote:
         if today and today != number:
             client.set_model_version_tag(name, number, "previous_champion", today)
@@ -193,7 +197,7 @@ def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Regi
     name, outcome = version.name, version.tags[SETTLED]
     champion = _aliases(client, name).get(CHAMPION)
     text = f"{name} version {version.version}: {outcome}"
-    if outcome.startswith("overtaken"):
+    if outcome.startswith(OVERTAKEN):
         text += "; run again to be compared with it"
     text += f"; champion is version {champion}" if champion else "; there is no champion yet"
     return Registration(
