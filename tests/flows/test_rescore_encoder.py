@@ -89,5 +89,5 @@ def test_rescoring_registers_nothing(scored: dict[str, Any], undisturbed: Simple
 
     client = MlflowClient(f"sqlite:///{undisturbed.home / 'mlflow.db'}")
     assert len(client.search_model_versions("")) == 1
-    fetched = undisturbed.home / "registered" / "mirror-en-tiny" / "1"
+    (fetched,) = (undisturbed.home / "registered" / "mirror-en-tiny").glob("1-*")
     assert folder_digest(fetched) == folder_digest(Path(scored["record"].encoder))
