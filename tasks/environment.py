@@ -14,6 +14,8 @@ PREFECT_DEFAULTS = {
     # A slow disk takes longer than Prefect's 20 seconds, and the run would end there.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "mirror,tasks,flows",
+    # Library functions called outside a flow log too, and are not to be warned of for it.
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
