@@ -183,12 +183,12 @@ class Store:
             "versions": library_versions(stage.libraries),
         }
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), "utf-8")
-        _flush(out)
+        _flush_tree(out)
         place = self.place(stage)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
-        _flush_folder(place.parent)
+        flush(place.parent)
 
 
 def _remedy(error: OSError) -> str:
@@ -263,18 +263,15 @@ def git_commit() -> str:
     return run.stdout.strip()
 
 
-def _flush(folder: Path) -> None:
+def _flush_tree(folder: Path) -> None:
     for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        elif path.is_dir():
-            _flush_folder(path)
-    _flush_folder(folder)
+        flush(path)
+    flush(folder)
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Waits until a file's bytes, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
+
+from mirror.store import flush
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,7 @@ def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, advance: Adv
     save_file(tensors, fresh / "state.safetensors")
     (fresh / "advance.json").write_text(json.dumps(vars(advance)), encoding="utf-8")
     for path in fresh.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(path)
     place = work / f"{PREFIX}{advance.step:08}"
     shutil.rmtree(place, ignore_errors=True)
     fresh.rename(place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mirror.errors import TuningError
+from mirror.store import flush
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ def save_checkpoint(
         save_file(moments, new / "moments.safetensors")
     (new / "state.json").write_text(json.dumps(asdict(place)), encoding="utf-8")
     for path in (*new.iterdir(), new):
-        _flush(path)
+        flush(path)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -129,11 +129,3 @@ def _restore(
 
 def _beside(folder: Path, ending: str) -> Path:
     return folder.with_name(f"{folder.name}.{ending}")
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -112,7 +112,7 @@ def test_everything_is_on_the_disk_before_it_takes_its_place(
         flushed.append("renamed")
         return rename(path, target)
 
-    monkeypatch.setattr(checkpoint, "_flush", lambda path: flushed.append(path.name))
+    monkeypatch.setattr(checkpoint, "flush", lambda path: flushed.append(path.name))
     monkeypatch.setattr(Path, "rename", note)
     save_checkpoint(tmp_path / "constant", *trained(1), Place(1, 100))
     assert flushed.index("renamed") == 4
