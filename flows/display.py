@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -79,7 +80,7 @@ def _verdict(record: RunRecord) -> RenderableType:
         Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
     )
     meaning = " – the gate let it through" if record.promote else " – it is not made champion"
-    reasons = [Text(f"  {reason}") for reason in record.reasons]
+    reasons = [Padding(Text(reason), (0, 0, 0, 2)) for reason in record.reasons]
     return Group(Text.assemble(heading, meaning), *reasons, "")
 
 
