@@ -98,3 +98,8 @@ def test_what_cannot_be_fetched_would_be_noticed() -> None:
     assert fetched_benchmarks(shown_commands(text)) == ["multisimlex-en", "stsb"]
     assert without_url("multisimlex-en")
     assert not without_url("stsb")
+
+
+@pytest.mark.parametrize("page", ["README.md", "models/mirror-mini-en/README.md", "CHANGELOG.md"])
+def test_no_page_is_left_with_a_gap(page: str) -> None:
+    assert "@@" not in (README.parent / page).read_text(encoding="utf-8")
