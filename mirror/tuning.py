@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from safetensors import SafetensorError
 from torch.optim import AdamW
 
 from mirror.contrastive import info_nce, mean_cosine
+from mirror.disk_faults import disk_faults
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.pairs import Masking, batch_count, epoch_batches, masked_view
@@ -91,12 +91,10 @@ def tune(
         )
     torch.set_num_threads(thread_count())
     run = Run(settings, strings, place)
-    try:
+    with disk_faults():  # by then nothing is read any more
         run.go(on_step)
         run.whiten()
         run.encoder.save(place.out / "encoder")
-    except SafetensorError as error:  # nothing is read any more: it is a disk that is full
-        raise OSError(str(error)) from error
     return run.write_steps()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mirror.disk_faults import disk_faults
 from mirror.errors import TuningError
 from mirror.store import flush
 
@@ -29,15 +29,6 @@ class Place:
 
     step: int = 0
     tokens: int = 0
-
-
-@contextmanager
-def disk_faults() -> Iterator[None]:
-    """Within, what safetensors raises when it cannot write is the OSError that it stands for."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
 
 
 def save_checkpoint(

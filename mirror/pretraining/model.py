@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedModel
 
 from mirror.architectures import set_dropout
-from mirror.pretraining.checkpoint import disk_faults
+from mirror.disk_faults import disk_faults
 from mirror.pretraining.run import PretrainingStep
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.store import StageRecord, section_content

@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from mirror.pretraining.checkpoint import disk_faults
+from mirror.disk_faults import disk_faults
 from mirror.pretraining.first_model import new_model
 from mirror.pretraining.objective import masked_head
 from mirror.pretraining.settings import MODELS, PretrainingSettings
