@@ -31,13 +31,13 @@ from mirror.base_model import Base, base_digest
 from mirror.benchmark import read_definition
 from mirror.corpus import ingest_corpus
 from mirror.encoder import Encoder
-from mirror.encoder_folder import Pooling
 from mirror.evaluation import score_encoder
 from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
-from mirror.recipe import LEVEL_DEFAULTS, Recipe, find_recipe, parse_recipe
+from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.retrieval import bm25_reciprocal_ranks, held_out_passages
 from mirror.sampling import sample_strings
 from mirror.store import StageRecord, Store, folder_digest
+from mirror.tuning_settings import LEVEL_DEFAULTS, Pooling
 from mirror.tuning_stage import tune_encoder
 
 SHIPPED = "en-python-docs"

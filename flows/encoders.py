@@ -9,7 +9,8 @@ from mirror.errors import BaseModelError
 
 if TYPE_CHECKING:
     from mirror.encoder import Encoder
-    from mirror.encoder_folder import EncoderSettings, Pooling
+    from mirror.encoder_folder import EncoderSettings
+    from mirror.tuning_settings import Pooling
 
 
 def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None = None) -> Encoder:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mirror.errors import BenchmarkError
-from mirror.recipe import Language, Name, Section, list_faults
+from mirror.sections import Language, Name, Section, list_faults
 from mirror.store import digest_of_json, file_digest
 
 CHECKOUT = Path(__file__).resolve().parent.parent

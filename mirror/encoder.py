@@ -18,13 +18,13 @@ from mirror.architectures import ARCHITECTURES, Architecture, set_dropout
 from mirror.base_model import architecture_of, read_config
 from mirror.encoder_folder import (
     EncoderSettings,
-    Pooling,
     read_encoder_settings,
     write_encoder_settings,
 )
 from mirror.errors import BaseModelError, TokenizerError
 from mirror.slices import cut_slices
 from mirror.tokenizer_check import check_tokenizer, special_tokens_of
+from mirror.tuning_settings import Pooling
 from mirror.whitening import Projection, read_projection, write_projection
 
 SLICE_TOKENS = 4_096

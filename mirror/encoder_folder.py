@@ -10,12 +10,11 @@ import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from mirror.architectures import Architecture
 from mirror.errors import BaseModelError
-
-Pooling = Literal["cls", "mean"]
+from mirror.tuning_settings import Pooling
 
 MODULES = (
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},

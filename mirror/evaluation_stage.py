@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mirror.benchmark import definition_digest, read_definition
-from mirror.encoder_folder import Pooling
 from mirror.progress import OnProgress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
+from mirror.tuning_settings import Pooling
 
 LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
 

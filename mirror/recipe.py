@@ -11,42 +11,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from mirror.errors import RecipeError
 from mirror.local_paths import local_path
+from mirror.sections import Language, Level, Name, Positive, Section, list_faults
+from mirror.tuning_settings import TuningSection, fill_tuning
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
-Level = Literal["word", "name", "sentence"]
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = """`revision`, a commit's 40 hexadecimal digits: \
 what a branch, a tag or a short commit means may change"""
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and strict about keys, types and numbers without end."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        """TOML and JSON have no tuples, and strict fields take nothing else."""
-        return tuple(value) if isinstance(value, list) else value
 
 
 class CorpusSection(Section):
@@ -134,39 +110,6 @@ class BaseSection(Section):
         return self
 
 
-class TuningSection(Section):
-    """Mirror-BERT's settings; what a recipe leaves out is set by its level (paper, section 3)."""
-
-    temperature: Annotated[float, Field(gt=0)]
-    """tau of InfoNCE."""
-    mask_length: Annotated[int, Field(ge=0)]
-    """k: characters masked in one side of a pair; 0 for none."""
-    mask_min_characters: Positive = 30
-    """Strings shorter than this are not masked."""
-    epochs: Positive
-    max_tokens: Annotated[int, Field(ge=3)]
-    """The most of a string that is read; two are the tokenizer's marks of its start and end."""
-    pooling: Literal["cls", "mean"] = "mean"
-    dropout: Share = 0.1
-    """Set in every layer, whatever the model's own configuration says."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    batch_size: Annotated[int, Field(ge=2)] = 200
-    """Strings in a batch; each gives two views."""
-    warmup_share: Share = 0.0
-    """The first share of the steps, over which the rate rises from zero; constant after."""
-    whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
-    the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
-    """
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the processor has it; the loss is always fp32."""
-    slice_tokens: Positive = 4_096
-    """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
-    checkpoint_seconds: Positive = 60
-    seed: int = 42
-
-
 class GateSection(Section):
     """What an encoder must show to become champion."""
 
@@ -192,18 +135,23 @@ class RegistrySection(Section):
     model: Name
 
 
-_SHORT = {"epochs": 2, "max_tokens": 25, "pooling": "cls"}
-LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "word": {**_SHORT, "temperature": 0.2, "mask_length": 0},
-    "name": {**_SHORT, "temperature": 0.04, "mask_length": 2},
-    "sentence": {
-        "temperature": 0.04,
-        "mask_length": 5,
-        "epochs": 1,
-        "max_tokens": 50,
-        "pooling": "mean",
-    },
-}
+class PairsSection(Section):
+    """Pairs of texts that mean the same, in place of or beside strings paired with themselves."""
+
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    """TSV or JSONL files, found as `corpus.paths` are."""
+    first: str | int = "first"
+    """The column with one text: its name, or its number from 0 in a TSV without a header."""
+    second: str | int = "second"
+    """The column with the other."""
+    with_strings: bool = True
+    """Whether the sample's strings, each paired with itself, are tuned on too."""
+
+    @model_validator(mode="after")
+    def _one_way_of_naming(self) -> Self:
+        if isinstance(self.first, int) != isinstance(self.second, int):
+            raise ValueError("`first` and `second` must both be names or both be numbers")
+        return self
 
 
 class Recipe(Section):
@@ -219,6 +167,8 @@ class Recipe(Section):
     sample: SampleSection = SampleSection()
     base: BaseSection
     tuning: TuningSection
+    pairs: PairsSection | None = None
+    """Labelled pairs, where there are any."""
     evaluation: EvaluationSection
     registry: RegistrySection
 
@@ -233,7 +183,7 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe file; what `[tuning]` leaves out comes from the level (`LEVEL_DEFAULTS`).
+    """Reads a recipe file; what `[tuning]` leaves out comes from its level and its mode.
 
     Raises:
         RecipeError: the file is missing, is not TOML, or has faults; all are listed.
@@ -259,7 +209,7 @@ def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
     filled.setdefault("base", {})
     tuning = filled.get("tuning", {})
     if isinstance(tuning, dict):
-        filled["tuning"] = {**LEVEL_DEFAULTS.get(str(filled.get("level")), {}), **tuning}
+        filled["tuning"] = fill_tuning(str(filled.get("level")), tuning)
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:
@@ -280,19 +230,3 @@ def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
 def recipe_names(folder: Path = RECIPES) -> list[str]:
     """Names of the recipes in `folder`, sorted."""
     return sorted(path.stem for path in folder.glob("*.toml"))
-
-
-def list_faults(error: ValidationError) -> str:
-    """All faults that pydantic found, a line each, with place and remedy."""
-    lines = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
-        match fault["type"]:
-            case "extra_forbidden":
-                lines.append(f"  {place}: unknown key; remove it or correct its spelling")
-            case "missing":
-                lines.append(f"  {place}: missing; add it")
-            case _:
-                message = fault["msg"].removeprefix("Value error, ")
-                lines.append(f"  {place}: {message}; got {fault['input']!r:.80}")
-    return "\n".join(lines)

@@ -29,9 +29,9 @@ from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.pairs import Masking, batch_count, epoch_batches, masked_view
 from mirror.precision import cpu_has_bf16
-from mirror.recipe import TuningSection
 from mirror.threads import thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint
+from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import OnStep, TuningStep, ignore
 from mirror.whitening import fit_whitening
 

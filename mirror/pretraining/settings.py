@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mirror.errors import RecipeError
-from mirror.recipe import Language, Name, Positive, Section, Share, list_faults
+from mirror.sections import Language, Name, Positive, Section, Share, list_faults
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 

@@ -14,10 +14,9 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from mirror.architectures import ARCHITECTURES
 from mirror.base_model import check_base
 from mirror.encoder import MAX_PADDING, Encoder, set_dropout
-from mirror.encoder_folder import Pooling
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.recipe import TuningSection
 from mirror.tuning import Place, tune
+from mirror.tuning_settings import Pooling, TuningSection
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
 ROBERTA_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

@@ -17,9 +17,9 @@ from mirror import tuning
 from mirror.contrastive import info_nce
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
-from mirror.recipe import TuningSection
 from mirror.store import file_digests
 from mirror.tuning import Place, Run, tune
+from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import TuningStep
 
 

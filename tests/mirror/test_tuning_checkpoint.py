@@ -13,9 +13,9 @@ from torch import nn
 from torch.optim import AdamW
 
 from mirror.base_model import CHECKOUT
-from mirror.recipe import TuningSection
 from mirror.store import file_digests
 from mirror.tuning_checkpoint import Advance, restore_checkpoint, save_checkpoint
+from mirror.tuning_settings import TuningSection
 
 SETTINGS = TuningSection(
     temperature=0.04,
@@ -30,7 +30,7 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 from mirror import tuning
-from mirror.recipe import TuningSection
+from mirror.tuning_settings import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 section = TuningSection(**json.loads((root / "settings.json").read_text()))
 strings = json.loads((root / "strings.json").read_text())

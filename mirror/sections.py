@@ -1,0 +1,43 @@
+"""What every section of a TOML file has in common: strict types, and faults listed all at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+Level = Literal["word", "name", "sentence"]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and strict about keys, types and numbers without end."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        """TOML and JSON have no tuples, and strict fields take nothing else."""
+        return tuple(value) if isinstance(value, list) else value
+
+
+def list_faults(error: ValidationError) -> str:
+    """All faults that pydantic found, a line each, with place and remedy."""
+    lines = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        match fault["type"]:
+            case "extra_forbidden":
+                lines.append(f"  {place}: unknown key; remove it or correct its spelling")
+            case "missing":
+                lines.append(f"  {place}: missing; add it")
+            case _:
+                message = fault["msg"].removeprefix("Value error, ")
+                lines.append(f"  {place}: {message}; got {fault['input']!r:.80}")
+    return "\n".join(lines)

@@ -1,0 +1,134 @@
+"""What tuning can be told: Mirror-BERT's settings, the paper's and ours.
+
+What a recipe leaves out comes from its level (`LEVEL_DEFAULTS`) and its mode (`MODE_DEFAULTS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mirror.sections import Positive, Section, Share
+
+Pooling = Literal["cls", "mean", "mean-all", "first-last"]
+Masking = Literal["characters", "characters-official", "word-pieces", "words"]
+Noise = Literal["dropout", "drophead", "both", "none", "controlled"]
+Loss = Literal["info-nce", "decoupled", "multi-similarity"]
+
+
+class TuningSection(Section):
+    """Mirror-BERT's settings; what a recipe leaves out is set by its level (paper, section 3)."""
+
+    mode: Literal["default", "paper"] = "default"
+    """paper: what the recipe leaves out is as in the official code, its faults included."""
+    temperature: Annotated[float, Field(gt=0)]
+    """tau of InfoNCE; multi-similarity has constants of its own instead."""
+    loss: Loss = "info-nce"
+    """info-nce: the positive stands in the denominator, as in the official code; decoupled: it does
+    not, as in the paper's equation 1; multi-similarity: on hard triplets (paper, section 2.1)."""
+    duplicates: Literal["left-out", "negatives"] = "left-out"
+    """Equal strings of a batch: left out of each other's negatives, or negatives like all others,
+    as in the official code."""
+    masking: Masking = "characters"
+    """What a masked run is made of.  characters-official has the official code's faults: it masks
+    the first run that reads like the one drawn, never draws the last, adds spaces, and writes
+    `[MASK]` for every model (paper.md, part 3, nos. 6 and 8)."""
+    mask_length: Annotated[int, Field(ge=0)]
+    """k: characters, word pieces or words masked in one side of a pair; 0 for none."""
+    mask_min_characters: Positive = 30
+    """Strings shorter than this are not masked."""
+    noise: Noise = "dropout"
+    """What makes two views of one string differ.  drophead leaves out whole attention heads in
+    place of dropout; controlled is dropout with the same units left out on both sides (Table 8)."""
+    dropout: Share = 0.1
+    """Set in every layer, whatever the model's own configuration says."""
+    drophead: Share = 0.2
+    """The share of attention heads left out, of which at least one in each layer is kept."""
+    epochs: Positive
+    max_tokens: Annotated[int, Field(ge=3)]
+    """The most of a string that is read; two are the tokenizer's marks of its start and end."""
+    inference_tokens: Annotated[int, Field(ge=3)] | None = None
+    """The most of a text that the tuned encoder reads; nothing means `max_tokens`."""
+    pooling: Pooling = "mean"
+    """mean-all averages padding too, up to `max_tokens`, as the official code does; first-last is
+    the mean over tokens of the first and the last layer's mean."""
+    projection_head: Literal["none", "linear", "mlp"] = "none"
+    """A head on the pooled vectors in training, thrown away after it; mlp has one tanh layer."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    batch_size: Annotated[int, Field(ge=2)] = 200
+    """Strings in a batch; each gives two views."""
+    batches: Literal["shuffled", "like-length"] = "shuffled"
+    """like-length: a batch's strings are about equally long, which makes its negatives harder."""
+    gradient_caching: bool = False
+    """Encode each batch twice, keeping one slice's activations at a time: memory no longer grows
+    with the batch (Gao et al. 2021, GradCache); the gradients are the same."""
+    warmup_share: Share = 0.0
+    """The first share of the steps, over which the rate rises from zero."""
+    decay: Literal["constant", "linear"] = "constant"
+    """How the rate goes on after the warm-up; linear ends at zero."""
+    whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
+    the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
+    """
+    centring: bool = False
+    """Take the sample's mean vector away after tuning; whitening always does."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 where the processor has it; the loss is always fp32."""
+    slice_tokens: Positive = 4_096
+    """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
+    checkpoint_seconds: Positive = 60
+    seed: int = 42
+
+    @property
+    def dropout_rate(self) -> float:
+        """The dropout that acts while tuning."""
+        return self.dropout if self.noise in ("dropout", "both", "controlled") else 0.0
+
+    @property
+    def drophead_rate(self) -> float:
+        """The drophead that acts while tuning."""
+        return self.drophead if self.noise in ("drophead", "both") else 0.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.noise == "none" and not self.mask_length:
+            raise ValueError(
+                "`noise` none and `mask_length` 0 make both views of a string the same: choose one"
+            )
+        if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
+            raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")
+        return self
+
+
+_SHORT = {"epochs": 2, "max_tokens": 25, "pooling": "cls"}
+LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "word": {**_SHORT, "temperature": 0.2, "mask_length": 0},
+    "name": {**_SHORT, "temperature": 0.04, "mask_length": 2},
+    "sentence": {
+        "temperature": 0.04,
+        "mask_length": 5,
+        "epochs": 1,
+        "max_tokens": 50,
+        "pooling": "mean",
+    },
+}
+_OFFICIAL = {"masking": "characters-official", "duplicates": "negatives"}
+MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "default": {},
+    # Training pads to `max_tokens`, the official evaluation to 64 (paper.md, part 3, no. 1).
+    "paper": {
+        "word": _OFFICIAL,
+        "name": _OFFICIAL,
+        "sentence": {**_OFFICIAL, "pooling": "mean-all", "inference_tokens": 64},
+    },
+}
+
+
+def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's `[tuning]` with what its level and its mode say of the rest."""
+    of_level = LEVEL_DEFAULTS.get(level, {})
+    of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
+    return {**of_level, **of_mode, **given}
