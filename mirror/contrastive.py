@@ -1,4 +1,15 @@
-"""InfoNCE, as the official code has it: a pure function of two batches of vectors."""
+"""The losses, as pure functions of two batches of vectors.
+
+All are symmetric: each of the 2N vectors is an anchor, its positive is the other side's vector of
+the same pair, and its negatives are all vectors of both sides that belong to neither.
+
+`names` are integers that mark equal texts, which are never each other's negatives.  (N,) names one
+text for each pair, that stands on both sides; (2N,) names the first side's texts and then the
+second's, for pairs of different texts.  A negative is left out when its name is that of the anchor
+or of the anchor's positive.  Nothing means that all pairs differ.
+
+All are computed in fp32, whatever comes in.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +21,98 @@ from torch.nn import functional
 def info_nce(
     first: Tensor, second: Tensor, temperature: float, names: Tensor | None = None
 ) -> Tensor:
-    """Mean loss over 2N anchors: each side's vectors against all others of both sides.
+    """InfoNCE with the positive in the denominator, as in the official code; mean of 2N anchors.
 
-    The positive stands in the denominator, as in the official code and unlike the paper's
-    equation 1 (paper.md, part 3, no. 3).  Computed in fp32 whatever comes in.
+    The paper's equation 1 has no positive there (paper.md, part 3, no. 3): see
+    `decoupled_info_nce`.
 
     Args:
-        first: (N, width), one vector for each string.
-        second: (N, width), of the same strings in the same order.
+        first: (N, width), one vector for each pair.
+        second: (N, width), of the same pairs in the same order.
         temperature: tau; cosines are divided by it.
-        names: (N,), integers; equal ones mark equal strings, which are never each other's
-            negatives.  Nothing means that all strings differ.
+        names: (N,) or (2N,), integers; equal ones mark equal texts.
 
     Returns:
         A scalar.
     """
-    count = len(first)
-    vectors = functional.normalize(torch.cat([first, second]).float(), dim=-1)
-    device = vectors.device
-    with torch.autocast(device.type, enabled=False):
+    vectors = _directions(first, second)
+    positive = _positives(len(vectors), vectors.device)
+    left_out = ~_negatives(len(vectors), names, vectors.device)
+    left_out[torch.arange(len(vectors), device=vectors.device), positive] = False
+    with torch.autocast(vectors.device.type, enabled=False):
         logits = vectors @ vectors.T / temperature
-        positive = torch.arange(2 * count, device=device).roll(count)
-        left_out = torch.eye(2 * count, dtype=torch.bool, device=device)
-        if names is not None:
-            both = torch.cat([names, names]).to(device)
-            left_out = both[:, None] == both[None, :]
-            left_out[torch.arange(2 * count, device=device), positive] = False
         return functional.cross_entropy(logits.masked_fill(left_out, -torch.inf), positive)
+
+
+def decoupled_info_nce(
+    first: Tensor, second: Tensor, temperature: float, names: Tensor | None = None
+) -> Tensor:
+    """The paper's equation 1: negatives alone in the denominator; mean of 2N anchors.
+
+    Without names each anchor has 2N - 2 negatives.  It may be below zero, and an anchor that has no
+    negatives at all costs nothing.
+
+    Args:
+        first: (N, width), one vector for each pair.
+        second: (N, width), of the same pairs in the same order.
+        temperature: tau; cosines are divided by it.
+        names: (N,) or (2N,), integers; equal ones mark equal texts.
+
+    Returns:
+        A scalar.
+    """
+    vectors = _directions(first, second)
+    positive = _positives(len(vectors), vectors.device)
+    negative = _negatives(len(vectors), names, vectors.device)
+    with torch.autocast(vectors.device.type, enabled=False):
+        logits = vectors @ vectors.T / temperature
+        of_negatives = logits.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
+        of_positive = logits.gather(1, positive[:, None]).squeeze(1)
+        return torch.where(negative.any(dim=1), of_negatives - of_positive, 0).mean()
+
+
+def multi_similarity(
+    first: Tensor,
+    second: Tensor,
+    names: Tensor | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 60.0,
+    base: float = 0.5,
+    margin: float = 0.2,
+) -> Tensor:
+    """Multi-similarity loss of the hard triplets (Wang et al. 2019); mean of 2N anchors.
+
+    The paper names it as an alternative to InfoNCE (section 2.1), and its code comes without it:
+    the constants are those of the same authors' SapBERT (Liu et al. 2021), which has it.  A triplet
+    is hard when the negative is at most `margin` further from the anchor than the positive is, in
+    Euclidean distance of unit vectors.  What is in no hard triplet costs nothing, and no gradient
+    flows through the choice.
+
+    Args:
+        first: (N, width), one vector for each pair.
+        second: (N, width), of the same pairs in the same order.
+        names: (N,) or (2N,), integers; equal ones mark equal texts.
+        alpha: Sharpness of the positive's part.
+        beta: Sharpness of the negatives' part.
+        base: Cosine that positives should be above and negatives below.
+        margin: Difference of distances, up to which a triplet counts as hard.
+
+    Returns:
+        A scalar.
+    """
+    vectors = _directions(first, second)
+    positive = _positives(len(vectors), vectors.device)[:, None]
+    negative = _negatives(len(vectors), names, vectors.device)
+    with torch.autocast(vectors.device.type, enabled=False):
+        distances = torch.cdist(vectors.detach(), vectors.detach())
+        hard = negative & (distances - distances.gather(1, positive) <= margin)
+        cosines = vectors @ vectors.T
+        apart = functional.softplus(-alpha * (cosines.gather(1, positive).squeeze(1) - base))
+        near = (beta * (cosines - base)).masked_fill(~hard, -torch.inf)
+        # softplus of the logarithm of a sum: log(1 + sum), and 0 where nothing is hard.
+        near = torch.cat([near, torch.zeros_like(near[:, :1])], dim=1).logsumexp(dim=1)
+        return (torch.where(hard.any(dim=1), apart / alpha, 0) + near / beta).mean()
 
 
 def mean_cosine(vectors: Tensor) -> float:
@@ -44,3 +120,23 @@ def mean_cosine(vectors: Tensor) -> float:
     rows = functional.normalize(vectors.detach().float(), dim=-1)
     count = len(rows)
     return ((rows.sum(0).square().sum() - count) / (count * (count - 1))).item()
+
+
+def _directions(first: Tensor, second: Tensor) -> Tensor:
+    """(2N, width): both sides' vectors at length 1, the first side's first."""
+    return functional.normalize(torch.cat([first, second]).float(), dim=-1)
+
+
+def _positives(anchors: int, device: torch.device) -> Tensor:
+    """(2N,): where each anchor's positive stands."""
+    return torch.arange(anchors, device=device).roll(anchors // 2)
+
+
+def _negatives(anchors: int, names: Tensor | None, device: torch.device) -> Tensor:
+    """(2N, 2N), booleans: whether the column's vector is a negative of the row's."""
+    pairs = torch.arange(anchors // 2, device=device) if names is None else names.to(device)
+    of_each = pairs if len(pairs) == anchors else torch.cat([pairs, pairs])
+    if len(of_each) != anchors:
+        raise ValueError(f"{len(pairs)} names for {anchors // 2} pairs: give N or 2N of them")
+    equal = of_each[:, None] == of_each[None, :]
+    return ~(equal | equal.roll(anchors // 2, dims=0))
