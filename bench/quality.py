@@ -25,7 +25,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-import torch
 
 from mirror.base_model import Base, base_digest
 from mirror.benchmark import read_definition
@@ -33,6 +32,7 @@ from mirror.corpus import ingest_corpus
 from mirror.encoder import Encoder
 from mirror.evaluation import score_encoder
 from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
+from mirror.random_weights import random_base
 from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.retrieval import bm25_reciprocal_ranks, held_out_passages
 from mirror.sampling import sample_strings
@@ -154,17 +154,6 @@ def make_fields(corpus: Path, store: Store) -> list[Field]:
     return fields
 
 
-def random_base(base: Base, seed: int, folder: Path) -> Base:
-    """A model of the base's shape and tokenizer with random weights."""
-    from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
-
-    place = folder / f"random-{base.digest[:8]}-{seed}"
-    torch.manual_seed(seed)
-    AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(base.folder)).save_pretrained(place)
-    AutoTokenizer.from_pretrained(base.folder).save_pretrained(place)
-    return Base(str(place), base_digest(place), "random weights")
-
-
 class WordPieceMeans:
     """Texts as the mean of their pieces' embeddings, before any layer."""
 
@@ -196,7 +185,7 @@ def fill_table(
     )
     table.add("BM25", [np.nan] * 3 + [float(bm25_reciprocal_ranks(passages).mean())])
     for seed in seeds:
-        control = random_base(base, seed, store.root)
+        control = random_base(base, seed, store)
         for how, choose in SETTINGS.items():
             scores = [part.tuned(base, choose(part.recipe.level), seed, store) for part in fields]
             table.add(f"tuned, {how}", list(chain(*scores)))
