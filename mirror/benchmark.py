@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
+from mirror import published
 from mirror.errors import BenchmarkError
+from mirror.published import CHECKOUT, DataFile
 from mirror.sections import Language, Name, Section, list_faults
 from mirror.store import digest_of_json, file_digest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 DEFINITIONS = CHECKOUT / "benchmarks"
 DATA_ENV = "MIRROR_BENCHMARKS"
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class DataFile(Section):
-    """A file of a benchmark."""
-
-    path: str
-    """Relative to the folder of all benchmarks' data."""
-    sha256: Sha256
-    url: str | None = None
-    """Where exactly these bytes are; nothing where no one publishes them as they are."""
-
-    @model_validator(mode="after")
-    def _stays_inside(self) -> Self:
-        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
-            raise ValueError(f"path {self.path!r} leaves the data folder")
-        return self
 
 
 class Columns(Section):
@@ -134,9 +116,7 @@ def _read(name: str) -> Definition:
 
 def data_roots() -> tuple[Path, ...]:
     """Folders where benchmarks' data is looked for, the first one first."""
-    workspace = Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror")
-    named = [Path(os.environ[DATA_ENV])] if os.environ.get(DATA_ENV) else []
-    return (*named, workspace / "benchmarks", CHECKOUT.parent / "shared" / "benchmarks")
+    return published.data_roots("benchmarks", DATA_ENV)
 
 
 def find_file(definition: Definition, file: DataFile) -> Path:

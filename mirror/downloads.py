@@ -1,0 +1,88 @@
+"""Gets a file from where it is published, and keeps it only if it is the one that was declared."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from mirror.errors import InputError, ServiceError
+from mirror.published import DataFile
+from mirror.store import file_digest
+
+TIMEOUT_SECONDS = 30
+LARGEST = 1 << 30
+"""Bytes that a file may have; a server that sends more is cut off."""
+SCHEMES = ("https://", "http://")
+CHUNK = 1 << 18
+
+
+def is_declared(path: Path, file: DataFile) -> bool:
+    """Whether the file is there, and is the one that was declared."""
+    return path.is_file() and file_digest(path) == file.sha256
+
+
+def download_file(
+    file: DataFile, url: str, root: Path, owner: str, fault: type[InputError]
+) -> Path:
+    """Downloads a file to its place under `root`, where it appears only once its checksum is right.
+
+    Args:
+        file: what is wanted.
+        url: where it is.
+        root: the folder of all data of its kind.
+        owner: whose file it is, for errors: a benchmark or a recipe.
+        fault: what to raise if the declaration or the file is wrong.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        InputError: `fault`, for an address that is none, or a file other than was declared.
+        ServiceError: the publisher does not answer.
+    """
+    if not url.startswith(SCHEMES):
+        raise fault(f"{owner}: {url} is no http(s) address; correct `url`")
+    place = root / file.path
+    part = place.with_name(f"{place.name}.{os.getpid()}.part")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        digest = _receive(url, part, fault)
+        if digest != file.sha256:
+            raise fault(
+                f"{owner}: {url} sent another file than was declared (SHA-256 {digest[:12]}…, "
+                f"declared {file.sha256[:12]}…): it was not kept; if the publisher has changed "
+                "the data, so must the declaration"
+            )
+        part.rename(place)
+    except ServiceError as error:
+        raise ServiceError(f"{error}, or get it in another way and put it at {place}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return place
+
+
+def _receive(url: str, part: Path, fault: type[InputError]) -> str:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310
+            part.open("wb") as sink,
+        ):
+            while chunk := answer.read(CHUNK):
+                size += len(chunk)
+                if size > LARGEST:
+                    raise fault(f"{url} sends more than {LARGEST >> 30} GiB; not kept")
+                digest.update(chunk)
+                sink.write(chunk)
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        raise ServiceError(f"{url} does not answer ({error}): try again, or later") from error
+    return digest.hexdigest()

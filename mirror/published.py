@@ -1,0 +1,43 @@
+"""Files that somebody publishes: what they hold, by checksum, and where they are looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from mirror.sections import Section
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataFile(Section):
+    """A file that is known to the byte."""
+
+    path: str
+    """Relative to the folder of all data of its kind."""
+    sha256: Sha256
+    url: str | None = None
+    """Where exactly these bytes are; nothing where no one publishes them as they are."""
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
+            raise ValueError(f"path {self.path!r} leaves the data folder")
+        return self
+
+
+def data_roots(kind: str, variable: str) -> tuple[Path, ...]:
+    """Folders where data of a kind is looked for, the first one first.
+
+    Args:
+        kind: the folder's name, in the workspace and in `../shared` beside the checkout.
+        variable: the environment variable that may name another.
+    """
+    workspace = Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror")
+    named = [Path(os.environ[variable])] if os.environ.get(variable) else []
+    return (*named, workspace / kind, CHECKOUT.parent / "shared" / kind)
