@@ -27,7 +27,8 @@ from mirror.contrastive import info_nce, mean_cosine
 from mirror.disk_faults import disk_faults
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
-from mirror.pairs import Masking, batch_count, epoch_batches, masked_view
+from mirror.masking import Masking, masked_text
+from mirror.pairs import batch_count, epoch_batches
 from mirror.precision import cpu_has_bf16
 from mirror.threads import thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint
@@ -154,7 +155,7 @@ class Run:
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Both views of the strings at `indices`."""
         texts = [self.strings[index] for index in indices]
-        views = [masked_view(self.strings[index], index, epoch, self.masking) for index in indices]
+        views = [masked_text(self.strings[index], index, epoch, self.masking) for index in indices]
         plain, masked = self.encoder.token_ids(texts), self.encoder.token_ids(views)
         first: dict[tuple[int, ...], int] = {}
         names = [first.setdefault(tuple(row), number) for number, row in enumerate(plain)]
