@@ -15,7 +15,7 @@ from mirror.numbers import score, signed
 from mirror.run_record import RunRecord, ScoreLine, StageLine
 
 if TYPE_CHECKING:
-    from mirror.evaluation import BenchmarkResult
+    from mirror.benchmark_result import BenchmarkResult
     from mirror.finding import Finding
     from mirror.recipe import Recipe
 

@@ -19,8 +19,8 @@ from mirror.run_record import find_record, find_stage
 from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
+    from mirror.benchmark_result import BenchmarkResult
     from mirror.encoder import Encoder
-    from mirror.evaluation import BenchmarkResult
     from mirror.retrieval import Passages
 
 Results = dict[str, "BenchmarkResult"]

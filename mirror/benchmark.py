@@ -18,6 +18,11 @@ from mirror.store import digest_of_json, file_digest
 DEFINITIONS = CHECKOUT / "benchmarks"
 DATA_ENV = "MIRROR_BENCHMARKS"
 
+Task = Literal["similarity", "classification", "retrieval", "average"]
+Metric = Literal["spearman", "auc", "mrr@10"]
+METRICS: dict[str, str] = {"similarity": "spearman", "classification": "auc", "retrieval": "mrr@10"}
+"""The one metric of each task; an average has that of its members."""
+
 
 class Columns(Section):
     """Where a table keeps its pairs: names in the header, or numbers from 0 without one."""
@@ -32,9 +37,10 @@ class Definition(Section):
 
     name: Name
     """Its file's name without the ending."""
-    task: Literal["similarity", "retrieval", "average"]
-    """Pairs that people scored; passages of the run's own corpus; the mean of other benchmarks."""
-    metric: Literal["spearman", "mrr@10"] = "spearman"
+    task: Task
+    """similarity: pairs that people scored; classification: pairs with one of two labels;
+    retrieval: passages of the run's own corpus; average: the mean of other benchmarks."""
+    metric: Metric = "spearman"
     title: str = ""
     languages: tuple[Language, ...] = ()
     licence: str = ""
@@ -50,26 +56,36 @@ class Definition(Section):
     columns: Columns = Columns()
     column: str | None = None
     """multisimlex: the language's column."""
+    second_column: str | None = None
+    """multisimlex: the second words' language, for pairs across two; see `benchmark_data`."""
+    labels: tuple[str, str] | None = None
+    """classification: what the score column says of pairs that do not match, and that do."""
     pairs: int | None = None
     """How many scored pairs there must be."""
     file: str | None = None
     """A table of your own, beside the definition: no checksum is asked for."""
     of: tuple[Name, ...] = ()
-    """average: the similarity benchmarks that it is the mean of."""
+    """average: the benchmarks of one metric that it is the mean of."""
     folder: str = ""
     """Where the definition was read from."""
 
     @model_validator(mode="after")
     def _has_what_its_task_needs(self) -> Self:
-        match self.task:
-            case "similarity" if bool(self.files) == (self.file is not None):
-                raise ValueError("a similarity benchmark needs `file`, or `files` with checksums")
-            case "average" if not self.of:
-                raise ValueError("an average needs `of`, the names of its benchmarks")
-            case "retrieval" if self.files or self.file or self.metric != "mrr@10":
-                raise ValueError("a retrieval benchmark takes no files, and its metric is mrr@10")
+        pairs = self.task in ("similarity", "classification")
+        if pairs and bool(self.files) == (self.file is not None):
+            raise ValueError(f"a {self.task} benchmark needs `file`, or `files` with checksums")
+        if self.task == "average" and not self.of:
+            raise ValueError("an average needs `of`, the names of its benchmarks")
+        if self.task == "retrieval" and (self.files or self.file):
+            raise ValueError("a retrieval benchmark takes no files")
+        if self.metric != METRICS.get(self.task, self.metric):
+            raise ValueError(f"the metric of {self.task} is {METRICS[self.task]}: name it")
+        if (self.task == "classification") != (self.labels is not None):
+            raise ValueError("a classification benchmark needs `labels`, and no other takes them")
         if self.format == "multisimlex" and self.column is None:
             raise ValueError("format multisimlex needs `column`")
+        if self.second_column is not None and self.scale is None:
+            raise ValueError("pairs across two languages need `scale`")
         return self
 
 
@@ -83,14 +99,20 @@ def read_definition(name: str) -> Definition:
 
     Raises:
         BenchmarkError: the file is missing, is not TOML, or has faults; all are listed; or it is
-            an average of other things than similarity benchmarks.
+            an average of other things than benchmarks of its own metric.
     """
     definition = _read(name)
     for member in definition.of:
-        if (task := _read(member).task) != "similarity":
+        part = _read(member)
+        if part.task in ("average", "retrieval"):
             raise BenchmarkError(
-                f"{definition.name} is an average of {member}, whose task is {task!r}: name "
-                "similarity benchmarks only in `of`"
+                f"{definition.name} is an average of {member}, whose task is {part.task!r}: name "
+                "benchmarks that are neither averages nor retrieval in `of`"
+            )
+        if part.metric != definition.metric:
+            raise BenchmarkError(
+                f"{definition.name} is an average of {definition.metric}, and the metric of "
+                f"{member} is {part.metric}: name benchmarks of one metric in `of`"
             )
     return definition
 

@@ -1,4 +1,4 @@
-"""Reads the pairs of a similarity benchmark.
+"""Reads the pairs of a similarity or classification benchmark.
 
 Lines end at a line feed alone: several of these files hold other characters that Python's own
 `splitlines` would split at, and quotes that are only quotes.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.benchmark import Definition, find_file, own_file
 from mirror.errors import BenchmarkError
+
+LARGEST_DIFFERENCE = 1 / 5
+"""Share of the scale by which two languages' scores of a pair must differ less."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Pair:
     first: str
     second: str
     gold: float
+    """People's score; 1 for pairs that match and 0 for others where they gave labels."""
     subset: str = ""
 
 
@@ -38,8 +42,10 @@ def load_pairs(definition: Definition) -> tuple[Pair, ...]:
             pairs = tuple(_table_pairs(definition))
         case "semeval":
             pairs = tuple(_semeval_pairs(definition))
+        case "multisimlex" if definition.second_column is not None:
+            pairs = tuple(_pairs_across(definition, definition.second_column))
         case "multisimlex":
-            pairs = tuple(_multisimlex_pairs(definition))
+            pairs = tuple(_multisimlex_pairs(definition, str(definition.column)))
     if not pairs:
         raise BenchmarkError(f"{definition.name} holds no scored pair: check its files")
     if definition.pairs is not None and len(pairs) != definition.pairs:
@@ -123,13 +129,49 @@ def _semeval_pairs(definition: Definition) -> Iterator[Pair]:
                 )
 
 
-def _multisimlex_pairs(definition: Definition) -> Iterator[Pair]:
+def _multisimlex_pairs(definition: Definition, column: str) -> Iterator[Pair]:
+    for row in _multisimlex_rows(definition, (column,)):
+        first, second = row.words[column]
+        if first and second:
+            yield Pair(first, second, row.scores[column], row.kind)
+
+
+def _pairs_across(definition: Definition, second_column: str) -> Iterator[Pair]:
+    """Pairs of words of two languages, from the same pair of concepts in both.
+
+    Each pair of concepts gives two: one's first word with the other's second, and the reverse.
+    Their score is the mean of the two languages' scores, and pairs whose scores differ by a fifth
+    of the scale or more are left out.  A pair that comes again is taken once.
+    """
+    low, high = definition.scale or (0.0, 1.0)
+    limit = round((high - low) * LARGEST_DIFFERENCE, 9)
+    columns = (str(definition.column), second_column)
+    seen = set()
+    for row in _multisimlex_rows(definition, columns):
+        (a1, a2), (b1, b2) = (row.words[column] for column in columns)
+        one, other = (row.scores[column] for column in columns)
+        if round(abs(one - other), 9) >= limit:
+            continue
+        for pair in ((a1, b2), (a2, b1)):
+            if all(pair) and pair not in seen:
+                seen.add(pair)
+                yield Pair(*pair, (one + other) / 2, row.kind)
+
+
+@dataclass(frozen=True)
+class _ConceptPair:
+    kind: str
+    words: Mapping[str, tuple[str, str]]
+    scores: Mapping[str, float]
+
+
+def _multisimlex_rows(definition: Definition, columns: Sequence[str]) -> Iterator[_ConceptPair]:
     words_path, scores_path = (find_file(definition, file) for file in definition.files)
     words, scores = (list(csv.DictReader(read_lines(path))) for path in (words_path, scores_path))
-    column = str(definition.column)
+    word_columns = [f"{column} {number}" for column in columns for number in (1, 2)]
     for names, rows, path in (
-        (("ID", "POS", f"{column} 1", f"{column} 2"), words, words_path),
-        (("ID", column), scores, scores_path),
+        (("ID", "POS", *word_columns), words, words_path),
+        (("ID", *columns), scores, scores_path),
     ):
         for name in names:
             if not rows or name not in rows[0]:
@@ -141,13 +183,20 @@ def _multisimlex_pairs(definition: Definition) -> Iterator[Pair]:
     for pair, score in zip(words, scores, strict=True):
         if pair["ID"] != score["ID"]:
             raise BenchmarkError(f"{words_path} and {scores_path} differ at pair {pair['ID']}")
-        first, second = pair[f"{column} 1"], pair[f"{column} 2"]
-        if first and second:
-            gold = _gold(score[column], definition, f"{scores_path}, pair {pair['ID']}")
-            yield Pair(first, second, gold, pair["POS"])
+        place = f"{scores_path}, pair {pair['ID']}"
+        yield _ConceptPair(
+            pair["POS"],
+            {column: (pair[f"{column} 1"], pair[f"{column} 2"]) for column in columns},
+            {column: _gold(score[column], definition, place) for column in columns},
+        )
 
 
 def _gold(text: str, definition: Definition, place: str) -> float:
+    if definition.labels is not None:
+        if text not in definition.labels:
+            known = " and ".join(definition.labels)
+            raise BenchmarkError(f"{place}: the label {text!r} is none of {known}")
+        return float(definition.labels.index(text))
     try:
         gold = float(text)
     except ValueError as error:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 
 from mirror.benchmark import Definition, read_definition
 from mirror.benchmark_data import load_pairs
+from mirror.benchmark_result import BenchmarkResult, Encodes, result_of
 from mirror.encoder import Encoder
 from mirror.errors import BenchmarkError
 from mirror.evaluation_stage import EncoderPlace
@@ -32,48 +31,11 @@ from mirror.retrieval import (
     held_out_passages,
     reciprocal_ranks,
 )
-from mirror.scoring import Predictions, cosines, score
+from mirror.scoring import Predictions, cosines, statistic_of
 from mirror.store import StageRecord
 from mirror.threads import thread_count
 
 log = logging.getLogger(__name__)
-
-
-class Encodes(Protocol):
-    """Whatever turns texts into vectors."""
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors (texts, width)."""
-        ...
-
-
-@dataclass(frozen=True)
-class BenchmarkResult:
-    """An encoder on one benchmark."""
-
-    metric: str
-    score: float
-    n: int
-    """Items scored."""
-    subsets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Score and n of each part."""
-    beside: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items."""
-    predictions: Predictions | None = None
-    """Nothing for an average."""
-    members: Mapping[str, BenchmarkResult] = field(default_factory=dict)
-    """What an average is made of."""
-
-    def content(self) -> dict[str, Any]:
-        """JSON-ready, without predictions."""
-        content = {
-            "metric": self.metric,
-            "score": self.score,
-            "n": self.n,
-            "subsets": {name: dict(part) for name, part in self.subsets.items()},
-            "beside": dict(self.beside),
-        }
-        return content | ({"of": sorted(self.members)} if self.members else {})
 
 
 def score_encoder(
@@ -90,8 +52,8 @@ def score_encoder(
         BenchmarkError: data is damaged, the vectors are not numbers, or passages are missing.
     """
     match definition.task:
-        case "similarity":
-            return _score_similarity(encoder, definition)
+        case "similarity" | "classification":
+            return _score_pairs(encoder, definition)
         case "retrieval":
             if passages is None:
                 raise BenchmarkError(
@@ -143,15 +105,20 @@ def write_evaluation(
     return {name: made.score for name, made in results.items()}
 
 
-def _score_similarity(encoder: Encodes, definition: Definition) -> BenchmarkResult:
+def _score_pairs(encoder: Encodes, definition: Definition) -> BenchmarkResult:
     pairs = load_pairs(definition)
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
     rows = dict(zip(texts, encoder.encode(texts), strict=True))
     first = np.stack([rows[pair.first] for pair in pairs])
     second = np.stack([rows[pair.second] for pair in pairs])
     gold = np.asarray([pair.gold for pair in pairs])
-    predictions = Predictions(tuple(pair.subset for pair in pairs), cosines(first, second), gold)
-    return _result(definition, predictions, {})
+    predictions = Predictions(
+        tuple(pair.subset for pair in pairs),
+        cosines(first, second),
+        gold,
+        statistic_of(definition.metric),
+    )
+    return result_of(definition, predictions)
 
 
 def _score_retrieval(
@@ -160,28 +127,7 @@ def _score_retrieval(
     ranks = reciprocal_ranks(encoder.encode(passages.queries), encoder.encode(passages.answers))
     words = bm25_reciprocal_ranks(passages)
     predictions = Predictions(("",) * len(ranks), ranks)
-    return _result(definition, predictions, {"bm25": float(words.mean())})
-
-
-def _result(
-    definition: Definition, predictions: Predictions, beside: Mapping[str, float]
-) -> BenchmarkResult:
-    whole = score(predictions, definition.name)
-    names = list(dict.fromkeys(predictions.subsets))
-    subsets = {}
-    for name in names if len(names) > 1 else ():
-        part = _subset(predictions, name)
-        of_part = score(part, f"{definition.name}, {name}")
-        subsets[name] = {"score": of_part, "n": len(part.predicted)}
-    return BenchmarkResult(
-        definition.metric, whole, len(predictions.predicted), subsets, beside, predictions
-    )
-
-
-def _subset(predictions: Predictions, name: str) -> Predictions:
-    chosen = np.asarray([subset == name for subset in predictions.subsets])
-    gold = None if predictions.gold is None else predictions.gold[chosen]
-    return Predictions((name,) * int(chosen.sum()), predictions.predicted[chosen], gold)
+    return result_of(definition, predictions, beside={"bm25": float(words.mean())})
 
 
 def _write_predictions(name: str, result: BenchmarkResult, folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mirror.errors import StoreError
 from mirror.recipe import GateSection, Recipe
-from mirror.scoring import Predictions, paired_bootstrap
+from mirror.scoring import Predictions, paired_bootstrap, statistic_of
 from mirror.store import StageRecord
 
 COLLAPSED_COSINE = 0.99
@@ -160,10 +160,9 @@ def _compare(
         raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
     differences = []
     for name, after in scores[1].items():
-        parts = [
-            (_predictions(folders[0], member), _predictions(folders[1], member))
-            for member in after.get("of", [name])
-        ]
+        metric = str(after["metric"])
+        before_part, after_part = (partial(_predictions, folder, metric) for folder in folders)
+        parts = [(before_part(member), after_part(member)) for member in after.get("of", [name])]
         was, now = float(scores[0][name]["score"]), float(after["score"])
         found = paired_bootstrap(parts, now - was, name, resamples=resamples, confidence=confidence)
         differences.append(
@@ -190,7 +189,7 @@ def _scores(folder: str) -> dict[str, Any]:
     return content
 
 
-def _predictions(folder: str, benchmark: str) -> Predictions:
+def _predictions(folder: str, metric: str, benchmark: str) -> Predictions:
     path = Path(folder) / "predictions" / f"{benchmark}.parquet"
     try:
         table = pq.read_table(path)
@@ -199,4 +198,5 @@ def _predictions(folder: str, benchmark: str) -> Predictions:
     gold = None
     if table["gold"].null_count < table.num_rows:
         gold = table["gold"].to_numpy()
-    return Predictions(tuple(table["subset"].to_pylist()), table["predicted"].to_numpy(), gold)
+    subsets = tuple(table["subset"].to_pylist())
+    return Predictions(subsets, table["predicted"].to_numpy(), gold, statistic_of(metric))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from mirror.errors import BenchmarkError
 
 Floats = NDArray[np.float64]
+
+Statistic = Literal["spearman", "auc"]
 
 CHUNK = 100
 """Resamples computed at a time; bounds memory."""
@@ -28,7 +31,9 @@ class Predictions:
     predicted: Floats
     """Cosine of a pair, or reciprocal rank of a query's answer."""
     gold: Floats | None = None
-    """People's scores; nothing where `predicted` is a score itself."""
+    """People's scores, or 1 and 0; nothing where `predicted` is a score itself."""
+    statistic: Statistic = "spearman"
+    """What `predicted` is measured by against `gold`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class Interval:
     change: float
     low: float
     high: float
+
+
+def statistic_of(metric: str) -> Statistic:
+    """How predictions are measured against gold where a benchmark's metric is `metric`."""
+    return "auc" if metric == "auc" else "spearman"
 
 
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
@@ -50,7 +60,10 @@ def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
 
 
 def score(predictions: Predictions, place: str) -> float:
-    """Spearman's rho with people's scores, or the mean of the items' own scores.
+    """Spearman's rho with people's scores, the AUC against labels, or the items' mean score.
+
+    The AUC is the share of pairs of a positive and a negative item of which the positive one has
+    the higher prediction; equal ones count half (Mann and Whitney's U over their number).
 
     Raises:
         BenchmarkError: a prediction is not a number, or all are equal, so that there is no rank.
@@ -71,6 +84,8 @@ def score(predictions: Predictions, place: str) -> float:
             f"all predictions or all gold scores on {place} are equal, so nothing can be ranked: "
             "the encoder has collapsed, or the file is wrong"
         )
+    if predictions.statistic == "auc":
+        return float(_weighted_auc(gold, predicted, np.ones((1, len(gold))))[0])
     from scipy.stats import spearmanr
 
     return float(spearmanr(gold, predicted).statistic)
@@ -151,6 +166,8 @@ def _weighted_scores(predictions: Predictions, weights: Floats) -> Floats:
     if predictions.gold is None:
         result: Floats = weights @ predictions.predicted / weights.sum(axis=1)
         return result
+    if predictions.statistic == "auc":
+        return _weighted_auc(predictions.gold, predictions.predicted, weights)
     first = _weighted_ranks(predictions.gold, weights)
     second = _weighted_ranks(predictions.predicted, weights)
     return _weighted_pearson(first, second, weights)
@@ -167,6 +184,17 @@ def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
     ranks = np.empty_like(weights)
     ranks[:, order] = group_ranks[:, group]
     return ranks
+
+
+def _weighted_auc(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """AUC in each resample, from the ranks of its positive items: (resamples,)."""
+    positive = weights * (gold == 1)
+    above = positive.sum(axis=1)
+    below = weights.sum(axis=1) - above
+    ranks = (positive * _weighted_ranks(predicted, weights)).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = (ranks - above * (above + 1) / 2) / (above * below)
+    return found
 
 
 def _weighted_pearson(first: Floats, second: Floats, weights: Floats) -> Floats:

@@ -10,7 +10,7 @@ from mirror.run_record import ScoreLine
 from mirror.scoring import Predictions, paired_bootstrap
 
 if TYPE_CHECKING:
-    from mirror.evaluation import BenchmarkResult
+    from mirror.benchmark_result import BenchmarkResult
 
 
 def compare_results(

@@ -107,6 +107,6 @@ def test_a_benchmarks_definition_is_whole(name: str) -> None:
     assert definition.name == name
     assert definition.title
     for member in definition.of:
-        assert read_definition(member).task == "similarity"
+        assert read_definition(member).metric == definition.metric
     for file in definition.files:
         assert definition.publisher and definition.licence, file.path

@@ -24,6 +24,15 @@ COUNTS = {
     "sick-r": 4927,
     "multisimlex-en": 1888,
     "multisimlex-et": 1887,
+    "multisimlex-en-fr": 1776,
+    "multisimlex-en-zh": 2919,
+    "multisimlex-en-he": 2963,
+    "multisimlex-fr-zh": 1795,
+    "multisimlex-fr-he": 2390,
+    "multisimlex-zh-he": 2682,
+    "sts17-es": 250,
+    "sts17-ar": 250,
+    "qnli": 5463,
 }
 
 
@@ -52,7 +61,7 @@ def test_every_shipped_definition_loads(name: str) -> None:
 def test_every_shipped_definition_fits_its_data(name: str, shared: Path) -> None:
     definition = read_definition(name)
     assert len(definition_digest(definition)) == 64
-    if definition.task == "similarity":
+    if definition.task in ("similarity", "classification"):
         pairs = load_pairs(definition)
         assert len(pairs) == COUNTS.get(name, 1888)
         assert all(pair.first and pair.second for pair in pairs)
@@ -121,8 +130,12 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ('task = "similarity"', "needs `file`"),
         ('task = "average"', "needs `of`"),
         ('task = "similarity"\nfile = "a"\nmetrics = "x"', "metrics: unknown key"),
-        ('task = "retrieval"\nfile = "a"', "takes no files"),
+        ('task = "retrieval"\nmetric = "mrr@10"\nfile = "a"', "takes no files"),
         ('task = "guessing"', "task"),
+        ('task = "retrieval"', "metric of retrieval is mrr@10"),
+        ('task = "classification"\nmetric = "auc"\nfile = "a"', "needs `labels`"),
+        ('task = "similarity"\nfile = "a"\nlabels = ["no", "yes"]', "no other takes them"),
+        ('task = "similarity"\nfile = "a"\nsecond_column = "FRA"', "need `scale`"),
         ("task = ", "cannot be read as TOML"),
         (
             f'task = "similarity"\n[[files]]\npath = "../../x"\nsha256 = "{"0" * 64}"',
@@ -150,11 +163,14 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('"mine", "others"', "all is an average of others, whose task is 'average'"),
         ('"search"', "all is an average of search, whose task is 'retrieval'"),
         ('"mine", "absent"', "no benchmark at .*absent"),
+        ('"mine", "answers"', "average of spearman, and the metric of answers is auc"),
     ],
 )
-def test_an_average_is_of_similarity_benchmarks_only(shipped: Path, of: str, said: str) -> None:
+def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, of: str, said: str) -> None:
     write(shipped, 'task = "average"\nof = ["all"]', "others")
     write(shipped, 'task = "retrieval"\nmetric = "mrr@10"', "search")
+    labels = 'labels = ["no", "yes"]'
+    write(shipped, f'task = "classification"\nmetric = "auc"\nfile = "x"\n{labels}', "answers")
     write(shipped, f'task = "average"\nof = [{of}]', "all")
     with pytest.raises(BenchmarkError, match=said):
         read_definition("all")
@@ -237,7 +253,7 @@ MULTISIMLEX = {
 }
 
 
-def own_multisimlex(folder: Path, contents: dict[str, str]) -> str:
+def own_multisimlex(folder: Path, contents: dict[str, str], more: str = "") -> str:
     """A user's copy of the definition, as the shipped one says to make it."""
     files = ""
     (folder / "multisimlex").mkdir()
@@ -245,7 +261,8 @@ def own_multisimlex(folder: Path, contents: dict[str, str]) -> str:
         (folder / "multisimlex" / name).write_text(text)
         digest = hashlib.sha256(text.encode()).hexdigest()
         files += f'[[files]]\npath = "multisimlex/{name}"\nsha256 = "{digest}"\n'
-    return write(folder, f'task = "similarity"\nformat = "multisimlex"\ncolumn = "ENG"\n{files}')
+    head = f'task = "similarity"\nformat = "multisimlex"\ncolumn = "ENG"\n{more}'
+    return write(folder, head + files)
 
 
 def test_a_users_own_copy_of_multisimlex_is_read(
@@ -276,3 +293,42 @@ def test_faults_of_a_users_own_multisimlex_say_what_and_where(
     definition = read_definition(own_multisimlex(tmp_path, {**MULTISIMLEX, name: text}))
     with pytest.raises(BenchmarkError, match=said):
         load_pairs(definition)
+
+
+ACROSS = {
+    "translation.csv": (
+        "ID,POS,ENG 1,ENG 2,FRA 1,FRA 2\n"
+        "1,nouns,arm,leg,bras,jambe\n"
+        "2,verbs,go,walk,aller,marcher\n"
+        "3,nouns,leg,arm,jambe,bras\n"
+        "4,nouns,sun,moon,soleil,\n"
+    ),
+    "scores.csv": "ID,ENG,FRA\n1,2.5,3\n2,4,2.8\n3,1,1.5\n4,0,1\n",
+}
+
+
+def test_pairs_across_languages_cross_both_ways_and_have_the_mean_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    name = own_multisimlex(tmp_path, ACROSS, 'second_column = "FRA"\nscale = [0, 6]\n')
+    # Pair 2 differs by 1.2, a fifth of the scale; pair 3 repeats 1; the last has an empty word.
+    assert load_pairs(read_definition(name)) == (
+        Pair("arm", "jambe", 2.75, "nouns"),
+        Pair("leg", "bras", 2.75, "nouns"),
+        Pair("moon", "soleil", 0.5, "nouns"),
+    )
+
+
+def test_labels_become_ones_and_zeros(tmp_path: Path) -> None:
+    (tmp_path / "mine.tsv").write_text("sentence1\tsentence2\tscore\na\tb\tyes\nc\td\tno\n")
+    text = 'task = "classification"\nmetric = "auc"\nfile = "mine.tsv"\nlabels = ["no", "yes"]'
+    assert [pair.gold for pair in load_pairs(read_definition(write(tmp_path, text)))] == [1, 0]
+    (tmp_path / "mine.tsv").write_text("sentence1\tsentence2\tscore\na\tb\tmaybe\n")
+    with pytest.raises(BenchmarkError, match="line 2: the label 'maybe' is none of no and yes"):
+        load_pairs(read_definition(write(tmp_path, text)))
+
+
+def test_qnli_has_as_many_answers_as_its_publisher_says(shared: Path) -> None:
+    pairs = load_pairs(read_definition("qnli"))
+    assert sum(pair.gold for pair in pairs) == 2702

@@ -143,7 +143,7 @@ def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
     noisy, clean = gold + rng.normal(0, 2, 200), gold + rng.normal(0, 0.5, 200)
     places = []
     for name, predicted, score in (("a", noisy, 0.4), ("b", clean, 0.9)):
-        scores = {"x": {"score": score, "n": 200, "beside": {"bm25": 0.3}}}
+        scores = {"x": {"metric": "spearman", "score": score, "n": 200, "beside": {"bm25": 0.3}}}
         places.append(evaluation(tmp_path / name, scores, {"x": (predicted, gold)}))
     (found,) = compare(places[0], places[1], GateSection())
     assert (found.before, found.after, found.n) == (0.4, 0.9, 200)
@@ -155,11 +155,24 @@ def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
 def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:
     places = []
     for name, lift in (("a", 0.0), ("b", 0.5)):
-        scores = {"avg": {"score": 0.25 + lift / 2, "n": 40, "of": ["x", "y"]}}
+        whole = {"metric": "spearman", "score": 0.25 + lift / 2, "n": 40}
+        scores = {"avg": {**whole, "of": ["x", "y"]}}
         own = {"x": ([0.5] * 20, [None] * 20), "y": ([lift] * 20, [None] * 20)}
         places.append(evaluation(tmp_path / name, scores, own))
     (found,) = compare(places[0], places[1], GateSection())
     assert (found.change, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_labels_are_compared_by_auc(tmp_path: Path) -> None:
+    labels, order = [0.0, 0.0, 1.0, 1.0] * 20, np.arange(4.0)
+    places = []
+    for name, score, predicted in (("a", 0.0, -order), ("b", 1.0, order)):
+        scores = {"x": {"metric": "auc", "score": score, "n": 80}}
+        own = {"x": (np.tile(predicted, 20), labels)}
+        places.append(evaluation(tmp_path / name, scores, own))
+    (found,) = compare(places[0], places[1], GateSection())
+    # Every resample is in order on one side and reversed on the other, which Spearman calls ±0.9.
+    assert (found.change, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_evaluations_of_different_benchmarks_are_not_compared(tmp_path: Path) -> None:
@@ -172,7 +185,8 @@ def test_evaluations_of_different_benchmarks_are_not_compared(tmp_path: Path) ->
 def rare_scores(folder: Path, lift: float) -> StageRecord:
     gold = (np.arange(1_000) < 5).astype(float)
     predicted = np.random.default_rng(4).normal(size=1_000) + lift * gold
-    scores = {"rare": {"score": float(spearmanr(gold, predicted)[0]), "n": 1_000}}
+    score = float(spearmanr(gold, predicted)[0])
+    scores = {"rare": {"metric": "spearman", "score": score, "n": 1_000}}
     return evaluation(folder, scores, {"rare": (predicted, gold)})
 
 
@@ -189,7 +203,11 @@ def test_a_drop_on_a_benchmark_of_rare_scores_is_refused(recipe, tmp_path: Path)
 
 def test_evaluations_of_different_items_are_not_compared(tmp_path: Path) -> None:
     places = [
-        evaluation(tmp_path / str(n), {"x": {"score": 1, "n": n}}, {"x": ([0.5] * n, [None] * n)})
+        evaluation(
+            tmp_path / str(n),
+            {"x": {"metric": "mrr@10", "score": 1, "n": n}},
+            {"x": ([0.5] * n, [None] * n)},
+        )
         for n in (3, 4)
     ]
     with pytest.raises(BenchmarkError, match="x was measured on different items"):

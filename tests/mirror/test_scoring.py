@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import mannwhitneyu, spearmanr
 
 from mirror.errors import BenchmarkError
 from mirror.scoring import Interval, Predictions, cosines, paired_bootstrap, score, score_replicates
@@ -66,6 +66,40 @@ def test_replicates_are_spearman_of_the_resampled_items(items, seed) -> None:
             assert np.isnan(replicate)
         else:
             assert replicate == pytest.approx(spearmanr(gold[again], predicted[again])[0])
+
+
+def labelled(items) -> Predictions:
+    """Predictions and labels of 1 and 0."""
+    predicted, gold = (np.asarray(side, float) for side in zip(*items, strict=True))
+    return Predictions(("",) * len(predicted), predicted, gold, "auc")
+
+
+def area(predicted, gold) -> float:
+    """The AUC by scipy's Mann-Whitney U."""
+    above, below = predicted[gold == 1], predicted[gold == 0]
+    return float(mannwhitneyu(above, below).statistic) / (len(above) * len(below))
+
+
+def test_auc_by_hand() -> None:
+    # Of 4 pairs of a positive and a negative item two are in order and one is equal.
+    assert score(labelled([(0.4, 0), (0.1, 0), (0.4, 1), (0.3, 1)]), "x") == 2.5 / 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=6, max_size=40))
+def test_auc_and_its_replicates_are_mann_whitneys_with_ties(items) -> None:
+    found = labelled(items)
+    gold, predicted = found.gold, found.predicted
+    if np.ptp(gold) and np.ptp(predicted):
+        assert score(found, "x") == pytest.approx(area(predicted, gold))
+    generator = np.random.default_rng([20_210_908, len(gold)])
+    weights = generator.multinomial(len(gold), np.full(len(gold), 1 / len(gold)), size=3)
+    for replicate, row in zip(score_replicates(found, 3), weights, strict=True):
+        again = np.repeat(np.arange(len(gold)), row)
+        if np.ptp(gold[again]) == 0:
+            assert np.isnan(replicate)
+        else:
+            assert replicate == pytest.approx(area(predicted[again], gold[again]))
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mirror.benchmark_result import BenchmarkResult
 from mirror.errors import BenchmarkError
-from mirror.evaluation import BenchmarkResult
 from mirror.recipe import GateSection
 from mirror.scoring import Predictions
 from mirror.side_by_side import compare_results
