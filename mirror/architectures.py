@@ -36,6 +36,8 @@ class Architecture:
     """Positions of the table that no token of a text gets."""
     has_pooler: bool = False
     """Whether the model comes with a pooler that we do without."""
+    attention_output: str = "attention.output.dense"
+    """How the names end of the modules that put the heads of each layer together again."""
     special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
     """Used where a model's files do not name them."""
 
@@ -47,9 +49,16 @@ ARCHITECTURES = {
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
     "electra": Architecture(),
-    "albert": Architecture(shared_layers=True, has_pooler=True),
-    "distilbert": Architecture(dropouts=("dropout", "attention_dropout"), layer_count="n_layers"),
-    "modernbert": Architecture(dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout")),
+    "albert": Architecture(shared_layers=True, has_pooler=True, attention_output="attention.dense"),
+    "distilbert": Architecture(
+        dropouts=("dropout", "attention_dropout"),
+        layer_count="n_layers",
+        attention_output="attention.out_lin",
+    ),
+    "modernbert": Architecture(
+        dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
+        attention_output="attn.Wo",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mirror.architectures import ARCHITECTURES, set_dropout
 from mirror.base_model import Base
 from mirror.recipe import Recipe, parse_recipe
 from mirror.results import Results
@@ -28,6 +29,50 @@ RECIPE = {
     "evaluation": {"benchmarks": ["likeness", "search"]},
     "registry": {"model": "mirror-en-trades"},
 }
+ROBERTA_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 66,
+}
+SHAPES = {
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "electra": {**SHAPE, "embedding_size": 16},
+    "albert": {**SHAPE, "embedding_size": 16},
+    "modernbert": {**SHAPE, "cls_token_id": 2, "sep_token_id": 3, "local_attention": 8},
+}
+
+
+@pytest.fixture(scope="session", params=list(ARCHITECTURES))
+def any_base(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_tokenizer: Callable[..., dict[str, int]],
+) -> Path:
+    """A tiny masked language model of each architecture, dropout off in its configuration."""
+    import torch
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    kind = request.param
+    folder = tmp_path_factory.mktemp("kinds") / kind
+    roberta = ARCHITECTURES[kind] is ARCHITECTURES["roberta"]
+    tokens = (ROBERTA_TOKENS,) if roberta else ()
+    ids = write_tokenizer(folder, *tokens)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=len(ids),
+        pad_token_id=ids["<pad>" if roberta else "[PAD]"],
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.5,
+        **SHAPES.get(kind, SHAPE),
+    )
+    set_dropout(config, 0.0)
+    torch.manual_seed(1)
+    AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
