@@ -103,16 +103,14 @@ def multi_similarity(
     """
     vectors = _directions(first, second)
     positive = _positives(len(vectors), vectors.device)[:, None]
-    negative = _negatives(len(vectors), names, vectors.device)
     with torch.autocast(vectors.device.type, enabled=False):
-        distances = torch.cdist(vectors.detach(), vectors.detach())
-        hard = negative & (distances - distances.gather(1, positive) <= margin)
-        cosines = vectors @ vectors.T
-        apart = functional.softplus(-alpha * (cosines.gather(1, positive).squeeze(1) - base))
-        near = (beta * (cosines - base)).masked_fill(~hard, -torch.inf)
-        # softplus of the logarithm of a sum: log(1 + sum), and 0 where nothing is hard.
-        near = torch.cat([near, torch.zeros_like(near[:, :1])], dim=1).logsumexp(dim=1)
-        return (torch.where(hard.any(dim=1), apart / alpha, 0) + near / beta).mean()
+        hard = _negatives(len(vectors), names, vectors.device) & _near(vectors, positive, margin)
+        cosines = vectors @ vectors.T - base
+        apart = functional.softplus(-alpha * cosines.gather(1, positive).squeeze(1)) / alpha
+        near = (beta * cosines).masked_fill(~hard, -torch.inf)
+        # log(1 + sum of exponentials), which is 0 where nothing is hard
+        near = functional.pad(near, (0, 1)).logsumexp(dim=1) / beta
+        return (torch.where(hard.any(dim=1), apart, 0) + near).mean()
 
 
 def mean_cosine(vectors: Tensor) -> float:
@@ -130,6 +128,13 @@ def _directions(first: Tensor, second: Tensor) -> Tensor:
 def _positives(anchors: int, device: torch.device) -> Tensor:
     """(2N,): where each anchor's positive stands."""
     return torch.arange(anchors, device=device).roll(anchors // 2)
+
+
+@torch.no_grad()
+def _near(vectors: Tensor, positive: Tensor, margin: float) -> Tensor:
+    """(2N, 2N), booleans: at most `margin` further from the row's vector than its positive."""
+    distances = torch.cdist(vectors, vectors)
+    return distances - distances.gather(1, positive) <= margin
 
 
 def _negatives(anchors: int, names: Tensor | None, device: torch.device) -> Tensor:
