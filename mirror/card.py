@@ -57,6 +57,8 @@ def corpus_words(recipe: Recipe) -> str:
     match corpus.source:
         case "files":
             return ", ".join(corpus.paths)
+        case "published":
+            return ", ".join(file.url or file.path for file in corpus.files)
         case "docstrings":
             which = ", ".join(corpus.packages) or "the Python packages installed beside it"
             return f"docstrings of {which}"

@@ -45,6 +45,8 @@ MOST_REJECT = 200
 LEAST_SENTENCES = 4
 """A document must keep so many to be a passage of two halves."""
 TELL_EVERY = 1_000
+TOLD = ("files", "obtaining")
+"""Settings that are no part of the key."""
 
 
 def corpus_stage(recipe: Recipe) -> Stage:
@@ -54,7 +56,8 @@ def corpus_stage(recipe: Recipe) -> Stage:
         InputError: a source is missing.
     """
     section = {
-        **section_content(recipe.corpus),
+        # What published files hold is among the inputs; where they are changes nothing.
+        **{key: value for key, value in section_content(recipe.corpus).items() if key not in TOLD},
         "language": recipe.language,
         "unicode": unicodedata.unidata_version,
     }
@@ -176,7 +179,7 @@ def _judged(recipe: Recipe, work: Path) -> Iterator[tuple[Any, ...]]:
     near = None if similarity is None else NearDuplicateFinder(similarity)
     for number, row in enumerate(read_rows(work / "candidates")):
         fault = row[-1]
-        if not fault and repeated[number]:
+        if not fault and repeated[number] and not recipe.corpus.verbatim:
             fault = DUPLICATE
         elif not fault and near and not near.is_new(row[0]):
             fault = NEAR_DUPLICATE
@@ -225,7 +228,8 @@ def _check_balance(out: Path, tally: _Tally) -> None:
 
 def _nothing_kept(recipe: Recipe, tally: _Tally) -> CorpusError:
     section = recipe.corpus
-    place = ", ".join(section.paths or section.packages) or section.dataset or section.source
+    named = section.paths or section.packages or tuple(file.path for file in section.files)
+    place = ", ".join(named) or section.dataset or section.source
     if not tally.rows_in:
         return CorpusError(f"there is no text in {place}: give the recipe's [corpus] other sources")
     why = ", ".join(f"{n} {reason}" for reason, n in tally.rejected.most_common())

@@ -7,9 +7,10 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
-from mirror.errors import InputError, ServiceError
+from mirror.errors import InputError, ServiceError, StoreError
 from mirror.published import DataFile
 from mirror.store import file_digest
 
@@ -43,26 +44,35 @@ def download_file(
     Raises:
         InputError: `fault`, for an address that is none, or a file other than was declared.
         ServiceError: the publisher does not answer.
+        StoreError: the file cannot be written.
     """
     if not url.startswith(SCHEMES):
         raise fault(f"{owner}: {url} is no http(s) address; correct `url`")
     place = root / file.path
     part = place.with_name(f"{place.name}.{os.getpid()}.part")
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        digest = _receive(url, part, fault)
-        if digest != file.sha256:
-            raise fault(
-                f"{owner}: {url} sent another file than was declared (SHA-256 {digest[:12]}…, "
-                f"declared {file.sha256[:12]}…): it was not kept; if the publisher has changed "
-                "the data, so must the declaration"
-            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _check(_receive(url, part, fault), file, f"{owner}: {url}", fault)
         part.rename(place)
     except ServiceError as error:
         raise ServiceError(f"{error}, or get it in another way and put it at {place}") from error
+    except OSError as error:
+        raise StoreError(
+            f"{place} cannot be written ({error}): free space, or set MIRROR_HOME"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what is wrong with the place has been said
+            part.unlink(missing_ok=True)
     return place
+
+
+def _check(digest: str, file: DataFile, sender: str, fault: type[InputError]) -> None:
+    if digest != file.sha256:
+        raise fault(
+            f"{sender} sent another file than was declared (SHA-256 {digest[:12]}…, declared "
+            f"{file.sha256[:12]}…): it was not kept; if the publisher has changed the data, so "
+            "must the declaration"
+        )
 
 
 def _receive(url: str, part: Path, fault: type[InputError]) -> str:

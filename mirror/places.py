@@ -46,11 +46,14 @@ class Place:
         return isinstance(self.files, fs.LocalFileSystem)
 
 
-def find_places(paths: tuple[str, ...], format_name: str = "auto") -> list[Place]:
+def find_places(
+    paths: tuple[str, ...], format_name: str = "auto", obtaining: str = ""
+) -> list[Place]:
     """All files that the paths name, in the order of the paths and then of their names, each once.
 
     Local paths are relative to the checkout, else to the working folder.  In folders and globs,
-    hidden files and those of other endings than `format_name` reads are passed over.
+    hidden files and those of other endings than `format_name` reads are passed over.  `obtaining`
+    says how to get what is not there.
 
     Raises:
         CorpusError: a path names nothing, or a file whose format its ending does not tell.
@@ -60,6 +63,10 @@ def find_places(paths: tuple[str, ...], format_name: str = "auto") -> list[Place
     for path in paths:
         found = list(_find(path, format_name))
         if not found:
+            if obtaining:
+                raise CorpusError(
+                    f"no text at {path} (corpus.paths): {' '.join(obtaining.split())}"
+                )
             endings = " ".join(FORMATS)
             raise CorpusError(
                 f"no text at {path} (corpus.paths): name a file, or a folder or glob with files "

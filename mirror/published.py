@@ -38,6 +38,10 @@ def data_roots(kind: str, variable: str) -> tuple[Path, ...]:
         kind: the folder's name, in the workspace and in `../shared` beside the checkout.
         variable: the environment variable that may name another.
     """
-    workspace = Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror")
     named = [Path(os.environ[variable])] if os.environ.get(variable) else []
-    return (*named, workspace / kind, CHECKOUT.parent / "shared" / kind)
+    return (*named, fetched_root(kind), CHECKOUT.parent / "shared" / kind)
+
+
+def fetched_root(kind: str) -> Path:
+    """Where data of a kind is put that was fetched: in the workspace."""
+    return Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror").absolute() / kind

@@ -15,10 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from mirror.errors import RecipeError
 from mirror.local_paths import local_path
+from mirror.published import DataFile
 from mirror.sections import Language, Level, Name, Positive, Section, list_faults
 from mirror.tuning_settings import TuningSection, fill_tuning
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+PAPER_RECIPES = RECIPES / "paper"
+"""One for each row of the paper; nothing runs them by the clock."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = """`revision`, a commit's 40 hexadecimal digits: \
@@ -28,11 +31,15 @@ what a branch, a tag or a short commit means may change"""
 class CorpusSection(Section):
     """Where the text comes from, and what is kept of it."""
 
-    source: Literal["files", "docstrings", "wordfreq", "hub"]
+    source: Literal["files", "published", "docstrings", "wordfreq", "hub"]
     paths: tuple[str, ...] = ()
     """files: files, folders, globs or URIs (`s3://`, `gs://`, `file://`)."""
+    files: tuple[DataFile, ...] = ()
+    """published: files by checksum, fetched from their `url` where they are not at hand."""
+    obtaining: str = ""
+    """files, published: how to get what cannot be fetched; for people, no part of any key."""
     format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
-    """files: by the file's ending if `auto`."""
+    """files, published: by the file's ending if `auto`."""
     text_column: str = "text"
     """jsonl, csv, tsv, parquet, hub: the column that holds the text."""
     source_column: str | None = None
@@ -54,6 +61,9 @@ class CorpusSection(Section):
     """Rows whose source contains one of these are rejected."""
     unit: Literal["sentence", "line"] = "sentence"
     """Split text into sentences, or take each line as one string (lists of words or names)."""
+    verbatim: bool = False
+    """Take each line as it stands, unrepaired and as often as it comes, as the official code does
+    (paper.md, part 3, no. 11); the bounds below still hold."""
     min_characters: Positive = 1
     max_characters: Positive = 1_000
     """Bounds of a string's length."""
@@ -66,6 +76,13 @@ class CorpusSection(Section):
     def _has_what_its_source_needs(self) -> Self:
         if self.source == "files" and not self.paths:
             raise ValueError("source 'files' needs `paths`: name files, folders or globs")
+        if (self.source == "published") != bool(self.files):
+            raise ValueError(
+                "source 'published' needs `files`, with `path` and `sha256`; no other "
+                "source has them"
+            )
+        if self.verbatim:
+            self._is_lines()
         if self.source == "hub" and not self.dataset:
             raise ValueError("source 'hub' needs `dataset`: a data set's id or a local folder")
         on_hub = self.source == "hub" and not local_path(str(self.dataset)).exists()
@@ -74,6 +91,12 @@ class CorpusSection(Section):
         if self.min_characters > self.max_characters:
             raise ValueError("`min_characters` is above `max_characters`: no string would fit")
         return self
+
+    def _is_lines(self) -> None:
+        if self.unit != "line" or self.source in ("docstrings", "wordfreq"):
+            raise ValueError("`verbatim` is for lists of lines: set `unit` to 'line'")
+        if self.near_duplicates is not None:
+            raise ValueError("`verbatim` keeps duplicates, `near_duplicates` rejects them: choose")
 
 
 class SampleSection(Section):
@@ -179,6 +202,10 @@ class Recipe(Section):
                 f"sample.size {self.sample.size} is below tuning.batch_size "
                 f"{self.tuning.batch_size}: there would not be one batch"
             )
+        if self.corpus.verbatim and self.sample.min_count > 1:
+            raise ValueError(
+                "`corpus.verbatim` takes each line by itself: sample.min_count must be left out"
+            )
         return self
 
 
@@ -192,7 +219,9 @@ def read_recipe(path: Path) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         known = ", ".join(recipe_names(path.parent)) or "none"
-        raise RecipeError(f"no recipe at {path}: recipes there are {known}") from error
+        paper = ", ".join(recipe_names(path.parent / PAPER_RECIPES.name))
+        listed = f"{known}; of the paper: {paper}" if paper else known
+        raise RecipeError(f"no recipe at {path}: recipes there are {listed}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
     if "name" in content:
@@ -219,14 +248,15 @@ def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
 
 
 def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
-    """The recipe of that name in `folder`, or at that path if it ends in `.toml`."""
+    """The recipe of that name in `folder` or its `paper`, or at that path if it ends in `.toml`."""
     if name.endswith(".toml"):
         return read_recipe(Path(name))
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise RecipeError(f"{name!r} is no recipe's name: use lower-case letters, digits, . _ -")
-    return read_recipe(folder / f"{name}.toml")
+    of_paper = folder / PAPER_RECIPES.name / f"{name}.toml"
+    return read_recipe(of_paper if of_paper.is_file() else folder / f"{name}.toml")
 
 
 def recipe_names(folder: Path = RECIPES) -> list[str]:
-    """Names of the recipes in `folder`, sorted."""
+    """Names of the recipes in `folder`, sorted: those that run by the clock, or `PAPER_RECIPES`."""
     return sorted(path.stem for path in folder.glob("*.toml"))

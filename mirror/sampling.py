@@ -39,6 +39,19 @@ SELECT text, arg_min(source, (document, source)) AS source, min(document) AS doc
        sum(count)::BIGINT AS count, md5($seed || ':' || text) AS hash
 FROM read_parquet($parts) GROUP BY text
 """
+# A line's second and later occurrences have hashes of their own.
+_ALL_LINES = """
+CREATE TEMP TABLE strings AS
+WITH numbered AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY text ORDER BY document, position, source, count
+    ) AS nth
+    FROM read_parquet($parts)
+)
+SELECT text, source, document, count,
+       md5($seed || ':' || text || CASE nth WHEN 1 THEN '' ELSE ':' || nth END) AS hash
+FROM numbered
+"""
 # A word belongs to the source that has it most often; it comes from no one document.
 _ALL_WORDS = """
 CREATE TEMP TABLE strings AS
@@ -65,6 +78,8 @@ class Draw:
     min_count: int
     split: Splitter | None
     """How a text falls into words; nothing where whole strings are drawn."""
+    repeats: bool = False
+    """Whether equal strings are drawn as often as the corpus has them."""
 
 
 def check_sampling(recipe: Recipe) -> None:
@@ -87,6 +102,7 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
         InputError: words of the recipe's language need an extra that is not installed.
     """
     section = {**section_content(recipe.sample), "level": recipe.level}
+    section["verbatim"] = recipe.corpus.verbatim
     libraries: tuple[str, ...] = ("pyarrow",)
     if recipe.level == "word":
         section |= {"language": recipe.language, "listed": _is_list(recipe)}
@@ -102,7 +118,8 @@ def sample_strings(
     """Draws the recipe's strings from the corpus, or finds them drawn.
 
     The folder holds `strings.parquet` (text, source, document, count) in hash order: `count` is
-    how often the corpus has the string or word, `document` is null for words.
+    how often the corpus has the string or word, `document` is null for words.  Where the corpus is
+    `verbatim`, a line stands as often as it comes.
 
     Raises:
         SampleError: the corpus does not hold as many different strings as the recipe asks for.
@@ -135,14 +152,19 @@ def gather_strings(
     draw: Draw,
     on_progress: OnProgress = silent,
 ) -> int:
-    """Makes the table `strings` of all different strings or words; returns how many there are."""
+    """Makes the table `strings` of all strings or words, each once unless the draw repeats them.
+
+    Returns:
+        How many there are.
+    """
     parts = sorted((corpus / "sentences").glob("part-*.parquet"))
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     seed = str(draw.seed)
     if draw.split is None:
         names = [str(part) for part in parts]
-        engine.execute(_ALL_STRINGS, {"seed": seed, "parts": names})
+        query = _ALL_LINES if draw.repeats else _ALL_STRINGS
+        engine.execute(query, {"seed": seed, "parts": names})
     else:
         count_words(engine, parts, draw.split, on_progress)
         engine.execute(_ALL_WORDS, {"seed": seed, "min_count": draw.min_count})
@@ -173,10 +195,10 @@ def _is_list(recipe: Recipe) -> bool:
 
 
 def _draw_of(recipe: Recipe) -> Draw:
-    sample, split = recipe.sample, None
-    if recipe.level == "word":
+    sample, split, repeats = recipe.sample, None, recipe.corpus.verbatim
+    if recipe.level == "word" and not repeats:
         split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
-    return Draw(sample.size, sample.seed, sample.by_source, sample.min_count, split)
+    return Draw(sample.size, sample.seed, sample.by_source, sample.min_count, split, repeats)
 
 
 def _whole_word(text: str) -> list[str]:

@@ -53,7 +53,8 @@ class Sifter:
 
     def sift(self, document: Document) -> Sifted:
         """The document's rows, in order."""
-        source, text = clean_line(clean_text(document.source)), clean_text(document.text)
+        source = clean_line(clean_text(document.source))
+        text = _valid(document.text) if self._section.verbatim else clean_text(document.text)
         if document.fault:
             return Sifted(source, 1, (Row(clean_line(text), document.fault),))
         if any(part in source for part in self._section.leave_out):
@@ -67,7 +68,9 @@ class Sifter:
         return Sifted(source, document.count, rows or (Row("", EMPTY),), query, answer)
 
     def _strings(self, text: str) -> Iterator[str]:
-        if self._is_list:
+        if self._section.verbatim:
+            yield from filter(None, text.split("\n"))
+        elif self._is_list:
             yield from filter(None, map(clean_line, text.split("\n")))
         else:
             lines = "\n".join(map(clean_line, text.split("\n")))
@@ -81,3 +84,8 @@ class Sifter:
         if len(string) > self._section.max_characters:
             return TOO_LONG
         return ""
+
+
+def _valid(text: str) -> str:
+    """The text as it is, but for lone surrogates, which are no text and become U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Where text comes from: files, docstrings, frequency lists, data sets of a hub."""
+"""Where text comes from: files, published lists, docstrings, word frequencies, hubs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mirror.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.errors import CorpusError, InputError, ServiceError
 from mirror.languages import check_language_exists
 from mirror.local_paths import local_path
-from mirror.places import find_places, place_digests
+from mirror.places import Place, find_places, place_digests
+from mirror.published_lists import list_digests, obtain_lists
 from mirror.recipe import CorpusSection, Recipe
 from mirror.store import digest_of_json, file_digests
 from mirror.tables import NO_TEXT, check_place, read_place
@@ -27,17 +28,20 @@ PER_BILLION = 1_000_000_000
 def check_sources(recipe: Recipe) -> None:
     """Whether the sources are there and look as the recipe says; reads little, takes seconds.
 
+    Published lists that are not at hand are fetched: they are small, and a publisher that is gone
+    is better known now.
+
     Raises:
         InputError: something is missing or of another kind.
-        ServiceError: an object store does not answer.
+        ServiceError: an object store or a publisher does not answer.
     """
     section = recipe.corpus
     check_language_exists(recipe.language)
     source_libraries(section)
     match section.source:
-        case "files":
+        case "files" | "published":
             _check_encoding(section.encoding)
-            for place in find_places(section.paths, section.format)[:PEEK]:
+            for place in _places(recipe)[:PEEK]:
                 check_place(place, section)
         case "docstrings":
             find_distributions(section.packages)
@@ -54,9 +58,9 @@ def read_documents(recipe: Recipe) -> Iterator[Document]:
     """
     section = recipe.corpus
     match section.source:
-        case "files":
+        case "files" | "published":
             _check_encoding(section.encoding)
-            for place in find_places(section.paths, section.format):
+            for place in _places(recipe):
                 yield from read_place(place, section)
         case "docstrings":
             yield from read_docstrings(section.packages)
@@ -76,7 +80,9 @@ def source_digests(recipe: Recipe) -> dict[str, str]:
     section = recipe.corpus
     match section.source:
         case "files":
-            return place_digests(find_places(section.paths, section.format))
+            return place_digests(_places(recipe))
+        case "published":
+            return list_digests(section)
         case "docstrings":
             return distribution_digests(section.packages)
         case "hub":
@@ -102,6 +108,13 @@ def source_libraries(section: CorpusSection) -> tuple[str, ...]:
     if section.near_duplicates is not None:
         libraries += (_need("datasketch", "corpus.near_duplicates", "dedup"),)
     return libraries
+
+
+def _places(recipe: Recipe) -> list[Place]:
+    section = recipe.corpus
+    if section.source == "published":
+        return obtain_lists(recipe)
+    return find_places(section.paths, section.format, section.obtaining)
 
 
 def _check_encoding(encoding: str) -> None:

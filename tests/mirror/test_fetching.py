@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +16,11 @@ from mirror.fetching import fetch_benchmark
 CONTENT = b"sentence1\tsentence2\tscore\na\tb\t1\n"
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def publisher(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "published"
-    folder.mkdir()
+def publisher(served: tuple[Path, str]) -> str:
+    folder, address = served
     (folder / "pairs.tsv").write_bytes(CONTENT)
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    return address
 
 
 def definition(url: str | None, content: bytes = CONTENT) -> Definition:

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import RecipeError
-from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe, recipe_names
+from mirror.recipe import (
+    PAPER_RECIPES,
+    Recipe,
+    find_recipe,
+    parse_recipe,
+    read_recipe,
+    recipe_names,
+)
 
 MINIMAL: dict[str, Any] = {
     "language": "en",
@@ -22,6 +29,17 @@ MINIMAL: dict[str, Any] = {
     "evaluation": {"benchmarks": ["stsb"]},
     "registry": {"model": "mirror-en-trials"},
 }
+
+WHOLE = """
+language = "en"
+domain = "trials"
+level = "sentence"
+corpus = { source = "files", paths = ["texts"] }
+base = { path = "models/some" }
+evaluation = { benchmarks = ["stsb"] }
+registry = { model = "mirror-en-trials" }
+"""
+VERBATIM = {"source": "files", "paths": ["texts"], "unit": "line", "verbatim": True}
 
 
 def parsed(**changes: Any) -> Recipe:
@@ -84,6 +102,16 @@ def test_norwegian_stays_norwegian() -> None:
         ({"corpus": {"source": "files"}}, "needs `paths`"),
         ({"corpus": {"source": "hub", "dataset": "x/y"}}, "needs `revision`"),
         ({"corpus": {"source": "hub"}}, "needs `dataset`"),
+        ({"corpus": {"source": "published"}}, "needs `files`"),
+        (
+            {"corpus": {"source": "published", "files": [{"path": "../a", "sha256": "0" * 64}]}},
+            "leaves the data folder",
+        ),
+        ({"corpus": {**VERBATIM, "files": [{"path": "a", "sha256": "0" * 64}]}}, "no other source"),
+        ({"corpus": {**VERBATIM, "unit": "sentence"}}, "set `unit` to 'line'"),
+        ({"corpus": {"source": "wordfreq", "unit": "line", "verbatim": True}}, "lists of lines"),
+        ({"corpus": {**VERBATIM, "near_duplicates": 0.9}}, "choose"),
+        ({"corpus": VERBATIM, "sample": {"min_count": 2}}, "sample.min_count"),
         ({"registry": {"model": "../../etc"}}, "registry.model"),
         ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
     ],
@@ -184,12 +212,23 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
         find_recipe("../secret", tmp_path)
 
 
+def test_the_papers_recipes_are_found_by_name_and_listed_apart(tmp_path: Path) -> None:
+    (tmp_path / "paper").mkdir()
+    for name in ("en-own", "paper/paper-en"):
+        (tmp_path / f"{name}.toml").write_text(WHOLE)
+    assert find_recipe("paper-en", tmp_path).name == "paper-en"
+    assert find_recipe("en-own", tmp_path).name == "en-own"
+    assert recipe_names(tmp_path) == ["en-own"]
+    with pytest.raises(RecipeError, match="are en-own; of the paper: paper-en"):
+        find_recipe("paper-fr", tmp_path)
+
+
 def test_recipes_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parsed().tuning.seed = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [*recipe_names(), *recipe_names(PAPER_RECIPES)])
 def test_every_shipped_recipe_loads(name: str) -> None:
     recipe = find_recipe(name)
     assert recipe.name == name

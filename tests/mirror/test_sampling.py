@@ -96,6 +96,27 @@ def test_strings_come_in_the_order_of_a_hash_that_anyone_can_compute(store, tmp_
     assert strings_of(record).schema.names == ["text", "source", "document", "count"]
 
 
+VERBATIM = {"source": "files", "paths": ["text"], "unit": "line", "verbatim": True}
+
+
+@pytest.mark.parametrize("level", ["word", "name", "sentence"])
+def test_verbatim_lines_are_drawn_as_often_as_they_come(store, tmp_path, level):
+    lines = ["oar", "mast", "oar", "7", "oar", " sail "]
+    corpus = write_corpus(tmp_path / "corpus", rows_of(lines))
+    record = sample_strings(make_recipe(level, corpus=VERBATIM, size=6), corpus, store)
+    assert sorted(texts_of(record)) == sorted(lines)
+    assert record.counts["available"] == 6
+    few = sample_strings(make_recipe(level, corpus=VERBATIM, size=5), corpus, store)
+    assert not Counter(texts_of(few)) - Counter(lines)
+    assert len(texts_of(few)) == 5
+
+
+def test_verbatim_lines_without_repeats_are_drawn_as_others_are(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
+    record = sample_strings(make_recipe(corpus=VERBATIM, size=40), corpus, store)
+    assert texts_of(record) == hash_order(NUMBERED, 42)[:40]
+
+
 def test_another_seed_gives_another_sample(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
     one, two = (sample_strings(make_recipe(size=40, seed=seed), corpus, store) for seed in (1, 2))
@@ -288,18 +309,18 @@ ROWS = st.lists(
     max_size=60,
 )
 LEVELS = st.sampled_from([None, word_splitter("en")])
+DRAWN = st.sampled_from([(None, False), (None, True), (word_splitter("en"), False)])
 slowly = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
 @slowly
-@given(ROWS, LEVELS, st.booleans(), st.integers(1, 4), st.integers(1, 4))
-def test_threads_and_layout_change_nothing(
-    tmp_path_factory, rows, split, by_source, threads, parts
-):
+@given(ROWS, DRAWN, st.booleans(), st.integers(1, 4), st.integers(1, 4))
+def test_threads_and_layout_change_nothing(tmp_path_factory, rows, how, by_source, threads, parts):
     folder = tmp_path_factory.mktemp("any")
-    draw = Draw(7, 42, by_source=by_source, min_count=1, split=split)
+    split, repeats = how
+    draw = Draw(7, 42, by_source=by_source, min_count=1, split=split, repeats=repeats)
     write_corpus(folder / "one", rows)
     write_corpus(folder / "many", list(reversed(rows)), parts)
     expected = drawn(folder / "one", folder, draw)

@@ -6,15 +6,15 @@ import pytest
 
 from mirror.documents import Document
 from mirror.recipe import parse_recipe
-from mirror.sifting import LEFT_OUT, Row, Sifter
+from mirror.sifting import BROKEN_TEXT, LEFT_OUT, TOO_LONG, Row, Sifter
 
 
-def sifter() -> Sifter:
+def sifter(**corpus: object) -> Sifter:
     content = {
         "language": "en",
         "domain": "test",
         "level": "sentence",
-        "corpus": {"source": "files", "paths": ["none"], "leave_out": ["skip"]},
+        "corpus": {"source": "files", "paths": ["none"], "leave_out": ["skip"], **corpus},
         "base": {"path": "models/none"},
         "evaluation": {"benchmarks": ["none"]},
         "registry": {"model": "none"},
@@ -40,3 +40,12 @@ def test_lone_surrogates_go_wherever_the_document_ends(document: Document) -> No
 def test_rows_left_out_keep_their_text_cleaned() -> None:
     sifted = sifter().sift(Document("one\u00a0oar\ud800\n two", "skip this"))
     assert sifted.rows == (Row("one oar\ufffd two", LEFT_OUT),)
+
+
+def test_verbatim_lines_stand_as_they_are() -> None:
+    line = "  caf\u00e9\u00a0 &amp; \ufb01n\u2028 "
+    verbatim = sifter(unit="line", verbatim=True, max_characters=20)
+    assert verbatim.sift(Document(line, "a")).rows == (Row(line),)
+    assert sifter(unit="line").sift(Document(line, "a")).rows == (Row("caf\u00e9 & fin"),)
+    assert [row.fault for row in verbatim.sift(Document("x" * 21, "a")).rows] == [TOO_LONG]
+    assert [row.fault for row in verbatim.sift(Document("a \ud800", "a")).rows] == [BROKEN_TEXT]
