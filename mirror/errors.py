@@ -7,7 +7,8 @@ MirrorError
 │   ├── SampleError         too few strings, or none that fit
 │   ├── TokenizerError      a tokenizer without what the method needs
 │   ├── BaseModelError      a base model that is missing, damaged or unfit
-│   └── BenchmarkError      a definition or a data file of a benchmark
+│   ├── BenchmarkError      a definition or a data file of a benchmark
+│   └── PaperError          a table of the paper, or what is asked of them
 ├── TuningError             the loss is not a number, or the vectors have collapsed
 ├── StoreError              the workspace cannot be read or written
 └── ServiceError            a server or a network that may answer later: may be retried
@@ -48,6 +49,10 @@ class BaseModelError(InputError):
 
 class BenchmarkError(InputError):
     """A benchmark's definition or data is missing, damaged or inconsistent."""
+
+
+class PaperError(InputError):
+    """A table of the paper's published numbers is damaged, or there is none of that name."""
 
 
 class TuningError(MirrorError):

@@ -1,0 +1,75 @@
+"""What a measured value says of the published one, and measured values of a published ordering."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Verdict = Literal["reproduced", "better", "worse", "not run"]
+Ordering = Literal["holds", "unclear", "does not hold", "not run"]
+
+ROUNDING = 1e-9
+"""What adding and subtracting decimal fractions may be off by."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One cell's values, one for each seed; one alone where no seed has a part in it."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds (n - 1); 0 for a single value."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+
+def judge(
+    published: float, ours: Measured | None, tolerance: float, *, lower_is_better: bool = False
+) -> Verdict:
+    """Compares a measured value with the published one.
+
+    Reproduced is what differs by no more than the tolerance and twice our own spread over seeds.
+    """
+    if ours is None:
+        return "not run"
+    difference = ours.mean - published
+    if abs(difference) <= tolerance + 2 * ours.spread + ROUNDING:
+        return "reproduced"
+    return "better" if (difference > 0) != lower_is_better else "worse"
+
+
+def judge_order(cells: Sequence[Measured | None]) -> Ordering:
+    """Whether values fall from each cell to the next, as the paper says that they do.
+
+    Each step must be larger than twice the standard error of the difference of its two means.  It
+    does not hold if one step is as much the other way, and is unclear if one is smaller than that.
+    Values without seeds, or of a single one, have no spread, so that any difference counts.
+    """
+    known = [cell for cell in cells if cell is not None]
+    if len(known) < len(cells):
+        return "not run"
+    steps = [_step(first, second) for first, second in pairwise(known)]
+    if "down" in steps:
+        return "does not hold"
+    return "unclear" if "level" in steps else "holds"
+
+
+def _step(first: Measured, second: Measured) -> Literal["up", "level", "down"]:
+    noise = 2 * (_squared_error(first) + _squared_error(second)) ** 0.5
+    difference = first.mean - second.mean
+    if abs(difference) <= noise + ROUNDING:
+        return "level"
+    return "up" if difference > 0 else "down"
+
+
+def _squared_error(cell: Measured) -> float:
+    return cell.spread**2 / len(cell.values)

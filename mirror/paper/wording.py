@@ -1,0 +1,27 @@
+"""Numbers and reasons as the tables show them."""
+
+from __future__ import annotations
+
+import re
+
+from mirror.numbers import score
+from mirror.paper.verdicts import Measured
+
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/(?=[^\s/:,;]*)")
+
+
+def without_folders(text: str) -> str:
+    """A fault in one line, with files by name alone: where this machine keeps them tells nothing."""
+    return _FOLDERS.sub("", " ".join(text.split()))
+
+
+def number(value: float) -> str:
+    """`.742`, and `13.79` for what is no score."""
+    return f"{value:.2f}" if abs(value) >= 1 else score(value)
+
+
+def measured(cell: Measured) -> str:
+    """The mean, and the spread where there is one: `.742 ± .001`."""
+    if len(cell.values) == 1:
+        return number(cell.mean)
+    return f"{number(cell.mean)} ± {number(cell.spread)}"
