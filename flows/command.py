@@ -14,6 +14,7 @@ import click
 
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
+from flows.paper_command import paper
 
 POOLINGS = click.Choice(["cls", "mean"])
 
@@ -176,6 +177,9 @@ def doctor() -> None:
     out().print(doctor_table(findings))
     if any(finding.state == "bad" for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+mirror.add_command(paper)
 
 
 def main() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.base_model import NOT_PARTS, PARTS, Base, base_digest, check_base, find_base
+from mirror.base_model import CHECKOUT, NOT_PARTS, PARTS, Base, base_digest, check_base, find_base
 from mirror.errors import MirrorError, PaperError
 from mirror.paper.wording import without_folders
 from mirror.recipe import BaseSection, Recipe
+
+DEFAULT_STAND_IN = CHECKOUT / "models" / "mirror-mini-en"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mirror.benchmark import definition_digest, read_definition
-from mirror.errors import BenchmarkError, MirrorError
+from mirror.errors import BenchmarkError, MirrorError, PaperError
 from mirror.paper.tables import Column, Part, Row, Table
 from mirror.paper.wording import without_folders
-from mirror.recipe import RECIPES, Recipe, find_recipe
+from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
 from mirror.store import digest_of_json
 from mirror.trials import with_changes
 from mirror.tuning_settings import Pooling
@@ -102,13 +102,72 @@ def encoder_of(cell: Cell) -> Encoder:
     """The encoder of a cell.
 
     Raises:
-        RecipeError: there is no such recipe, or the settings do not go with it.
+        PaperError: there is no such recipe.
+        RecipeError: it has faults, or the settings do not go with it.
     """
+    if cell.recipe not in recipe_names(FOLDER):
+        raise PaperError(f"there is no recipe paper/{cell.recipe}: write it, or update the project")
     recipe = find_recipe(cell.recipe, FOLDER)
     changes = {f"tuning.{name}": value for name, value in cell.settings.items()}
     if changes:
         recipe = with_changes(recipe, changes)
     return Encoder(recipe, cell.kind, cell.pooling, cell.strings)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of all tables, and what they need beside a base."""
+
+    encoders: Mapping[tuple[str, str, str], Encoder]
+    """By cell, those that can be described."""
+    members: Mapping[tuple[str, str, str], tuple[str, ...]]
+    """By cell, the benchmarks whose mean its value is; mostly one."""
+    benchmarks: Mapping[str, tuple[str, ...]]
+    """By an encoder's identity, all that it is measured on."""
+    reasons: Mapping[tuple[str, str, str], str]
+    """Cells that cannot be measured on any base, and why."""
+
+
+def make_plan(tables: Sequence[Table]) -> Plan:
+    """Looks up recipes and benchmarks of all cells; `tables` are all of the paper's."""
+    encoders: dict[tuple[str, str, str], Encoder] = {}
+    members: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    benchmarks: dict[str, dict[str, None]] = {}
+    reasons: dict[tuple[str, str, str], str] = {}
+    faults: dict[str, str] = {}
+    for cell in (cell for table in tables for cell in cells_of(table)):
+        try:
+            if cell.reason:
+                raise PaperError(cell.reason)
+            if cell.partner:
+                raise PaperError("it compares two encoders, which trials do not make yet")
+            encoder, names = encoder_of(cell), members_of(cell.benchmark)
+            for name in names:
+                if name not in faults:
+                    faults[name] = fault_of_benchmark(name)
+                if faults[name]:
+                    raise PaperError(faults[name])
+        except MirrorError as fault:
+            reasons[cell.place] = without_folders(str(fault))
+            continue
+        encoders[cell.place], members[cell.place] = encoder, names
+        benchmarks.setdefault(encoder.identity, {}).update(dict.fromkeys(names))
+    return Plan(
+        encoders,
+        members,
+        {identity: tuple(names) for identity, names in benchmarks.items()},
+        reasons,
+    )
+
+
+def hub_ids() -> frozenset[str]:
+    """The bases that the paper's recipes name, by their ids on the hub.
+
+    Raises:
+        RecipeError: a recipe has faults.
+    """
+    recipes = (find_recipe(name, FOLDER) for name in recipe_names(FOLDER))
+    return frozenset(recipe.base.hub for recipe in recipes if recipe.base.hub is not None)
 
 
 def members_of(benchmark: str) -> tuple[str, ...]:
@@ -120,27 +179,10 @@ def members_of(benchmark: str) -> tuple[str, ...]:
     return read_definition(benchmark).of or (benchmark,)
 
 
-def benchmarks_of(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
-    """The benchmarks of each encoder, by its identity, in the tables' order and each once.
-
-    What has no definition or no data here is left out, as is what has no recipe.
-    """
-    found: dict[str, dict[str, None]] = {}
-    for cell in cells:
-        try:
-            identity = encoder_of(cell).identity
-            members = members_of(cell.benchmark)
-        except MirrorError:
-            continue
-        known = (name for name in members if not fault_of_benchmark(name))
-        found.setdefault(identity, {}).update(dict.fromkeys(known))
-    return {identity: tuple(names) for identity, names in found.items()}
-
-
 def fault_of_benchmark(name: str) -> str:
     """Why a benchmark cannot be scored here; nothing if it can."""
     try:
         definition_digest(read_definition(name))
     except BenchmarkError as fault:
-        return without_folders(str(fault))
+        return str(fault)
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -125,15 +126,15 @@ class Table(Part):
 
 
 def _faults_of_cells(table: Table) -> Iterator[str]:
-    for what, parts in (("rows", table.rows), ("columns", table.columns)):
-        keys = [part.key for part in parts]
+    for what, named in (("rows", table.rows), ("columns", table.columns)):
+        keys = [part.key for part in named]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
             yield f"{what} {', '.join(twice)} are there twice"
     for row in table.rows:
         if len(row.values) != len(table.columns):
             yield f"row {row.key} has {len(row.values)} values for {len(table.columns)} columns"
         for column in table.columns if row.kind != "published-only" else ():
-            parts = (row, column, table)
+            parts: tuple[Part, ...] = (row, column, table)
             if column.mean or any(part.reason for part in parts):
                 continue
             if not any(part.benchmark for part in parts):
@@ -151,7 +152,7 @@ def _faults_of_claims(table: Table) -> Iterator[str]:
             yield f"claim {claim.text!r} names {', '.join(unknown)}, which are not there"
             continue
         values = [table.published(row, column) for row, column in cells]
-        if any(first <= second for first, second in zip(values, values[1:], strict=False)):
+        if any(first <= second for first, second in pairwise(values)):
             yield f"claim {claim.text!r} is not what the published values say"
 
 
@@ -173,14 +174,16 @@ def read_table(path: Path) -> Table:
         ) from error
 
 
-def read_tables(chosen: Sequence[str] = (), folder: Path = TABLES) -> tuple[Table, ...]:
+def read_tables(chosen: Sequence[str] = (), folder: Path | None = None) -> tuple[Table, ...]:
     """The paper's tables in the order of their files, or those that are called one of `chosen`.
+
+    `folder` holds others than the project's.
 
     Raises:
         PaperError: files have faults (all are listed), or a name in `chosen` is no table's.
     """
     tables, faults = [], []
-    for path in sorted(folder.glob("*.toml")):
+    for path in sorted((folder or TABLES).glob("*.toml")):
         try:
             tables.append(read_table(path))
         except PaperError as fault:

@@ -11,7 +11,7 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/(?=[^\s/:,;]*)")
 
 
 def without_folders(text: str) -> str:
-    """A fault in one line, with files by name alone: where this machine keeps them tells nothing."""
+    """A fault in one line, with files by their names alone, not where this machine has them."""
     return _FOLDERS.sub("", " ".join(text.split()))
 
 

@@ -1,0 +1,116 @@
+"""The paper's tables: every encoder that they ask for, as far as this machine can make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from mirror.errors import MirrorError, StoreError
+from mirror.paper.bases import BasePlaces
+from mirror.paper.circumstances import machine, versions
+from mirror.paper.filling import Outcome, Side, fill_table
+from mirror.paper.jobs import Job, Key, find_work
+from mirror.paper.plan import cells_of, make_plan
+from mirror.paper.report import Report
+from mirror.paper.tables import read_tables
+from mirror.paper.wording import without_folders
+from mirror.store import Store
+from mirror.trials import TrialResult
+from tasks import trials
+from tasks.api_server import temporary_api
+from tasks.environment import workspace_root
+
+ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
+"""Trials of one process wait for each other anyhow."""
+
+
+@flow(name="run-paper", task_runner=ONE_AT_A_TIME)
+def run_paper(
+    tables: tuple[str, ...], seeds: tuple[int, ...], places: BasePlaces, command: str = ""
+) -> Report:
+    """Fills the paper's tables; what was made once is reused.
+
+    Args:
+        tables: as the paper counts them, for example `T3`; nothing means all.
+        seeds: each encoder is tuned once for each.
+        places: where bases are looked for, and what stands in for them.
+        command: what makes the report again, for people.
+
+    Raises:
+        PaperError: there is no such table.
+        StoreError: the workspace cannot be written.
+    """
+    workspace = workspace_root()
+    store = Store(workspace)
+    chosen, plan = read_tables(tables), make_plan(read_tables())
+    cells = [cell for table in chosen for cell in cells_of(table)]
+    ours, other = (
+        find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
+    )
+    outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
+    sides = Side(ours, outcomes), Side(other, outcomes)
+    return Report(
+        tables=tuple(fill_table(table, cells, plan, *sides) for table in chosen),
+        seeds=seeds,
+        bases={job.base.origin: job.base.digest for job in ours.jobs.values()},
+        stand_ins={
+            job.recipe.language: f"{job.base.origin} ({job.base.digest[:12]})"
+            for job in other.jobs.values()
+        },
+        machine=machine(),
+        versions=versions(),
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        seconds=_seconds(outcomes),
+        command=command,
+    )
+
+
+def run_jobs(jobs: Mapping[Key, Job], seeds: Sequence[int], workspace: Path) -> dict[Key, Outcome]:
+    """Runs all trials of all jobs, fanned out as tasks; one that fails leaves the others be.
+
+    Raises:
+        StoreError: the workspace cannot be written, which none of them would survive.
+    """
+    futures = {
+        key: [trials.run_trial.submit(trial, workspace) for trial in job.trials(seeds)]
+        for key, job in jobs.items()
+    }
+    return {key: _outcome(waiting) for key, waiting in futures.items()}
+
+
+def _outcome(futures: Sequence[PrefectFuture[TrialResult]]) -> Outcome:
+    results = []
+    for future in futures:
+        found = future.result(raise_on_failure=False)
+        if isinstance(found, MirrorError) and not isinstance(found, StoreError):
+            return Outcome(reason=without_folders(str(found)))
+        if isinstance(found, BaseException):
+            raise found
+        results.append(found)
+    return Outcome(tuple(results))
+
+
+def _seconds(outcomes: Mapping[Key, Outcome]) -> float:
+    """What the results took to make, whenever that was."""
+    return sum(
+        result.tuning_seconds + result.evaluation.seconds
+        for outcome in outcomes.values()
+        for result in outcome.results
+    )
+
+
+def start_paper(
+    tables: tuple[str, ...], seeds: tuple[int, ...], places: BasePlaces, command: str = ""
+) -> Report:
+    """As `run_paper`, for a person at a terminal: a fault shows before Prefect is waited for."""
+    read_tables(tables)
+    Store(workspace_root())
+    with temporary_api() as wait_for_api:
+        wait_for_api()
+        return run_paper(tables, seeds, places, command)

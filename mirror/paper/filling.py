@@ -1,0 +1,148 @@
+"""The paper's tables with our values in them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mirror.paper.jobs import Key, Place, Work
+from mirror.paper.plan import Cell, Plan
+from mirror.paper.tables import Claim, Column, Row, Table
+from mirror.paper.verdicts import Measured, Ordering, Verdict, judge, judge_order
+from mirror.trials import TrialResult
+
+OF_OTHERS = "the mean of the row needs all of it"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to."""
+
+    results: tuple[TrialResult, ...] = ()
+    """One for each seed; none if it failed."""
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured value, or why there is none."""
+
+    measured: Measured | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class FilledCell:
+    """One cell: the paper's value, ours, and that of a base that stands in for the paper's."""
+
+    published: float
+    ours: Value
+    stand_in: Value
+    verdict: Verdict | None
+    """Of ours alone; nothing for what is only quoted."""
+
+
+@dataclass(frozen=True)
+class FilledClaim:
+    """One ordering that the paper reads from a table."""
+
+    text: str
+    ours: Ordering
+    stand_in: Ordering
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """One table, whole."""
+
+    table: Table
+    cells: Mapping[tuple[str, str], FilledCell]
+    """By row and column."""
+    claims: tuple[FilledClaim, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The work on one kind of base, and what it came to."""
+
+    work: Work
+    outcomes: Mapping[Key, Outcome]
+
+
+def fill_table(
+    table: Table, cells: Sequence[Cell], plan: Plan, ours: Side, other: Side
+) -> FilledTable:
+    """A table with our values; `other` are those of the stand-ins."""
+    mine = {cell.place: cell for cell in cells if cell.table == table.name}
+    sides = [_values(table, mine, plan, side) for side in (ours, other)]
+    filled = {}
+    for row in table.rows:
+        for column in table.columns:
+            key = (row.key, column.key)
+            published = table.published(*key)
+            own, stand_in = (values.get(key, Value(None)) for values in sides)
+            verdict = None
+            if row.kind != "published-only":
+                tolerance = column.tolerance or table.tolerance
+                verdict = judge(
+                    published,
+                    own.measured,
+                    tolerance,
+                    lower_is_better=column.lower_is_better,
+                )
+            filled[key] = FilledCell(published, own, stand_in, verdict)
+    return FilledTable(table, filled, tuple(_claim(claim, *sides) for claim in table.claims))
+
+
+Values = dict[tuple[str, str], Value]
+
+
+def _values(table: Table, cells: Mapping[Place, Cell], plan: Plan, side: Side) -> Values:
+    values = {(cell.row, cell.column): _value(cell, plan, side) for cell in cells.values()}
+    for row in table.rows:
+        for column in table.columns:
+            if column.mean and row.kind != "published-only":
+                values[row.key, column.key] = _mean(row, table.columns, values)
+    return values
+
+
+def _value(cell: Cell, plan: Plan, side: Side) -> Value:
+    key = side.work.keys.get(cell.place)
+    if key is None:
+        return Value(None, side.work.reasons[cell.place])
+    outcome = side.outcomes[key]
+    if not outcome.results:
+        return Value(None, outcome.reason)
+    members = plan.members[cell.place]
+    of_seeds = (
+        statistics.fmean(_read(result.details[name], cell.measure) for name in members)
+        for result in outcome.results
+    )
+    return Value(Measured(tuple(of_seeds)))
+
+
+def _read(content: Mapping[str, Any], measure: str) -> float:
+    """A benchmark's number by its name, from what `scores.json` says of the benchmark."""
+    return float(content["score"] if measure == "score" else content["measures"][measure])
+
+
+def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:
+    """The mean of a row's cells, for each seed; raw cells have one value for all seeds."""
+    cells = [values[row.key, column.key] for column in columns if not column.mean]
+    known = [cell.measured.values for cell in cells if cell.measured is not None]
+    if len(known) < len(cells):
+        reasons = {cell.reason for cell in cells if cell.measured is None}
+        return Value(None, reasons.pop() if len(reasons) == 1 else OF_OTHERS)
+    return Value(Measured(tuple(statistics.fmean(seed) for seed in zip(*known, strict=True))))
+
+
+def _claim(claim: Claim, ours: Values, other: Values) -> FilledClaim:
+    keys = [tuple(place.partition("/")[::2]) for place in claim.order]
+    own, stand_in = (
+        judge_order([values.get((row, column), Value(None)).measured for row, column in keys])
+        for values in (ours, other)
+    )
+    return FilledClaim(claim.text, own, stand_in)

@@ -1,0 +1,128 @@
+"""From cells to trials: each encoder once on each base, whatever the number of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mirror.base_model import Base
+from mirror.errors import MirrorError
+from mirror.paper.bases import BasePlaces, Found, paper_base, stand_in_base
+from mirror.paper.plan import Cell, Encoder, Plan
+from mirror.paper.random_strings import random_strings_file
+from mirror.paper.wording import without_folders
+from mirror.recipe import Recipe
+from mirror.sources import check_sources
+from mirror.store import Store
+from mirror.trials import Trial, with_changes
+
+Place = tuple[str, str, str]
+Key = tuple[str, str]
+"""An encoder's identity and its base's digest."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One encoder on one base."""
+
+    encoder: Encoder
+    base: Base
+    benchmarks: tuple[str, ...]
+    recipe: Recipe
+    """The encoder's, with its strings in place."""
+
+    @property
+    def key(self) -> Key:
+        """What tells jobs apart."""
+        return self.encoder.identity, self.base.digest
+
+    def trials(self, seeds: Sequence[int]) -> Iterator[Trial]:
+        """One for each seed; one alone for a raw base, in which no seed has a part."""
+        for seed in seeds if self.encoder.kind == "tuned" else (self.recipe.tuning.seed,):
+            changes = {"evaluation.benchmarks": list(self.benchmarks), "tuning.seed": seed}
+            yield Trial(
+                label=self.recipe.name,
+                recipe=with_changes(self.recipe, changes),
+                base=self.base,
+                kind=self.encoder.kind,
+                pooling=self.encoder.pooling,
+            )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be run for some cells on one kind of base, and why the others stay empty."""
+
+    jobs: Mapping[Key, Job]
+    keys: Mapping[Place, Key]
+    """By cell, its job."""
+    reasons: Mapping[Place, str]
+    """By cell that has none."""
+
+
+def find_work(
+    cells: Sequence[Cell], plan: Plan, places: BasePlaces, store: Store, *, stand_in: bool
+) -> Work:
+    """The jobs of some cells, on the paper's bases or on those that stand in for them.
+
+    Raises:
+        StoreError: the workspace cannot be written.
+    """
+    find = stand_in_base if stand_in else paper_base
+    look = _Looking(find, places, store)
+    jobs: dict[Key, Job] = {}
+    keys: dict[Place, Key] = {}
+    reasons: dict[Place, str] = {}
+    for cell in cells:
+        if cell.place in plan.reasons:
+            reasons[cell.place] = plan.reasons[cell.place]
+            continue
+        encoder = plan.encoders[cell.place]
+        found, recipe = look.at(encoder)
+        if found.base is None:
+            reasons[cell.place] = found.reason
+            continue
+        job = Job(encoder, found.base, plan.benchmarks[encoder.identity], recipe)
+        keys[cell.place] = job.key
+        jobs.setdefault(job.key, job)
+    return Work(jobs, keys, reasons)
+
+
+def _on_random_strings(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe with as many random strings as its sample holds, in place of its own corpus."""
+    path = random_strings_file(recipe.sample.size, recipe.sample.seed, store)
+    corpus = {
+        "source": "files",
+        "paths": [str(path)],
+        "format": "text",
+        "unit": "line",
+        "check_language": False,
+    }
+    return with_changes(recipe, {"corpus": corpus})
+
+
+class _Looking:
+    """Looks for bases and strings, for each encoder once."""
+
+    def __init__(
+        self, find: Callable[[Recipe, BasePlaces], Found], places: BasePlaces, store: Store
+    ) -> None:
+        self._find = find
+        self._places = places
+        self._store = store
+        self._known: dict[str, tuple[Found, Recipe]] = {}
+
+    def at(self, encoder: Encoder) -> tuple[Found, Recipe]:
+        """The base and the recipe with its strings in place, or why one of them is missing."""
+        name = f"{encoder.recipe.name} {encoder.identity}"
+        if name not in self._known:
+            found, recipe = self._find(encoder.recipe, self._places), encoder.recipe
+            if found.base is not None:
+                try:
+                    if encoder.strings == "random":
+                        recipe = _on_random_strings(recipe, self._store)
+                    check_sources(recipe)
+                except MirrorError as fault:
+                    found = Found(None, without_folders(str(fault)))
+            self._known[name] = found, recipe
+        return self._known[name]
