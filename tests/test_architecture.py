@@ -37,6 +37,7 @@ def loaded_by(module, tmp_path):
         "flows.run_recipe",
         "flows.rescore_encoder",
         "flows.command",
+        "flows.run_paper",
         "tasks.registry",
         "mirror.corpus",
         "mirror.sampling",

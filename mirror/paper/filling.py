@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mirror.paper.jobs import Key, Place, Work
-from mirror.paper.plan import Cell, Plan
+from mirror.paper.plan import SPACE, Cell, Plan
 from mirror.paper.tables import Claim, Column, Row, Table
 from mirror.paper.verdicts import Measured, Ordering, Verdict, judge, judge_order
+from mirror.results import read_json
 from mirror.trials import TrialResult
 
 OF_OTHERS = "the mean of the row needs all of it"
@@ -118,14 +118,17 @@ def _value(cell: Cell, plan: Plan, side: Side) -> Value:
         return Value(None, outcome.reason)
     members = plan.members[cell.place]
     of_seeds = (
-        statistics.fmean(_read(result.details[name], cell.measure) for name in members)
+        statistics.fmean(_read(result, name, cell.measure) for name in members)
         for result in outcome.results
     )
     return Value(Measured(tuple(of_seeds)))
 
 
-def _read(content: Mapping[str, Any], measure: str) -> float:
-    """A benchmark's number by its name, from what `scores.json` says of the benchmark."""
+def _read(result: TrialResult, benchmark: str, measure: str) -> float:
+    """One of the numbers that a benchmark gives, or of the space of the strings tuned on."""
+    if benchmark == SPACE:
+        return float(read_json(result.evaluation, "looks.json")[measure])
+    content = result.details[benchmark]
     return float(content["score"] if measure == "score" else content["measures"][measure])
 
 

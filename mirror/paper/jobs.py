@@ -39,7 +39,9 @@ class Job:
     def trials(self, seeds: Sequence[int]) -> Iterator[Trial]:
         """One for each seed; one alone for a raw base, in which no seed has a part."""
         for seed in seeds if self.encoder.kind == "tuned" else (self.recipe.tuning.seed,):
-            changes = {"evaluation.benchmarks": list(self.benchmarks), "tuning.seed": seed}
+            # Where only the space is asked for, the recipe's own: a trial measures something.
+            names = self.benchmarks or self.recipe.evaluation.benchmarks
+            changes = {"evaluation.benchmarks": list(names), "tuning.seed": seed}
             yield Trial(
                 label=self.recipe.name,
                 recipe=with_changes(self.recipe, changes),

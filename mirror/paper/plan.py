@@ -22,6 +22,9 @@ from mirror.tuning_settings import Pooling
 FOLDER = RECIPES / "paper"
 """Where the paper's recipes are."""
 
+SPACE = "space"
+"""Stands for a benchmark where the vectors of the strings tuned on are looked at themselves."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -123,7 +126,7 @@ class Plan:
     members: Mapping[tuple[str, str, str], tuple[str, ...]]
     """By cell, the benchmarks whose mean its value is; mostly one."""
     benchmarks: Mapping[str, tuple[str, ...]]
-    """By an encoder's identity, all that it is measured on."""
+    """By an encoder's identity, all that it is measured on; may be nothing but its space."""
     reasons: Mapping[tuple[str, str, str], str]
     """Cells that cannot be measured on any base, and why."""
 
@@ -151,7 +154,8 @@ def make_plan(tables: Sequence[Table]) -> Plan:
             reasons[cell.place] = without_folders(str(fault))
             continue
         encoders[cell.place], members[cell.place] = encoder, names
-        benchmarks.setdefault(encoder.identity, {}).update(dict.fromkeys(names))
+        scored = (name for name in names if name != SPACE)
+        benchmarks.setdefault(encoder.identity, {}).update(dict.fromkeys(scored))
     return Plan(
         encoders,
         members,
@@ -176,11 +180,13 @@ def members_of(benchmark: str) -> tuple[str, ...]:
     Raises:
         BenchmarkError: its definition is missing or has faults.
     """
-    return read_definition(benchmark).of or (benchmark,)
+    return (SPACE,) if benchmark == SPACE else read_definition(benchmark).of or (benchmark,)
 
 
 def fault_of_benchmark(name: str) -> str:
     """Why a benchmark cannot be scored here; nothing if it can."""
+    if name == SPACE:
+        return ""
     try:
         definition_digest(read_definition(name))
     except BenchmarkError as fault:

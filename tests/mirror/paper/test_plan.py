@@ -1,0 +1,174 @@
+"""Which encoders the tables ask for, and on what each is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mirror.paper.bases import BasePlaces
+from mirror.paper.jobs import find_work
+from mirror.paper.plan import SPACE, Encoder, cells_of, encoder_of, make_plan, members_of
+from mirror.paper.tables import Table, read_table
+from mirror.recipe import find_recipe
+from mirror.store import Store
+from mirror.trials import with_changes
+
+
+@pytest.fixture
+def text(invented: Callable[[], Path]) -> Path:
+    return invented()
+
+
+def test_quoted_rows_and_means_are_not_run(table: Table) -> None:
+    cells = list(cells_of(table))
+    assert {(cell.row, cell.column) for cell in cells} == {
+        (row, column)
+        for row in ("raw", "full", "no-noise")
+        for column in ("own", "strict", "missing")
+    }
+
+
+def test_the_row_has_the_last_word_and_settings_add_up(table: Table) -> None:
+    cells = {(cell.row, cell.column): cell for cell in cells_of(table)}
+    assert cells["full", "own"].recipe == "en-trades"
+    assert cells["full", "strict"].recipe == "fr-trades"
+    assert cells["no-noise", "strict"].settings == {"temperature": 0.1, "dropout": 0.0}
+    assert cells["raw", "own"].pooling == "cls"
+
+
+def test_a_column_names_its_recipe(table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "01-noise.toml"
+    path.write_text(path.read_text().replace('"en-trades"', '"{column}-trades"', 1))
+    cells = {(cell.row, cell.column): cell for cell in cells_of(read_table(path))}
+    assert cells["full", "own"].recipe == "own-trades"
+
+
+def test_settings_are_checked_by_the_recipe(table: Table, text: Path) -> None:
+    cells = {(cell.row, cell.column): cell for cell in cells_of(table)}
+    recipe = encoder_of(cells["no-noise", "strict"]).recipe
+    assert (recipe.tuning.temperature, recipe.tuning.dropout) == (0.1, 0.0)
+
+
+def test_what_is_missing_is_told_for_its_cells_alone(table: Table, text: Path) -> None:
+    plan = make_plan([table])
+    assert {place[2] for place in plan.reasons} == {"missing"}
+    assert all("no benchmark at not-there.toml" in reason for reason in plan.reasons.values())
+    assert {place[2] for place in plan.encoders} == {"own", "strict"}
+
+
+def test_a_missing_recipe_is_told(table: Table, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "fr-trades.toml").unlink()
+    plan = make_plan([table])
+    told = plan.reasons[table.name, "full", "strict"]
+    assert told == "there is no recipe paper/fr-trades: write it, or update the project"
+
+
+def test_an_average_is_scored_by_its_members(text: Path, tmp_path: Path) -> None:
+    content = 'task = "average"\nof = ["own"]\n'
+    (tmp_path / "definitions" / "all.toml").write_text(content)
+    assert members_of("all") == ("own",)
+    assert members_of("own") == ("own",)
+    assert members_of(SPACE) == (SPACE,)
+
+
+def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
+    recipe = find_recipe("en-trades", tmp_path / "recipes")
+    same = with_changes(recipe, {"tuning.dropout": 0.1, "base.hub": "another/base"})
+    other = with_changes(recipe, {"tuning.dropout": 0.2})
+
+    def identity(of: object, kind: str = "tuned", pooling: str | None = None) -> str:
+        return Encoder(of, kind, pooling).identity  # type: ignore[arg-type]
+
+    assert identity(recipe) == identity(same) != identity(other)
+    # A raw base knows nothing of dropout, but all of pooling.
+    assert identity(recipe, "raw", "cls") == identity(other, "raw", "cls")
+    assert identity(recipe, "raw", "cls") != identity(recipe, "raw", "mean")
+    longer = with_changes(recipe, {"tuning.inference_tokens": 40})
+    assert identity(recipe, "raw", "cls") != identity(longer, "raw", "cls")
+
+
+def test_an_encoder_is_measured_on_all_that_any_table_asks(
+    table: Table, text: Path, tmp_path: Path
+) -> None:
+    definitions = tmp_path / "definitions"
+    (definitions / "more.toml").write_text((definitions / "own.toml").read_text())
+    second = tmp_path / "02-more.toml"
+    content = (tmp_path / "01-noise.toml").read_text()
+    second.write_text(content.replace('benchmark = "own"', 'benchmark = "more"', 1))
+    plan = make_plan([table, read_table(second)])
+    identity = plan.encoders[table.name, "full", "own"].identity
+    assert plan.benchmarks[identity] == ("own", "more")
+
+
+def test_jobs_are_one_for_each_encoder_and_base(
+    table: Table, text: Path, tiny_base: Path, store: Store
+) -> None:
+    plan, cells = make_plan([table]), list(cells_of(table))
+    places = BasePlaces(stand_ins={"en": tiny_base})
+    none = find_work(cells, plan, places, store, stand_in=False)
+    assert none.jobs == {}
+    told = {none.reasons[table.name, row, "own"] for row in ("raw", "full", "no-noise")}
+    assert told == {
+        "someone/some-base is not on this machine: --base someone/some-base=PATH, or --download"
+    }
+    work = find_work(cells, plan, places, store, stand_in=True)
+    assert {place[1:] for place in work.keys} == {
+        ("raw", "own"),
+        ("full", "own"),
+        ("no-noise", "own"),
+    }
+    assert work.reasons[table.name, "full", "strict"] == "no stand-in for fr: --stand-in fr=PATH"
+    assert len(work.jobs) == 3
+
+
+def test_trials_are_one_for_each_seed_and_one_for_a_raw_base(
+    table: Table, text: Path, tiny_base: Path, store: Store
+) -> None:
+    plan, cells = make_plan([table]), list(cells_of(table))
+    places = BasePlaces(stand_ins={"en": tiny_base})
+    work = find_work(cells, plan, places, store, stand_in=True)
+    trials = {
+        row: list(work.jobs[work.keys[table.name, row, "own"]].trials((42, 33)))
+        for row in ("raw", "full")
+    }
+    assert [trial.seed for trial in trials["full"]] == [42, 33]
+    # Which strings are tuned on is not the seed's affair (paper, section 4).
+    assert {trial.recipe.sample.seed for trial in trials["full"]} == {42}
+    [raw] = trials["raw"]
+    assert (raw.kind, raw.pooling, raw.recipe.evaluation.benchmarks) == ("raw", "cls", ("own",))
+
+
+def test_strings_that_are_missing_leave_their_cells_empty(
+    table: Table, text: Path, tiny_base: Path, store: Store
+) -> None:
+    text.unlink()
+    places = BasePlaces(stand_ins={"en": tiny_base})
+    work = find_work(list(cells_of(table)), make_plan([table]), places, store, stand_in=True)
+    assert work.jobs == {}
+    told = work.reasons[table.name, "full", "own"]
+    assert "no text at text.txt" in told
+    assert str(text.parent) not in told
+
+
+def test_random_strings_take_the_place_of_the_recipes_own(
+    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+) -> None:
+    path = tmp_path / "01-noise.toml"
+    path.write_text(
+        path.read_text().replace('label = "no noise"', 'label = "x"\nstrings = "random"')
+    )
+    changed = read_table(path)
+    places = BasePlaces(stand_ins={"en": tiny_base})
+    plan, cells = make_plan([changed]), list(cells_of(changed))
+    work = find_work(cells, plan, places, store, stand_in=True)
+    recipe = work.jobs[work.keys[changed.name, "no-noise", "own"]].recipe
+    [place] = recipe.corpus.paths
+    strings = Path(place).read_text().split()
+    assert len(strings) == len(set(strings)) == recipe.sample.size == 32
+    assert recipe.corpus.unit == "line"
+    # A text that is missing does not matter where it is not read.
+    text.unlink()
+    again = find_work(cells, plan, places, store, stand_in=True)
+    assert set(again.keys) == {(changed.name, "no-noise", "own")}
