@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
-from mirror.architectures import ARCHITECTURES, Architecture, set_dropout
+from mirror.architectures import ARCHITECTURES
 from mirror.base_model import architecture_of, read_config
 from mirror.encoder_folder import (
     EncoderSettings,
     read_encoder_settings,
     write_encoder_settings,
 )
-from mirror.errors import BaseModelError, TokenizerError
-from mirror.slices import cut_slices
-from mirror.tokenizer_check import check_tokenizer, special_tokens_of
-from mirror.tuning_settings import Pooling
+from mirror.errors import BaseModelError
+from mirror.model_loading import load_model, load_tokenizer, quiet_transformers
+from mirror.pooling import pool
+from mirror.slices import Slice, cut_slices
+from mirror.tuning_settings import FIRST_LAYER, Pooling
 from mirror.whitening import Projection, read_projection, write_projection
 
 SLICE_TOKENS = 4_096
@@ -79,8 +77,8 @@ class Encoder:
             raise BaseModelError(
                 f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
             )
-        model = _load_model(folder, kind, dropout)
-        tokenizer = _load_tokenizer(folder, model.config.vocab_size)
+        model = load_model(folder, kind, dropout)
+        tokenizer = load_tokenizer(folder, model.config.vocab_size)
         limit = model.config.max_position_embeddings - kind.reserved_positions
         wanted = max_tokens or (saved.max_tokens if saved else 0) or limit
         settings = EncoderSettings(pooling, min(wanted, limit), bool(saved and saved.projected))
@@ -109,25 +107,73 @@ class Encoder:
         )["input_ids"]
         return ids
 
-    def vectors(self, rows: Sequence[list[int]], slice_tokens: int = SLICE_TOKENS) -> Tensor:
+    def vectors(
+        self,
+        rows: Sequence[list[int]],
+        slice_tokens: int = SLICE_TOKENS,
+        *,
+        widths: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
         """Pooled vectors of tokenised texts, in their order: (rows, width), fp32.
 
         With gradients if those are on, and before any projection, which is not tuned.  Rows are
         encoded in slices of like length, with hardly any padding.
+
+        Args:
+            rows: token ids.
+            slice_tokens: tokens encoded at a time.
+            widths: tokens to pad each row to, at least; nothing means as few as can be.
+            seed: what dropout is drawn from; nothing leaves it to torch's generator.
         """
-        lengths = [len(row) for row in rows]
-        slices = cut_slices(lengths, slice_tokens, MAX_PADDING[self.device.type])
-        padded = [self._padded([rows[index] for index in indices]) for indices in slices]
-        # looked up for all slices at once: a gradient of the whole table for each slice would
-        # cost more than the layers do where the vocabulary is large
-        flat = torch.cat([ids.flatten() for ids, _ in padded]).to(self.device)
-        embedded = self.model.get_input_embeddings()(flat).split([ids.numel() for ids, _ in padded])
+        slices = self.slices(rows, slice_tokens, widths)
         parts = [
-            self._pooled(part.view(*ids.shape, -1), mask.to(self.device))
-            for part, (ids, mask) in zip(embedded, padded, strict=True)
+            self.pooled(part, cut, None if seed is None else seed + number)
+            for number, (part, cut) in enumerate(zip(self.embedded(slices), slices, strict=True))
         ]
-        order = torch.tensor([index for indices in slices for index in indices])
-        return torch.cat(parts)[order.argsort().to(self.device)]
+        return self.in_order(parts, slices)
+
+    def slices(
+        self, rows: Sequence[list[int]], slice_tokens: int, widths: Sequence[int] | None = None
+    ) -> list[Slice]:
+        """Rows in slices of like length, padded; see `vectors`."""
+        if widths is None:
+            everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
+            widths = [max(len(row), everywhere) for row in rows]
+        cuts = cut_slices(widths, slice_tokens, MAX_PADDING[self.device.type])
+        return [self._slice(rows, widths, indices) for indices in cuts]
+
+    def embedded(self, slices: Sequence[Slice]) -> tuple[Tensor, ...]:
+        """Word embeddings of each slice: (rows, tokens, width of the embeddings).
+
+        Looked up for all slices at once: a gradient of the whole table for each slice would cost
+        more than the layers do where the vocabulary is large.
+        """
+        flat = torch.cat([cut.ids.flatten() for cut in slices]).to(self.device)
+        looked_up = self.model.get_input_embeddings()(flat)
+        parts = looked_up.split([cut.ids.numel() for cut in slices])
+        return tuple(part.view(*cut.ids.shape, -1) for part, cut in zip(parts, slices, strict=True))
+
+    def pooled(self, embedded: Tensor, cut: Slice, seed: int | None = None) -> Tensor:
+        """Vectors (rows, width) of a slice's embedded tokens."""
+        if seed is not None:
+            torch.manual_seed(seed)
+        mask = cut.mask.to(self.device)
+        layers = self.settings.pooling == "first-last"
+        output = self.model(
+            inputs_embeds=embedded, attention_mask=mask, output_hidden_states=layers
+        )
+        hidden = (
+            (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])
+            if layers
+            else (output.last_hidden_state,)
+        )
+        return pool(hidden, mask, self.settings.pooling)
+
+    def in_order(self, parts: Sequence[Tensor], slices: Sequence[Slice]) -> Tensor:
+        """The slices' vectors in the order of the rows that the slices were cut from."""
+        order = torch.tensor([index for cut in slices for index in cut.rows])
+        return torch.cat(list(parts))[order.argsort().to(self.device)]
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], slice_tokens: int = SLICE_TOKENS) -> np.ndarray:
@@ -152,26 +198,17 @@ class Encoder:
             self.tokenizer.save_pretrained(folder)
         kind = ARCHITECTURES[self.model.config.model_type]
         settings = replace(self.settings, projected=self.projection is not None)
-        write_encoder_settings(folder, settings, self.width, kind)
+        write_encoder_settings(folder, settings, self.model.config, kind)
         if self.projection:
             write_projection(folder, self.projection)
 
-    def _padded(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-        longest = max(len(row) for row in rows)
+    def _slice(self, rows: Sequence[list[int]], widths: Sequence[int], indices: list[int]) -> Slice:
+        width = max(widths[index] for index in indices)
         pad = int(self.tokenizer.pad_token_id or 0)
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        return ids, mask
-
-    def _pooled(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """Vectors (rows, width) of embedded tokens (rows, tokens, width of the embeddings)."""
-        hidden = self.model(inputs_embeds=embedded, attention_mask=mask).last_hidden_state.float()
-        if self.settings.pooling == "cls":
-            first: Tensor = hidden[:, 0]
-            return first
-        weights = mask[:, :, None].float()
-        mean: Tensor = (hidden * weights).sum(1) / weights.sum(1)
-        return mean
+        chosen = [rows[index] for index in indices]
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in chosen])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen])
+        return Slice(ids, mask, indices)
 
 
 def resolve_device(device: str) -> str:
@@ -179,61 +216,3 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keeps transformers from printing bars and tables of keys."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
-    options = {"add_pooling_layer": False} if kind.has_pooler else {}
-    try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            if dropout is not None:
-                set_dropout(config, dropout)
-            model, report = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                **options,
-            )
-    except Exception as error:  # whatever transformers and safetensors raise on a damaged folder
-        raise BaseModelError(
-            f"the model in {folder} cannot be loaded ({error}): get it again from where it came "
-            "from"
-        ) from error
-    # transformers fills what is missing with random numbers and goes on
-    if absent := sorted(report["missing_keys"]):
-        raise BaseModelError(
-            f"the weights in {folder} lack {absent[0]} and {len(absent) - 1} more: get them again"
-        )
-    return model
-
-
-def _load_tokenizer(folder: Path, vocab_size: int) -> Any:
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            backend = tokenizer.backend_tokenizer
-    except Exception as error:  # whatever the many tokenizer classes raise
-        raise TokenizerError(
-            f"the tokenizer in {folder} cannot be loaded ({error}): get it again"
-        ) from error
-    tokens = special_tokens_of(tokenizer)
-    check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=False)
-    return tokenizer

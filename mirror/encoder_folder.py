@@ -10,24 +10,25 @@ import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from safetensors.numpy import save_file
 
 from mirror.architectures import Architecture
 from mirror.errors import BaseModelError
-from mirror.tuning_settings import Pooling
+from mirror.tuning_settings import FIRST_LAYER, Pooling
 
-MODULES = (
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-)
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+LAYERS = "1_WeightedLayerPooling"
 DENSE = "2_Dense"
-DENSE_MODULE = {
-    "idx": 2,
-    "name": "2",
-    "path": DENSE,
-    "type": "sentence_transformers.models.Dense",
-}
+OWN_FILE = "mirror.json"
+"""Says what sentence-transformers has no word for: a mean over padding too."""
 POOLING_KEYS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
+NEAREST: dict[Pooling, str] = {"mean-all": "mean", "first-last": "mean"}
+"""What the module Pooling is told in these cases."""
 OTHER_POOLING_KEYS = (
     "pooling_mode_max_tokens",
     "pooling_mode_mean_sqrt_len_tokens",
@@ -47,15 +48,26 @@ class EncoderSettings:
 
 
 def write_encoder_settings(
-    folder: Path, settings: EncoderSettings, width: int, kind: Architecture
+    folder: Path, settings: EncoderSettings, model: PretrainedConfig, kind: Architecture
 ) -> None:
-    """Writes everything that sentence-transformers needs beside model and tokenizer."""
+    """Writes everything that sentence-transformers needs beside model and tokenizer.
+
+    A mean over padding too is beyond sentence-transformers: it gets the plain mean, and
+    `mirror.json` tells `Encoder.load` the truth.
+    """
+    width = int(model.hidden_size)
+    mode = NEAREST.get(settings.pooling, settings.pooling)
     pooling: dict[str, Any] = {"word_embedding_dimension": width}
-    pooling |= {key: name == settings.pooling for name, key in POOLING_KEYS.items()}
+    pooling |= {key: name == mode for name, key in POOLING_KEYS.items()}
     pooling |= dict.fromkeys(OTHER_POOLING_KEYS, False)
     transformer: dict[str, Any] = {"max_seq_length": settings.max_tokens, "do_lower_case": False}
     if kind.has_pooler:
         transformer["model_args"] = {"add_pooling_layer": False}
+    if settings.pooling == "first-last":
+        transformer["config_args"] = {"output_hidden_states": True}
+        write_layer_weights(folder / LAYERS, width, int(getattr(model, kind.layer_count)))
+    if settings.pooling == "mean-all":
+        _write_json(folder / OWN_FILE, {"pooling": settings.pooling})
     versions = {
         name: importlib.metadata.version(distribution)
         for name, distribution in {
@@ -65,8 +77,7 @@ def write_encoder_settings(
         }.items()
     }
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    modules = [*MODULES, *([DENSE_MODULE] if settings.projected else [])]
-    _write_json(folder / "modules.json", modules)
+    _write_json(folder / "modules.json", _modules(settings))
     _write_json(folder / "1_Pooling" / "config.json", {**pooling, "include_prompt": True})
     _write_json(folder / "sentence_bert_config.json", transformer)
     _write_json(
@@ -93,6 +104,8 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         projected = any(module["path"] == DENSE for module in modules)
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
+        own = folder / OWN_FILE
+        said = json.loads(own.read_text(encoding="utf-8"))["pooling"] if own.is_file() else None
         modes = [name for name, key in POOLING_KEYS.items() if pooling.get(key)]
         modes += [pooling["pooling_mode"]] if "pooling_mode" in pooling else []
         others = [key for key in OTHER_POOLING_KEYS if pooling.get(key)]
@@ -106,7 +119,41 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"the encoder in {folder} pools by {', '.join([*modes, *others]) or 'nothing'}: only "
             "cls or mean, and one of them, can be used"
         )
-    return EncoderSettings(cast(Pooling, modes[0]), int(max_tokens or 0), projected)
+    layers = [module["path"] for module in modules if module["type"].endswith("LayerPooling")]
+    if layers not in ([], [LAYERS]) or said not in (None, "mean-all"):
+        raise BaseModelError(
+            f"the encoder in {folder} mixes its layers in a way that we do not have: only the mean "
+            "of the first and the last, as we save it"
+        )
+    found = said or ("first-last" if layers else modes[0])
+    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), projected)
+
+
+def write_layer_weights(folder: Path, width: int, layers: int) -> None:
+    """Writes the module that takes the mean of the first and the last layer's vectors."""
+    weights = np.zeros(layers, dtype=np.float32)
+    weights[0] += 1
+    weights[-1] += 1  # of one layer, both
+    folder.mkdir(exist_ok=True)
+    config = {
+        "word_embedding_dimension": width,
+        "layer_start": FIRST_LAYER,
+        "num_hidden_layers": layers,
+    }
+    _write_json(folder / "config.json", config)
+    save_file({"layer_weights": weights}, folder / "model.safetensors")
+
+
+def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:
+    """What sentence-transformers runs a text through, in order."""
+    steps = [("Transformer", "")]
+    steps += [("WeightedLayerPooling", LAYERS)] if settings.pooling == "first-last" else []
+    steps += [("Pooling", "1_Pooling")]
+    steps += [("Dense", DENSE)] if settings.projected else []
+    return [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(steps)
+    ]
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows that are encoded together."""
+
+    ids: Tensor
+    """(rows, tokens), padded."""
+    mask: Tensor
+    """(rows, tokens), 1 for a token and 0 for padding."""
+    rows: list[int]
+    """Which rows of the batch these are."""
 
 
 def cut_slices(lengths: Sequence[int], max_tokens: int, max_padding: int) -> list[list[int]]:

@@ -15,6 +15,8 @@ from mirror.sections import Positive, Section, Share
 Pooling = Literal["cls", "mean", "mean-all", "first-last"]
 Masking = Literal["characters", "characters-official", "word-pieces", "words"]
 Noise = Literal["dropout", "drophead", "both", "none", "controlled"]
+FIRST_LAYER = 1
+"""The first layer's number among hidden states, of which 0 is the embeddings' output."""
 Loss = Literal["info-nce", "decoupled", "multi-similarity"]
 
 

@@ -24,7 +24,7 @@ def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
     """Logs the candidate's run, and registers its encoder as a version without alias."""
     import mlflow
 
-    from mirror.encoder import quiet_transformers
+    from mirror.model_loading import quiet_transformers
 
     experiment = _experiment(client, candidate.recipe.name)
     with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:

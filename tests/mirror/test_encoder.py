@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mirror.architectures import ARCHITECTURES
+from mirror.architectures import ARCHITECTURES, set_dropout
 from mirror.base_model import check_base
 from mirror.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
@@ -54,7 +54,7 @@ def test_each_dropout_of_an_architecture_acts_alone(any_base: Path) -> None:
         assert not torch.equal(encoder.vectors(rows), encoder.vectors(rows)), name
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "first-last"])
 def test_sentence_transformers_gives_the_same_vectors(
     any_base: Path, pooling: Pooling, tmp_path: Path
 ) -> None:
@@ -222,3 +222,48 @@ def test_a_gpu_gives_the_vectors_of_the_cpu(tiny_base: Path, sentences: list[str
     on_gpu = Encoder.load(tiny_base, "mean", device="cuda").encode(sentences)
     on_cpu = Encoder.load(tiny_base, "mean", device="cpu").encode(sentences)
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
+
+
+def test_a_mean_over_padding_depends_on_the_length_and_is_kept(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    encoder = Encoder.load(tiny_base, "mean-all", max_tokens=16)
+    inputs = encoder.tokenizer(
+        TEXTS, padding="max_length", truncation=True, max_length=16, return_tensors="pt"
+    )
+    expected = encoder.model(**inputs).last_hidden_state.detach().mean(1).numpy()
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    assert np.abs(Encoder.load(tiny_base, "mean-all", 20).encode(TEXTS) - expected).max() > 1e-3
+    encoder.save(tmp_path / "encoder")
+    again = Encoder.load(tmp_path / "encoder")
+    assert again.settings == encoder.settings
+    np.testing.assert_allclose(again.encode(TEXTS), expected, atol=1e-5)
+
+
+def test_first_last_is_the_mean_of_two_layers_over_tokens(
+    tiny_base: Path, sentences: list[str]
+) -> None:
+    encoder = Encoder.load(tiny_base, "first-last")
+    inputs = encoder.tokenizer(sentences[:9], padding=True, return_tensors="pt")
+    hidden = encoder.model(**inputs, output_hidden_states=True).hidden_states
+    mask = inputs["attention_mask"][:, :, None]
+    expected = ((hidden[1] + hidden[-1]) / 2 * mask).sum(1) / mask.sum(1)
+    np.testing.assert_allclose(encoder.encode(sentences[:9]), expected.detach(), atol=1e-5)
+
+
+def test_other_mixtures_of_layers_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "first-last").save(tmp_path / "e")
+    modules = json.loads((tmp_path / "e" / "modules.json").read_text())
+    modules[1]["path"] = "other_layers"
+    (tmp_path / "e" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(BaseModelError, match="mixes its layers"):
+        Encoder.load(tmp_path / "e")
+
+
+def test_the_seed_of_a_pass_decides_its_dropout(tiny_base: Path, sentences: list[str]) -> None:
+    encoder = Encoder.load(tiny_base, "mean", dropout=0.3)
+    encoder.model.train()
+    rows = encoder.token_ids(sentences[:30])
+    first, second, other = (encoder.vectors(rows, 100, seed=seed) for seed in (7, 7, 8))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert not torch.allclose(first, other, atol=1e-3)

@@ -1,0 +1,39 @@
+"""Pooling: one vector of a text from the vectors of its tokens."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mirror.tuning_settings import Pooling
+
+
+def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
+    """Vectors of texts from their tokens' vectors.
+
+    Args:
+        hidden: (rows, tokens, width) each: the last layer's alone, or for `first-last` those of the
+            first layer and of the last.
+        mask: (rows, tokens), 1 for a token and 0 for padding.
+        pooling: `cls`: the first token; `mean`: over tokens; `mean-all`: over padding too, as the
+            official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens of both
+            layers' mean (Li et al. 2020; Su et al. 2021).
+
+    Returns:
+        (rows, width), fp32.
+    """
+    last = hidden[-1].float()
+    match pooling:
+        case "cls":
+            return last[:, 0]
+        case "mean-all":
+            return last.mean(1)
+        case "first-last":
+            return _masked_mean((hidden[0].float() + last) / 2, mask)
+        case "mean":
+            return _masked_mean(last, mask)
+
+
+def _masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
+    weights = mask[:, :, None].float()
+    mean: Tensor = (vectors * weights).sum(1) / weights.sum(1)
+    return mean
