@@ -16,7 +16,7 @@ from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
 from flows.paper_command import paper
 
-POOLINGS = click.Choice(["cls", "mean"])
+POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last"])
 
 
 def show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:

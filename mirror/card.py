@@ -16,6 +16,14 @@ CARD_TEMPLATE = "card.md.j2"
 POOLING_WORDS = {
     "cls": "the vector of its first token, before any pooler",
     "mean": "the mean of its tokens' vectors, padding left out",
+    "mean-all": (
+        "the mean of its tokens' vectors and of padding up to the length below, as in the paper's "
+        "code; `SentenceTransformer` leaves padding out and so gives OTHER vectors: load it with "
+        "`mirror.encoder.Encoder`"
+    ),
+    "first-last": (
+        "the mean over its tokens, padding left out, of the first and the last layer's vectors"
+    ),
 }
 UNKNOWN = "unknown"
 
@@ -41,6 +49,7 @@ def render_card(results: Results) -> str:
             "base_model": _hub_name(results),
             "licence": licence,
             "licence_words": _licence_words(licence),
+            "labelled": recipe.pairs is not None,
             "settings": section_content(recipe.tuning),
         },
     )

@@ -79,13 +79,14 @@ class Encoder:
             )
         model = load_model(folder, kind, dropout)
         tokenizer = load_tokenizer(folder, model.config.vocab_size)
-        limit = model.config.max_position_embeddings - kind.reserved_positions
-        wanted = max_tokens or (saved.max_tokens if saved else 0) or limit
-        settings = EncoderSettings(pooling, min(wanted, limit), bool(saved and saved.projected))
+        settings = EncoderSettings(pooling, 0, bool(saved and saved.projected))
         projection = None
         if settings.projected:
             projection = read_projection(folder, model.config.hidden_size)
-        return cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
+        made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
+        length = made.longest(max_tokens or (saved.max_tokens if saved else None))
+        made.settings = replace(settings, max_tokens=length)
+        return made
 
     @property
     def device(self) -> torch.device:
@@ -97,6 +98,13 @@ class Encoder:
     def width(self) -> int:
         """Length of a vector."""
         return int(self.model.config.hidden_size)
+
+    def longest(self, wanted: int | None) -> int:
+        """Tokens of a text that are read: as many as wanted, or as the model can take."""
+        config = self.model.config
+        reserved = ARCHITECTURES[config.model_type].reserved_positions
+        limit = int(config.max_position_embeddings) - reserved
+        return min(wanted or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, special tokens included, cut to `max_tokens`, not padded."""
@@ -137,9 +145,8 @@ class Encoder:
         self, rows: Sequence[list[int]], slice_tokens: int, widths: Sequence[int] | None = None
     ) -> list[Slice]:
         """Rows in slices of like length, padded; see `vectors`."""
-        if widths is None:
-            everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
-            widths = [max(len(row), everywhere) for row in rows]
+        everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
+        widths = [max(width, everywhere) for width in widths or map(len, rows)]
         cuts = cut_slices(widths, slice_tokens, MAX_PADDING[self.device.type])
         return [self._slice(rows, widths, indices) for indices in cuts]
 

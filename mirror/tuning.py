@@ -11,9 +11,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -21,19 +21,23 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+from torch import nn
 from torch.optim import AdamW
 
-from mirror.contrastive import info_nce, mean_cosine
+from mirror.contrastive import mean_cosine
 from mirror.disk_faults import disk_faults
+from mirror.drophead import attach_drophead
 from mirror.encoder import Encoder
-from mirror.errors import SampleError, TokenizerError, TuningError
-from mirror.masking import Masking, masked_text
+from mirror.errors import SampleError, TuningError
 from mirror.pairs import batch_count, epoch_batches
 from mirror.precision import cpu_has_bf16
 from mirror.threads import thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint
+from mirror.tuning_objective import Objective
+from mirror.tuning_pass import TuningPass
 from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import OnStep, TuningStep, ignore
+from mirror.views import Batch, Item, Views
 from mirror.whitening import fit_whitening
 
 log = logging.getLogger(__name__)
@@ -55,26 +59,30 @@ class Place:
     """Keeps checkpoints."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One step's strings, as token ids."""
-
-    plain: list[list[int]]
-    masked: list[list[int]]
-    names: torch.Tensor
-    """(strings,), equal where the plain ids are equal."""
-
-
-def read_strings(path: Path) -> list[str]:
-    """The sample's strings, in its order."""
-    strings: list[str] = pq.read_table(path, columns=["text"])["text"].to_pylist()
-    return strings
+def read_items(strings: Path, pairs: Path | None = None, *, with_strings: bool = True) -> list[Item]:
+    """The sample's strings, each paired with itself, in its order, and then the labelled pairs."""
+    texts = pq.read_table(strings, columns=["text"])["text"].to_pylist() if with_strings else []
+    items = [Item(text, text) for text in texts]
+    if pairs is not None:
+        table = pq.read_table(pairs, columns=["first", "second"])
+        columns = (table[name].to_pylist() for name in table.column_names)
+        items.extend(Item(*sides) for sides in zip(*columns, strict=True))
+    return items
 
 
 def tune(
-    settings: TuningSection, strings: Sequence[str], place: Place, on_step: OnStep = ignore
+    settings: TuningSection,
+    strings: Sequence[str | Item],
+    place: Place,
+    on_step: OnStep = ignore,
 ) -> Mapping[str, Any]:
     """Tunes a base on strings and writes the encoder and the log of steps.
+
+    Args:
+        settings: a recipe's `[tuning]`.
+        strings: each is paired with itself; an `Item` is a pair already.
+        place: the base, and where output and checkpoints go.
+        on_step: told of each step.
 
     Returns:
         Counts, for the stage's record.
@@ -85,16 +93,17 @@ def tune(
         TokenizerError: masks are asked for and the tokenizer has none.
         TuningError: the loss is not a number, or the vectors have collapsed.
     """
-    if (different := len(set(strings))) < settings.batch_size:
+    items = [text if isinstance(text, Item) else Item(text, text) for text in strings]
+    if (different := len(set(items))) < settings.batch_size:
         raise SampleError(
             f"the sample holds {different} different strings and a batch takes "
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
     torch.set_num_threads(thread_count())
-    run = Run(settings, strings, place)
+    run = Run(settings, items, place)
     with disk_faults():  # by then nothing is read any more
         run.go(on_step)
-        run.whiten()
+        run.finish()
         run.encoder.save(place.out / "encoder")
     return run.write_steps()
 
@@ -102,27 +111,33 @@ def tune(
 class Run:
     """One tuning run, from its last checkpoint to its end."""
 
-    def __init__(self, settings: TuningSection, strings: Sequence[str], place: Place) -> None:
+    def __init__(self, settings: TuningSection, items: Sequence[Item], place: Place) -> None:
         self.settings = settings
-        self.strings = strings
+        self.items = items
         self.place = place
         self.encoder = Encoder.load(
-            place.base, settings.pooling, settings.max_tokens, dropout=settings.dropout
+            place.base, settings.pooling, settings.max_tokens, dropout=settings.dropout_rate
         )
-        self.masking = _masking(settings, self.encoder, place.base)
+        if settings.drophead_rate:
+            attach_drophead(self.encoder.model, settings.drophead_rate)
+        self.views = Views(settings, items, self.encoder, place.base)
         self.bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_bf16(self.encoder.device)
         )
         if self.encoder.device.type == "cuda":
             _make_cuda_repeatable()
+        torch.manual_seed(_step_seed(settings.seed, -1))
+        objective = Objective(settings, self.encoder.width).to(self.encoder.device)
+        self.passing = TuningPass(settings, self.encoder, objective, self.autocast)
+        self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
-            self.encoder.model.parameters(),
+            self.trained.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.advance = restore_checkpoint(place.work, self.encoder.model, self.optimizer)
-        self.epoch_steps = batch_count(len(strings), settings.batch_size)
+        self.advance = restore_checkpoint(place.work, self.trained, self.optimizer)
+        self.epoch_steps = batch_count(len(items), settings.batch_size)
         self.total = self.epoch_steps * settings.epochs
 
     def go(self, on_step: OnStep) -> None:
@@ -131,67 +146,66 @@ class Run:
         began = saved = time.monotonic()
         done = 0
         for epoch in range(self.advance.step // self.epoch_steps, self.settings.epochs):
-            batches = epoch_batches(
-                len(self.strings), self.settings.batch_size, self.settings.seed, epoch
-            )
-            for indices in islice(batches, self.advance.step % self.epoch_steps, None):
-                self.take_step(self.batch(indices, epoch))
+            for indices in islice(self.batches(epoch), self.advance.step % self.epoch_steps, None):
+                self.take_step(self.views.batch(indices, epoch))
                 done += 1
                 now = time.monotonic()
                 on_step(self.report((now - began) / done))
                 if now - saved >= self.settings.checkpoint_seconds:
-                    save_checkpoint(
-                        self.place.work, self.encoder.model, self.optimizer, self.advance
-                    )
+                    save_checkpoint(self.place.work, self.trained, self.optimizer, self.advance)
                     saved = time.monotonic()
 
-    def whiten(self) -> None:
-        """Fits the last layer to the sample, or takes away one that the base came with."""
-        encoder, power = self.encoder, self.settings.whitening
-        encoder.projection = None
-        if power:
-            encoder.projection = fit_whitening(encoder.encode(self.strings), power)
+    def batches(self, epoch: int) -> Iterator[Sequence[int]]:
+        """Indices of the items of each batch of an epoch."""
+        lengths = None
+        if self.settings.batches == "like-length":
+            lengths = [len(item.first) for item in self.items]
+        return epoch_batches(
+            len(self.items), self.settings.batch_size, self.settings.seed, epoch, lengths
+        )
 
-    def batch(self, indices: Sequence[int], epoch: int) -> Batch:
-        """Both views of the strings at `indices`."""
-        texts = [self.strings[index] for index in indices]
-        views = [masked_text(self.strings[index], index, epoch, self.masking) for index in indices]
-        plain, masked = self.encoder.token_ids(texts), self.encoder.token_ids(views)
-        first: dict[tuple[int, ...], int] = {}
-        names = [first.setdefault(tuple(row), number) for number, row in enumerate(plain)]
-        return Batch(plain, masked, torch.tensor(names))
+    def finish(self) -> None:
+        """Makes of the tuned model what is saved: its length, and a last layer if one is asked for.
+
+        One that the base came with is taken away; another is fitted to the items' first texts.
+        """
+        encoder, settings = self.encoder, self.settings
+        encoder.settings = replace(
+            encoder.settings,
+            max_tokens=encoder.longest(settings.encoder_tokens),
+        )
+        encoder.projection = None
+        if settings.whitening or settings.centring:
+            texts = [item.first for item in self.items]
+            encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
 
     def take_step(self, batch: Batch) -> None:
-        """One forward pass in slices, one loss, one backward pass, one step of AdamW."""
+        """One pass over a batch and one step of AdamW."""
         step = self.advance.step
-        torch.manual_seed(_step_seed(self.settings.seed, step))
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.autocast():
-            vectors = self.encoder.vectors(
-                [*batch.plain, *batch.masked], self.settings.slice_tokens
-            )
-        first, second = vectors.split(len(batch.plain))
-        loss = info_nce(first, second, self.settings.temperature, batch.names)
-        self.check(step, loss.item(), first)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        outcome = self.passing(batch, _step_seed(self.settings.seed, step))
+        loss = outcome.loss.item()
+        self.check(step, loss, outcome.first)
         self.optimizer.step()
-        mask = self.encoder.tokenizer.mask_token_id
         self.advance.step = step + 1
-        self.advance.losses.append(loss.item())
+        self.advance.losses.append(loss)
         self.advance.rates.append(rate)
-        self.advance.masked += sum(mask in row for row in batch.masked)
+        self.advance.masked += batch.masked
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 for the encoder where the run uses it; weights and sums stay fp32."""
         return torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.bf16)
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0: constant after the warm-up."""
+        """The learning rate of a step, counted from 0."""
         warm = math.ceil(self.settings.warmup_share * self.total)
-        return self.settings.learning_rate * min(1.0, (step + 1) / max(1, warm))
+        share = min(1.0, (step + 1) / max(1, warm))
+        if self.settings.decay == "linear" and step >= warm:
+            share = (self.total - step) / (self.total - warm)
+        return self.settings.learning_rate * share
 
     def check(self, step: int, loss: float, vectors: torch.Tensor) -> None:
         """Stops a run that has gone wrong.
@@ -228,7 +242,7 @@ class Run:
                 file.write(json.dumps({"step": step, "loss": loss, "rate": rate}) + "\n")
         return {
             "steps": advance.step,
-            "strings": len(self.strings),
+            "strings": len(self.items),
             "first_loss": advance.losses[0],
             "final_loss": advance.losses[-1],
             "masked_share": advance.masked / (advance.step * self.settings.batch_size),
@@ -236,16 +250,6 @@ class Run:
             "device": self.encoder.device.type,
             "threads": torch.get_num_threads(),
         }
-
-
-def _masking(settings: TuningSection, encoder: Encoder, base: Path) -> Masking:
-    token = encoder.tokenizer.mask_token
-    if settings.mask_length and token is None:
-        raise TokenizerError(
-            f"the tokenizer in {base} has no mask token: choose a masked language model, or set "
-            "tuning.mask_length to 0"
-        )
-    return Masking(settings.mask_length, settings.mask_min_characters, str(token), settings.seed)
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -85,6 +85,11 @@ class TuningSection(Section):
     seed: int = 42
 
     @property
+    def encoder_tokens(self) -> int:
+        """The most of a text that the tuned encoder reads."""
+        return self.inference_tokens or self.max_tokens
+
+    @property
     def dropout_rate(self) -> float:
         """The dropout that acts while tuning."""
         return self.dropout if self.noise in ("dropout", "both", "controlled") else 0.0
@@ -99,6 +104,10 @@ class TuningSection(Section):
         if self.noise == "none" and not self.mask_length:
             raise ValueError(
                 "`noise` none and `mask_length` 0 make both views of a string the same: choose one"
+            )
+        if self.gradient_caching and self.noise == "controlled":
+            raise ValueError(
+                "`gradient_caching` does not go with `noise` controlled: leave one of them out"
             )
         if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
             raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")

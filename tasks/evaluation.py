@@ -35,7 +35,7 @@ def evaluate_encoder(
 def base_as_encoder(recipe: Recipe, base: Base) -> EncoderPlace:
     """The base as it would be used untuned: pooled and cut as the recipe says."""
     tuning = recipe.tuning
-    return EncoderPlace(base.folder, base.digest, tuning.pooling, tuning.max_tokens, "base")
+    return EncoderPlace(base.folder, base.digest, tuning.pooling, tuning.encoder_tokens, "base")
 
 
 def tuned_encoder(tuned: StageRecord) -> EncoderPlace:
