@@ -56,10 +56,6 @@ def write_encoder_settings(
     `mirror.json` tells `Encoder.load` the truth.
     """
     width = int(model.hidden_size)
-    mode = NEAREST.get(settings.pooling, settings.pooling)
-    pooling: dict[str, Any] = {"word_embedding_dimension": width}
-    pooling |= {key: name == mode for name, key in POOLING_KEYS.items()}
-    pooling |= dict.fromkeys(OTHER_POOLING_KEYS, False)
     transformer: dict[str, Any] = {"max_seq_length": settings.max_tokens, "do_lower_case": False}
     if kind.has_pooler:
         transformer["model_args"] = {"add_pooling_layer": False}
@@ -78,7 +74,7 @@ def write_encoder_settings(
     }
     (folder / "1_Pooling").mkdir(exist_ok=True)
     _write_json(folder / "modules.json", _modules(settings))
-    _write_json(folder / "1_Pooling" / "config.json", {**pooling, "include_prompt": True})
+    _write_json(folder / "1_Pooling" / "config.json", _pooling_config(settings, width))
     _write_json(folder / "sentence_bert_config.json", transformer)
     _write_json(
         folder / "config_sentence_transformers.json",
@@ -142,6 +138,13 @@ def write_layer_weights(folder: Path, width: int, layers: int) -> None:
     }
     _write_json(folder / "config.json", config)
     save_file({"layer_weights": weights}, folder / "model.safetensors")
+
+
+def _pooling_config(settings: EncoderSettings, width: int) -> dict[str, Any]:
+    mode = NEAREST.get(settings.pooling, settings.pooling)
+    config: dict[str, Any] = {"word_embedding_dimension": width}
+    config |= {key: name == mode for name, key in POOLING_KEYS.items()}
+    return {**config, **dict.fromkeys(OTHER_POOLING_KEYS, False), "include_prompt": True}
 
 
 def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:

@@ -59,10 +59,12 @@ class Place:
     """Keeps checkpoints."""
 
 
-def read_items(strings: Path, pairs: Path | None = None, *, with_strings: bool = True) -> list[Item]:
-    """The sample's strings, each paired with itself, in its order, and then the labelled pairs."""
-    texts = pq.read_table(strings, columns=["text"])["text"].to_pylist() if with_strings else []
-    items = [Item(text, text) for text in texts]
+def read_items(strings: Path | None, pairs: Path | None = None) -> list[Item]:
+    """A sample's strings, each paired with itself, in its order, and then labelled pairs."""
+    items = []
+    if strings is not None:
+        texts = pq.read_table(strings, columns=["text"])["text"].to_pylist()
+        items = [Item(text, text) for text in texts]
     if pairs is not None:
         table = pq.read_table(pairs, columns=["first", "second"])
         columns = (table[name].to_pylist() for name in table.column_names)

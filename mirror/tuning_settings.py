@@ -85,6 +85,11 @@ class TuningSection(Section):
     seed: int = 42
 
     @property
+    def needs_mask_token(self) -> bool:
+        """Whether the tokenizer must have a mask token of its own."""
+        return self.mask_length > 0 and self.masking != "characters-official"
+
+    @property
     def encoder_tokens(self) -> int:
         """The most of a text that the tuned encoder reads."""
         return self.inference_tokens or self.max_tokens

@@ -17,17 +17,23 @@ WITHOUT_EFFECT = ("checkpoint_seconds",)
 """Settings that do not change what comes out."""
 
 
-def tuning_stage(recipe: Recipe, sample: StageRecord, base: Base) -> Stage:
-    """The stage that tunes the base on the sample.
+def tuning_stage(
+    recipe: Recipe, sample: StageRecord, base: Base, pairs: StageRecord | None = None
+) -> Stage:
+    """The stage that tunes the base on the sample, and on labelled pairs if there are any.
 
     Same key, same bytes holds on one kind of processor with one number of threads: another rounds
     otherwise, which is no reason to tune again.
     """
     section = section_content(recipe.tuning)
+    inputs = {"sample": sample.digest, "base": base.digest}
+    if pairs is not None and recipe.pairs is not None:
+        inputs["pairs"] = pairs.digest
+        section["with_strings"] = recipe.pairs.with_strings
     return Stage(
         name="tune",
         module="tuning_stage",
-        inputs={"sample": sample.digest, "base": base.digest},
+        inputs=inputs,
         section={key: value for key, value in section.items() if key not in WITHOUT_EFFECT},
         libraries=LIBRARIES,
     )
@@ -40,8 +46,13 @@ def tune_encoder(
     store: Store,
     on_progress: OnProgress = silent,
     on_step: OnStep = ignore,
+    *,
+    pairs: StageRecord | None = None,
 ) -> StageRecord:
     """Tunes the base on the sample, or finds it done; a killed run goes on where it was.
+
+    Labelled `pairs` are tuned on beside the sample's strings, or in their place if the recipe says
+    so (`pairs.with_strings`).
 
     The folder holds `encoder/`, for SentenceTransformer, and `steps.jsonl`.
 
@@ -55,17 +66,31 @@ def tune_encoder(
 
     def tell(step: TuningStep) -> None:
         on_step(step)
-        text = (
-            f"loss {step.loss:.3f}, {step.strings_per_second:.0f} strings/s, "
-            f"{step.seconds_left:.0f} s left"
-        )
-        on_progress(Progress("tune", step.step, step.total, "steps", text))
+        on_progress(_sign_of(step))
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
-        from mirror.tuning import Place, read_strings, tune
+        check_base(Path(base.folder), masks=recipe.tuning.needs_mask_token)
+        from mirror.tuning import Place, read_items, tune
 
-        strings = read_strings(sample.path / "strings.parquet")
-        return tune(recipe.tuning, strings, Place(Path(base.folder), out, work), tell)
+        items = read_items(*_item_files(recipe, sample, pairs))
+        return tune(recipe.tuning, items, Place(Path(base.folder), out, work), tell)
 
-    return store.make(tuning_stage(recipe, sample, base), write)
+    return store.make(tuning_stage(recipe, sample, base, pairs), write)
+
+
+def _item_files(
+    recipe: Recipe, sample: StageRecord, pairs: StageRecord | None
+) -> tuple[Path | None, Path | None]:
+    """Where strings and labelled pairs are, as far as the recipe wants them."""
+    strings = sample.path / "strings.parquet"
+    if pairs is None or recipe.pairs is None:
+        return strings, None
+    return strings if recipe.pairs.with_strings else None, pairs.path / "pairs.parquet"
+
+
+def _sign_of(step: TuningStep) -> Progress:
+    text = (
+        f"loss {step.loss:.3f}, {step.strings_per_second:.0f} strings/s, "
+        f"{step.seconds_left:.0f} s left"
+    )
+    return Progress("tune", step.step, step.total, "steps", text)

@@ -85,7 +85,7 @@ def _shared_names(first: Sequence[list[int]], second: Sequence[list[int]]) -> li
 
 def _masking(settings: TuningSection, encoder: Encoder, base: Path) -> Masking:
     tokenizer = encoder.tokenizer
-    if settings.mask_length and tokenizer.mask_token is None:
+    if settings.needs_mask_token and tokenizer.mask_token is None:
         raise TokenizerError(
             f"the tokenizer in {base} has no mask token: choose a masked language model, or set "
             "tuning.mask_length to 0"

@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mirror.architectures import ARCHITECTURES, set_dropout
+from mirror.architectures import ARCHITECTURES
 from mirror.base_model import check_base
 from mirror.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError

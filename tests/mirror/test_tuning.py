@@ -201,7 +201,9 @@ def test_collapsed_vectors_stop_the_run(
     monkeypatch.setattr(
         Encoder,
         "vectors",
-        lambda self, rows, *_, **__: self.model.embeddings.LayerNorm.bias.expand(len(rows), -1) + 1.0,
+        lambda self, rows, *_, **__: (
+            self.model.embeddings.LayerNorm.bias.expand(len(rows), -1) + 1.0
+        ),
     )
     with pytest.raises(TuningError, match=r"collapsed at step 26 of 40.*mean cosine is 1\.0"):
         tune(settings(epochs=4), sentences, place)
@@ -357,14 +359,6 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     place = Place(tiny_base, tmp_path / "o", tmp_path / "w")
     place.out.mkdir()
     place.work.mkdir()
-
-    class Killed(Exception):
-        """In place of SIGKILL."""
-
-    def kill(step: TuningStep) -> None:
-        if step.step == 5:
-            raise Killed
-
     run = Run(settings(**changes), items(sentences), place)
     run.encoder.model.train()
     for indices in list(run.batches(0))[:4]:
@@ -396,7 +390,7 @@ def test_centring_takes_the_mean_away_and_nothing_else(
 
 def test_labelled_pairs_are_drawn_together(place: Place, sentences: list[str]) -> None:
     """Pairs of unlike texts end nearer to each other than they began."""
-    pairs = [Item(a, b) for a, b in zip(sentences[:200], sentences[200:], strict=True)]
+    pairs = [Item(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
 
     def cosine(encoder: Encoder) -> float:
         first, second = (
@@ -407,6 +401,6 @@ def test_labelled_pairs_are_drawn_together(place: Place, sentences: list[str]) -
         return float(((first * second).sum(1) / norms - others / norms).mean())
 
     before = cosine(Encoder.load(place.base, "mean", 20))
-    counts = tune(settings(epochs=6), pairs, place)
-    assert counts["strings"] == 200
+    counts = tune(settings(epochs=80, dropout=0.0), pairs, place)
+    assert counts["strings"] == 40
     assert cosine(Encoder.load(place.out / "encoder")) > before + 0.1
