@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.numbers import score, signed
-from mirror.run_record import RunRecord, ScoreLine, StageLine
+from mirror.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
 
 if TYPE_CHECKING:
     from mirror.benchmark_result import BenchmarkResult
@@ -27,6 +27,8 @@ def show_run(record: RunRecord, console: Console) -> None:
     """Prints scores, verdict, stages and where everything is."""
     console.print()
     console.print(score_table(record.scores, record.confidence, title=record.recipe))
+    if record.measures:
+        console.print(measure_table(record.measures))
     console.print(_verdict(record))
     console.print(_stages(record.stages, record.seconds))
     for name, place in (
@@ -59,6 +61,21 @@ def score_table(
             f"{signed(line.low)} to {signed(line.high)}",
             *(_beside(line, name) for name in others),
         )
+    return table
+
+
+def measure_table(
+    lines: Sequence[MeasureLine], sides: tuple[str, str] = ("before", "after")
+) -> Table:
+    """Numbers beside the scores, before and after."""
+    table = _table(Text("also measured", "dim"))
+    for name in ("benchmark", "measure"):
+        table.add_column(name, overflow="fold")
+    for name in sides:
+        table.add_column(name, justify="right")
+    for line in lines:
+        names = Text(line.benchmark), Text(line.measure)
+        table.add_row(*names, score(line.before), score(line.after))
     return table
 
 
@@ -101,11 +118,14 @@ def _stages(stages: Sequence[StageLine], seconds: float) -> RenderableType:
 def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     """One encoder's scores."""
     others = sorted({name for result in results.values() for name in result.beside})
+    measured = any(result.measures for result in results.values())
     table = _table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
     for name in ("items", "score", *map(str.upper, others)):
         table.add_column(name, justify="right")
+    if measured:
+        table.add_column("also", overflow="fold")
     for name, result in results.items():
         beside = (result.beside.get(other) for other in others)
         table.add_row(
@@ -114,8 +134,13 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
             f"{result.n:,}",
             Text(score(result.score), "bold"),
             *("–" if value is None else score(value) for value in beside),
+            *([_measures(result)] if measured else []),
         )
     return table
+
+
+def _measures(result: BenchmarkResult) -> Text:
+    return Text(", ".join(f"{name} {score(value)}" for name, value in result.measures.items()))
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:

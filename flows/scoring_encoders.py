@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from flows.display import result_table, score_table
+from flows.display import measure_table, result_table, score_table
 from flows.encoders import load_encoder, load_rival
 from flows.live import live_progress
-from mirror.benchmark import Definition, definition_digest, read_definition
+from mirror.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
 from mirror.errors import BenchmarkError
 from mirror.progress import OnProgress, Progress
 from mirror.recipe import GateSection
-from mirror.run_record import find_record, find_stage
+from mirror.run_record import MeasureLine, ScoreLine, find_record, find_stage
 from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
@@ -39,34 +39,70 @@ class Wanted:
     against: str | None = None
     recipe: str | None = None
     fetch: bool = False
+    other: str | None = None
+    """A second encoder, for the second language of lexicons."""
+
+
+@dataclass(frozen=True)
+class _RunTexts:
+    """What a run has to measure on."""
+
+    passages: Passages | None = None
+    texts: Sequence[str] | None = None
 
 
 def score_shown(wanted: Wanted, out: Console, err: Console) -> None:
     """Scores an encoder, beside another if asked, and prints a table."""
     definitions = [read_definition(name) for name in wanted.benchmarks]
+    if wanted.other is not None:
+        _check_two_languages(definitions)
     if wanted.fetch:
         _fetch_missing(definitions, err)
     for definition in definitions:
         definition_digest(definition)  # data that is missing shows before an encoder is loaded
     if wanted.encoder is None:
         return
-    passages = _passages(definitions, wanted.recipe)
+    data = _texts_of_run(definitions, wanted.recipe)
     encoder = load_encoder(wanted.encoder, wanted.pooling, wanted.max_tokens)
-    rival = load_rival(wanted.against, encoder.settings, wanted.pooling) if wanted.against else None
+    rival, other = (
+        load_rival(name, encoder.settings, wanted.pooling) if name else None
+        for name in (wanted.against, wanted.other)
+    )
     with live_progress(err) as on_progress:
-        results = _score(encoder, definitions, passages, on_progress)
-        of_rival = _score(rival, definitions, passages, on_progress) if rival else None
+        results = _score(encoder, definitions, data, other, on_progress)
+        of_rival = _score(rival, definitions, data, other, on_progress) if rival else None
     if of_rival is None:
         out.print(result_table(results, title=wanted.encoder))
         return
-    from mirror.side_by_side import compare_results
+    _print_both(definitions, of_rival, results, f"{wanted.encoder}, against {wanted.against}", out)
 
-    gate = GateSection()
-    lines = [
-        compare_results(name, of_rival[name], result, gate) for name, result in results.items()
-    ]
-    title = f"{wanted.encoder}, against {wanted.against}"
-    out.print(score_table(lines, gate.confidence, title, ("against", "encoder")))
+
+def _print_both(
+    definitions: Sequence[Definition], before: Results, after: Results, title: str, out: Console
+) -> None:
+    from mirror.side_by_side import compare_measures, compare_results
+
+    gate, sides = GateSection(), ("against", "encoder")
+    lines: list[ScoreLine] = []
+    measures: list[MeasureLine] = []
+    for definition in definitions:
+        both = before[definition.name], after[definition.name]
+        if definition.gated:
+            lines.append(compare_results(definition.name, *both, gate))
+        measures.extend(compare_measures(definition, *both))
+    if lines:
+        out.print(score_table(lines, gate.confidence, title, sides))
+    if measures:
+        out.print(measure_table(measures, sides))
+
+
+def _check_two_languages(definitions: Sequence[Definition]) -> None:
+    members = [read_definition(name) for definition in definitions for name in definition.of]
+    if not any(definition.task == "lexicon" for definition in (*definitions, *members)):
+        raise BenchmarkError(
+            "--with takes an encoder for the second language of a lexicon, such as xling-en-fr, "
+            "and none is among the benchmarks: name one, or leave out --with"
+        )
 
 
 def _fetch_missing(definitions: Sequence[Definition], err: Console) -> None:
@@ -82,25 +118,29 @@ def _fetch_missing(definitions: Sequence[Definition], err: Console) -> None:
                 err.print(f"{definition.name}: fetched into {folder}", markup=False, soft_wrap=True)
 
 
-def _passages(definitions: Sequence[Definition], recipe: str | None) -> Passages | None:
-    searched = [definition.name for definition in definitions if definition.task == "retrieval"]
-    if not searched:
-        return None
+def _texts_of_run(definitions: Sequence[Definition], recipe: str | None) -> _RunTexts:
+    wanting = [definition for definition in definitions if definition.task in OF_A_RUN]
+    if not wanting:
+        return _RunTexts()
     if recipe is None:
+        names = ", ".join(definition.name for definition in wanting)
         raise BenchmarkError(
-            f"{', '.join(searched)} searches the corpus of a run: name a recipe that has run with "
-            "--recipe"
+            f"{names}: of a run's own texts; name a recipe that has run with --recipe"
         )
     from mirror.retrieval import held_out_passages
+    from mirror.space import sampled_texts
 
     record = find_record(workspace_root(), recipe)
-    return held_out_passages(find_stage(record, "corpus"), find_stage(record, "sample"))
+    corpus, sample = find_stage(record, "corpus"), find_stage(record, "sample")
+    searched = any(definition.task == "retrieval" for definition in wanting)
+    return _RunTexts(held_out_passages(corpus, sample) if searched else None, sampled_texts(sample))
 
 
 def _score(
     encoder: Encoder,
     definitions: Sequence[Definition],
-    passages: Passages | None,
+    data: _RunTexts,
+    other: Encoder | None,
     on_progress: OnProgress,
 ) -> Results:
     from mirror.evaluation import score_encoder
@@ -108,5 +148,7 @@ def _score(
     results: Results = {}
     for done, definition in enumerate(definitions):
         on_progress(Progress("evaluation", done, len(definitions), "benchmarks", definition.name))
-        results[definition.name] = score_encoder(encoder, definition, passages)
+        results[definition.name] = score_encoder(
+            encoder, definition, data.passages, data.texts, other
+        )
     return results

@@ -18,10 +18,23 @@ from mirror.store import digest_of_json, file_digest
 DEFINITIONS = CHECKOUT / "benchmarks"
 DATA_ENV = "MIRROR_BENCHMARKS"
 
-Task = Literal["similarity", "classification", "retrieval", "average"]
-Metric = Literal["spearman", "auc", "mrr@10"]
-METRICS: dict[str, str] = {"similarity": "spearman", "classification": "auc", "retrieval": "mrr@10"}
+Task = Literal[
+    "similarity", "classification", "lexicon", "linking", "retrieval", "space", "average"
+]
+Metric = Literal["spearman", "auc", "acc@1", "mrr@10", "isotropy"]
+METRICS: dict[str, str] = {
+    "similarity": "spearman",
+    "classification": "auc",
+    "lexicon": "acc@1",
+    "linking": "acc@1",
+    "retrieval": "mrr@10",
+    "space": "isotropy",
+}
 """The one metric of each task; an average has that of its members."""
+OF_A_RUN = ("retrieval", "space")
+"""Tasks on a run's own strings, which take no files."""
+TWO_FILES = ("lexicon", "linking")
+"""Tasks on two files of their own."""
 
 
 class Columns(Section):
@@ -38,8 +51,10 @@ class Definition(Section):
     name: Name
     """Its file's name without the ending."""
     task: Task
-    """similarity: pairs that people scored; classification: pairs with one of two labels;
-    retrieval: passages of the run's own corpus; average: the mean of other benchmarks."""
+    """similarity: pairs that people scored; classification: pairs with one of two labels; lexicon:
+    words that look for their translations (see `lexicon`); linking: mentions that look for their
+    concepts (see `linking`); retrieval: passages of the run's own corpus; space: measures of the
+    vectors of the run's own strings (see `space`); average: the mean of other benchmarks."""
     metric: Metric = "spearman"
     title: str = ""
     languages: tuple[Language, ...] = ()
@@ -53,6 +68,8 @@ class Definition(Section):
     format: Literal["table", "semeval", "multisimlex"] = "table"
     """table: TSV without quoting; semeval: one file of pairs and one of scores for each subset."""
     files: tuple[DataFile, ...] = ()
+    """lexicon: the dictionary to learn from, then the test's; linking: the dictionary of concepts,
+    then the corpus."""
     columns: Columns = Columns()
     column: str | None = None
     """multisimlex: the language's column."""
@@ -62,6 +79,12 @@ class Definition(Section):
     """classification: what the score column says of pairs that do not match, and that do."""
     pairs: int | None = None
     """How many scored pairs there must be."""
+    items: int | None = None
+    """lexicon, linking: how many words, mentions there must be."""
+    types: tuple[str, ...] = ()
+    """linking: the kinds of mentions that are taken; all if none is named."""
+    gated: bool = True
+    """Whether the gate judges by it; if not it is only reported."""
     file: str | None = None
     """A table of your own, beside the definition: no checksum is asked for."""
     of: tuple[Name, ...] = ()
@@ -76,8 +99,12 @@ class Definition(Section):
             raise ValueError(f"a {self.task} benchmark needs `file`, or `files` with checksums")
         if self.task == "average" and not self.of:
             raise ValueError("an average needs `of`, the names of its benchmarks")
-        if self.task == "retrieval" and (self.files or self.file):
-            raise ValueError("a retrieval benchmark takes no files")
+        if self.task in OF_A_RUN and (self.files or self.file):
+            raise ValueError(f"a {self.task} benchmark takes no files")
+        if self.task in TWO_FILES and (len(self.files) != 2 or self.file):
+            raise ValueError(f"a {self.task} benchmark needs two `files`, with checksums")
+        if self.task == "space" and self.gated:
+            raise ValueError("measures of a space have no items to judge by: say `gated = false`")
         if self.metric != METRICS.get(self.task, self.metric):
             raise ValueError(f"the metric of {self.task} is {METRICS[self.task]}: name it")
         if (self.task == "classification") != (self.labels is not None):
@@ -104,10 +131,10 @@ def read_definition(name: str) -> Definition:
     definition = _read(name)
     for member in definition.of:
         part = _read(member)
-        if part.task in ("average", "retrieval"):
+        if part.task in ("average", *OF_A_RUN):
             raise BenchmarkError(
                 f"{definition.name} is an average of {member}, whose task is {part.task!r}: name "
-                "benchmarks that are neither averages nor retrieval in `of`"
+                "benchmarks with files of their own in `of`"
             )
         if part.metric != definition.metric:
             raise BenchmarkError(
@@ -171,14 +198,23 @@ def check_benchmarks(names: Sequence[str]) -> None:
     """Checks that definitions are sound and their data there, to the byte.
 
     Raises:
-        BenchmarkError: something is missing or damaged; all faults are listed.
+        BenchmarkError: something is missing or damaged, or the gate would have nothing to judge
+            by; all faults are listed.
     """
     faults = []
+    judged = False
     for name in names:
         try:
-            definition_digest(read_definition(name))
+            definition = read_definition(name)
+            judged = judged or definition.gated
+            definition_digest(definition)
         except BenchmarkError as error:
             faults.append(str(error))
+    if not judged and not faults:
+        faults.append(
+            f"the gate judges by none of {', '.join(names)}, which have `gated = false`: add one "
+            "that it judges by to evaluation.benchmarks"
+        )
     if faults:
         raise BenchmarkError("\n".join(faults))
 

@@ -82,6 +82,25 @@ def result_of(
     )
 
 
+def average_of(definition: Definition, members: Mapping[str, BenchmarkResult]) -> BenchmarkResult:
+    """The mean of benchmarks' scores, and of those measures and other methods that all have."""
+    parts = list(members.values())
+    return BenchmarkResult(
+        definition.metric,
+        float(np.mean([part.score for part in parts])),
+        sum(part.n for part in parts),
+        {name: {"score": part.score, "n": part.n} for name, part in members.items()},
+        _means([part.beside for part in parts]),
+        _means([part.measures for part in parts]),
+        members=members,
+    )
+
+
+def _means(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: float(np.mean([part[name] for part in parts])) for name in shared}
+
+
 def _subset(predictions: Predictions, name: str) -> Predictions:
     chosen = np.asarray([subset == name for subset in predictions.subsets])
     gold = None if predictions.gold is None else predictions.gold[chosen]

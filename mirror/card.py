@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.recipe import Recipe
-from mirror.results import Results, score_lines
+from mirror.results import Results, measure_lines, score_lines
 from mirror.run_record import ScoreLine
 from mirror.store import section_content
 from mirror.templating import fill_template
@@ -43,6 +43,7 @@ def render_card(results: Results) -> str:
             "pooling_words": POOLING_WORDS[recipe.tuning.pooling],
             "tags": _tags(recipe),
             "scores": scores,
+            "measures": measure_lines(results),
             "others": other_methods(scores),
             "interval": f"{recipe.evaluation.gate.confidence:.0%}",
             "base": results.base,

@@ -19,10 +19,12 @@ import torch
 
 from mirror.benchmark import Definition, read_definition
 from mirror.benchmark_data import load_pairs
-from mirror.benchmark_result import BenchmarkResult, Encodes, result_of
+from mirror.benchmark_result import BenchmarkResult, Encodes, average_of, result_of
 from mirror.encoder import Encoder
 from mirror.errors import BenchmarkError
 from mirror.evaluation_stage import EncoderPlace
+from mirror.lexicon import score_lexicon
+from mirror.linking import score_linking
 from mirror.looks import STRINGS, look_at
 from mirror.progress import OnProgress, Progress, silent
 from mirror.retrieval import (
@@ -32,6 +34,7 @@ from mirror.retrieval import (
     reciprocal_ranks,
 )
 from mirror.scoring import Predictions, cosines, statistic_of
+from mirror.space import sampled_texts, score_space
 from mirror.store import StageRecord
 from mirror.threads import thread_count
 
@@ -39,7 +42,11 @@ log = logging.getLogger(__name__)
 
 
 def score_encoder(
-    encoder: Encodes, definition: Definition, passages: Passages | None = None
+    encoder: Encodes,
+    definition: Definition,
+    passages: Passages | None = None,
+    texts: Sequence[str] | None = None,
+    other: Encodes | None = None,
 ) -> BenchmarkResult:
     """Measures an encoder on a benchmark.
 
@@ -47,30 +54,31 @@ def score_encoder(
         encoder: gives the vectors.
         definition: the benchmark.
         passages: what a retrieval benchmark searches.
+        texts: what a benchmark of the space is measured on.
+        other: gives the vectors of a lexicon's second language; `encoder` does if there is none.
 
     Raises:
-        BenchmarkError: data is damaged, the vectors are not numbers, or passages are missing.
+        BenchmarkError: data is damaged, the vectors are not numbers, or a run's texts are missing.
     """
     match definition.task:
         case "similarity" | "classification":
             return _score_pairs(encoder, definition)
-        case "retrieval":
-            if passages is None:
-                raise BenchmarkError(
-                    f"{definition.name} searches the corpus of a run: name a recipe that has run"
-                )
+        case "lexicon":
+            return score_lexicon(encoder, definition, other)
+        case "linking":
+            return score_linking(encoder, definition)
+        case "retrieval" if passages is not None:
             return _score_retrieval(encoder, definition, passages)
-        case "average":
-            members = {
-                name: score_encoder(encoder, read_definition(name)) for name in definition.of
-            }
-            return BenchmarkResult(
-                definition.metric,
-                float(np.mean([member.score for member in members.values()])),
-                sum(member.n for member in members.values()),
-                {name: {"score": m.score, "n": m.n} for name, m in members.items()},
-                members=members,
+        case "space" if texts is not None:
+            return score_space(encoder, definition, texts)
+        case "retrieval" | "space":
+            raise BenchmarkError(
+                f"{definition.name} is of a run's own texts: name a recipe that has run"
             )
+        case "average":
+            parts = {name: read_definition(name) for name in definition.of}
+            scored = {name: score_encoder(encoder, parts[name], other=other) for name in parts}
+            return average_of(definition, scored)
 
 
 def write_evaluation(
@@ -90,18 +98,20 @@ def write_evaluation(
     definitions = [read_definition(name) for name in benchmarks]
     searched = any(definition.task == "retrieval" for definition in definitions)
     passages = held_out_passages(*data) if searched else None
+    texts = sampled_texts(data[1])
     results: dict[str, BenchmarkResult] = {}
     (out / "predictions").mkdir()
     for done, definition in enumerate(definitions):
         on_progress(
             Progress("evaluation", done, len(definitions) + 1, "benchmarks", definition.name)
         )
-        results[definition.name] = score_encoder(encoder, definition, passages)
+        results[definition.name] = score_encoder(encoder, definition, passages, texts)
         _write_predictions(definition.name, results[definition.name], out / "predictions")
-    texts = pq.read_table(data[1].path / "strings.parquet", columns=["text"])["text"]
-    chosen = texts.slice(0, STRINGS).to_pylist()
+    chosen = texts[:STRINGS]
     _write_json(out / "looks.json", look_at(chosen, encoder.encode(chosen)))
-    _write_json(out / "scores.json", {name: made.content() for name, made in results.items()})
+    gated = {definition.name: definition.gated for definition in definitions}
+    scores = {name: made.content() | {"gated": gated[name]} for name, made in results.items()}
+    _write_json(out / "scores.json", scores)
     return {name: made.score for name, made in results.items()}
 
 

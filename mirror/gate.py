@@ -61,7 +61,7 @@ class Verdict:
 
 
 def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[Difference, ...]:
-    """Two evaluations of the same benchmarks, by paired bootstrap.
+    """Two evaluations of the same benchmarks, by paired bootstrap; those not gated are left out.
 
     Raises:
         StoreError: an evaluation's folder is damaged, or they measured different benchmarks.
@@ -160,6 +160,8 @@ def _compare(
         raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
     differences = []
     for name, after in scores[1].items():
+        if not after.get("gated", True):
+            continue
         metric = str(after["metric"])
         before_part, after_part = (partial(_predictions, folder, metric) for folder in folders)
         parts = [(before_part(member), after_part(member)) for member in after.get("of", [name])]

@@ -15,7 +15,7 @@ from mirror.card import corpus_words, other_methods
 from mirror.errors import StoreError
 from mirror.gate import Verdict
 from mirror.progress import OnProgress, Progress, silent
-from mirror.results import Results, read_json, score_lines
+from mirror.results import Results, measure_lines, read_json, score_lines
 from mirror.run_record import ScoreLine
 from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
 from mirror.templating import LIBRARIES, fill_template, template_digest
@@ -69,6 +69,7 @@ def render_report(results: Results, verdict: Verdict) -> str:
             "recipe": recipe,
             "verdict": verdict,
             "scores": scores,
+            "measures": measure_lines(results),
             "others": other_methods(scores),
             "scale": score_scale(scores),
             "subsets": _subsets(results),

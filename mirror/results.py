@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from mirror.base_model import Base
 from mirror.errors import StoreError
 from mirror.gate import compare
 from mirror.recipe import Recipe
-from mirror.run_record import ScoreLine
+from mirror.run_record import MeasureLine, ScoreLine
 from mirror.store import StageRecord
 
 
@@ -65,6 +66,30 @@ def score_lines(results: Results) -> tuple[ScoreLine, ...]:
             )
         )
     return tuple(lines)
+
+
+def measure_lines(results: Results) -> tuple[MeasureLine, ...]:
+    """What was measured beside the scores, and the scores that no gate judges by.
+
+    Raises:
+        StoreError: an evaluation's folder is damaged.
+    """
+    before, after = (read_json(side, "scores.json") for side in (results.before, results.after))
+    return tuple(
+        MeasureLine(name, measure, was, now)
+        for name in after
+        for measure, was, now in paired_measures(before[name], after[name])
+    )
+
+
+def paired_measures(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, float, float]]:
+    """Name and both values of each number of a benchmark that no gate judges by."""
+    if not after.get("gated", True):
+        yield str(after["metric"]), float(before["score"]), float(after["score"])
+    for name, now in after.get("measures", {}).items():
+        yield name, float(before["measures"][name]), float(now)
 
 
 def read_json(record: StageRecord, name: str) -> Any:

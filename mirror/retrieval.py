@@ -93,7 +93,7 @@ def reciprocal_ranks(
 
     An answer as near as another counts as behind it, so that equal vectors earn nothing.
     """
-    scores = _unit(queries) @ _unit(answers).T
+    scores = unit_rows(queries) @ unit_rows(answers).T
     return _reciprocal(scores)
 
 
@@ -117,7 +117,8 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row at length 1; nan where it is zero: (rows, width)."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         unit: NDArray[np.float32] = vectors / norms

@@ -36,6 +36,16 @@ class ScoreLine:
 
 
 @dataclass(frozen=True)
+class MeasureLine:
+    """A number beside the scores, before and after tuning, that no gate judges by."""
+
+    benchmark: str
+    measure: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class StageLine:
     """One stage of a run."""
 
@@ -69,6 +79,7 @@ class RunRecord:
     """The registered model version, for example `models:/mirror-en-python-docs/3`."""
     confidence: float = 0.95
     """Level of the intervals."""
+    measures: tuple[MeasureLine, ...] = ()
 
 
 def stage_lines(records: Sequence[StageRecord]) -> tuple[StageLine, ...]:
@@ -109,7 +120,10 @@ def read_record(path: Path) -> RunRecord:
         scores = tuple(ScoreLine(**line) for line in content.pop("scores"))
         stages = tuple(StageLine(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
-        return RunRecord(scores=scores, stages=stages, reasons=reasons, **content)
+        measures = tuple(MeasureLine(**line) for line in content.pop("measures", ()))
+        return RunRecord(
+            scores=scores, stages=stages, reasons=reasons, measures=measures, **content
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is no record of a run: remove it and run again") from error
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mirror.benchmark import Definition
 from mirror.errors import BenchmarkError
 from mirror.recipe import GateSection
-from mirror.run_record import ScoreLine
+from mirror.results import paired_measures
+from mirror.run_record import MeasureLine, ScoreLine
 from mirror.scoring import Predictions, paired_bootstrap
 
 if TYPE_CHECKING:
@@ -39,6 +41,15 @@ def compare_results(
         high=found.high,
         beside=dict(after.beside),
     )
+
+
+def compare_measures(
+    definition: Definition, before: BenchmarkResult, after: BenchmarkResult
+) -> tuple[MeasureLine, ...]:
+    """What was measured beside the score; the score too where no gate judges by it."""
+    sides = ({**side.content(), "gated": definition.gated} for side in (before, after))
+    found = paired_measures(*sides)
+    return tuple(MeasureLine(definition.name, *numbers) for numbers in found)
 
 
 def _parts(

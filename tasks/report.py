@@ -9,7 +9,7 @@ from prefect import task
 
 from mirror import report
 from mirror.gate import Verdict
-from mirror.results import Results, score_lines
+from mirror.results import Results, measure_lines, score_lines
 from mirror.run_record import RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_link, show_markdown, show_table
@@ -56,6 +56,7 @@ def record_run(
         report=str(candidate.report),
         model=registration.uri,
         confidence=candidate.recipe.evaluation.gate.confidence,
+        measures=measure_lines(made),
     )
     save_record(record, workspace)
     _show(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -303,8 +304,50 @@ def test_evaluate_refuses_an_unknown_benchmark_before_loading(
     assert "no benchmark at" in capsys.readouterr().err
 
 
+def test_a_second_encoder_wants_a_lexicon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "no/folder", "--with", "other", "--benchmark"]
+    assert run_guarded(mirror, [*arguments, str(own_benchmark(tmp_path))]) == 1
+    assert "for the second language of a lexicon" in capsys.readouterr().err
+
+
+def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dictionary that says each word again, to learn from and to be tried on."""
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(folder))
+    files = ""
+    for name, words in (("train", ("baker", "farmer", "pilot")), ("test", ("judge", "miner"))):
+        text = "".join(f"{word}\t{word}\n" for word in words)
+        (folder / f"{name}.tsv").write_text(text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files += f'[[files]]\npath = "{name}.tsv"\nsha256 = "{digest}"\n'
+    path = folder / "words.toml"
+    path.write_text(f'task = "lexicon"\nmetric = "acc@1"\n{files}')
+    return path
+
+
+def test_evaluate_takes_an_encoder_for_each_language(
+    tiny_base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from flows import scoring_encoders
+
+    loaded = []
+    load = scoring_encoders.load_rival
+    monkeypatch.setattr(
+        scoring_encoders, "load_rival", lambda name, *rest: loaded.append(name) or load(name, *rest)
+    )
+    arguments = [str(tiny_base), "--pooling", "mean", "--with", str(tiny_base)]
+    lexicon = str(own_lexicon(tmp_path, monkeypatch))
+    assert run_guarded(mirror, ["evaluate", *arguments, "--benchmark", lexicon]) == 0
+    assert loaded == [str(tiny_base)]
+    assert "acc@1" in capsys.readouterr().out
+
+
 def test_retrieval_wants_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval"]
+    arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval,sample-space"]
     assert run_guarded(mirror, arguments) == 1
     assert "--recipe" in capsys.readouterr().err
 

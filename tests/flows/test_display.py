@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from flows.display import show_run
-from mirror.run_record import RunRecord, ScoreLine, StageLine
+from flows.display import result_table, show_run
+from mirror.benchmark_result import BenchmarkResult
+from mirror.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
 
 RECORD = RunRecord(
     recipe="en-trades",
@@ -52,6 +53,26 @@ def test_each_benchmark_has_before_after_difference_interval_and_bm25() -> None:
 
 def test_without_other_methods_there_is_no_column_for_them() -> None:
     assert "BM25" not in shown(replace(RECORD, scores=RECORD.scores[:1]))
+
+
+def test_measures_stand_in_a_table_of_their_own() -> None:
+    assert "also measured" not in shown(RECORD)
+    lines = (MeasureLine("space", "mean vector norm", 13.79, 2.11),)
+    text = shown(replace(RECORD, measures=lines))
+    assert row(text, "space") == ["space", "mean vector norm", "13.790", "2.110"]
+
+
+def test_one_encoders_measures_follow_its_score() -> None:
+    results = {
+        "linked": BenchmarkResult("acc@1", 0.5, 9, {}, {"exact match": 0.25}, {"acc@5": 0.75}),
+        "search": BenchmarkResult("mrr@10", 0.5, 9, {}, {"bm25": 0.625}),
+    }
+    console = Console(width=120, no_color=True)
+    with console.capture() as capture:
+        console.print(result_table(results, "an encoder"))
+    text = capture.get()
+    assert row(text, "linked") == ["linked", "acc@1", "9", ".500", "–", ".250", "acc@5 .750"]
+    assert row(text, "search") == ["search", "mrr@10", "9", ".500", ".625", "–"]
 
 
 def test_the_verdict_is_in_words() -> None:

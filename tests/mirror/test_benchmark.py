@@ -134,6 +134,8 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ('task = "guessing"', "task"),
         ('task = "retrieval"', "metric of retrieval is mrr@10"),
         ('task = "classification"\nmetric = "auc"\nfile = "a"', "needs `labels`"),
+        ('task = "lexicon"\nmetric = "acc@1"\nfile = "a"', "needs two `files`"),
+        ('task = "linking"\nmetric = "acc@1"', "needs two `files`"),
         ('task = "similarity"\nfile = "a"\nlabels = ["no", "yes"]', "no other takes them"),
         ('task = "similarity"\nfile = "a"\nsecond_column = "FRA"', "need `scale`"),
         ("task = ", "cannot be read as TOML"),
@@ -176,6 +178,13 @@ def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, of: str, said:
         read_definition("all")
     with pytest.raises(BenchmarkError, match=said):
         check_benchmarks(["all"])
+
+
+def test_the_gate_needs_something_to_judge_by(shipped: Path) -> None:
+    write(shipped, 'task = "similarity"\ngated = false\nfile = "mine.tsv"\n', "shown")
+    check_benchmarks(["shown", "mine"])
+    with pytest.raises(BenchmarkError, match="judges by none of shown, which have `gated = false`"):
+        check_benchmarks(["shown"])
 
 
 def test_the_digest_of_an_average_follows_its_members(shipped: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 import yaml
 
 from mirror.card import base_licence, render_card
+from mirror.gate import Verdict
 from mirror.packaging_stage import CARD, ENCODER, package_encoder
 from mirror.recipe import parse_recipe
+from mirror.report import render_report
 from mirror.results import Results, score_lines
 from mirror.store import Store
 
@@ -70,6 +73,41 @@ def test_scores_below_bm25_are_admitted(results: Results) -> None:
     card = render_card(results)
     assert "**On search this encoder scores below BM25** (.400\nagainst .500)" in card
     assert "On likeness this encoder" not in card
+
+
+def with_measures(results: Results) -> Results:
+    """Both evaluations with a space, which no gate judges by, and a measure of the search."""
+    for side, isotropy in ((results.before, 0.125), (results.after, 0.625)):
+        path = side.path / "scores.json"
+        scores = json.loads(path.read_text())
+        scores["search"]["measures"] = {"acc@5": isotropy / 2}
+        scores["space"] = {
+            "metric": "isotropy",
+            "score": isotropy,
+            "n": 9,
+            "subsets": {},
+            "beside": {},
+            "measures": {"mean vector norm": 10 * isotropy},
+            "gated": False,
+        }
+        path.write_text(json.dumps(scores))
+    return results
+
+
+def test_what_is_not_judged_by_stands_beside_the_scores(results: Results) -> None:
+    assert "Also measured" not in render_card(results)
+    card = render_card(with_measures(results))
+    assert "Also measured, and not judged by:\n\n| benchmark | measure | base | tuned |\n" in card
+    assert "\n| search | acc@5 | .062 | .312 |\n| space | isotropy | .125 | .625 |\n" in card
+    assert "\n| space | mean vector norm | 1.250 | 6.250 |\n\n## Base" in card
+    # Neither a row of the scores nor one of the hub's results.
+    assert "| space | isotropy | 9 |" not in card
+    assert 'name: "space"' not in card
+
+
+def test_the_report_shows_it_too(results: Results) -> None:
+    page = render_report(with_measures(results), Verdict(True, ("Better.",)))
+    assert "<td>space</td><td>isotropy</td><td>.125</td><td>.625</td>" in page
 
 
 def test_tables_have_as_many_cells_in_every_row(results: Results) -> None:

@@ -175,6 +175,19 @@ def test_labels_are_compared_by_auc(tmp_path: Path) -> None:
     assert (found.change, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
+def test_what_is_not_gated_neither_promotes_nor_blocks(tmp_path: Path) -> None:
+    places = []
+    for name, score in (("a", 0.9), ("b", 0.1)):
+        scores = {
+            "space": {"metric": "isotropy", "score": score, "n": 9, "gated": False},
+            "x": {"metric": "mrr@10", "score": 1 - score, "n": 30, "gated": True},
+        }
+        places.append(evaluation(tmp_path / name, scores, {"x": ([1 - score] * 30, [None] * 30)}))
+    found = compare(places[0], places[1], GateSection())
+    assert [one.benchmark for one in found] == ["x"]
+    assert found[0].change == pytest.approx(0.8)
+
+
 def test_evaluations_of_different_benchmarks_are_not_compared(tmp_path: Path) -> None:
     one = evaluation(tmp_path / "a", {"x": {"score": 1, "n": 1}}, {})
     two = evaluation(tmp_path / "b", {"y": {"score": 1, "n": 1}}, {})

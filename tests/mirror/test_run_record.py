@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from mirror.errors import StoreError
 from mirror.run_record import (
+    MeasureLine,
     RunRecord,
     ScoreLine,
     StageLine,
@@ -30,6 +32,7 @@ RECORD = RunRecord(
     encoder="/made/encoder",
     report="/made/report.html",
     model="models:/mirror-en-trades/3",
+    measures=(MeasureLine("space", "isotropy", 0.25, 0.5),),
 )
 LATER = replace(RECORD, started_at="2026-01-02T03:04:06+00:00", recipe="de-trades")
 
@@ -39,6 +42,14 @@ def test_what_is_saved_is_found(tmp_path: Path) -> None:
     assert find_record(tmp_path, "en-trades") == RECORD
     assert path.parent == tmp_path / "runs" / "en-trades"
     assert [file.suffix for file in path.parent.iterdir()] == [".json"]
+
+
+def test_a_record_from_before_there_were_measures_is_read(tmp_path: Path) -> None:
+    path = save_record(RECORD, tmp_path)
+    content = json.loads(path.read_text())
+    del content["measures"]
+    path.write_text(json.dumps(content))
+    assert find_record(tmp_path) == replace(RECORD, measures=())
 
 
 def test_the_newest_is_found_of_one_recipe_or_of_all(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mirror.benchmark import Definition
 from mirror.benchmark_result import BenchmarkResult
 from mirror.errors import BenchmarkError
 from mirror.recipe import GateSection
 from mirror.scoring import Predictions
-from mirror.side_by_side import compare_results
+from mirror.side_by_side import compare_measures, compare_results
 
 GATE = GateSection(resamples=200)
 
@@ -54,3 +55,16 @@ def test_an_average_changes_by_the_mean_of_its_parts() -> None:
 def test_other_items_are_refused() -> None:
     with pytest.raises(BenchmarkError, match="different items"):
         compare_results("search", ranks([0.1] * 3), ranks([0.1] * 4), GATE)
+
+
+@pytest.mark.parametrize(
+    ("gated", "shown"),
+    [(True, [("acc@5", 0.7, 0.8)]), (False, [("acc@1", 0.5, 0.6), ("acc@5", 0.7, 0.8)])],
+)
+def test_measures_stand_beside_and_so_does_a_score_that_is_not_gated(gated, shown) -> None:
+    definition = Definition(name="x", task="average", of=("y",), metric="acc@1", gated=gated)
+    before = BenchmarkResult("acc@1", 0.5, 9, measures={"acc@5": 0.7})
+    after = BenchmarkResult("acc@1", 0.6, 9, measures={"acc@5": 0.8})
+    lines = compare_measures(definition, before, after)
+    assert [(line.measure, line.before, line.after) for line in lines] == shown
+    assert {line.benchmark for line in lines} == {"x"}
