@@ -15,6 +15,7 @@ from tasks import (
     corpus,
     evaluation,
     gate,
+    labelled_pairs,
     packaging,
     preflight,
     registry,
@@ -43,6 +44,7 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
 
     snapshot = corpus.ingest_corpus(plan, workspace)
     strings = sampling.sample_strings(plan, snapshot, workspace)
+    pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
     model = base.find_base(plan, workspace)
     measure = partial(
         evaluation.evaluate_encoder, plan, corpus=snapshot, sample=strings, workspace=workspace
@@ -50,14 +52,14 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
     before = measure(evaluation.base_as_encoder(plan, model))
 
-    tuned = tuning.tune_encoder(plan, strings, model, workspace)
+    tuned = tuning.tune_encoder(plan, strings, model, workspace, pairs)
     encoder = evaluation.tuned_encoder(tuned)
     after = measure(encoder)
     rival = registry.find_champion(plan, encoder.digest, workspace)
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     verdict = gate.decide(plan, before, after, of_rival)
 
-    results = Results(plan, model, snapshot, strings, tuned, before, after)
+    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), report.report_file(page)

@@ -28,12 +28,14 @@ class Results:
     """The base's evaluation."""
     after: StageRecord
     """The tuned encoder's evaluation."""
+    pairs: StageRecord | None = None
+    """Labelled pairs, if the recipe has any."""
 
     @property
     def digests(self) -> dict[str, str]:
         """What the results were made from, for a stage's inputs."""
-        records = (self.corpus, self.sample, self.tuned)
-        made = {record.stage: record.digest for record in records}
+        records = (self.corpus, self.sample, self.pairs, self.tuned)
+        made = {record.stage: record.digest for record in records if record}
         return {
             **made,
             "base": self.base.digest,

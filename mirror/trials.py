@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mirror.base_model import Base
 from mirror.corpus import ingest_corpus
 from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
+from mirror.labelled_pairs import gather_pairs
 from mirror.progress import OnProgress, silent
 from mirror.random_weights import random_base
 from mirror.recipe import Recipe, parse_recipe
@@ -95,8 +96,9 @@ def run_trial(trial: Trial, store: Store, on_progress: OnProgress = silent) -> T
     made = [corpus, sample]
     tuned = None
     if trial.kind == "tuned":
-        tuned = tune_encoder(recipe, sample, base, store, on_progress)
-        made.append(tuned)
+        pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
+        tuned = tune_encoder(recipe, sample, base, store, on_progress, pairs=pairs)
+        made.extend([tuned, *([pairs] if pairs else [])])
     place = _encoder_place(trial, base, tuned)
     searched = _searched_sample(trial, corpus, sample, store)
     evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress)

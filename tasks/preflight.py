@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import base_model, benchmark, sampling, sources
+from mirror import base_model, benchmark, labelled_pairs, sampling, sources
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.recipe import Recipe
 from mirror.store import Store
@@ -41,6 +41,7 @@ def find_workspace(recipe: Recipe) -> Path:
     checks: list[Callable[[], object]] = [
         partial(check_space, root),
         partial(sources.check_sources, recipe),
+        partial(labelled_pairs.check_pairs, recipe),
         partial(sampling.check_sampling, recipe),
         partial(_check_base, recipe, root),
         partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),

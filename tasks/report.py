@@ -41,7 +41,8 @@ def record_run(
 ) -> RunRecord:
     """Writes down what a run came to; `ends` are the package and the page."""
     made, verdict = candidate.results, candidate.verdict
-    records = [made.corpus, made.sample, made.tuned, made.before, made.after]
+    inputs = [made.corpus, made.sample, *([made.pairs] if made.pairs else [])]
+    records = [*inputs, made.tuned, made.before, made.after]
     if candidate.champion_scores:
         records.append(candidate.champion_scores)
     record = RunRecord(

@@ -14,12 +14,19 @@ from tasks.states import report_state, stage_task
 
 
 @stage_task()
-def tune_encoder(recipe: Recipe, sample: StageRecord, base: Base, workspace: Path) -> StageRecord:
-    """Tunes the base on the strings; see `mirror.tuning_stage.tune_encoder`.
+def tune_encoder(
+    recipe: Recipe,
+    sample: StageRecord,
+    base: Base,
+    workspace: Path,
+    pairs: StageRecord | None = None,
+) -> StageRecord:
+    """Tunes the base on the strings, and on labelled pairs; see `mirror.tuning_stage.tune_encoder`.
 
     Without a timeout: how long it takes is the recipe's affair, and a killed run goes on from its
     last checkpoint.
     """
-    record = tuning_stage.tune_encoder(recipe, sample, base, Store(workspace), Reporter())
+    store = Store(workspace)
+    record = tuning_stage.tune_encoder(recipe, sample, base, store, Reporter(), pairs=pairs)
     show_table("tuning", count_rows(record.counts), f"Tuning of {recipe.name}")
     return report_state(record)

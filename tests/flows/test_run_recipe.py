@@ -205,3 +205,23 @@ def test_prefect_shows_what_was_reused_as_cached(
     states = task_states(ask_api, again.recipe)
     assert {name for name, state in states.items() if state == "Cached"} == set(STAGE_TASKS)
     assert states["check_ready"] == states["record_run"] == "Completed"
+
+
+def test_labelled_pairs_are_tuned_on_and_named(
+    tmp_path: Path,
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    sentences: list[str],
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    lines = [f"{a}\t{b}\n" for a, b in zip(sentences[:20], sentences[20:40], strict=True)]
+    (tmp_path / "pairs.tsv").write_text("first\tsecond\n" + "".join(lines))
+    with recipe.open("a") as file:
+        file.write(f'[pairs]\npaths = ["{tmp_path / "pairs.tsv"}"]\n')
+    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    record = find_record(home)
+    assert [line.stage for line in record.stages][:4] == ["corpus", "sample", "pairs", "tune"]
+    assert find_stage(record, "tune").counts["strings"] == 32 + 20
+    assert "Labelled pairs were used too." in (Path(record.encoder) / "README.md").read_text()
