@@ -64,18 +64,20 @@ def run(recipe: str, base: str | None) -> None:
 
 @mirror.command()
 def recipes() -> None:
-    """Lists the recipes."""
-    from flows.display import recipe_table
+    """Lists the recipes: those that run by the clock, then the paper's."""
+    from flows.display import paper_recipe_table, recipe_table
     from mirror.errors import RecipeError
-    from mirror.recipe import find_recipe, recipe_names
+    from mirror.recipe import PAPER_RECIPES, RECIPES, find_recipe, recipe_names
 
-    found, faults = [], []
-    for name in recipe_names():
-        try:
-            found.append(find_recipe(name))
-        except RecipeError as fault:
-            faults.append(str(fault))
-    out().print(recipe_table(found))
+    faults = []
+    for folder, show in ((RECIPES, recipe_table), (PAPER_RECIPES, paper_recipe_table)):
+        found = []
+        for name in recipe_names(folder):
+            try:
+                found.append(find_recipe(name))
+            except RecipeError as fault:
+                faults.append(str(fault))
+        out().print(show(found))
     if faults:
         raise RecipeError("\n".join(faults))
 

@@ -155,6 +155,18 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
     return table
 
 
+def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
+    """The paper's recipes and where they start; the rest is in their names."""
+    table = _table()
+    table.title, table.title_justify = "The paper's rows", "left"
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("base", overflow="fold")
+    for recipe in recipes:
+        base = recipe.base.hub or recipe.base.path or recipe.base.registry
+        table.add_row(Text(recipe.name), Text(str(base)))
+    return table
+
+
 def doctor_table(findings: Sequence[Finding]) -> Table:
     """What was looked at, how it is, and what to do about it."""
     table = _table()

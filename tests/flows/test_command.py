@@ -83,6 +83,14 @@ def test_show_and_recipes_import_no_engine(tmp_path: Path) -> None:
     assert imported_by(["recipes"]) == []
 
 
+def test_recipes_shows_the_papers_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, ["recipes"]) == 0
+    scheduled, heading, paper = capsys.readouterr().out.partition("The paper's rows")
+    assert "en-python-docs" in scheduled and "paper-" not in scheduled
+    assert heading
+    assert "paper-en-sentence-bert-drophead" in paper and "FacebookAI/roberta-base" in paper
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(mirror, [name, "--help"]) == 0
