@@ -48,9 +48,7 @@ def busy_programs(count: int) -> Iterator[None]:
             program.wait()
 
 
-def run_beside(
-    count: int, asked: dict[str, Any], environment: dict[str, str]
-) -> dict[str, Any]:
+def run_beside(count: int, asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     """Tuning beside `count` busy programs."""
     with busy_programs(count):
         return run_side(SCRIPT, "ours", asked, environment)
@@ -79,8 +77,8 @@ def compare(asked: argparse.Namespace, folder: Path) -> Findings:
     sides = {}
     for name, environment in chosen.items():
         for count in (0, asked.programs):
-            sides[f"{name} beside {count}"] = (
-                lambda count=count, environment=environment: run_beside(count, common, environment)
+            sides[f"{name} beside {count}"] = lambda count=count, environment=environment: (
+                run_beside(count, common, environment)
             )
     results = take_turns(sides, asked.rounds)
     rows = []

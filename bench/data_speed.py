@@ -26,8 +26,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring import MEGABYTE, Findings, Row, begin, each, parser, ratios
-from measuring import run_side, take_turns, tell
+from measuring import (
+    MEGABYTE,
+    Findings,
+    Row,
+    begin,
+    each,
+    parser,
+    ratios,
+    run_side,
+    take_turns,
+    tell,
+)
 
 from mirror.recipe import Recipe, parse_recipe
 
@@ -122,10 +132,7 @@ def duckdb_copy(asked: Asked) -> dict[str, Any]:
     out = Path(asked["work"]) / "copy.parquet"
     with peak_of_tree() as peak, open_engine(Path(asked["work"])) as engine:
         began = time.perf_counter()
-        engine.execute(
-            f"COPY (SELECT * FROM read_parquet('{asked['file']}')) TO '{out}' "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
+        engine.read_parquet(asked["file"]).write_parquet(str(out), compression="zstd")
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "mb": peak[0]}
 

@@ -16,8 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import Findings, Row, begin, each, memory_peak, parser, ratios
-from measuring import run_side, take_turns, tell
+from measuring import (
+    Findings,
+    Row,
+    begin,
+    each,
+    memory_peak,
+    parser,
+    ratios,
+    run_side,
+    take_turns,
+    tell,
+)
 from strings import random_base, read_texts
 
 Asked = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Mirror-BERT's training step as it was published, written from ../shared/paper.md, to compare with.
+"""Mirror-BERT's training step as published, written from ../shared/paper.md, to compare with.
 
 Every string is put beside itself; `[MASK]` stands for a run of characters in the second of the two;
 each side is padded to the longest that is allowed and has a forward pass of its own; the loss is
@@ -77,7 +77,7 @@ class OfficialMethod:
         return hidden[:, 0] if self.asked["pooling"] == "cls" else hidden.mean(1)
 
     def masked(self, text: str) -> str:
-        """The text with `[MASK]` for the first run that reads like the one drawn (part 3, no. 6)."""
+        """The text with `[MASK]` for the first run that reads like the one drawn."""
         length = self.asked["mask_length"]
         if not length or len(text) < LEAST_CHARACTERS:
             return text

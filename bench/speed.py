@@ -1,6 +1,6 @@
 """All speed benchmarks, one after the other, as one Markdown table: what `mirror bench` runs.
 
-    python bench/speed.py --quick
+python bench/speed.py --quick
 """
 
 from __future__ import annotations

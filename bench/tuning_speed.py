@@ -22,13 +22,36 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from measuring import Findings, Row, begin, each, memory_now, memory_peak, parser, ratios
-from measuring import run_side, take_turns, tell
+from measuring import (
+    Findings,
+    Row,
+    begin,
+    each,
+    memory_now,
+    memory_peak,
+    parser,
+    ratios,
+    run_side,
+    take_turns,
+    tell,
+)
 from strings import random_base, read_texts
 
 Asked = dict[str, Any]
 PEAK_SHAPES = ((4_096, 768, 3_072), (4_096, 1_024, 1_024), (2_048, 2_048, 2_048))
 PEAK_SECONDS = 0.4
+COMMON = (
+    "batch_size",
+    "learning_rate",
+    "temperature",
+    "max_tokens",
+    "mask_length",
+    "dropout",
+    "weight_decay",
+    "pooling",
+    "seed",
+)
+"""Settings that all sides have in common."""
 
 
 class Clock:
@@ -93,14 +116,12 @@ def trainer(asked: Asked) -> dict[str, Any]:
     texts = _texts(asked)
     # else it trains in whatever the weights are stored in, which may be halves
     precision = {"dtype": torch.float32}
-    words = Transformer(
-        asked["base"], max_seq_length=asked["max_tokens"], model_kwargs=precision
-    )
+    words = Transformer(asked["base"], max_seq_length=asked["max_tokens"], model_kwargs=precision)
     pooling = Pooling(words.get_embedding_dimension(), pooling_mode=asked["pooling"])
     model = SentenceTransformer(modules=[words, pooling], device=asked["device"])
     clock = Clock()
 
-    class Watch(TrainerCallback):  # type: ignore[misc]
+    class Watch(TrainerCallback):
         """Passes every step's loss to the clock."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -136,9 +157,7 @@ def ours(asked: Asked) -> dict[str, Any]:
     from mirror.tuning import Place, tune
     from mirror.tuning_settings import TuningSection, fill_tuning
 
-    names = ("batch_size", "learning_rate", "temperature", "max_tokens", "mask_length")
-    names += ("weight_decay", "pooling", "seed", "dropout")
-    given = {name: asked[name] for name in names} | {"precision": asked["precision"], "epochs": 1}
+    given = {name: asked[name] for name in (*COMMON, "precision")} | {"epochs": 1}
     settings = TuningSection(**fill_tuning("sentence", given | asked["extra"]))
     texts, clock = _texts(asked), Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -210,9 +229,7 @@ def compare(asked: argparse.Namespace, folder: Path) -> Findings:
         base = random_base(base, asked.layers, asked.width, folder / "base")
     texts = read_texts(asked.texts, asked.steps * asked.batch_size, asked.workspace)
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    names = ("batch_size", "learning_rate", "temperature", "max_tokens", "mask_length", "dropout")
-    names += ("weight_decay", "pooling", "seed", "precision")
-    common = {name: getattr(asked, name) for name in names}
+    common = {name: getattr(asked, name) for name in (*COMMON, "precision")}
     common |= {"base": str(base), "texts": str(folder / "texts.json"), "autocast": False}
     common |= {"device": device(asked.device), "extra": json.loads(asked.extra)}
 
@@ -262,7 +279,7 @@ def sum_up(
     for kind in ("fp32", "bf16"):
         rows.append(Row(f"best matrix product, {kind}", "GFLOP/s", each(results["peak"], kind)))
     for side in speed:
-        shares = [100 * work[0] * rate / 1e9 / peak for rate, peak in zip(speed[side], peaks)]
+        shares = [100 * work[0] / 1e9 * part for part in ratios(speed[side], peaks)]
         goal = 50.0 if side == "ours" and asked.width >= 768 and asked.layers >= 12 else None
         rows.append(Row(f"share of the best, {names[side]}", "%", shares, goal))
     for side in speed:

@@ -17,7 +17,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @click.command(cls=Command)
 @click.option("--quick", is_flag=True, help="Minutes instead of an hour: one round, small sizes.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of every side; else all cores.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of every side; else all cores."
+)
 @click.option("--texts", metavar="FILE", help="Lines, or Parquet; else the main job's strings.")
 @click.option("--out", "place", metavar="FILE", help="Write the table there too, as Markdown.")
 def bench(quick: bool, threads: int | None, texts: str | None, place: str | None) -> None:

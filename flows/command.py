@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
 from flows.paper_command import paper
@@ -182,6 +183,7 @@ def doctor() -> None:
         raise click.exceptions.Exit(1)
 
 
+mirror.add_command(bench)
 mirror.add_command(paper)
 
 

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import bench_command
+from flows.command import mirror
+from flows.faults import run_guarded
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Command lines that would have been run, by a script that does nothing."""
+    seen: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        seen.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(bench_command.subprocess, "run", run)
+    return seen
+
+
+def test_options_reach_the_script_with_whole_paths(
+    called: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_guarded(mirror, ["bench", "--quick", "--threads", "1", "--out", "speed.md"]) == 0
+    [command] = called
+    assert command[1].endswith("bench/speed.py")
+    assert command[2:] == ["--quick", "--threads", "1", "--out", str(tmp_path / "speed.md")]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    called: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["bench", "--out", str(tmp_path / "no" / "speed.md")]) == 1
+    assert "no folder" in capsys.readouterr().err
+    assert called == []
+
+
+def test_it_needs_a_checkout(
+    called: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench_command, "CHECKOUT", tmp_path)
+    assert run_guarded(mirror, ["bench"]) == 1
+    assert "checkout" in capsys.readouterr().err
+    assert called == []
+
+
+def test_every_script_it_runs_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    monkeypatch.syspath_prepend(str(bench_command.CHECKOUT / "bench"))
+    speed = importlib.import_module("speed")
+    for script, *_ in (*speed.WHOLE, *speed.QUICK):
+        assert (speed.BENCH / script).is_file()
