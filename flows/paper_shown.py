@@ -145,7 +145,6 @@ def _show_table(table: ShownTable, out: Console) -> None:
 
 
 def _cell(cell: ShownCell, style: str) -> Text:
-    text = Text(cell.text, STYLES.get(cell.kind, style))
-    if cell.note:
-        text.append(f" [{cell.note}]", "dim")
-    return text
+    note = f" [{cell.note}]" if cell.note else ""
+    text = Text(cell.text.removesuffix(note), STYLES.get(cell.kind, style))
+    return text.append(note, "dim")

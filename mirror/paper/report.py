@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mirror.errors import StoreError
 from mirror.paper.filling import FilledCell, FilledTable, Value
-from mirror.paper.wording import measured, number
+from mirror.paper.wording import number
 from mirror.store import flush
 from mirror.templating import fill_template
 
@@ -47,11 +47,25 @@ class Report:
 class ShownCell:
     """A cell as people read it."""
 
-    text: str
+    value: str
+    spread: str = ""
+    """Over seeds; nothing where there is one value."""
     kind: str = ""
     """The verdict, or nothing."""
     note: int | None = None
     """The number of the reason why it is empty."""
+
+    @property
+    def mark(self) -> str:
+        """The verdict's sign, or nothing."""
+        return MARKS.get(self.kind, "")
+
+    @property
+    def text(self) -> str:
+        """In one line: `.742 ± .001 =`, or `– [1]`."""
+        spread = f"± {self.spread}" if self.spread else ""
+        note = f"[{self.note}]" if self.note else ""
+        return " ".join(part for part in (self.value, spread, self.mark, note) if part)
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,12 @@ class Line:
 
     name: str
     cells: tuple[ShownCell, ...]
+
+    @property
+    def empty(self) -> ShownCell | None:
+        """What all cells say, where all are empty for one reason."""
+        first = self.cells[0]
+        return first if first.note and set(self.cells) == {first} else None
 
 
 @dataclass(frozen=True)
@@ -114,13 +134,12 @@ def show_table(filled: FilledTable) -> ShownTable:
 
 def _own(cell: FilledCell, notes: dict[str, int]) -> ShownCell:
     shown = _shown(cell.ours, notes)
-    mark = MARKS.get(str(cell.verdict))
-    return ShownCell(f"{shown.text} {mark}", str(cell.verdict)) if mark else shown
+    return replace(shown, kind=str(cell.verdict)) if cell.verdict in MARKS else shown
 
 
 def _shown(value: Value, notes: dict[str, int]) -> ShownCell:
-    if value.measured is not None:
-        return ShownCell(measured(value.measured))
+    if (found := value.measured) is not None:
+        return ShownCell(number(found.mean), number(found.spread) if len(found.values) > 1 else "")
     return ShownCell(EMPTY, note=notes.setdefault(value.reason, len(notes) + 1))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from mirror.numbers import score
-from mirror.paper.verdicts import Measured
 
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/(?=[^\s/:,;]*)")
 
@@ -18,10 +17,3 @@ def without_folders(text: str) -> str:
 def number(value: float) -> str:
     """`.742`, and `13.79` for what is no score."""
     return f"{value:.2f}" if abs(value) >= 1 else score(value)
-
-
-def measured(cell: Measured) -> str:
-    """The mean, and the spread where there is one: `.742 ± .001`."""
-    if len(cell.values) == 1:
-        return number(cell.mean)
-    return f"{number(cell.mean)} ± {number(cell.spread)}"

@@ -15,7 +15,7 @@ import pytest
 from mirror.base_model import Base, base_digest
 from mirror.errors import StoreError
 from mirror.paper.bases import BasePlaces
-from mirror.paper.filling import FilledTable, Outcome, Side, fill_table
+from mirror.paper.filling import FilledTable, Outcome, Side, Value, fill_table
 from mirror.paper.jobs import Work, find_work
 from mirror.paper.plan import cells_of, make_plan
 from mirror.paper.report import (
@@ -181,8 +181,8 @@ def test_rows_have_a_line_for_each_side(sides: Callable[..., FilledTable]) -> No
     texts = [[cell.text for cell in line.cells] for line in full.lines]
     assert texts == [
         [".300", ".300", ".300", ".300"],
-        ["–", "–", "–", "–"],
-        [".310 ± .014", "–", "–", "–"],
+        ["– [1]", "– [1]", "– [2]", "– [3]"],
+        [".310 ± .014", "– [4]", "– [2]", "– [3]"],
     ]
 
 
@@ -201,6 +201,7 @@ def test_without_a_stand_in_its_lines_are_left_out(sides: Callable[..., FilledTa
         ".310 ± .014 =",
         "reproduced",
     )
+    assert re.fullmatch(r"– \[\d\]", full.lines[1].cells[2].text)
 
 
 def test_counts_are_of_cells_and_claims(sides: Callable[..., FilledTable]) -> None:
@@ -261,6 +262,13 @@ def test_every_cell_tells_its_column_on_a_narrow_screen(
     page = Page(render(report_of(sides(GOOD)), "paper.html.j2"))
     named = [found["data-name"] for tag, found in page.tags if tag == "td" and "data-name" in found]
     assert named.count("own") == named.count("avg") == 10  # one quoted row, three of three lines
+    # On a machine with nothing, a line says so once.
+    empty = sides(GOOD).cells
+    reason = Value(None, "nothing is here")
+    cells = {key: replace(cell, ours=reason, stand_in=reason) for key, cell in empty.items()}
+    page = Page(render(report_of(replace(sides(GOOD), cells=cells)), "paper.html.j2"))
+    assert page.text.count("not run [1]") == 3
+    assert [f["colspan"] for tag, f in page.tags if tag == "td" and "colspan" in f] == ["4"] * 3
 
 
 def test_results_hold_every_value_and_reason(sides: Callable[..., FilledTable]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.paper.verdicts import Measured
-from mirror.paper.wording import measured, number, without_folders
+from mirror.paper.wording import number, without_folders
 
 
 @pytest.mark.parametrize(
@@ -33,8 +32,3 @@ def test_numbers_are_as_long_as_the_papers() -> None:
         "13.79",
         "-.050",
     )
-
-
-def test_spread_is_told_where_there_is_one() -> None:
-    assert measured(Measured((0.5,))) == ".500"
-    assert measured(Measured((0.70, 0.72, 0.74))) == ".720 ± .020"
