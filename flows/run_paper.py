@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.futures import PrefectFuture
@@ -14,18 +14,20 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from mirror.errors import MirrorError, StoreError
 from mirror.paper.bases import BasePlaces
 from mirror.paper.circumstances import machine, versions
-from mirror.paper.filling import Outcome, Side, fill_table
-from mirror.paper.jobs import Job, Key, find_work
-from mirror.paper.plan import cells_of, make_plan
+from mirror.paper.filling import Outcome, Side, Value, fill_table
+from mirror.paper.jobs import Job, Key, Work, find_work
+from mirror.paper.pairs import SCORE, encoder_place
+from mirror.paper.plan import Cell, Place, cells_of, make_plan
 from mirror.paper.report import Report
 from mirror.paper.tables import read_tables
+from mirror.paper.verdicts import Measured
 from mirror.paper.wording import without_folders
 from mirror.store import Store
-from mirror.trials import TrialResult
-from tasks import trials
+from tasks import paper, trials
 from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
 
+Result = TypeVar("Result")
 ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
 """Trials of one process wait for each other anyhow."""
 
@@ -54,7 +56,9 @@ def run_paper(
         find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
     )
     outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
-    sides = Side(ours, outcomes), Side(other, outcomes)
+    sides = [
+        Side(work, outcomes, run_pairs(cells, work, outcomes, workspace)) for work in (ours, other)
+    ]
     return Report(
         tables=tuple(fill_table(table, cells, plan, *sides) for table in chosen),
         seeds=seeds,
@@ -81,19 +85,47 @@ def run_jobs(jobs: Mapping[Key, Job], seeds: Sequence[int], workspace: Path) -> 
         key: [trials.run_trial.submit(trial, workspace) for trial in job.trials(seeds)]
         for key, job in jobs.items()
     }
-    return {key: _outcome(waiting) for key, waiting in futures.items()}
+    return {key: Outcome(*_gathered(waiting)) for key, waiting in futures.items()}
 
 
-def _outcome(futures: Sequence[PrefectFuture[TrialResult]]) -> Outcome:
+def run_pairs(
+    cells: Sequence[Cell], work: Work, outcomes: Mapping[Key, Outcome], workspace: Path
+) -> dict[Place, Value]:
+    """Scores the two encoders of each lexicon's cells, seed by seed.
+
+    Raises:
+        StoreError: the workspace cannot be written.
+    """
+    values = {}
+    for cell in cells:
+        keys = work.keys.get(cell.place, ())
+        if len(keys) == 1 or not all(outcomes[key].results for key in keys):
+            continue
+        sides = [
+            [encoder_place(work.jobs[key], result) for result in outcomes[key].results]
+            for key in keys
+        ]
+        futures = [
+            paper.score_pair.submit(first, second, cell.benchmark, workspace)
+            for first, second in zip(*sides, strict=True)
+        ]
+        found, reason = _gathered(futures)
+        scores = tuple(float(record.counts[SCORE]) for record in found)
+        values[cell.place] = Value(Measured(scores) if scores else None, reason)
+    return values
+
+
+def _gathered(futures: Sequence[PrefectFuture[Result]]) -> tuple[tuple[Result, ...], str]:
+    """All results, or none and why one of them failed."""
     results = []
     for future in futures:
         found = future.result(raise_on_failure=False)
         if isinstance(found, MirrorError) and not isinstance(found, StoreError):
-            return Outcome(reason=without_folders(str(found)))
+            return (), without_folders(str(found))
         if isinstance(found, BaseException):
             raise found
         results.append(found)
-    return Outcome(tuple(results))
+    return tuple(results), ""
 
 
 def _seconds(outcomes: Mapping[Key, Outcome]) -> float:

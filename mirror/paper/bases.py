@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,26 +38,27 @@ class Found:
 
 
 def read_named(pairs: tuple[str, ...], known: frozenset[str]) -> dict[str, Path]:
-    """`HUB_ID=PATH` as the command line takes it.
+    """`HUB_ID=PATH` as the command line takes it; the id's owner may be left out.
 
     Args:
         pairs: what was given.
         known: the hub ids that the paper's recipes name.
 
     Raises:
-        PaperError: there is no `=`, no such id in any recipe, or no such folder.
+        PaperError: there is no `=`, not one such id in the recipes, or no such folder.
     """
     named = {}
     for pair in pairs:
         hub, separator, path = pair.partition("=")
         if not separator:
             raise PaperError(f"--base {pair}: give it as HUB_ID=PATH")
-        if hub not in known:
-            listed = ", ".join(sorted(known))
-            raise PaperError(f"--base {pair}: no recipe of the paper's starts from {hub}: {listed}")
+        meant = [name for name in sorted(known) if hub in (name, _short(name))]
+        if len(meant) != 1:
+            listed = ", ".join(meant or sorted(known))
+            raise PaperError(f"--base {pair}: the recipes' bases are {listed}: name one of them")
         if not Path(path).is_dir():
             raise PaperError(f"--base {pair}: there is no folder {path}: correct the path")
-        named[hub] = Path(path).absolute()
+        named[meant[0]] = Path(path).absolute()
     return named
 
 
@@ -97,11 +99,15 @@ def paper_base(recipe: Recipe, places: BasePlaces) -> Found:
     return Found(None, f"{hub} is not on this machine: --base {hub}=PATH, or --download")
 
 
-def stand_in_base(recipe: Recipe, places: BasePlaces) -> Found:
-    """What stands in for a recipe's base."""
-    folder = places.stand_ins.get(recipe.language)
-    if folder is None:
-        return Found(None, f"no stand-in for {recipe.language}: --stand-in {recipe.language}=PATH")
+def stand_in_base(recipe: Recipe, places: BasePlaces, languages: Sequence[str]) -> Found:
+    """What stands in for a recipe's base, if it is there for all of some languages."""
+    if missing := [language for language in languages if language not in places.stand_ins]:
+        options = " ".join(f"--stand-in {language}=PATH" for language in missing)
+        return Found(None, f"no stand-in for {' and '.join(missing)}: {options}")
+    folders = {places.stand_ins[language] for language in languages}
+    if len(folders) > 1:
+        return Found(None, f"no one stand-in for {' and '.join(languages)}: give both the same")
+    [folder] = folders
     try:
         return _checked(Base(str(folder), base_digest(folder), folder.name), recipe)
     except MirrorError as fault:
@@ -118,8 +124,13 @@ def _folder_of(hub: str, places: BasePlaces) -> Path | None:
         return places.named[hub]
     if places.folder is None:
         return None
-    names = (hub, hub.replace("/", "--"), hub.rpartition("/")[2])
+    names = (hub, hub.replace("/", "--"), _short(hub))
     return next((places.folder / name for name in names if (places.folder / name).is_dir()), None)
+
+
+def _short(hub: str) -> str:
+    """A hub id without its owner, as old models are called."""
+    return hub.rpartition("/")[2]
 
 
 def _in_cache(section: BaseSection) -> Path | None:
@@ -127,17 +138,19 @@ def _in_cache(section: BaseSection) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    try:
-        folder = snapshot_download(
-            str(section.hub),
-            revision=section.revision,
-            allow_patterns=list(PARTS),
-            ignore_patterns=list(NOT_PARTS),
-            local_files_only=True,
-        )
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
-    return Path(folder)
+    # A commit is the same under the old name without an owner, which many caches have.
+    for hub in dict.fromkeys((str(section.hub), _short(str(section.hub)))):
+        with suppress(LocalEntryNotFoundError, HFValidationError):
+            return Path(
+                snapshot_download(
+                    hub,
+                    revision=section.revision,
+                    allow_patterns=list(PARTS),
+                    ignore_patterns=list(NOT_PARTS),
+                    local_files_only=True,
+                )
+            )
+    return None
 
 
 def _is_pinned(folder: Path, section: BaseSection) -> bool:

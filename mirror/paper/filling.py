@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from mirror.paper.jobs import Key, Place, Work
-from mirror.paper.plan import SPACE, Cell, Plan
+from mirror.paper.jobs import Key, Work
+from mirror.paper.plan import Cell, Place, Plan
 from mirror.paper.tables import Claim, Column, Row, Table
 from mirror.paper.verdicts import Measured, Ordering, Verdict, judge, judge_order
-from mirror.results import read_json
 from mirror.trials import TrialResult
 
 OF_OTHERS = "the mean of the row needs all of it"
@@ -70,6 +70,8 @@ class Side:
 
     work: Work
     outcomes: Mapping[Key, Outcome]
+    pairs: Mapping[Place, Value] = field(default_factory=dict)
+    """By cell of a lexicon, what its two encoders came to together."""
 
 
 def fill_table(
@@ -110,25 +112,24 @@ def _values(table: Table, cells: Mapping[Place, Cell], plan: Plan, side: Side) -
 
 
 def _value(cell: Cell, plan: Plan, side: Side) -> Value:
-    key = side.work.keys.get(cell.place)
-    if key is None:
+    keys = side.work.keys.get(cell.place)
+    if keys is None:
         return Value(None, side.work.reasons[cell.place])
-    outcome = side.outcomes[key]
-    if not outcome.results:
-        return Value(None, outcome.reason)
-    members = plan.members[cell.place]
+    for outcome in (side.outcomes[key] for key in keys):
+        if not outcome.results:
+            return Value(None, outcome.reason)
+    if len(keys) > 1:
+        return side.pairs[cell.place]
+    members = plan.cells[cell.place].members
     of_seeds = (
-        statistics.fmean(_read(result, name, cell.measure) for name in members)
-        for result in outcome.results
+        statistics.fmean(_read(result.details[name], cell.measure) for name in members)
+        for result in side.outcomes[keys[0]].results
     )
     return Value(Measured(tuple(of_seeds)))
 
 
-def _read(result: TrialResult, benchmark: str, measure: str) -> float:
-    """One of the numbers that a benchmark gives, or of the space of the strings tuned on."""
-    if benchmark == SPACE:
-        return float(read_json(result.evaluation, "looks.json")[measure])
-    content = result.details[benchmark]
+def _read(content: Mapping[str, Any], measure: str) -> float:
+    """A benchmark's number by its name, from what `scores.json` says of the benchmark."""
     return float(content["score"] if measure == "score" else content["measures"][measure])
 
 

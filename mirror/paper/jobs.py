@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mirror.base_model import Base
-from mirror.errors import MirrorError
+from mirror.errors import MirrorError, StoreError
 from mirror.paper.bases import BasePlaces, Found, paper_base, stand_in_base
-from mirror.paper.plan import Cell, Encoder, Plan
+from mirror.paper.plan import Cell, Encoder, Place, Plan
 from mirror.paper.random_strings import random_strings_file
 from mirror.paper.wording import without_folders
 from mirror.recipe import Recipe
@@ -16,7 +16,6 @@ from mirror.sources import check_sources
 from mirror.store import Store
 from mirror.trials import Trial, with_changes
 
-Place = tuple[str, str, str]
 Key = tuple[str, str]
 """An encoder's identity and its base's digest."""
 
@@ -39,7 +38,7 @@ class Job:
     def trials(self, seeds: Sequence[int]) -> Iterator[Trial]:
         """One for each seed; one alone for a raw base, in which no seed has a part."""
         for seed in seeds if self.encoder.kind == "tuned" else (self.recipe.tuning.seed,):
-            # Where only the space is asked for, the recipe's own: a trial measures something.
+            # Nothing by itself, where only pairs are asked for; but a trial measures something.
             names = self.benchmarks or self.recipe.evaluation.benchmarks
             changes = {"evaluation.benchmarks": list(names), "tuning.seed": seed}
             yield Trial(
@@ -56,8 +55,8 @@ class Work:
     """What is to be run for some cells on one kind of base, and why the others stay empty."""
 
     jobs: Mapping[Key, Job]
-    keys: Mapping[Place, Key]
-    """By cell, its job."""
+    keys: Mapping[Place, tuple[Key, ...]]
+    """By cell, its job, or that of each language."""
     reasons: Mapping[Place, str]
     """By cell that has none."""
 
@@ -70,23 +69,25 @@ def find_work(
     Raises:
         StoreError: the workspace cannot be written.
     """
-    find = stand_in_base if stand_in else paper_base
-    look = _Looking(find, places, store)
+    look = _Looking(places, store, stand_in)
     jobs: dict[Key, Job] = {}
-    keys: dict[Place, Key] = {}
+    keys: dict[Place, tuple[Key, ...]] = {}
     reasons: dict[Place, str] = {}
     for cell in cells:
         if cell.place in plan.reasons:
             reasons[cell.place] = plan.reasons[cell.place]
             continue
-        encoder = plan.encoders[cell.place]
-        found, recipe = look.at(encoder)
-        if found.base is None:
-            reasons[cell.place] = found.reason
-            continue
-        job = Job(encoder, found.base, plan.benchmarks[encoder.identity], recipe)
-        keys[cell.place] = job.key
-        jobs.setdefault(job.key, job)
+        planned, found = plan.cells[cell.place], []
+        for number, encoder in enumerate(planned.encoders):
+            languages = (encoder.recipe.language,) if number else planned.languages
+            base, recipe = look.at(encoder, languages)
+            if base.base is None:
+                reasons[cell.place] = base.reason
+                break
+            found.append(Job(encoder, base.base, plan.benchmarks[encoder.identity], recipe))
+        else:
+            keys[cell.place] = tuple(job.key for job in found)
+            jobs |= {job.key: job for job in found if job.key not in jobs}
     return Work(jobs, keys, reasons)
 
 
@@ -106,25 +107,33 @@ def _on_random_strings(recipe: Recipe, store: Store) -> Recipe:
 class _Looking:
     """Looks for bases and strings, for each encoder once."""
 
-    def __init__(
-        self, find: Callable[[Recipe, BasePlaces], Found], places: BasePlaces, store: Store
-    ) -> None:
-        self._find = find
+    def __init__(self, places: BasePlaces, store: Store, stand_in: bool) -> None:
         self._places = places
         self._store = store
+        self._stand_in = stand_in
         self._known: dict[str, tuple[Found, Recipe]] = {}
 
-    def at(self, encoder: Encoder) -> tuple[Found, Recipe]:
+    def at(self, encoder: Encoder, languages: Sequence[str]) -> tuple[Found, Recipe]:
         """The base and the recipe with its strings in place, or why one of them is missing."""
-        name = f"{encoder.recipe.name} {encoder.identity}"
+        name = f"{encoder.recipe.name} {encoder.identity} {languages}"
         if name not in self._known:
-            found, recipe = self._find(encoder.recipe, self._places), encoder.recipe
-            if found.base is not None:
-                try:
-                    if encoder.strings == "random":
-                        recipe = _on_random_strings(recipe, self._store)
-                    check_sources(recipe)
-                except MirrorError as fault:
-                    found = Found(None, without_folders(str(fault)))
-            self._known[name] = found, recipe
+            self._known[name] = self._look(encoder, languages)
         return self._known[name]
+
+    def _look(self, encoder: Encoder, languages: Sequence[str]) -> tuple[Found, Recipe]:
+        recipe = encoder.recipe
+        if self._stand_in:
+            found = stand_in_base(recipe, self._places, languages)
+        else:
+            found = paper_base(recipe, self._places)
+        if found.base is None:
+            return found, recipe
+        try:
+            if encoder.strings == "random":
+                recipe = _on_random_strings(recipe, self._store)
+            check_sources(recipe)
+        except StoreError:
+            raise
+        except MirrorError as fault:
+            return Found(None, without_folders(str(fault))), recipe
+        return found, recipe

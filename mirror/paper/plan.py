@@ -7,7 +7,7 @@ a longer call reuses what a shorter one made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mirror.benchmark import definition_digest, read_definition
@@ -22,8 +22,9 @@ from mirror.tuning_settings import Pooling
 FOLDER = RECIPES / "paper"
 """Where the paper's recipes are."""
 
-SPACE = "space"
-"""Stands for a benchmark where the vectors of the strings tuned on are looked at themselves."""
+
+Place = tuple[str, str, str]
+"""A cell: table, row and column."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Cell:
     """Why it cannot be measured, whatever is at hand."""
 
     @property
-    def place(self) -> tuple[str, str, str]:
-        """Table, row and column."""
+    def place(self) -> Place:
+        """What tells it from all others."""
         return self.table, self.row, self.column
 
 
@@ -118,50 +119,70 @@ def encoder_of(cell: Cell) -> Encoder:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All cells of all tables, and what they need beside a base."""
+class Planned:
+    """What a cell needs beside a base."""
 
-    encoders: Mapping[tuple[str, str, str], Encoder]
-    """By cell, those that can be described."""
-    members: Mapping[tuple[str, str, str], tuple[str, ...]]
-    """By cell, the benchmarks whose mean its value is; mostly one."""
+    encoders: tuple[Encoder, ...]
+    """One, or one for each language of a lexicon."""
+    members: tuple[str, ...]
+    """The benchmarks whose mean its value is; mostly one."""
+    languages: tuple[str, ...]
+    """That one base must know for it; of a lexicon's encoders each knows its own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of all tables."""
+
+    cells: Mapping[Place, Planned]
     benchmarks: Mapping[str, tuple[str, ...]]
-    """By an encoder's identity, all that it is measured on; may be nothing but its space."""
-    reasons: Mapping[tuple[str, str, str], str]
+    """By an encoder's identity, all that it is measured on by itself."""
+    reasons: Mapping[Place, str]
     """Cells that cannot be measured on any base, and why."""
 
 
 def make_plan(tables: Sequence[Table]) -> Plan:
     """Looks up recipes and benchmarks of all cells; `tables` are all of the paper's."""
-    encoders: dict[tuple[str, str, str], Encoder] = {}
-    members: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    planned: dict[Place, Planned] = {}
     benchmarks: dict[str, dict[str, None]] = {}
-    reasons: dict[tuple[str, str, str], str] = {}
+    reasons: dict[Place, str] = {}
     faults: dict[str, str] = {}
     for cell in (cell for table in tables for cell in cells_of(table)):
         try:
-            if cell.reason:
-                raise PaperError(cell.reason)
-            if cell.partner:
-                raise PaperError("it compares two encoders, which trials do not make yet")
-            encoder, names = encoder_of(cell), members_of(cell.benchmark)
-            for name in names:
-                if name not in faults:
-                    faults[name] = fault_of_benchmark(name)
-                if faults[name]:
-                    raise PaperError(faults[name])
+            found = _planned(cell, faults)
         except MirrorError as fault:
             reasons[cell.place] = without_folders(str(fault))
             continue
-        encoders[cell.place], members[cell.place] = encoder, names
-        scored = (name for name in names if name != SPACE)
-        benchmarks.setdefault(encoder.identity, {}).update(dict.fromkeys(scored))
-    return Plan(
-        encoders,
-        members,
-        {identity: tuple(names) for identity, names in benchmarks.items()},
-        reasons,
-    )
+        planned[cell.place] = found
+        for encoder in found.encoders:
+            names = benchmarks.setdefault(encoder.identity, {})
+            if cell.partner is None:
+                names.update(dict.fromkeys(found.members))
+    return Plan(planned, {key: tuple(names) for key, names in benchmarks.items()}, reasons)
+
+
+def _planned(cell: Cell, faults: dict[str, str]) -> Planned:
+    """What a cell needs; `faults` remembers of each benchmark what is wrong with it, or nothing.
+
+    Raises:
+        MirrorError: it cannot be measured.
+    """
+    if cell.reason:
+        raise PaperError(cell.reason)
+    encoders = [encoder_of(cell)]
+    if cell.partner is not None:
+        encoders.append(encoder_of(replace(cell, recipe=cell.partner)))
+    definition = read_definition(cell.benchmark)
+    members = definition.of or (cell.benchmark,)
+    for name in members:
+        if name not in faults:
+            faults[name] = fault_of_benchmark(name)
+        if faults[name]:
+            raise PaperError(faults[name])
+    languages = {encoders[0].recipe.language}
+    if cell.partner is None:
+        languages.update(definition.languages)
+    return Planned(tuple(encoders), members, tuple(sorted(languages)))
 
 
 def hub_ids() -> frozenset[str]:
@@ -174,19 +195,8 @@ def hub_ids() -> frozenset[str]:
     return frozenset(recipe.base.hub for recipe in recipes if recipe.base.hub is not None)
 
 
-def members_of(benchmark: str) -> tuple[str, ...]:
-    """What is scored for a benchmark: its members if it is an average, else itself.
-
-    Raises:
-        BenchmarkError: its definition is missing or has faults.
-    """
-    return (SPACE,) if benchmark == SPACE else read_definition(benchmark).of or (benchmark,)
-
-
 def fault_of_benchmark(name: str) -> str:
     """Why a benchmark cannot be scored here; nothing if it can."""
-    if name == SPACE:
-        return ""
     try:
         definition_digest(read_definition(name))
     except BenchmarkError as fault:

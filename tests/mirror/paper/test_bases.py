@@ -63,6 +63,22 @@ def test_the_hubs_cache_is_looked_into_without_the_network(
     assert found.origin == f"{HUB}@{REVISION}"
 
 
+def test_an_old_name_without_owner_is_found_in_the_cache(
+    recipe: Recipe, tiny_base: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_base, tmp_path / "cache" / "models--some-base" / "snapshots" / REVISION)
+    found = paper_base(recipe, BasePlaces()).base
+    assert found is not None
+    assert found.origin == f"{HUB}@{REVISION}"
+
+
+def test_the_owner_may_be_left_out(recipe: Recipe, tiny_base: Path) -> None:
+    assert read_named((f"some-base={tiny_base}",), hub_ids()) == {HUB: tiny_base}
+    two = frozenset({HUB, "another/some-base"})
+    with pytest.raises(PaperError, match="another/some-base, someone/some-base: name one"):
+        read_named((f"some-base={tiny_base}",), two)
+
+
 def test_another_revision_in_the_cache_is_not_the_base(
     recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
@@ -84,10 +100,10 @@ def test_a_stand_in_serves_its_language_alone(
     recipe: Recipe, tiny_base: Path, tmp_path: Path
 ) -> None:
     places = BasePlaces(stand_ins={"en": tiny_base})
-    english = stand_in_base(recipe, places).base
+    english = stand_in_base(recipe, places, ["en"]).base
     assert english is not None
     assert english.origin == tiny_base.name
-    french = stand_in_base(find_recipe("fr-trades", tmp_path / "recipes"), places)
+    french = stand_in_base(find_recipe("fr-trades", tmp_path / "recipes"), places, ["fr"])
     assert (french.base, french.reason) == (None, "no stand-in for fr: --stand-in fr=PATH")
     # And it is never taken for the paper's own.
     assert paper_base(recipe, places).base is None
@@ -106,7 +122,7 @@ def test_stand_ins_are_read_with_and_without_a_language(tmp_path: Path) -> None:
     ("given", "told"),
     [
         ("someone/some-base", "give it as HUB_ID=PATH"),
-        ("other/base=.", "no recipe of the paper's starts from other/base: someone/some-base"),
+        ("other/base=.", "the recipes' bases are someone/some-base: name one of them"),
         (f"{HUB}=nowhere", "there is no folder nowhere"),
     ],
 )

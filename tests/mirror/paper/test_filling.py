@@ -17,6 +17,7 @@ from mirror.errors import StoreError
 from mirror.paper.bases import BasePlaces
 from mirror.paper.filling import FilledTable, Outcome, Side, Value, fill_table
 from mirror.paper.jobs import Work, find_work
+from mirror.paper.pairs import encoder_place, score_pair
 from mirror.paper.plan import cells_of, make_plan
 from mirror.paper.report import (
     Report,
@@ -27,9 +28,9 @@ from mirror.paper.report import (
     verdict_counts,
     write_report,
 )
-from mirror.paper.tables import Table
+from mirror.paper.tables import Table, read_table
 from mirror.paper.verdicts import Measured
-from mirror.store import StageRecord, Store
+from mirror.store import StageRecord, Store, file_digest
 from mirror.trials import TrialResult, run_trial
 
 EVALUATION = StageRecord("evaluation", "k", "/nowhere", "d", {}, 30.0)
@@ -60,7 +61,7 @@ def sides(
         )
 
         def side(work: Work) -> Side:
-            keys = {place[1]: key for place, key in work.keys.items() if place[2] == "own"}
+            keys = {place[1]: key for place, (key,) in work.keys.items() if place[2] == "own"}
             found = {key: Outcome(reason="it failed") for key in work.jobs}
             return Side(work, found | {key: outcomes[row] for row, key in keys.items()})
 
@@ -129,12 +130,52 @@ def test_a_mean_is_taken_seed_by_seed(
         find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
     )
     outcomes = {key: results(0.4) for key in work.jobs}
-    outcomes[work.keys[table.name, "full", "own"]] = results(0.1, 0.3)
-    outcomes[work.keys[table.name, "full", "strict"]] = results(0.5, 0.9)
+    outcomes[work.keys[table.name, "full", "own"][0]] = results(0.1, 0.3)
+    outcomes[work.keys[table.name, "full", "strict"][0]] = results(0.5, 0.9)
     filled = fill_table(shorter, cells, plan, Side(none, {}), Side(work, outcomes))
     mean = filled.cells["full", "avg"].stand_in.measured
     assert mean is not None
     assert mean.values == pytest.approx((0.3, 0.6))
+
+
+def test_two_encoders_are_scored_together(
+    table: Table,
+    invented: Callable[[], Path],
+    tiny_base: Path,
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    invented()
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    path = tmp_path / "01-noise.toml"
+    partner = 'key = "own"\npartner = "fr-trades"'
+    path.write_text(path.read_text().replace('key = "own"', partner, 1))
+    changed = read_table(path)
+    words = "baker farmer sailor teacher doctor painter miner judge weaver pilot"
+    definition = 'task = "lexicon"\nmetric = "acc@1"\nitems = 10\n'
+    for name in ("learn.tsv", "try.tsv"):
+        (tmp_path / name).write_text("".join(f"{word}\t{word}\n" for word in words.split(" ")))
+        digest = file_digest(tmp_path / name)
+        definition += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
+    (tmp_path / "definitions" / "own.toml").write_text(definition)
+    plan, cells = make_plan([changed]), list(cells_of(changed))
+    places = BasePlaces(stand_ins={"en": tiny_base, "fr": tiny_base})
+    none, work = (
+        find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
+    )
+    jobs = [work.jobs[key] for key in work.keys[changed.name, "raw", "own"]]
+    first, second = (encoder_place(job, results(0.0).results[0]) for job in jobs)
+    made = score_pair(first, second, "own", store)
+    # One base is mapped onto itself: every word finds itself.
+    assert made.counts == {"score": 1.0, "items": 10}
+    assert score_pair(first, second, "own", store).reused
+    value = Value(Measured((made.counts["score"],)))
+    pairs = {place: value for place, keys in work.keys.items() if len(keys) == 2}
+    side = Side(work, {key: results(0.0) for key in work.jobs}, pairs)
+    filled = fill_table(changed, cells, plan, Side(none, {}), side)
+    assert filled.cells["raw", "own"].stand_in == value
+    assert filled.cells["raw", "strict"].stand_in.measured == Measured((0.0,))
 
 
 def report_of(*tables: FilledTable, seeds: tuple[int, ...] = (42, 33)) -> Report:
@@ -331,5 +372,5 @@ def test_a_tiny_table_is_run_and_filled(
     base = Base(str(tiny_base), base_digest(tiny_base), tiny_base.name)
     assert {job.base for job in work.jobs.values()} == {base}
     # The same again is all there.
-    [trial] = work.jobs[work.keys[table.name, "full", "own"]].trials((42,))
+    [trial] = work.jobs[work.keys[table.name, "full", "own"][0]].trials((42,))
     assert run_trial(trial, store).reused

@@ -9,7 +9,7 @@ import pytest
 
 from mirror.paper.bases import BasePlaces
 from mirror.paper.jobs import find_work
-from mirror.paper.plan import SPACE, Encoder, cells_of, encoder_of, make_plan, members_of
+from mirror.paper.plan import Encoder, cells_of, encoder_of, make_plan
 from mirror.paper.tables import Table, read_table
 from mirror.recipe import find_recipe
 from mirror.store import Store
@@ -55,7 +55,7 @@ def test_what_is_missing_is_told_for_its_cells_alone(table: Table, text: Path) -
     plan = make_plan([table])
     assert {place[2] for place in plan.reasons} == {"missing"}
     assert all("no benchmark at not-there.toml" in reason for reason in plan.reasons.values())
-    assert {place[2] for place in plan.encoders} == {"own", "strict"}
+    assert {place[2] for place in plan.cells} == {"own", "strict"}
 
 
 def test_a_missing_recipe_is_told(table: Table, text: Path, tmp_path: Path) -> None:
@@ -65,12 +65,53 @@ def test_a_missing_recipe_is_told(table: Table, text: Path, tmp_path: Path) -> N
     assert told == "there is no recipe paper/fr-trades: write it, or update the project"
 
 
-def test_an_average_is_scored_by_its_members(text: Path, tmp_path: Path) -> None:
+def test_an_average_is_scored_by_its_members(table: Table, text: Path, tmp_path: Path) -> None:
     content = 'task = "average"\nof = ["own"]\n'
-    (tmp_path / "definitions" / "all.toml").write_text(content)
-    assert members_of("all") == ("own",)
-    assert members_of("own") == ("own",)
-    assert members_of(SPACE) == (SPACE,)
+    (tmp_path / "definitions" / "not-there.toml").write_text(content)
+    plan = make_plan([table])
+    assert plan.cells[table.name, "full", "missing"].members == ("own",)
+    assert plan.cells[table.name, "full", "own"].members == ("own",)
+    assert plan.reasons == {}
+
+
+def test_a_lexicon_needs_an_encoder_of_each_language(
+    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+) -> None:
+    path = tmp_path / "01-noise.toml"
+    path.write_text(
+        path.read_text().replace('key = "own"', 'key = "own"\npartner = "fr-trades"', 1)
+    )
+    changed = read_table(path)
+    plan, cells = make_plan([changed]), list(cells_of(changed))
+    planned = plan.cells[changed.name, "full", "own"]
+    assert [encoder.recipe.name for encoder in planned.encoders] == ["en-trades", "fr-trades"]
+    # It is no encoder's own, so none is measured on it by itself.
+    assert plan.benchmarks[planned.encoders[0].identity] == ()
+    english = BasePlaces(stand_ins={"en": tiny_base})
+    work = find_work(cells, plan, english, store, stand_in=True)
+    assert work.reasons[changed.name, "full", "own"].startswith("no stand-in for fr")
+    both = BasePlaces(stand_ins={"en": tiny_base, "fr": tiny_base})
+    work = find_work(cells, plan, both, store, stand_in=True)
+    assert len(work.keys[changed.name, "full", "own"]) == 2
+    assert len(work.keys[changed.name, "full", "strict"]) == 1
+
+
+def test_one_base_must_know_all_languages_of_a_benchmark(
+    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+) -> None:
+    definition = tmp_path / "definitions" / "own.toml"
+    definition.write_text('languages = ["en", "fr"]\n' + definition.read_text())
+    plan, cells = make_plan([table]), list(cells_of(table))
+    other = tmp_path / "another-base"
+    other.symlink_to(tiny_base)
+
+    def reason(**stand_ins: Path) -> str:
+        work = find_work(cells, plan, BasePlaces(stand_ins=stand_ins), store, stand_in=True)
+        return work.reasons.get((table.name, "full", "own"), "")
+
+    assert reason(en=tiny_base) == "no stand-in for fr: --stand-in fr=PATH"
+    assert reason(en=tiny_base, fr=other) == "no one stand-in for en and fr: give both the same"
+    assert reason(en=tiny_base, fr=tiny_base) == ""
 
 
 def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
@@ -98,7 +139,7 @@ def test_an_encoder_is_measured_on_all_that_any_table_asks(
     content = (tmp_path / "01-noise.toml").read_text()
     second.write_text(content.replace('benchmark = "own"', 'benchmark = "more"', 1))
     plan = make_plan([table, read_table(second)])
-    identity = plan.encoders[table.name, "full", "own"].identity
+    identity = plan.cells[table.name, "full", "own"].encoders[0].identity
     assert plan.benchmarks[identity] == ("own", "more")
 
 
@@ -130,7 +171,7 @@ def test_trials_are_one_for_each_seed_and_one_for_a_raw_base(
     places = BasePlaces(stand_ins={"en": tiny_base})
     work = find_work(cells, plan, places, store, stand_in=True)
     trials = {
-        row: list(work.jobs[work.keys[table.name, row, "own"]].trials((42, 33)))
+        row: list(work.jobs[work.keys[table.name, row, "own"][0]].trials((42, 33)))
         for row in ("raw", "full")
     }
     assert [trial.seed for trial in trials["full"]] == [42, 33]
@@ -163,7 +204,7 @@ def test_random_strings_take_the_place_of_the_recipes_own(
     places = BasePlaces(stand_ins={"en": tiny_base})
     plan, cells = make_plan([changed]), list(cells_of(changed))
     work = find_work(cells, plan, places, store, stand_in=True)
-    recipe = work.jobs[work.keys[changed.name, "no-noise", "own"]].recipe
+    recipe = work.jobs[work.keys[changed.name, "no-noise", "own"][0]].recipe
     [place] = recipe.corpus.paths
     strings = Path(place).read_text().split()
     assert len(strings) == len(set(strings)) == recipe.sample.size == 32

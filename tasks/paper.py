@@ -1,0 +1,18 @@
+"""Two encoders on one benchmark, as a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirror.evaluation_stage import EncoderPlace
+from mirror.paper import pairs
+from mirror.store import StageRecord, Store
+from tasks.states import report_state, stage_task
+
+
+@stage_task(task_run_name="pair-{first.label}-{second.label}-{benchmark}")
+def score_pair(
+    first: EncoderPlace, second: EncoderPlace, benchmark: str, workspace: Path
+) -> StageRecord:
+    """Scores two encoders on a lexicon; see `mirror.paper.pairs.score_pair`."""
+    return report_state(pairs.score_pair(first, second, benchmark, Store(workspace)))
