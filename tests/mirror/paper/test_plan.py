@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mirror.benchmark import read_definition
 from mirror.paper.bases import BasePlaces
 from mirror.paper.jobs import find_work
-from mirror.paper.plan import Encoder, cells_of, encoder_of, make_plan
-from mirror.paper.tables import Table, read_table
+from mirror.paper.plan import FOLDER, Encoder, cells_of, encoder_of, make_plan
+from mirror.paper.tables import Table, read_table, read_tables
 from mirror.recipe import find_recipe
 from mirror.store import Store
 from mirror.trials import with_changes
@@ -213,3 +214,44 @@ def test_random_strings_take_the_place_of_the_recipes_own(
     text.unlink()
     again = find_work(cells, plan, places, store, stand_in=True)
     assert set(again.keys) == {(changed.name, "no-noise", "own")}
+
+
+@pytest.mark.parametrize("table", read_tables(), ids=lambda table: table.name)
+def test_every_cell_of_the_paper_has_its_recipe_and_benchmark(table: Table) -> None:
+    for cell in cells_of(table):
+        if cell.reason:
+            continue
+        recipe = encoder_of(cell).recipe
+        assert recipe.base.hub is not None
+        assert recipe.tuning.mode == "paper"
+        if cell.partner is not None:
+            assert find_recipe(cell.partner, FOLDER).level == "word"
+        definition = read_definition(cell.benchmark)
+        assert not definition.languages or recipe.language in definition.languages
+        if cell.kind == "tuned":
+            # RoBERTa's class token, BERT's mean; words and names by the class token.
+            by_mean = recipe.level == "sentence" and "roberta" not in recipe.name
+            assert recipe.tuning.pooling == ("mean-all" if by_mean else "cls")
+
+
+def test_the_papers_own_settings_are_one_encoder_in_all_tables() -> None:
+    tables = {table.id: table for table in read_tables()}
+    identities = {
+        (name, row, column): encoder_of(cell).identity
+        for name, table in tables.items()
+        for cell in cells_of(table)
+        for row, column in [(cell.row, cell.column)]
+        if not cell.reason
+    }
+    same = [
+        ("T3", "bert-mirror", "sts12"),
+        ("T7", "bert-full", "stsb"),
+        ("T12", "bert", "0.1"),
+        ("T13", "bert", "k-5"),
+        ("T9", "bert-mirror", "sentence-is"),
+        ("Fig. 4", "bert-mirror-sts", "qnli"),
+    ]
+    assert len({identities[place] for place in same}) == 1
+    assert identities["T8", "none", "sts12"] == identities["T7", "roberta-neither", "sts12"]
+    assert identities["T10", "words", "en"] == identities["T1", "bert-mirror", "en"]
+    assert len({identities["T8", row, "sts12"] for row in ("none", "dropout", "controlled")}) == 3
