@@ -16,6 +16,7 @@ from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
 from flows.paper_command import paper
+from flows.study_command import study
 
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last"])
 
@@ -185,6 +186,7 @@ def doctor() -> None:
 
 mirror.add_command(bench)
 mirror.add_command(paper)
+mirror.add_command(study)
 
 
 def main() -> None:

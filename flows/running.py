@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -13,6 +13,7 @@ from rich.console import Console
 from flows.display import show_run
 from flows.faults import Debugging
 from flows.live import live_progress
+from mirror.progress import OnProgress
 
 
 def run_shown(recipe: str, base: str, out: Console, err: Console) -> None:
@@ -47,10 +48,16 @@ def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, er
 
 
 @contextmanager
-def progress_shown(console: Console) -> Iterator[None]:
+def progress_shown(
+    console: Console, through: Callable[[OnProgress], OnProgress] = lambda shown: shown
+) -> Iterator[None]:
     """Within the block, tasks' progress is shown, and of logs only our own warnings.
 
     Call it before anything imports Prefect, which reads its settings then.
+
+    Args:
+        console: where it is shown.
+        through: what it passes through first.
     """
     debugging = click.get_current_context().ensure_object(Debugging)
     if not debugging.on:
@@ -58,7 +65,11 @@ def progress_shown(console: Console) -> Iterator[None]:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     from tasks.progress import listening
 
-    with live_progress(console) as on_progress, listening(on_progress), _warnings_shown(console):
+    with (
+        live_progress(console) as on_progress,
+        listening(through(on_progress)),
+        _warnings_shown(console),
+    ):
         yield
 
 

@@ -8,7 +8,8 @@ MirrorError
 │   ├── TokenizerError      a tokenizer without what the method needs
 │   ├── BaseModelError      a base model that is missing, damaged or unfit
 │   ├── BenchmarkError      a definition or a data file of a benchmark
-│   └── PaperError          a table of the paper, or what is asked of them
+│   ├── PaperError          a table of the paper, or what is asked of them
+│   └── StudyError          a study, or what it was asked to run on
 ├── TuningError             the loss is not a number, or the vectors have collapsed
 ├── StoreError              the workspace cannot be read or written
 └── ServiceError            a server or a network that may answer later: may be retried
@@ -53,6 +54,10 @@ class BenchmarkError(InputError):
 
 class PaperError(InputError):
     """A table of the paper's published numbers is damaged, or there is none of that name."""
+
+
+class StudyError(InputError):
+    """A study's file is wrong, or it cannot be run on what was asked for."""
 
 
 class TuningError(MirrorError):

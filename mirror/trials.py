@@ -6,6 +6,7 @@ reused, and a trial that was killed goes on where it was.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,9 @@ from mirror.tuning_settings import Pooling, fill_tuning
 from mirror.tuning_stage import tune_encoder
 
 TUNING = "tuning."
+SPACE = ("isotropy", "mean_vector_norm", "mean_cosine")
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class TrialResult:
     """The score of each benchmark."""
     details: Mapping[str, Any]
     """`scores.json` of the evaluation: of each benchmark metric, score, n, subsets, beside."""
+    space: Mapping[str, float]
+    """`isotropy`, `mean_vector_norm` (paper, Table 9) and `mean_cosine`; see `mirror.looks`."""
     evaluation: StageRecord
     tuned: StageRecord | None = None
     """Nothing for a raw trial."""
@@ -81,12 +87,17 @@ class TrialResult:
 def run_trial(trial: Trial, store: Store, on_progress: OnProgress = silent) -> TrialResult:
     """Makes and scores the trial's encoder, or finds it made and scored.
 
-    Not for two threads at a time: torch's random numbers and its number of threads are the
-    process's.
+    Within a process trials wait for each other, for torch's random numbers and its number of
+    threads are the process's.
 
     Raises:
         MirrorError: as the stages do: corpus, sample, base, tuning, benchmarks.
     """
+    with _ONE_AT_A_TIME:
+        return _run(trial, store, on_progress)
+
+
+def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     recipe = trial.recipe
     corpus = ingest_corpus(recipe, store, on_progress)
     sample = sample_strings(recipe, corpus, store, on_progress)
@@ -104,11 +115,13 @@ def run_trial(trial: Trial, store: Store, on_progress: OnProgress = silent) -> T
     evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress)
     made.append(evaluation)
     details = read_json(evaluation, "scores.json")
+    looks = read_json(evaluation, "looks.json")
     return TrialResult(
         label=trial.label,
         seed=trial.seed,
-        scores={name: float(content["score"]) for name, content in details.items()},
+        scores={name: float(details[name]["score"]) for name in recipe.evaluation.benchmarks},
         details=details,
+        space={name: float(looks[name]) for name in SPACE},
         evaluation=evaluation,
         tuned=tuned,
         sample=sample,
@@ -129,8 +142,13 @@ def with_settings(recipe: Recipe, **tuning: Any) -> Recipe:
     return with_changes(recipe, {f"tuning.{name}": value for name, value in tuning.items()})
 
 
-def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") -> Recipe:
     """The recipe with other values, named as `sample.size` or `language`, checked anew.
+
+    Args:
+        recipe: what is changed; it stays as it is.
+        changes: values by dotted key.
+        place: where the changes stand, for errors.
 
     Raises:
         RecipeError: there is no such key, or it does not go with the others.
@@ -150,7 +168,7 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             part = part[section]
         part[name] = value
     shown = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
-    return parse_recipe(content, name=recipe.name, place=f"{recipe.name} with {shown}")
+    return parse_recipe(content, name=recipe.name, place=f"{place or recipe.name} with {shown}")
 
 
 def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> EncoderPlace:

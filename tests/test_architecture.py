@@ -36,6 +36,7 @@ def loaded_by(module, tmp_path):
     [
         "flows.run_recipe",
         "flows.rescore_encoder",
+        "flows.run_study",
         "flows.command",
         "flows.run_paper",
         "tasks.registry",

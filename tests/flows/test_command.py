@@ -21,7 +21,18 @@ from mirror.errors import MirrorError, RecipeError, StoreError
 from mirror.run_record import RunRecord, ScoreLine, StageLine, save_record
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-COMMANDS = ("bench", "doctor", "encode", "evaluate", "paper", "pretrain", "recipes", "run", "show")
+COMMANDS = (
+    "bench",
+    "doctor",
+    "encode",
+    "evaluate",
+    "paper",
+    "pretrain",
+    "recipes",
+    "run",
+    "show",
+    "study",
+)
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "matplotlib", "scipy", "pyarrow", "duckdb")
 RECORD = RunRecord(
     recipe="en-trades",

@@ -1,0 +1,39 @@
+"""One of the paper's analyses: its encoders fanned out as tasks, its table and its figure."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from mirror.study_plan import Wanted
+from mirror.study_results import StudyOutcome
+from tasks import studies, trials
+from tasks.api_server import temporary_api
+from tasks.environment import workspace_root
+
+EVERYTHING = Wanted()
+
+
+@flow(flow_run_name="{name}", task_runner=trials.trial_runner())
+def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
+    """Runs a study; every trial that was made before is reused.
+
+    Args:
+        name: the study's name, or a path that ends in `.toml`.
+        wanted: base, strings, benchmarks, levels and seeds, where not the study's own.
+
+    Raises:
+        MirrorError: something is wrong; trials that ended are kept.
+    """
+    workspace = workspace_root()
+    plan = studies.plan_study(name, wanted)
+    studies.draw_samples(plan, workspace)
+    runs = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
+    results, faults = trials.await_trials(plan.trials, runs)
+    return studies.write_study(plan, results, faults, workspace)
+
+
+def start_study(name: str, wanted: Wanted, at_once: int = 1) -> StudyOutcome:
+    """As `run_study`, for a person at a terminal, with so many trials at once."""
+    with temporary_api() as wait_for_api:
+        wait_for_api()
+        return run_study.with_options(task_runner=trials.trial_runner(at_once))(name, wanted)

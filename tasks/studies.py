@@ -1,0 +1,80 @@
+"""Studies as tasks: laid out and checked before anything runs, and written down after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from prefect import task
+
+from mirror import study_plan
+from mirror.base_model import find_base
+from mirror.errors import SampleError, StudyError
+from mirror.store import Store
+from mirror.studies import find_study
+from mirror.study_figure import draw_figure
+from mirror.study_plan import StudyPlan, Wanted
+from mirror.study_results import StudyOutcome, conclude, markdown, write_outcome
+from mirror.trials import TrialResult
+from tasks.artifacts import show_markdown
+from tasks.corpus import ingest_corpus
+from tasks.environment import workspace_root
+from tasks.preflight import check_space
+from tasks.registry import fetch_model
+from tasks.retrying import RETRIES
+from tasks.sampling import sample_strings
+
+FOLDER = "studies"
+
+
+@task(**RETRIES)
+def plan_study(name: str, wanted: Wanted) -> StudyPlan:
+    """Lays out a study's trials; see `mirror.study_plan.plan_study`."""
+    return find_plan(name, wanted)
+
+
+def find_plan(name: str, wanted: Wanted) -> StudyPlan:
+    """As `plan_study`, outside Prefect."""
+    root = workspace_root()
+    store = Store(root)
+    check_space(root)
+    find = partial(find_base, from_registry=partial(fetch_model, workspace=root))
+    return study_plan.plan_study(find_study(name), wanted, find, store)
+
+
+def draw_samples(plan: StudyPlan, workspace: Path) -> None:
+    """Makes every corpus and sample before the first trial, so that what they lack shows first.
+
+    Raises:
+        StudyError: a corpus has not as many strings as a point asks for, or label-free retrieval
+            has too few passages left.
+    """
+    for recipe in plan.samples:
+        snapshot = ingest_corpus(recipe, workspace)
+        try:
+            sample_strings(recipe, snapshot, workspace)
+        except SampleError as fault:
+            raise StudyError(
+                f"{plan.study.name}: {fault}; or leave that point out in a copy of the study's "
+                "file, and name the copy"
+            ) from fault
+
+
+@task
+def write_study(
+    plan: StudyPlan,
+    results: Sequence[TrialResult],
+    faults: Mapping[tuple[str, int], str],
+    workspace: Path,
+) -> StudyOutcome:
+    """Writes scores, table and figure into `studies/NAME/` of the workspace."""
+    outcome = conclude(plan, results, faults)
+    write_outcome(outcome, draw_figure(outcome), study_folder(outcome.name, workspace))
+    show_markdown("study", markdown(outcome), outcome.title)
+    return outcome
+
+
+def study_folder(name: str, workspace: Path) -> Path:
+    """Where a study's results are."""
+    return workspace / FOLDER / name
