@@ -87,8 +87,8 @@ class Study(Section):
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     benchmarks: Mapping[Level, Annotated[list[Name], Field(min_length=1)]] = {}
     """By level; what is left out is measured on `STANDARD_BENCHMARKS`."""
-    space: tuple[Literal["isotropy", "mean_vector_norm"], ...] = ()
-    """Measures of the vectors' space that are shown beside the scores."""
+    measures: Mapping[Name, list[str]] = Field(default_factory=dict)
+    """By benchmark, which of its further measures are shown beside its score."""
     seeds: Seeds = (42, 33, 44)
     tuning: Settings = Field(default_factory=dict)
     """Of every point."""

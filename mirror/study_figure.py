@@ -72,7 +72,6 @@ def draw_figure(outcome: StudyOutcome) -> str:
                 axes = figure.add_subplot(len(grid), across, line * across + column + 1)
                 _draw_panel(axes, panel, outcome)
                 axes.set_xlabel(outcome.axis)
-                axes.set_ylabel("score")
         file = io.StringIO()
         figure.savefig(file, format="svg", facecolor="white", metadata=NO_METADATA)
     bare = re.sub(
@@ -88,23 +87,26 @@ def panels_of(outcome: StudyOutcome, level: str) -> list[Panel]:
     kind = outcome.figure
     names, lines = measures(rows), list(dict.fromkeys(row.line for row in rows))
     if lines == [""]:
-        panels = [Panel(f"ours{several}", tuple(_ours(name, rows, name, kind) for name in names))]
+        panels = _by_scale(f"ours{several}", [_ours(name, rows, name, kind) for name in names])
     else:
+        by_line = {line: [row for row in rows if row.line == line] for line in lines}
         panels = [
             Panel(
                 f"ours{several}: {name}",
-                tuple(
-                    _ours(line, [row for row in rows if row.line == line], name, kind)
-                    for line in lines
-                ),
+                tuple(_ours(line, held, name, kind) for line, held in by_line.items()),
             )
             for name in names
         ]
-    if theirs := printed_series(rows):
-        panels.append(
-            Panel(f"the paper{several}", tuple(_theirs(name, rows, kind) for name in theirs))
-        )
-    return [panel for panel in panels if any(series.values for series in panel.series)]
+    theirs = [_theirs(name, rows, kind) for name in printed_series(rows)]
+    return [*panels, *_by_scale(f"the paper{several}", theirs)]
+
+
+def _by_scale(title: str, series: Sequence[Series]) -> list[Panel]:
+    """Scores, which end at 1, in one panel; what goes beyond in another."""
+    held = [each for each in series if each.values]
+    scores = tuple(each for each in held if max(map(abs, each.values)) <= 1)
+    others = tuple(each for each in held if each not in scores)
+    return [Panel(title, part) for part in (scores, others) if part]
 
 
 def _ours(title: str, rows: Sequence[Row], measure: str, kind: str) -> Series:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.base_model import Base, check_base
-from mirror.benchmark import check_benchmarks, read_definition
+from mirror.benchmark import OF_A_RUN, check_benchmarks, read_definition
 from mirror.errors import BenchmarkError, StudyError
 from mirror.random_strings import random_strings
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
@@ -132,9 +132,9 @@ def plan_study(
         for level, recipe in recipes.items()
         for point in study.all_points
     ]
-    plan = StudyPlan(study, bases, seeds, tuple(_on_equal_passages(cases)))
+    plan = StudyPlan(study, bases, seeds, tuple(_on_equal_text(cases)))
     for trial in plan.trials:
-        masks = trial.kind == "tuned" and trial.recipe.tuning.mask_length > 0
+        masks = trial.kind == "tuned" and trial.recipe.tuning.needs_mask_token
         check_base(Path(trial.base.folder), masks=masks)
     return plan
 
@@ -238,21 +238,21 @@ def _case(
     return Case(level, point, trials)
 
 
-def _on_equal_passages(cases: list[Case]) -> Iterator[Case]:
-    """The cases, with retrieval over passages that no sample of their level touches."""
+def _on_equal_text(cases: list[Case]) -> Iterator[Case]:
+    """The cases, with what is measured on a run's own text taken from one sample for all."""
     for case in cases:
-        like = [other for other in cases if other.level == case.level and _searches(other)]
+        like = [other for other in cases if other.level == case.level and _reads_text(other)]
         sizes = [trial.recipe.sample.size for other in like for trial in other.trials]
-        if not _searches(case):
+        if not _reads_text(case):
             yield case
             continue
         trials = (replace(trial, searched_size=max(sizes)) for trial in case.trials)
         yield replace(case, trials=tuple(trials))
 
 
-def _searches(case: Case) -> bool:
-    """Whether passages of the case's own corpus are searched."""
+def _reads_text(case: Case) -> bool:
+    """Whether anything is measured on the case's own text."""
     names = case.trials[0].recipe.evaluation.benchmarks
     return case.point.strings == "own" and any(
-        read_definition(name).task == "retrieval" for name in names
+        read_definition(name).task in OF_A_RUN for name in names
     )

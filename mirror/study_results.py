@@ -20,7 +20,6 @@ from mirror.templating import cell
 from mirror.trials import TrialResult
 
 LIBRARIES = ("torch", "transformers")
-SPACE_NAMES = {"isotropy": "IS", "mean_vector_norm": "MVN"}
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,7 @@ def _row(
 ) -> Row:
     keys = [(trial.label, trial.seed) for trial in case.trials]
     found = [by_trial[key] for key in keys if key in by_trial]
-    seen = [
-        {**result.scores, **{SPACE_NAMES[name]: result.space[name] for name in study.space}}
-        for result in found
-    ]
+    seen = [_scores(study, result) for result in found]
     names = list(seen[0]) if seen else []
     label = case.point.label
     return Row(
@@ -126,6 +122,16 @@ def _row(
         },
         fault="; ".join(dict.fromkeys(faults[key] for key in keys if key in faults)),
     )
+
+
+def _scores(study: Study, result: TrialResult) -> dict[str, float]:
+    """By measure, a benchmark's further ones named after it."""
+    scores: dict[str, float] = {}
+    for name, value in result.scores.items():
+        scores[name] = value
+        for measure in study.measures.get(name, ()):
+            scores[f"{name}: {measure}"] = float(result.details[name]["measures"][measure])
+    return scores
 
 
 def measures(rows: Sequence[Row]) -> list[str]:

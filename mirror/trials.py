@@ -25,7 +25,6 @@ from mirror.tuning_settings import Pooling, fill_tuning
 from mirror.tuning_stage import tune_encoder
 
 TUNING = "tuning."
-SPACE = ("isotropy", "mean_vector_norm", "mean_cosine")
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -66,9 +65,7 @@ class TrialResult:
     scores: Mapping[str, float]
     """The score of each benchmark."""
     details: Mapping[str, Any]
-    """`scores.json` of the evaluation: of each benchmark metric, score, n, subsets, beside."""
-    space: Mapping[str, float]
-    """`isotropy`, `mean_vector_norm` (paper, Table 9) and `mean_cosine`; see `mirror.looks`."""
+    """The evaluation's `scores.json`: of each benchmark metric, score, n, subsets, measures."""
     evaluation: StageRecord
     tuned: StageRecord | None = None
     """Nothing for a raw trial."""
@@ -115,13 +112,11 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress)
     made.append(evaluation)
     details = read_json(evaluation, "scores.json")
-    looks = read_json(evaluation, "looks.json")
     return TrialResult(
         label=trial.label,
         seed=trial.seed,
         scores={name: float(details[name]["score"]) for name in recipe.evaluation.benchmarks},
         details=details,
-        space={name: float(looks[name]) for name in SPACE},
         evaluation=evaluation,
         tuned=tuned,
         sample=sample,

@@ -34,7 +34,7 @@ def plan_of(name: str) -> StudyPlan:
             "level": level,
             "corpus": {"source": "docstrings"},
             "base": {"path": "x"},
-            "evaluation": {"benchmarks": ["stsb"]},
+            "evaluation": {"benchmarks": ["stsb", *(["sample-space"] if study.measures else [])]},
             "registry": {"model": "x"},
         }
         recipe = parse_recipe(content, name="x", place="the test")
@@ -49,9 +49,11 @@ def plan_of(name: str) -> StudyPlan:
 
 def result_of(trial: Trial, score: float) -> TrialResult:
     record = StageRecord("evaluation", "k", "/made", "d")
-    space = {"isotropy": score / 2, "mean_vector_norm": 10 * score, "mean_cosine": 0.0}
+    scores = {"stsb": score, "sample-space": score / 2}
+    details = {"sample-space": {"measures": {"mean vector norm": 10 * score, "alignment": 0.0}}}
     tuned = replace(record, stage="tune", seconds=3.0)
-    return TrialResult(trial.label, trial.seed, {"stsb": score}, {}, space, record, tuned)
+    chosen = {name: scores[name] for name in trial.recipe.evaluation.benchmarks}
+    return TrialResult(trial.label, trial.seed, chosen, details, record, tuned)
 
 
 def outcome_of(name: str, faults: dict[tuple[str, int], str] | None = None) -> StudyOutcome:
@@ -77,11 +79,11 @@ def test_scores_are_gathered_by_point_in_the_order_of_seeds() -> None:
     assert [row.seconds for row in rows] == [3.0] * 5
 
 
-def test_measures_of_the_space_stand_beside_the_scores() -> None:
+def test_further_measures_stand_beside_their_benchmarks_score() -> None:
     row = outcome_of("isotropy").rows[0]
-    assert list(row.scores) == ["stsb", "IS", "MVN"]
-    assert row.scores["IS"] == pytest.approx((0.25, 0.3))
-    assert row.scores["MVN"] == pytest.approx((5.0, 6.0))
+    assert list(row.scores) == ["stsb", "sample-space", "sample-space: mean vector norm"]
+    assert row.scores["sample-space"] == pytest.approx((0.25, 0.3))
+    assert row.scores["sample-space: mean vector norm"] == pytest.approx((5.0, 6.0))
 
 
 def test_the_table_has_mean_spread_and_the_papers_value() -> None:
@@ -137,6 +139,16 @@ def test_the_figure_is_whole_svg_and_the_same_each_time(name: str) -> None:
     assert words >= {"the paper", "ours"} or len(outcome.levels()) > 1
     assert {"the paper, words", "the paper, sentences"} <= words or name != "isotropy"
     assert draw_figure(outcome) == svg
+
+
+def test_what_is_no_score_has_axes_of_its_own() -> None:
+    panels = panels_of(outcome_of("isotropy"), "word")
+    assert [(panel.title, [series.name for series in panel.series]) for panel in panels] == [
+        ("ours, words", ["stsb", "sample-space"]),
+        ("ours, words", ["sample-space: mean vector norm"]),
+        ("the paper, words", ["BERT, IS"]),
+        ("the paper, words", ["BERT, MVN"]),
+    ]
 
 
 def test_every_panel_draws_its_error_bars() -> None:
