@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ import pytest
 import yaml
 
 from mirror.benchmark import definition_names, read_definition
-from mirror.downloads import is_declared
-from mirror.recipe import PAPER_RECIPES, Recipe, find_recipe, recipe_names
+from mirror.recipe import Recipe, find_recipe, recipe_names
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FITTING = """
@@ -39,7 +37,6 @@ def deployments() -> list[dict[str, Any]]:
     return found
 
 
-PAPER = recipe_names(PAPER_RECIPES)
 DEPLOYMENTS = {found["name"]: found for found in deployments()}
 
 
@@ -67,59 +64,6 @@ def test_a_recipe_has_one_deployment_of_its_name(recipe: Recipe) -> None:
     [found] = [made for made in deployments() if made["name"] == recipe.name]
     assert found["parameters"] == {"recipe": recipe.name}
     assert found["tags"] == [recipe.language, recipe.domain, recipe.level]
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_a_recipe_of_the_papers_is_faithful_pinned_and_measured(name: str) -> None:
-    recipe = find_recipe(name)
-    assert recipe.name == name
-    assert name.startswith(f"paper-{recipe.language}-")
-    assert recipe.tuning.mode == "paper"
-    assert recipe.base.hub and recipe.base.revision
-    assert recipe.base.hub.count("/") == 1
-    assert set(recipe.evaluation.benchmarks) <= set(definition_names())
-    assert recipe.registry.model == f"mirror-{name}"
-    assert name not in DEPLOYMENTS
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_a_recipe_of_the_papers_has_lists_that_anyone_can_get(name: str) -> None:
-    corpus = find_recipe(name).corpus
-    assert corpus.unit == "line"
-    if corpus.source == "files":
-        assert all(path in corpus.obtaining for path in corpus.paths)
-    else:
-        assert corpus.verbatim
-        for file in corpus.files:
-            assert file.url is not None
-            assert re.search(r"/[0-9a-f]{40}/", file.url), "an address that does not change"
-
-
-def test_the_papers_stems_are_no_other_recipes() -> None:
-    assert PAPER
-    assert not set(PAPER) & set(recipe_names())
-
-
-def test_the_papers_recipes_say_what_is_listed_of_them() -> None:
-    told = (PAPER_RECIPES / "README.md").read_text()
-    for name in PAPER:
-        text = (PAPER_RECIPES / f"{name}.toml").read_text()
-        assert f"# Run it with: mirror run {name}\n" in text
-        if "no model.safetensors" in text:
-            assert str(find_recipe(name).base.hub) in told
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_lists_are_those_declared_and_fill_the_sample(shared: Path, name: str) -> None:
-    recipe = find_recipe(name)
-    lines = 0
-    for file in recipe.corpus.files:
-        path = shared / "corpora" / file.path
-        if not path.exists():
-            pytest.skip(f"{file.path} is not at hand")
-        assert is_declared(path, file)
-        lines += path.read_bytes().count(b"\n")
-    assert not lines or lines == recipe.sample.size
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
