@@ -99,6 +99,7 @@ def _on_random_strings(recipe: Recipe, store: Store) -> Recipe:
         "paths": [str(path)],
         "format": "text",
         "unit": "line",
+        "verbatim": True,
         "check_language": False,
     }
     return with_changes(recipe, {"corpus": corpus})

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from mirror.benchmark import read_definition
+from mirror.corpus import ingest_corpus
 from mirror.paper.bases import BasePlaces
 from mirror.paper.jobs import find_work
 from mirror.paper.plan import FOLDER, Encoder, cells_of, encoder_of, make_plan
 from mirror.paper.tables import Table, read_table, read_tables
 from mirror.recipe import find_recipe
+from mirror.sampling import sample_strings
 from mirror.store import Store
 from mirror.trials import with_changes
 
@@ -214,6 +217,27 @@ def test_random_strings_take_the_place_of_the_recipes_own(
     text.unlink()
     again = find_work(cells, plan, places, store, stand_in=True)
     assert set(again.keys) == {(changed.name, "no-noise", "own")}
+
+
+def test_random_strings_are_all_tuned_on_though_some_are_no_words(
+    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+) -> None:
+    words = tmp_path / "recipes" / "en-trades.toml"
+    content = words.read_text().replace('"sentence"', '"word"').replace("size = 32", "size = 2_000")
+    words.write_text(content)
+    path = tmp_path / "01-noise.toml"
+    changed = 'label = "x"\nstrings = "random"'
+    path.write_text(path.read_text().replace('label = "no noise"', changed))
+    cells = [cell for cell in cells_of(read_table(path)) if cell.strings == "random"]
+    plan = make_plan([read_table(path)])
+    work = find_work(cells, plan, BasePlaces(stand_ins={"en": tiny_base}), store, stand_in=True)
+    [job] = work.jobs.values()
+    given = Path(job.recipe.corpus.paths[0]).read_text().split()
+    assert any(line.isdigit() for line in given)
+    corpus = ingest_corpus(job.recipe, store)
+    sample = sample_strings(job.recipe, corpus, store)
+    drawn = pq.read_table(sample.path / "strings.parquet")["text"].to_pylist()
+    assert sorted(drawn) == sorted(given)
 
 
 @pytest.mark.parametrize("table", read_tables(), ids=lambda table: table.name)
