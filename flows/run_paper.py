@@ -22,10 +22,12 @@ from mirror.paper.report import Report
 from mirror.paper.tables import read_tables
 from mirror.paper.verdicts import Measured
 from mirror.paper.wording import without_folders
+from mirror.progress import Progress
 from mirror.store import Store
 from tasks import paper, trials
 from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
+from tasks.progress import Reporter
 
 Result = TypeVar("Result")
 ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
@@ -85,7 +87,14 @@ def run_jobs(jobs: Mapping[Key, Job], seeds: Sequence[int], workspace: Path) -> 
         key: [trials.run_trial.submit(trial, workspace) for trial in job.trials(seeds)]
         for key, job in jobs.items()
     }
-    return {key: Outcome(*_gathered(waiting)) for key, waiting in futures.items()}
+    tell, total = Reporter(), sum(len(waiting) for waiting in futures.values())
+    outcomes: dict[Key, Outcome] = {}
+    done = 0
+    for key, waiting in futures.items():
+        tell(Progress("tables", done, total, "trials", jobs[key].recipe.name))
+        outcomes[key] = Outcome(*_gathered(waiting))
+        done += len(waiting)
+    return outcomes
 
 
 def run_pairs(
