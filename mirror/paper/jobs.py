@@ -9,8 +9,8 @@ from mirror.base_model import Base
 from mirror.errors import MirrorError, StoreError
 from mirror.paper.bases import BasePlaces, Found, paper_base, stand_in_base
 from mirror.paper.plan import Cell, Encoder, Place, Plan
-from mirror.paper.random_strings import random_strings_file
 from mirror.paper.wording import without_folders
+from mirror.random_strings import random_strings
 from mirror.recipe import Recipe
 from mirror.sources import check_sources
 from mirror.store import Store
@@ -93,10 +93,10 @@ def find_work(
 
 def _on_random_strings(recipe: Recipe, store: Store) -> Recipe:
     """The recipe with as many random strings as its sample holds, in place of its own corpus."""
-    path = random_strings_file(recipe.sample.size, recipe.sample.seed, store)
+    drawn = random_strings(recipe.sample.size, recipe.sample.seed, store)
     corpus = {
         "source": "files",
-        "paths": [str(path)],
+        "paths": [str(drawn.path / "strings.txt")],
         "format": "text",
         "unit": "line",
         "verbatim": True,
