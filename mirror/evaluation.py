@@ -19,7 +19,7 @@ import torch
 
 from mirror.benchmark import Definition, read_definition
 from mirror.benchmark_data import load_pairs
-from mirror.benchmark_result import BenchmarkResult, Encodes, average_of, result_of
+from mirror.benchmark_result import BenchmarkResult, Encodes, Remembers, average_of, result_of
 from mirror.encoder import Encoder
 from mirror.errors import BenchmarkError
 from mirror.evaluation_stage import EncoderPlace
@@ -77,7 +77,8 @@ def score_encoder(
             )
         case "average":
             parts = {name: read_definition(name) for name in definition.of}
-            scored = {name: score_encoder(encoder, parts[name], other=other) for name in parts}
+            shared = Remembers(encoder)
+            scored = {name: score_encoder(shared, parts[name], other=other) for name in parts}
             return average_of(definition, scored)
 
 

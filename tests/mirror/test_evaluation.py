@@ -12,6 +12,7 @@ import pytest
 
 from mirror import benchmark
 from mirror.benchmark import read_definition
+from mirror.benchmark_result import Remembers
 from mirror.errors import BenchmarkError
 from mirror.evaluation import score_encoder, write_evaluation
 from mirror.evaluation_stage import EncoderPlace
@@ -53,6 +54,22 @@ def test_an_average_of_labelled_pairs_is_their_mean(shipped: Path) -> None:
     result = score_encoder(Lengths(), read_definition("both"))
     assert (result.metric, result.n) == ("auc", 8)
     assert result.score == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_what_members_of_an_average_share_is_encoded_once() -> None:
+    met = []
+
+    class Counts(Lengths):
+        def encode(self, texts):
+            met.append(tuple(texts))
+            return super().encode(texts)
+
+    encoder = Remembers(Counts())
+    long, short = ("a", "bb", "ccc"), ("d", "ee")
+    found = [encoder.encode(texts) for texts in (short, long, short, list(long), long[:2])]
+    assert met == [short, long, short, long[:2]]
+    for vectors, texts in zip(found, (short, long, short, long, long[:2]), strict=True):
+        assert np.array_equal(vectors, Lengths().encode(texts))
 
 
 def test_a_space_wants_texts(shipped: Path) -> None:
