@@ -53,7 +53,11 @@ def isotropy(vectors: NDArray[np.float64]) -> float:
     of exponentials of unnormalised vectors overflow.
     """
     _, directions = np.linalg.eigh(vectors.T @ vectors)
-    along = vectors @ directions
+    return partition_ratio(vectors @ directions)
+
+
+def partition_ratio(along: NDArray[np.float64]) -> float:
+    """Smallest over largest sum of exponentials among columns: (vectors, directions)."""
     top = along.max(axis=0)
     logs = top + np.log(np.exp(along - top).sum(axis=0))
     return float(np.exp(logs.min() - logs.max()))

@@ -93,6 +93,6 @@ def test_an_evaluation_says_what_is_gated(
     scores = json.loads((out / "scores.json").read_text())
     assert {name: one["gated"] for name, one in scores.items()} == {"both": True, "space": False}
     assert counts == {name: one["score"] for name, one in scores.items()}
-    assert set(scores["space"]["measures"]) == {"mean vector norm", "alignment", "uniformity"}
+    assert {"mean vector norm", "alignment", "uniformity"} < set(scores["space"]["measures"])
     assert scores["space"]["n"] == 60
     assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["one", "two"]

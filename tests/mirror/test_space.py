@@ -11,7 +11,7 @@ import pytest
 from mirror.benchmark import read_definition
 from mirror.errors import BenchmarkError
 from mirror.looks import isotropy
-from mirror.space import alignment, score_space, shortened, uniformity
+from mirror.space import alignment, isotropy_as_published, score_space, shortened, uniformity
 
 DEFINITION = read_definition("sample-space")
 
@@ -47,6 +47,17 @@ def test_an_even_cloud_is_isotropic_and_a_narrow_one_is_not() -> None:
     assert isotropy(cloud + 20) < 1e-6
     # The plain sum of exponentials overflows here.
     assert 0 <= isotropy(cloud * 3_000) < 1
+
+
+@pytest.mark.parametrize(
+    ("norm", "published"), [(12.73, 0.062), (6.93, 0.222), (5.57, 0.265), (2.11, 0.599)]
+)
+def test_table_9_is_of_the_rows_and_not_of_the_eigenvectors(norm: float, published: float) -> None:
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=768)
+    cloud = norm * mean / np.linalg.norm(mean) + rng.normal(size=(1_500, 768)) * 0.2
+    assert isotropy_as_published(cloud) == pytest.approx(published, rel=0.35)
+    assert isotropy(cloud) < published / 4
 
 
 def test_alignment_and_uniformity_do_not_depend_on_lengths() -> None:
