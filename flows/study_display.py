@@ -59,11 +59,11 @@ class OneBar:
 
 def show_outcome(outcome: StudyOutcome, console: Console) -> None:
     """Prints a table for each level."""
-    from mirror.study_results import setting, table_cells
+    from mirror.study_results import in_the_paper, setting, table_cells
 
     console.print()
     console.print(Text(outcome.title, "bold"))
-    console.print(Text(f"The paper, {outcome.source}: {outcome.found}", "dim"))
+    console.print(Text(in_the_paper(outcome), "dim"))
     for level in outcome.levels():
         head, *body = table_cells(outcome.at(level), outcome.axis)
         title = Text(f"{level}s") if len(outcome.levels()) > 1 else None

@@ -32,11 +32,14 @@ def random_base(base: Base, seed: int, store: Store) -> Base:
         import torch
         from transformers import AutoConfig, AutoModelForMaskedLM
 
+        from mirror.model_loading import quiet_transformers
+
         model = out / "model"
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             drawn = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(base.folder))
-        drawn.save_pretrained(model)
+        with quiet_transformers():
+            drawn.save_pretrained(model)
         for path in (path for part in PARTS for path in Path(base.folder).glob(part)):
             of_weights = any(path.match(pattern) for pattern in WEIGHTS)
             if not of_weights and not (model / path.name).exists():

@@ -13,6 +13,7 @@ from mirror.errors import BenchmarkError, StudyError
 from mirror.random_strings import random_strings
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
 from mirror.sections import Level, Name, Section
+from mirror.sources import check_sources
 from mirror.store import Store, digest_of_json
 from mirror.studies import Point, Study
 from mirror.trials import Trial, with_changes
@@ -115,6 +116,7 @@ def plan_study(
         StudyError: it cannot run on that.
         RecipeError: a recipe that was named, or settings that do not go with it, are at fault.
         BenchmarkError: a benchmark's definition or data is missing or damaged.
+        CorpusError: a source of text is missing.
         BaseModelError: a base is missing or cannot be tuned.
         TokenizerError: its tokenizer cannot be used.
     """
@@ -125,6 +127,8 @@ def plan_study(
         )
     recipes = {level: _recipe(study, level, wanted) for level in levels}
     _check_data(study, recipes)
+    for recipe in recipes.values():
+        check_sources(recipe)
     seeds = wanted.seeds or study.seeds
     bases = {level: find(recipe.base) for level, recipe in recipes.items()}
     cases = [

@@ -53,6 +53,8 @@ class StudyOutcome:
     logarithmic: bool
     bases: Mapping[str, str]
     """Origin and digest of each level's."""
+    strings: Mapping[str, str]
+    """What each level was tuned on."""
     seeds: tuple[int, ...]
     commit: str
     versions: Mapping[str, str]
@@ -88,13 +90,45 @@ def conclude(
         axis=study.axis,
         figure=study.figure,
         logarithmic=study.logarithmic,
-        bases={level: f"{base.origin} ({base.digest[:12]})" for level, base in plan.bases.items()},
+        bases={
+            level: f"{_short(base.origin)} ({base.digest[:12]})"
+            for level, base in plan.bases.items()
+        },
+        strings={level: _strings_of(plan, level) for level in plan.bases},
         seeds=plan.seeds,
         commit=git_commit(),
         versions=library_versions(LIBRARIES),
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         rows=tuple(_row(study, case, by_trial, faults) for case in plan.cases),
     )
+
+
+def _short(origin: str) -> str:
+    """A base's origin, without the folders of this machine."""
+    return Path(origin).name if Path(origin).is_absolute() else origin
+
+
+def _strings_of(plan: StudyPlan, level: Level) -> str:
+    """How many strings of what a level is tuned on: `10,000 sentences of text.parquet`."""
+    recipes = [
+        trial.recipe
+        for case in plan.cases
+        if case.level == level and case.point.strings == "own"
+        for trial in case.trials
+    ]
+    sizes = sorted({recipe.sample.size for recipe in recipes})
+    count = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
+    corpus = recipes[0].corpus
+    match corpus.source:
+        case "wordfreq":
+            place = "wordfreq's list, the most frequent"
+        case "docstrings":
+            place = "docstrings of installed packages"
+        case "hub":
+            place = str(corpus.dataset)
+        case _:
+            place = ", ".join(path.rstrip("/").rpartition("/")[2] for path in corpus.paths)
+    return f"{count} {level}s of {place or corpus.source}"
 
 
 def _row(
@@ -187,7 +221,7 @@ def table_cells(rows: Sequence[Row], axis: str) -> Iterator[list[str]]:
 
 def markdown(outcome: StudyOutcome) -> str:
     """The whole outcome as Markdown, with the figure by its file's name."""
-    parts = [f"# {outcome.title}", f"The paper, {outcome.source}: {outcome.found}"]
+    parts = [f"# {outcome.title}", in_the_paper(outcome)]
     for level in outcome.levels():
         if len(outcome.levels()) > 1:
             parts.append(f"## {level.capitalize()}s")
@@ -200,13 +234,19 @@ def markdown(outcome: StudyOutcome) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def in_the_paper(outcome: StudyOutcome) -> str:
+    """Where the paper has it, and what it found."""
+    return f"In the paper: {outcome.source}. {outcome.found}"
+
+
 def setting(outcome: StudyOutcome) -> str:
     """What the numbers were measured with, in a sentence."""
     versions = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
     seeds = ", ".join(map(str, outcome.seeds))
     bases = ", ".join(dict.fromkeys(outcome.bases.values()))
+    strings = "; ".join(outcome.strings.values())
     return (
-        f"Base {bases}; means and standard deviations over "
+        f"Base {bases}; {strings}; means and standard deviations over "
         f"seeds {seeds}; {versions}; {outcome.machine}; commit {outcome.commit[:12]}."
     )
 

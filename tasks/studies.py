@@ -10,8 +10,10 @@ from prefect import task
 
 from mirror import study_plan
 from mirror.base_model import find_base
-from mirror.errors import SampleError, StudyError
-from mirror.store import Store
+from mirror.benchmark import read_definition
+from mirror.errors import BenchmarkError, SampleError, StudyError
+from mirror.recipe import Recipe
+from mirror.store import StageRecord, Store
 from mirror.studies import find_study
 from mirror.study_figure import draw_figure
 from mirror.study_plan import StudyPlan, Wanted
@@ -53,12 +55,21 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
     for recipe in plan.samples:
         snapshot = ingest_corpus(recipe, workspace)
         try:
-            sample_strings(recipe, snapshot, workspace)
-        except SampleError as fault:
+            _check_passages(recipe, snapshot, sample_strings(recipe, snapshot, workspace))
+        except (SampleError, BenchmarkError) as fault:
             raise StudyError(
                 f"{plan.study.name}: {fault}; or leave that point out in a copy of the study's "
                 "file, and name the copy"
             ) from fault
+
+
+def _check_passages(recipe: Recipe, corpus: StageRecord, sample: StageRecord) -> None:
+    """Whether what the sample leaves is enough for label-free retrieval, where that is measured."""
+    names = recipe.evaluation.benchmarks
+    if any(read_definition(name).task == "retrieval" for name in names):
+        from mirror.retrieval import held_out_passages
+
+        held_out_passages(corpus, sample)
 
 
 @task

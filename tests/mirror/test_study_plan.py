@@ -11,7 +11,7 @@ import pytest
 
 from mirror.base_model import Base, find_base
 from mirror.benchmark import DEFINITIONS
-from mirror.errors import BaseModelError, BenchmarkError, RecipeError, StudyError
+from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeError, StudyError
 from mirror.recipe import BaseSection
 from mirror.store import Store
 from mirror.studies import Study, find_study
@@ -55,15 +55,19 @@ def test_strings_are_the_shipped_ones_a_file_or_a_recipes(
     plan: Callable[..., StudyPlan], tmp_path: Path, tiny_base: Path
 ) -> None:
     assert plan("mask-length").trials[0].recipe.corpus.source == "docstrings"
-    file = plan("mask-length", corpus=str(tmp_path / "text.parquet")).trials[0].recipe.corpus
-    assert (file.source, file.paths) == ("files", (str(tmp_path / "text.parquet"),))
+    text = tmp_path / "text.txt"
+    text.write_text("the baker sells one mirror\n")
+    file = plan("mask-length", corpus=str(text)).trials[0].recipe.corpus
+    assert (file.source, file.paths) == ("files", (str(text),))
+    with pytest.raises(CorpusError, match=r"gone\.parquet"):
+        plan("mask-length", corpus=str(tmp_path / "gone.parquet"))
     path = tmp_path / "own.toml"
     path.write_text(
         f"""
         language = "de"
         domain = "own"
         level = "sentence"
-        corpus = {{ source = "files", paths = ["own.txt"] }}
+        corpus = {{ source = "files", paths = [{json.dumps(str(text))}] }}
         base = {{ path = {json.dumps(str(tiny_base))} }}
         tuning = {{ temperature = 0.5, mask_length = 7 }}
         evaluation = {{ benchmarks = ["stsb"] }}
@@ -71,7 +75,7 @@ def test_strings_are_the_shipped_ones_a_file_or_a_recipes(
         """
     )
     trial = plan("mask-length", recipes=(str(path),), base="", seeds=(1,)).trials[1]
-    assert (trial.recipe.language, trial.recipe.corpus.paths) == ("de", ("own.txt",))
+    assert (trial.recipe.language, trial.recipe.corpus.paths) == ("de", (str(text),))
     assert (trial.recipe.tuning.temperature, trial.recipe.tuning.mask_length) == (0.5, 5)
     assert (trial.base.folder, trial.base.origin) == (str(tiny_base), str(tiny_base))
     with pytest.raises(StudyError, match="own and own are both of level 'sentence'"):

@@ -90,8 +90,35 @@ def test_the_table_has_mean_spread_and_the_papers_value() -> None:
     text = markdown(outcome_of("mask-length"))
     assert "| 2 | .550 ± .071 | .741 | .750 |" in text
     assert "| 20 | .590 ± .071 | .616 | .706 |" in text
-    assert "Base tiny (bbbbbbbbbbbb); means and standard deviations over seeds 1, 2;" in text
+    assert "10,000 sentences of docstrings of installed packages; means" in text
+    assert "Base tiny (bbbbbbbbbbbb); 10,000" in text
+    assert "over seeds 1, 2;" in text
     assert "## " not in text  # one level needs no heading of its own
+
+
+def test_no_folder_of_the_machine_is_told() -> None:
+    plan = plan_of("number-of-strings")
+    away = replace(BASE, origin="/home/someone/bases/my-base")
+    corpus = {
+        "corpus.source": "files",
+        "corpus.paths": ["/home/someone/a.parquet", "s3://bucket/b.txt"],
+    }
+    cases = tuple(
+        replace(
+            case,
+            trials=tuple(
+                replace(
+                    trial,
+                    recipe=with_changes(trial.recipe, corpus | case.point.changes),
+                )
+                for trial in case.trials
+            ),
+        )
+        for case in plan.cases
+    )
+    outcome = conclude(replace(plan, cases=cases, bases={"sentence": away}), [], {})
+    assert outcome.bases == {"sentence": "my-base (bbbbbbbbbbbb)"}
+    assert outcome.strings == {"sentence": "1,000 to 50,000 sentences of a.parquet, b.txt"}
 
 
 def test_levels_and_curves_are_told_apart() -> None:
