@@ -18,7 +18,7 @@ from mirror.study_results import Row, StudyOutcome, measures, printed_series, sp
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 4.2, 3.2
+WIDTH, HEIGHT = 4.2, 3.6
 """Inches of a panel."""
 COLOURS = ("#0b6e99", "#c2571a", "#4d7c3a", "#8a4b9c", "#8c6d1f", "#5b6470")
 NO_METADATA: dict[Any, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -142,7 +142,7 @@ def _draw_panel(axes: Axes, panel: Panel, outcome: StudyOutcome) -> None:
             axes.errorbar(
                 [float(place) for place in series.places],
                 series.values,
-                yerr=series.spreads,
+                yerr=_bars(series),
                 color=COLOURS[number % len(COLOURS)],
                 marker="o",
                 markersize=4,
@@ -152,7 +152,13 @@ def _draw_panel(axes: Axes, panel: Panel, outcome: StudyOutcome) -> None:
         if outcome.logarithmic:
             axes.set_xscale("log")
         _mark_places(axes, panel)
-    axes.legend(fontsize=8)
+    below = 0.28 if outcome.figure == "bars" else 0.2
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -below))
+
+
+def _bars(series: Series) -> tuple[float, ...] | None:
+    """Error bars, where anything is known of the spread."""
+    return series.spreads if any(series.spreads) else None
 
 
 def _mark_places(axes: Axes, panel: Panel) -> None:
@@ -173,10 +179,9 @@ def _draw_bars(axes: Axes, panel: Panel) -> None:
             [labels.index(str(place)) + left for place in series.places],
             series.values,
             width,
-            yerr=series.spreads,
+            yerr=_bars(series),
             capsize=3,
             color=COLOURS[number % len(COLOURS)],
             label=series.name,
         )
     axes.set_xticks(range(len(labels)), [label.replace(", ", ",\n") for label in labels])
-    axes.margins(y=0.3)  # room for the legend

@@ -21,6 +21,7 @@ from mirror.trials import Trial, TrialResult, with_changes
 
 BASE = Base("/bases/tiny", "b" * 64, "tiny")
 SEEDS = (1, 2)
+TABLE_9 = "sample-space: isotropy, table 9"
 
 
 def plan_of(name: str) -> StudyPlan:
@@ -50,7 +51,8 @@ def plan_of(name: str) -> StudyPlan:
 def result_of(trial: Trial, score: float) -> TrialResult:
     record = StageRecord("evaluation", "k", "/made", "d")
     scores = {"stsb": score, "sample-space": score / 2}
-    details = {"sample-space": {"measures": {"mean vector norm": 10 * score, "alignment": 0.0}}}
+    beside = {"isotropy, table 9": score / 4, "mean vector norm": 10 * score, "alignment": 0.0}
+    details = {"sample-space": {"measures": beside}}
     tuned = replace(record, stage="tune", seconds=3.0)
     chosen = {name: scores[name] for name in trial.recipe.evaluation.benchmarks}
     return TrialResult(trial.label, trial.seed, chosen, details, record, tuned)
@@ -81,7 +83,8 @@ def test_scores_are_gathered_by_point_in_the_order_of_seeds() -> None:
 
 def test_further_measures_stand_beside_their_benchmarks_score() -> None:
     row = outcome_of("isotropy").rows[0]
-    assert list(row.scores) == ["stsb", "sample-space", "sample-space: mean vector norm"]
+    assert list(row.scores) == ["stsb", "sample-space", TABLE_9, "sample-space: mean vector norm"]
+    assert row.scores[TABLE_9] == pytest.approx((0.125, 0.15))
     assert row.scores["sample-space"] == pytest.approx((0.25, 0.3))
     assert row.scores["sample-space: mean vector norm"] == pytest.approx((5.0, 6.0))
 
@@ -171,7 +174,7 @@ def test_the_figure_is_whole_svg_and_the_same_each_time(name: str) -> None:
 def test_what_is_no_score_has_axes_of_its_own() -> None:
     panels = panels_of(outcome_of("isotropy"), "word")
     assert [(panel.title, [series.name for series in panel.series]) for panel in panels] == [
-        ("ours, words", ["stsb", "sample-space"]),
+        ("ours, words", ["stsb", "sample-space", TABLE_9]),
         ("ours, words", ["sample-space: mean vector norm"]),
         ("the paper, words", ["BERT, IS"]),
         ("the paper, words", ["BERT, MVN"]),
