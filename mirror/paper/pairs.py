@@ -57,15 +57,7 @@ def score_pair(
         return {SCORE: found.score, "items": found.n}
 
     ways = [[place.pooling, place.max_tokens] for place in (first, second)]
-    stage = Stage(
-        name="pair-evaluation",
-        module="paper.pairs",
-        inputs={
-            "first": first.digest,
-            "second": second.digest,
-            "benchmark": definition_digest(definition),
-        },
-        section={"read": ways},
-        libraries=LIBRARIES,
-    )
+    inputs = {"first": first.digest, "second": second.digest}
+    inputs["benchmark"] = definition_digest(definition)
+    stage = Stage("pair-evaluation", "paper.pairs", inputs, {"read": ways}, LIBRARIES)
     return store.make(stage, write)
