@@ -32,8 +32,8 @@ def usable_cores() -> int:
 def calm_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
     """Lets waiting threads sleep instead of spin, unless the environment says otherwise.
 
-    Spinning threads beside a busy core cost many times what they save.  No effect once torch is
-    imported.
+    Beside a busy core they spin while the one that they wait for cannot run: a training step then
+    takes ten times as long.  No effect once torch is imported.
     """
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

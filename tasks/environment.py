@@ -1,4 +1,4 @@
-"""What this project sets, unless the user has, before Prefect or MLflow is imported."""
+"""What this project sets, unless the user has, before Prefect, MLflow or torch is imported."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+from mirror.threads import calm_waiting
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -59,3 +61,4 @@ def set_defaults() -> None:
             defaults["PREFECT_HOME"] = str(root / "prefect")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    calm_waiting()

@@ -14,7 +14,7 @@ import pytest
 from tasks.environment import workspace_root
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-OURS = ("MIRROR_", "MLFLOW_", "PREFECT_", "DO_NOT_TRACK")
+OURS = ("MIRROR_", "MLFLOW_", "PREFECT_", "DO_NOT_TRACK", "OMP_WAIT")
 SHOW = """
 import json, os, sys
 if sys.argv[1] == "worker":
@@ -60,6 +60,12 @@ def test_nothing_is_told_to_anyone(seen: Seen) -> None:
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert environment["DO_NOT_TRACK"] == "true"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize("how", ["command", "worker"])
+def test_threads_that_wait_sleep(seen: Seen, how: str) -> None:
+    assert seen(how)["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert seen(how, OMP_WAIT_POLICY="ACTIVE")["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_what_the_user_has_set_stays(seen: Seen) -> None:
