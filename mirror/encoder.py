@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from torch import Tensor
 
 from mirror.architectures import ARCHITECTURES
 from mirror.base_model import architecture_of, read_config
+from mirror.cpu_arithmetic import seeded_arithmetic
 from mirror.encoder_folder import (
     EncoderSettings,
     read_encoder_settings,
     write_encoder_settings,
 )
 from mirror.errors import BaseModelError
+from mirror.lanes import lane_count, open_lanes
 from mirror.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.pooling import pool
 from mirror.slices import Slice, cut_slices
@@ -26,8 +28,6 @@ from mirror.tuning_settings import FIRST_LAYER, Pooling
 from mirror.whitening import Projection, read_projection, write_projection
 
 SLICE_TOKENS = 4_096
-BLOCK_ROWS = 1_024
-"""Texts whose word embeddings are in memory at a time."""
 MAX_PADDING = {"cpu": 128, "cuda": 2_048}
 """Padding in a slice that costs about as much as one more slice."""
 
@@ -161,15 +161,20 @@ class Encoder:
         parts = looked_up.split([cut.ids.numel() for cut in slices])
         return tuple(part.view(*cut.ids.shape, -1) for part, cut in zip(parts, slices, strict=True))
 
-    def pooled(self, embedded: Tensor, cut: Slice, seed: int | None = None) -> Tensor:
-        """Vectors (rows, width) of a slice's embedded tokens."""
-        if seed is not None:
-            torch.manual_seed(seed)
+    def pooled(
+        self,
+        embedded: Tensor,
+        cut: Slice,
+        seed: int | None = None,
+        shadows: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Vectors (rows, width) of a slice's embedded tokens; for `shadows` see `Arithmetic`."""
         mask = cut.mask.to(self.device)
         layers = self.settings.pooling == "first-last"
-        output = self.model(
-            inputs_embeds=embedded, attention_mask=mask, output_hidden_states=layers
-        )
+        with seeded_arithmetic(self.device, seed, shadows):
+            output = self.model(
+                inputs_embeds=embedded, attention_mask=mask, output_hidden_states=layers
+            )
         hidden = (
             (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])
             if layers
@@ -182,17 +187,24 @@ class Encoder:
         order = torch.tensor([index for cut in slices for index in cut.rows])
         return torch.cat(list(parts))[order.argsort().to(self.device)]
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str], slice_tokens: int = SLICE_TOKENS) -> np.ndarray:
-        """Vectors of texts, in their order: (texts, width), float32, not normalised."""
+        """Vectors of texts, in their order: (texts, width), float32, not normalised.
+
+        On as many threads as torch has in the caller's; their number changes no result.
+        """
         self.model.eval()
         rows = self.token_ids(texts)
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        slices = self.slices(rows, slice_tokens)
         vectors = np.empty((len(rows), self.width), dtype=np.float32)
-        for start in range(0, len(rows), BLOCK_ROWS):
-            block = order[start : start + BLOCK_ROWS]
-            pooled = self.vectors([rows[index] for index in block], slice_tokens)
-            vectors[block] = (self.projection(pooled) if self.projection else pooled).cpu()
+
+        @torch.inference_mode()  # of the thread that it is called in
+        def encode_slice(number: int) -> None:
+            cut = slices[number]
+            pooled = self.pooled(self.embedded([cut])[0], cut)
+            vectors[cut.rows] = (self.projection(pooled) if self.projection else pooled).cpu()
+
+        with open_lanes(lane_count(self.device)) as lanes:
+            lanes.each(encode_slice, len(slices))
         return vectors
 
     def save(self, folder: Path) -> None:

@@ -12,7 +12,6 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
@@ -29,6 +28,7 @@ from mirror.disk_faults import disk_faults
 from mirror.drophead import attach_drophead
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TuningError
+from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.pairs import batch_count, epoch_batches
 from mirror.precision import cpu_has_bf16
 from mirror.threads import thread_count
@@ -130,7 +130,7 @@ class Run:
             _make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
         objective = Objective(settings, self.encoder.width).to(self.encoder.device)
-        self.passing = TuningPass(settings, self.encoder, objective, self.autocast)
+        self.passing = TuningPass(settings, self.encoder, objective, self.bf16)
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
             self.trained.parameters(),
@@ -144,12 +144,16 @@ class Run:
 
     def go(self, on_step: OnStep) -> None:
         """Takes the steps that are left."""
+        with open_lanes(lane_count(self.encoder.device)) as lanes:
+            self._go(on_step, lanes)
+
+    def _go(self, on_step: OnStep, lanes: Lanes) -> None:
         self.encoder.model.train()
         began = saved = time.monotonic()
         done = 0
         for epoch in range(self.advance.step // self.epoch_steps, self.settings.epochs):
             for indices in islice(self.batches(epoch), self.advance.step % self.epoch_steps, None):
-                self.take_step(self.views.batch(indices, epoch))
+                self.take_step(self.views.batch(indices, epoch), lanes)
                 done += 1
                 now = time.monotonic()
                 on_step(self.report((now - began) / done))
@@ -181,14 +185,14 @@ class Run:
             texts = [item.first for item in self.items]
             encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
 
-    def take_step(self, batch: Batch) -> None:
+    def take_step(self, batch: Batch, lanes: Lanes = ONE_LANE) -> None:
         """One pass over a batch and one step of AdamW."""
         step = self.advance.step
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        outcome = self.passing(batch, _step_seed(self.settings.seed, step))
+        outcome = self.passing(batch, _step_seed(self.settings.seed, step), lanes)
         loss = outcome.loss.item()
         self.check(step, loss, outcome.first)
         self.optimizer.step()
@@ -196,10 +200,6 @@ class Run:
         self.advance.losses.append(loss)
         self.advance.rates.append(rate)
         self.advance.masked += batch.masked
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 for the encoder where the run uses it; weights and sums stay fp32."""
-        return torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.bf16)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

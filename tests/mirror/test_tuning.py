@@ -200,10 +200,8 @@ def test_collapsed_vectors_stop_the_run(
 ) -> None:
     monkeypatch.setattr(
         Encoder,
-        "vectors",
-        lambda self, rows, *_, **__: (
-            self.model.embeddings.LayerNorm.bias.expand(len(rows), -1) + 1.0
-        ),
+        "pooled",
+        lambda self, embedded, *_: self.model.embeddings.LayerNorm.bias + 1.0 + 0 * embedded.sum(1),
     )
     with pytest.raises(TuningError, match=r"collapsed at step 26 of 40.*mean cosine is 1\.0"):
         tune(settings(epochs=4), sentences, place)
@@ -333,9 +331,38 @@ def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
         )
         run.encoder.model.train()
         batch = run.views.batch(range(40), 0)
-        first, second = run.passing._vectors(replace(batch, second=batch.first), 5)
-        assert torch.equal(first, second) is equal
-        assert not torch.equal(first, run.passing._vectors(batch, 6)[0])
+        made = run.passing(replace(batch, second=batch.first), 5)
+        assert torch.equal(made.first, made.second) is equal
+        assert not torch.equal(made.first, run.passing(batch, 6).first)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "fp32"},
+        {"precision": "bf16"},
+        {"noise": "both", "gradient_caching": True},
+        {"noise": "controlled", "pooling": "mean"},
+    ],
+)
+def test_the_number_of_threads_changes_no_byte(
+    tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    made = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        made.append(tuned(slice_tokens=150, epochs=1, **changes))
+    assert made[0] == made[1] == made[2]
+
+
+def test_bf16_is_fp32_but_for_rounding(place: Place, sentences: list[str]) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        run = Run(settings(precision=precision), items(sentences), place)
+        run.encoder.model.train()
+        losses.append(run.passing(run.views.batch(range(40), 0), 3).loss.item())
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 def test_the_head_is_trained_and_thrown_away(place: Place, sentences: list[str]) -> None:
