@@ -41,3 +41,12 @@ def test_waiting_is_calmed_unless_the_user_chose_otherwise() -> None:
     environment.clear()
     threads.calm_waiting(environment)
     assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def test_few_kernels_are_kept_unless_the_user_chose_otherwise() -> None:
+    environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7"}
+    threads.keep_few_kernels(environment)
+    assert environment == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7"}
+    environment.clear()
+    threads.keep_few_kernels(environment)
+    assert environment == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
