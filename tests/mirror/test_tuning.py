@@ -18,6 +18,7 @@ from mirror import tuning
 from mirror.contrastive import info_nce
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
+from mirror.lanes import open_lanes
 from mirror.store import file_digests
 from mirror.tuning import Place, Run, tune
 from mirror.tuning_settings import TuningSection
@@ -388,8 +389,9 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     place.work.mkdir()
     run = Run(settings(**changes), items(sentences), place)
     run.encoder.model.train()
-    for indices in list(run.batches(0))[:4]:
-        run.take_step(run.views.batch(indices, 0))
+    with open_lanes(1) as lanes:
+        for indices in list(run.batches(0))[:4]:
+            run.take_step(run.views.batch(indices, 0), lanes)
     tuning.save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
     counts = tune(settings(**changes), sentences, place)
     assert counts["steps"] == 10
