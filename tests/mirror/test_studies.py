@@ -12,6 +12,8 @@ from mirror.studies import Study, find_study, read_study, study_names
 
 SHIPPED = [
     "ablation",
+    "better-sentences",
+    "better-words",
     "controlled-dropout",
     "dropout",
     "epochs",
