@@ -22,8 +22,8 @@ def tuning_stage(
 ) -> Stage:
     """The stage that tunes the base on the sample, and on labelled pairs if there are any.
 
-    Same key, same bytes holds on one kind of processor: another rounds otherwise, which is no reason
-    to tune again.
+    Same key, same bytes holds on one kind of processor: another rounds otherwise, which is no
+    reason to tune again.
     """
     section = section_content(recipe.tuning)
     inputs = {"sample": sample.digest, "base": base.digest}
