@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ from flows.command_group import Command
 from mirror.errors import InputError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+OTHERS = ("accelerate", "pytorch_metric_learning")
+"""What the method as published and sentence-transformers' trainer need, and we do not."""
 
 
 @click.command(cls=Command)
@@ -30,6 +33,11 @@ def bench(quick: bool, threads: int | None, texts: str | None, place: str | None
     script = CHECKOUT / "bench" / "speed.py"
     if not script.is_file():
         raise InputError(f"no {script}: run it in a checkout of the project")
+    if missing := [name for name in OTHERS if find_spec(name) is None]:
+        raise InputError(
+            f"the other sides need {', '.join(missing)}: make .venv/installed-dev, or "
+            "pip install -c constraints.txt -e '.[dev]'"
+        )
     if place and not (folder := Path(place).absolute().parent).is_dir():
         raise InputError(f"--out: no folder {folder}: make it first")
     named = {"--threads": threads and str(threads), "--texts": texts, "--out": place}

@@ -42,6 +42,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
     assert called == []
 
 
+def test_what_the_other_sides_need_is_asked_for_before_any_work(
+    called: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_command, "OTHERS", ("json", "no_such_library"))
+    assert run_guarded(mirror, ["bench"]) == 1
+    said = capsys.readouterr().err
+    assert "need no_such_library" in " ".join(said.split()) and "[dev]" in said
+    assert called == []
+
+
 def test_it_needs_a_checkout(
     called: list[list[str]],
     tmp_path: Path,
