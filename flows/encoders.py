@@ -17,12 +17,20 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
     """The encoder in a folder, or the one that the registry has at `models:/...`.
 
     Raises:
-        BaseModelError: there is none, it is damaged, or it is plain and no pooling is given.
+        BaseModelError: there is none, it is damaged, it is plain and no pooling is given, or its
+            last layer was fitted to vectors that were pooled otherwise.
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
     from mirror.encoder import Encoder
+    from mirror.encoder_folder import read_encoder_settings
 
+    saved = read_encoder_settings(folder)
+    if pooling and saved and saved.projected and pooling != saved.pooling:
+        raise BaseModelError(
+            f"{name} has a last layer that was fitted to {saved.pooling} pooling, not to "
+            f"{pooling}: leave --pooling out"
+        )
     return Encoder.load(folder, cast("Pooling | None", pooling), max_tokens)
 
 

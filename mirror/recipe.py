@@ -174,6 +174,10 @@ class PairsSection(Section):
     def _one_way_of_naming(self) -> Self:
         if isinstance(self.first, int) != isinstance(self.second, int):
             raise ValueError("`first` and `second` must both be names or both be numbers")
+        if self.first == self.second:
+            raise ValueError("`first` and `second` are the same column: name two")
+        if any(isinstance(column, int) and column < 0 for column in (self.first, self.second)):
+            raise ValueError("columns are counted from 0: `first` and `second` may not be below")
         return self
 
 
@@ -251,7 +255,7 @@ def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
     """The recipe of that name in `folder` or its `paper`, or at that path if it ends in `.toml`."""
     if name.endswith(".toml"):
         return read_recipe(Path(name))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
         raise RecipeError(f"{name!r} is no recipe's name: use lower-case letters, digits, . _ -")
     of_paper = folder / PAPER_RECIPES.name / f"{name}.toml"
     return read_recipe(of_paper if of_paper.is_file() else folder / f"{name}.toml")

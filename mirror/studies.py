@@ -24,6 +24,7 @@ from mirror.tuning_settings import Pooling
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 
 Settings = Mapping[str, Any]
+Varied = Annotated[Mapping[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
@@ -47,6 +48,12 @@ class Point(Section):
     """What differs in a recipe's `[sample]`."""
     tuning: Settings = Field(default_factory=dict)
     """What differs in a recipe's `[tuning]`."""
+
+    @model_validator(mode="after")
+    def _pooled_as_tuned(self) -> Self:
+        if self.pooling and self.kind == "tuned":
+            raise ValueError("`pooling` is a raw point's: a tuned one has it in `tuning`")
+        return self
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -92,7 +99,7 @@ class Study(Section):
     seeds: Seeds = (42, 33, 44)
     tuning: Settings = Field(default_factory=dict)
     """Of every point."""
-    vary: Mapping[Literal["sample", "tuning"], Mapping[str, list[Any]]] = {}
+    vary: Mapping[Literal["sample", "tuning"], Varied] = {}
     """Points in short: the product of all values; the first is the axis, the others its curves."""
     points: tuple[Point, ...] = ()
     paper: tuple[Printed, ...] = ()
@@ -101,6 +108,8 @@ class Study(Section):
     def _points_and_numbers_fit(self) -> Self:
         if bool(self.vary) == bool(self.points):
             raise ValueError("give either `vary` or `points`")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("`seeds` names one twice, which would count it twice")
         labels = [point.label for point in self.all_points]
         if twice := {label for label in labels if labels.count(label) > 1}:
             raise ValueError(f"two points are called {min(twice)!r}: give each its own label")

@@ -21,6 +21,8 @@ from torch import Tensor
 from mirror.encoder_folder import DENSE
 from mirror.errors import BaseModelError, TuningError
 
+LINEAR = "torch.nn.modules.linear.Identity"
+"""What sentence-transformers calls a layer that nothing follows."""
 LEAST_SHARE = 1e-6
 """A direction's variance counts as at least this share of the largest one."""
 
@@ -76,7 +78,7 @@ def write_projection(folder: Path, projection: Projection) -> None:
         "in_features": width,
         "out_features": width,
         "bias": True,
-        "activation_function": "torch.nn.modules.linear.Identity",
+        "activation_function": LINEAR,
     }
     (folder / DENSE).mkdir(exist_ok=True)
     (folder / DENSE / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
@@ -93,16 +95,23 @@ def read_projection(folder: Path, width: int) -> Projection:
     """Reads what `write_projection` wrote.
 
     Raises:
-        BaseModelError: it is missing or damaged, or fits no vectors of that width.
+        BaseModelError: it is missing or damaged, is not linear, or fits no vectors of that width.
     """
     path = folder / DENSE / "model.safetensors"
     try:
+        config = json.loads((folder / DENSE / "config.json").read_text(encoding="utf-8"))
+        activation = config["activation_function"]
         tensors = load_file(path)
         projection = Projection(tensors["linear.weight"].float(), tensors["linear.bias"].float())
-    except (OSError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
         raise BaseModelError(
             f"the last layer {path} cannot be read ({error}): get the encoder again"
         ) from error
+    if activation != LINEAR:
+        raise BaseModelError(
+            f"the last layer {path} ends in {activation}, and only linear ones can be used: take "
+            "another encoder, or remove modules.json to use the model without it"
+        )
     if projection.weight.shape != (width, width) or projection.bias.shape != (width,):
         raise BaseModelError(
             f"the last layer {path} does not fit vectors of {width} numbers: get the encoder again"

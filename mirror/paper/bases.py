@@ -73,6 +73,8 @@ def read_stand_ins(given: tuple[str, ...], default: Path) -> dict[str, Path]:
         language, separator, path = text.partition("=")
         if not (separator and language.isalpha() and len(language) in (2, 3)):
             language, path = "en", text
+        if not path:
+            raise PaperError(f"--stand-in {text!r} names no folder: give one, or leave it out")
         if not Path(path).is_dir():
             raise PaperError(f"--stand-in {text}: there is no folder {path}: correct the path")
         stand_ins[language] = Path(path).absolute()

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.labelled_pairs import (
@@ -199,3 +200,13 @@ def test_every_row_is_a_pair_or_is_counted(
     assert len(found.pairs) + sum(found.skipped.values()) == len(rows) + 1
     assert len({frozenset(pair) for pair in found.pairs}) == len(found.pairs)
     assert all(a and b and a != b for a, b in found.pairs)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault"), [(-1, -2, "from 0"), (0, 0, "same column"), ("a", "a", "same")]
+)
+def test_columns_that_cannot_be_meant_are_refused(
+    first: str | int, second: str | int, fault: str
+) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        PairsSection(paths=("a.tsv",), first=first, second=second)

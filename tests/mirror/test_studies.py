@@ -164,3 +164,23 @@ def test_every_broken_point_is_listed_at_once(write: Path) -> None:
 def test_an_unknown_study_is_refused(name: str) -> None:
     with pytest.raises(StudyError, match=r"studies there are ablation|is no study's name"):
         find_study(name)
+
+
+@pytest.mark.parametrize(
+    ("broken", "fault"),
+    [
+        (WHOLE.replace("[2, 5]", "[]"), "vary.tuning.mask_length: List should have at least 1"),
+        (WHOLE.replace("mask_length = [2, 5]", ""), "vary.tuning: Dictionary should have at least"),
+        ("seeds = [1, 1]" + WHOLE, "names one twice"),
+        (
+            WHOLE.partition("[vary")[0] + '[[points]]\nlabel = "a"\nx = 1.0\npooling = "cls"\n',
+            "points.0: `pooling` is a raw point's",
+        ),
+    ],
+)
+def test_what_would_do_nothing_or_count_twice_is_refused(
+    tmp_path: Path, broken: str, fault: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(broken)
+    with pytest.raises(StudyError, match=fault):
+        read_study(tmp_path / "mine.toml")

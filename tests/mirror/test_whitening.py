@@ -111,3 +111,11 @@ def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
     (tmp_path / DENSE / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(BaseModelError, match="get the encoder again"):
         read_projection(tmp_path, 8)
+
+
+def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
+    write_projection(tmp_path, fit_whitening(crowded(), 0.25))
+    config = tmp_path / DENSE / "config.json"
+    config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
+    with pytest.raises(BaseModelError, match=r"ends in torch.nn.modules.activation.Tanh"):
+        read_projection(tmp_path, 8)

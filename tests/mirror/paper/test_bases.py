@@ -116,6 +116,9 @@ def test_stand_ins_are_read_with_and_without_a_language(tmp_path: Path) -> None:
     assert read_stand_ins(given, tmp_path) == {"de": tmp_path, "en": tmp_path / "a=b"}
     with pytest.raises(PaperError, match="--stand-in fr=nowhere: there is no folder nowhere"):
         read_stand_ins(("fr=nowhere",), tmp_path)
+    for nothing in ("", "fr="):
+        with pytest.raises(PaperError, match="names no folder"):
+            read_stand_ins((nothing,), tmp_path)
 
 
 @pytest.mark.parametrize(
