@@ -97,7 +97,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         return None
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        projected = any(module["path"] == DENSE for module in modules)
+        dense = [module["path"] for module in modules if module["type"].endswith("Dense")]
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
         own = folder / OWN_FILE
@@ -121,8 +121,12 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"the encoder in {folder} mixes its layers in a way that we do not have: only the mean "
             "of the first and the last, as we save it"
         )
+    if dense not in ([], [DENSE]):
+        raise BaseModelError(
+            f"{folder} has the linear layers {', '.join(dense)}: only {DENSE} can be used"
+        )
     found = said or ("first-last" if layers else modes[0])
-    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), projected)
+    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), bool(dense))
 
 
 def write_layer_weights(folder: Path, width: int, layers: int) -> None:

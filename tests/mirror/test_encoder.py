@@ -260,6 +260,15 @@ def test_other_mixtures_of_layers_are_refused(tiny_base: Path, tmp_path: Path) -
         Encoder.load(tmp_path / "e")
 
 
+def test_linear_layers_elsewhere_than_ours_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "mean").save(tmp_path / "e")
+    modules = json.loads((tmp_path / "e" / "modules.json").read_text())
+    modules.append({**modules[1], "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    (tmp_path / "e" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(BaseModelError, match="has the linear layers 3_Dense"):
+        Encoder.load(tmp_path / "e")
+
+
 def test_the_seed_of_a_pass_decides_its_dropout(tiny_base: Path, sentences: list[str]) -> None:
     encoder = Encoder.load(tiny_base, "mean", dropout=0.3)
     encoder.model.train()
