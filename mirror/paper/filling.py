@@ -96,7 +96,7 @@ def fill_table(
                     lower_is_better=column.lower_is_better,
                 )
             filled[key] = FilledCell(published, own, stand_in, verdict)
-    return FilledTable(table, filled, tuple(_claim(claim, *sides) for claim in table.claims))
+    return FilledTable(table, filled, tuple(_claim(claim, table, *sides) for claim in table.claims))
 
 
 Values = dict[tuple[str, str], Value]
@@ -143,10 +143,16 @@ def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:
     return Value(Measured(tuple(statistics.fmean(seed) for seed in zip(*known, strict=True))))
 
 
-def _claim(claim: Claim, ours: Values, other: Values) -> FilledClaim:
+def _claim(claim: Claim, table: Table, ours: Values, other: Values) -> FilledClaim:
     keys = [tuple(place.partition("/")[::2]) for place in claim.order]
+    named = {column for _, column in keys}
+    least = max(
+        column.tolerance or table.tolerance for column in table.columns if column.key in named
+    )
     own, stand_in = (
-        judge_order([values.get((row, column), Value(None)).measured for row, column in keys])
+        judge_order(
+            [values.get((row, column), Value(None)).measured for row, column in keys], least
+        )
         for values in (ours, other)
     )
     return FilledClaim(claim.text, own, stand_in)

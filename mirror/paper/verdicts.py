@@ -47,24 +47,25 @@ def judge(
     return "better" if (difference > 0) != lower_is_better else "worse"
 
 
-def judge_order(cells: Sequence[Measured | None]) -> Ordering:
+def judge_order(cells: Sequence[Measured | None], least: float = 0.0) -> Ordering:
     """Whether values fall from each cell to the next, as the paper says that they do.
 
-    Each step must be larger than twice the standard error of the difference of its two means.  It
-    does not hold if one step is as much the other way, and is unclear if one is smaller than that.
-    Values without seeds, or of a single one, have no spread, so that any difference counts.
+    Each step must be larger than `least`, the table's tolerance, and than twice the standard error
+    of the difference of its two means.  It does not hold if one step is as much the other way, and
+    is unclear if one is smaller than that.  A single seed shows no spread: there the tolerance is
+    all that keeps chance out.
     """
     known = [cell for cell in cells if cell is not None]
     if len(known) < len(cells):
         return "not run"
-    steps = [_step(first, second) for first, second in pairwise(known)]
+    steps = [_step(first, second, least) for first, second in pairwise(known)]
     if "down" in steps:
         return "does not hold"
     return "unclear" if "level" in steps else "holds"
 
 
-def _step(first: Measured, second: Measured) -> Literal["up", "level", "down"]:
-    noise = 2 * (_squared_error(first) + _squared_error(second)) ** 0.5
+def _step(first: Measured, second: Measured, least: float) -> Literal["up", "level", "down"]:
+    noise = max(least, 2 * (_squared_error(first) + _squared_error(second)) ** 0.5)
     difference = first.mean - second.mean
     if abs(difference) <= noise + ROUNDING:
         return "level"

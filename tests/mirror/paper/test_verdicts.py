@@ -95,3 +95,10 @@ def test_a_raw_base_has_no_noise_of_its_own() -> None:
     tuned = Measured((0.60, 0.62, 0.64))  # error .0115
     assert judge_order([tuned, one(0.596)]) == "holds"
     assert judge_order([tuned, one(0.598)]) == "unclear"
+
+
+def test_a_step_within_the_tables_tolerance_is_no_step() -> None:
+    assert judge_order([one(0.681), one(0.680)], 0.01) == "unclear"
+    assert judge_order([one(0.680), one(0.689)], 0.01) == "unclear"
+    assert judge_order([one(0.695), one(0.680)], 0.01) == "holds"
+    assert judge_order([one(0.680), one(0.695)], 0.01) == "does not hold"
