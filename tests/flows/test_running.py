@@ -27,6 +27,8 @@ def interrupt(_reporter, sign):
     if sign.stage == "sample":
         os.kill(os.getpid(), signal.SIGINT)
 
+# Where the tests themselves run in the background, SIGINT is ignored, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 from tasks import progress
 progress.Reporter.__call__ = interrupt
