@@ -35,13 +35,9 @@ def info_nce(
     Returns:
         A scalar.
     """
-    vectors = _directions(first, second)
-    positive = _positives(len(vectors), vectors.device)
-    left_out = ~_negatives(len(vectors), names, vectors.device)
-    left_out[torch.arange(len(vectors), device=vectors.device), positive] = False
-    with torch.autocast(vectors.device.type, enabled=False):
-        logits = vectors @ vectors.T / temperature
-        return functional.cross_entropy(logits.masked_fill(left_out, -torch.inf), positive)
+    logits, positive, negative = _logits(first, second, temperature, names)
+    counted = negative.scatter(1, positive[:, None], True)
+    return functional.cross_entropy(logits.masked_fill(~counted, -torch.inf), positive)
 
 
 def decoupled_info_nce(
@@ -61,14 +57,10 @@ def decoupled_info_nce(
     Returns:
         A scalar.
     """
-    vectors = _directions(first, second)
-    positive = _positives(len(vectors), vectors.device)
-    negative = _negatives(len(vectors), names, vectors.device)
-    with torch.autocast(vectors.device.type, enabled=False):
-        logits = vectors @ vectors.T / temperature
-        of_negatives = logits.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
-        of_positive = logits.gather(1, positive[:, None]).squeeze(1)
-        return torch.where(negative.any(dim=1), of_negatives - of_positive, 0).mean()
+    logits, positive, negative = _logits(first, second, temperature, names)
+    of_negatives = logits.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
+    of_positive = logits.gather(1, positive[:, None]).squeeze(1)
+    return torch.where(negative.any(dim=1), of_negatives - of_positive, 0).mean()
 
 
 def multi_similarity(
@@ -118,6 +110,17 @@ def mean_cosine(vectors: Tensor) -> float:
     rows = functional.normalize(vectors.detach().float(), dim=-1)
     count = len(rows)
     return ((rows.sum(0).square().sum() - count) / (count * (count - 1))).item()
+
+
+def _logits(
+    first: Tensor, second: Tensor, temperature: float, names: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines over tau (2N, 2N), and of each row its positive's column and its negatives'."""
+    vectors = _directions(first, second)
+    positive = _positives(len(vectors), vectors.device)
+    negative = _negatives(len(vectors), names, vectors.device)
+    with torch.autocast(vectors.device.type, enabled=False):
+        return vectors @ vectors.T / temperature, positive, negative
 
 
 def _directions(first: Tensor, second: Tensor) -> Tensor:

@@ -120,7 +120,6 @@ class Encoder:
         rows: Sequence[list[int]],
         slice_tokens: int = SLICE_TOKENS,
         *,
-        widths: Sequence[int] | None = None,
         seed: int | None = None,
     ) -> Tensor:
         """Pooled vectors of tokenised texts, in their order: (rows, width), fp32.
@@ -131,10 +130,9 @@ class Encoder:
         Args:
             rows: token ids.
             slice_tokens: tokens encoded at a time.
-            widths: tokens to pad each row to, at least; nothing means as few as can be.
             seed: what dropout is drawn from; nothing leaves it to torch's generator.
         """
-        slices = self.slices(rows, slice_tokens, widths)
+        slices = self.slices(rows, slice_tokens)
         parts = [
             self.pooled(part, cut, None if seed is None else seed + number)
             for number, (part, cut) in enumerate(zip(self.embedded(slices), slices, strict=True))
@@ -144,7 +142,7 @@ class Encoder:
     def slices(
         self, rows: Sequence[list[int]], slice_tokens: int, widths: Sequence[int] | None = None
     ) -> list[Slice]:
-        """Rows in slices of like length, padded; see `vectors`."""
+        """Rows in slices of like length, padded to `widths` at least, one for each row."""
         everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
         widths = [max(width, everywhere) for width in widths or map(len, rows)]
         cuts = cut_slices(widths, slice_tokens, MAX_PADDING[self.device.type])

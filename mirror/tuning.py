@@ -23,13 +23,13 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from mirror.batches import batch_count, epoch_batches
 from mirror.contrastive import mean_cosine
 from mirror.disk_faults import disk_faults
 from mirror.drophead import attach_drophead
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TuningError
 from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
-from mirror.pairs import batch_count, epoch_batches
 from mirror.precision import cpu_has_bf16
 from mirror.threads import keep_few_kernels, thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint

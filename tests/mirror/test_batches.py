@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.pairs import batch_count, epoch_batches
+from mirror.batches import batch_count, epoch_batches
 
 
 @given(st.integers(2, 300), st.integers(2, 40), st.integers(0, 3))
