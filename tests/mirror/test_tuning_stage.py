@@ -100,7 +100,8 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Bas
 
 
 def test_the_key_follows_the_code_that_tunes() -> None:
-    names = ("tuning", "encoder", "pairs", "contrastive", "slices", "precision", "threads")
+    names = ("tuning", "encoder", "batches", "contrastive", "slices", "precision", "threads")
+    names += ("masking", "views", "tuning_pass", "tuning_objective", "drophead", "lanes")
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning_stage")
 
 
