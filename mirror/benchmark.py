@@ -31,6 +31,11 @@ METRICS: dict[str, str] = {
     "space": "isotropy",
 }
 """The one metric of each task; an average has that of its members."""
+MEASURES: dict[str, tuple[str, ...]] = {
+    "linking": ("acc@5",),
+    "space": ("isotropy, table 9", "mean vector norm", "alignment", "uniformity"),
+}
+"""What a task measures beside its score, where it measures anything."""
 OF_A_RUN = ("retrieval", "space")
 """Tasks on a run's own strings, which take no files."""
 TWO_FILES = ("lexicon", "linking")
@@ -161,6 +166,14 @@ def _read(name: str) -> Definition:
         raise BenchmarkError(
             f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
         ) from error
+
+
+def measures_of(definition: Definition) -> tuple[str, ...]:
+    """Names of what a benchmark measures beside its score; of an average, what all members do."""
+    if definition.task != "average":
+        return MEASURES.get(definition.task, ())
+    first, *others = (measures_of(_read(member)) for member in definition.of)
+    return tuple(name for name in first if all(name in other for other in others))
 
 
 def data_roots() -> tuple[Path, ...]:

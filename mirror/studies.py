@@ -15,13 +15,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from mirror.errors import RecipeError, StudyError
+from mirror.benchmark import measures_of, read_definition
+from mirror.errors import BenchmarkError, RecipeError, StudyError
 from mirror.recipe import Recipe, parse_recipe
 from mirror.sections import Level, Name, Section, list_faults
 from mirror.trials import with_changes
 from mirror.tuning_settings import Pooling
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
+STANDARD_BENCHMARKS: dict[str, tuple[str, ...]] = {
+    "sentence": ("stsb-dev", "stsb"),
+    "word": ("multisimlex-en",),
+}
+"""By level, what a study is measured on that names nothing else."""
 
 Settings = Mapping[str, Any]
 Varied = Annotated[Mapping[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
@@ -121,6 +127,11 @@ class Study(Section):
                 )
             if printed.level not in self.levels:
                 raise ValueError(f"the paper's {printed.series} is of level {printed.level!r}")
+        if places := list(self._fixed_seeds()):
+            raise ValueError(
+                f"{' and '.join(places)} would do nothing, for a trial is made with each of "
+                "`seeds`: leave it out, and name seeds in `seeds` or with --seeds"
+            )
         if self.figure == "curve" and any(point.x is None for point in self.all_points):
             raise ValueError("a curve needs `x` at every point: add it, or take figure = 'bars'")
         return self
@@ -129,6 +140,16 @@ class Study(Section):
     def all_points(self) -> tuple[Point, ...]:
         """The points, written out."""
         return self.points or tuple(self._varied())
+
+    def _fixed_seeds(self) -> Iterator[str]:
+        """Where the study names a seed of tuning."""
+        if "seed" in self.tuning:
+            yield "`tuning.seed`"
+        if "seed" in self.vary.get("tuning", {}):
+            yield "`vary.tuning.seed`"
+        for point in self.points:
+            if "seed" in point.tuning:
+                yield f"`tuning.seed` of the point {point.label!r}"
 
     def _varied(self) -> Iterator[Point]:
         keys = [(part, key) for part, held in self.vary.items() for key in held]
@@ -198,7 +219,7 @@ def read_study(path: Path) -> Study:
         raise StudyError(
             f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
         ) from error
-    faults = list(_faulty_settings(study, path))
+    faults = [*_faulty_settings(study, path), *_faulty_measures(study, path)]
     if faults:
         raise StudyError("\n".join(faults))
     return study
@@ -216,6 +237,30 @@ def _faulty_settings(study: Study, path: Path) -> Iterator[str]:
                 with_changes(recipe, point.changes, place=f"{path}, point {point.label!r}")
             except RecipeError as fault:
                 yield str(fault)
+
+
+def _faulty_measures(study: Study, path: Path) -> Iterator[str]:
+    """Measures that would be found missing when all encoders are scored, or never shown."""
+    chosen = [study.benchmarks.get(level) for level in study.levels]
+    standard = [STANDARD_BENCHMARKS.get(level, ()) for level in study.levels]
+    measured = {name for own, ours in zip(chosen, standard, strict=True) for name in own or ours}
+    for name, wanted in study.measures.items():
+        if name not in measured:
+            yield (
+                f"{path}: `measures` names {name!r}, which is none of the study's benchmarks "
+                f"({', '.join(sorted(measured)) or 'it names none'}): add it to `benchmarks`, or "
+                "leave its measures out"
+            )
+            continue
+        try:
+            known = measures_of(read_definition(name))
+        except BenchmarkError as fault:
+            yield f"{path}, `measures`: {fault}"
+            continue
+        remedy = f"choose from {', '.join(known)}" if known else "it has none: leave it out"
+        for measure in wanted:
+            if measure not in known:
+                yield f"{path}: `measures` names {measure!r}, which {name} does not have; {remedy}"
 
 
 def _specimen(level: Level, study: Study, path: Path) -> Recipe:

@@ -15,14 +15,10 @@ from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
 from mirror.sections import Level, Name, Section
 from mirror.sources import check_sources
 from mirror.store import Store, digest_of_json
-from mirror.studies import Point, Study
+from mirror.studies import STANDARD_BENCHMARKS, Point, Study
 from mirror.trials import Trial, with_changes
 
 SHIPPED_RECIPE = "en-python-docs"
-STANDARD_BENCHMARKS: dict[str, tuple[str, ...]] = {
-    "sentence": ("stsb-dev", "stsb"),
-    "word": ("multisimlex-en",),
-}
 SHIPPED_BASE = "models/mirror-mini-en"
 RETRIEVAL = "docstrings-retrieval"
 MOST_WORDS = 70_000

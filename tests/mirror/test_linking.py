@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirror.benchmark import Definition, read_definition
+from mirror.benchmark import Definition, measures_of, read_definition
 from mirror.errors import BenchmarkError
 from mirror.linking import (
     Mention,
@@ -89,6 +89,7 @@ def test_scores_by_hand(linking: Definition) -> None:
     assert (result.metric, result.n) == ("acc@1", 5)
     assert result.predictions is not None
     assert result.predictions.predicted.tolist() == [1, 1, 1, 1, 0]
+    assert tuple(result.measures) == measures_of(linking)
     assert result.score == result.measures["acc@5"] == result.beside["exact match"] == 0.8
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirror.benchmark import read_definition
+from mirror.benchmark import measures_of, read_definition
 from mirror.errors import BenchmarkError
 from mirror.looks import isotropy
 from mirror.space import alignment, isotropy_as_published, score_space, shortened, uniformity
@@ -33,6 +33,7 @@ def test_measures_by_hand() -> None:
     along = [1 + math.exp(sign * length) for length in (3, 4) for sign in (1, -1)]
     signs = [[along[a], along[b]] for a in (0, 1) for b in (2, 3)]
     assert any(result.score == pytest.approx(min(z) / max(z)) for z in signs)
+    assert tuple(result.measures) == measures_of(DEFINITION)
     assert result.measures["mean vector norm"] == pytest.approx(math.hypot(1.5, 2))
     assert result.measures["alignment"] == pytest.approx((0 + 2) / 2)
     assert result.measures["uniformity"] == pytest.approx(-4)

@@ -141,6 +141,8 @@ PAPER = '[[paper]]\nseries = "BERT"\nmeasure = "STS"\nvalues = '
         ("mask_length = [2, 5]", 'pooling = ["cls"]', r"a curve needs `x` at every point"),
         ("[2, 5]", "[2, 2]", r"two points are called '2'"),
         ("[2, 5]", "[2, 5", r"cannot be read as TOML"),
+        ("[2, 5]", "[2, 5]\nseed = [1, 2]", r"`vary.tuning.seed` would do nothing.*--seeds"),
+        ("[2, 5]", "[2, 5]\n[tuning]\nseed = 1", r"`tuning.seed` would do nothing.*--seeds"),
     ],
 )
 def test_what_is_broken_is_refused_with_place_and_remedy(
@@ -184,3 +186,59 @@ def test_what_would_do_nothing_or_count_twice_is_refused(
     (tmp_path / "mine.toml").write_text(broken)
     with pytest.raises(StudyError, match=fault):
         read_study(tmp_path / "mine.toml")
+
+
+def test_a_seed_among_a_points_settings_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    point = '[[points]]\nlabel = "a"\nx = 1.0\ntuning = { seed = 1 }\n'
+    path.write_text(WHOLE.partition("[vary")[0] + point)
+    with pytest.raises(StudyError, match=r"`tuning.seed` of the point 'a' would do nothing"):
+        read_study(path)
+
+
+def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(WHOLE + "[vary.sample]\nseed = [1, 2]\n")
+    assert len(read_study(path).all_points) == 4
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            'measures = { sample-space = ["alignment"] }',
+            r"names 'sample-space', which is none of the study's benchmarks \(stsb, stsb-dev\)",
+        ),
+        (
+            'benchmarks = { word = ["sample-space"] }\nmeasures = { sample-space = ["alignment"] }',
+            r"names 'sample-space', which is none of the study's benchmarks",
+        ),
+        (
+            'measures = { stsb = ["alignment"] }',
+            r"names 'alignment', which stsb does not have; it has none: leave it out",
+        ),
+        (
+            'benchmarks = { sentence = ["sample-space"] }\nmeasures = { sample-space = ["skew"] }',
+            r"'skew', which sample-space does not have; choose from isotropy, table 9, mean vec",
+        ),
+        (
+            'benchmarks = { sentence = ["gone"] }\nmeasures = { gone = ["alignment"] }',
+            r"`measures`: no benchmark at .*gone.toml",
+        ),
+    ],
+)
+def test_measures_that_are_not_taken_are_refused(tmp_path: Path, head: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{head}\n{WHOLE}")
+    with pytest.raises(StudyError, match=message) as fault:
+        read_study(path)
+    assert str(path) in str(fault.value)
+
+
+def test_measures_that_are_taken_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'benchmarks = { sentence = ["disease-linking", "sample-space"] }\n'
+        'measures = { disease-linking = ["acc@5"], sample-space = ["alignment"] }\n' + WHOLE
+    )
+    assert read_study(path).measures["disease-linking"] == ["acc@5"]
