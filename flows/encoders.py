@@ -17,14 +17,22 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
     """The encoder in a folder, or the one that the registry has at `models:/...`.
 
     Raises:
-        BaseModelError: there is none, it is damaged, it is plain and no pooling is given, or its
-            last layer was fitted to vectors that were pooled otherwise.
+        BaseModelError: there is none, it is damaged, it is plain and no pooling is given, it takes
+            fewer tokens than `max_tokens`, or its last layer was fitted to vectors that were pooled
+            otherwise.
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
+    from mirror.base_model import token_limit
     from mirror.encoder import Encoder
     from mirror.encoder_folder import read_encoder_settings
 
+    limit = token_limit(folder)
+    if max_tokens and limit and max_tokens > limit:
+        raise BaseModelError(
+            f"{name} takes {limit} tokens of a text, not {max_tokens}: give --max-tokens {limit} "
+            "at most, or leave it out"
+        )
     saved = read_encoder_settings(folder)
     if pooling and saved and saved.projected and pooling != saved.pooling:
         raise BaseModelError(
@@ -41,11 +49,14 @@ def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder
         BaseModelError: there is none, or it is damaged.
         ServiceError: the registry does not answer.
     """
+    from mirror.base_model import token_limit
     from mirror.encoder_folder import read_encoder_settings
 
-    if read_encoder_settings(find_encoder_folder(name)) is not None:
+    folder = find_encoder_folder(name)
+    if read_encoder_settings(folder) is not None:
         return load_encoder(name)
-    return load_encoder(name, pooling or like.pooling, like.max_tokens)
+    limit = token_limit(folder) or like.max_tokens
+    return load_encoder(name, pooling or like.pooling, min(like.max_tokens, limit))
 
 
 def find_encoder_folder(name: str) -> Path:

@@ -41,6 +41,10 @@ class Architecture:
     special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
     """Used where a model's files do not name them."""
 
+    def longest_text(self, positions: int) -> int:
+        """The most tokens of a text that a model with so many positions takes."""
+        return positions - self.reserved_positions
+
 
 ROBERTA = Architecture(reserved_positions=2, has_pooler=True, special_tokens=ROBERTA_TOKENS)
 ARCHITECTURES = {

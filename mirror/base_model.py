@@ -9,14 +9,16 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mirror.architectures import ARCHITECTURES, Architecture
-from mirror.errors import BaseModelError, ServiceError
-from mirror.recipe import BaseSection
+from mirror.errors import BaseModelError, RecipeError, ServiceError
+from mirror.recipe import BaseSection, Recipe
 from mirror.store import digest_of_json, file_digest
 from mirror.tokenizer_check import check_tokenizer_folder
+from mirror.tuning_settings import fill_tuning
 from mirror.weights import check_weights
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,59 @@ def check_base(folder: Path, *, masks: bool = True) -> None:
     kind = architecture_of(config, folder)
     check_weights(folder, config, kind)
     check_tokenizer_folder(folder, config, kind, masks=masks)
+
+
+def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
+    """Checks that a folder's model can be tuned as a recipe says.
+
+    Warns where the model takes fewer tokens of a text than the defaults of the recipe's level say.
+
+    Args:
+        recipe: what is wanted of it.
+        folder: the model.
+        tuned: no means that it is only scored, as it is.
+
+    Raises:
+        BaseModelError: as `check_base`.
+        TokenizerError: likewise.
+        RecipeError: the recipe wants more tokens of a text than the model takes.
+    """
+    check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
+    limit = token_limit(folder)
+    defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
+    for setting in ("max_tokens", "inference_tokens"):
+        wanted = getattr(recipe.tuning, setting)
+        if limit is None or wanted is None or wanted <= limit:
+            continue
+        if wanted != defaults.get(setting):
+            raise RecipeError(
+                f"recipe {recipe.name}: tuning.{setting} is {wanted}, and the model in {folder} "
+                f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
+            )
+        _warn_once(
+            f"the model in {folder} takes {limit} tokens of a text and not {wanted}, the "
+            f"{setting} of level {recipe.level!r}: longer texts are cut there; set "
+            f"tuning.{setting} to {limit} in recipe {recipe.name} if that is meant"
+        )
+
+
+def token_limit(folder: Path) -> int | None:
+    """The most tokens of a text that a folder's model takes; nothing if its config does not say.
+
+    Raises:
+        BaseModelError: the configuration is missing, damaged, or of no kind that is known.
+    """
+    config = read_config(folder)
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return None
+    return architecture_of(config, folder).longest_text(positions)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """A run checks its base at the terminal, before it starts and before it tunes."""
+    log.warning("%s", message)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class Encoder:
     def longest(self, wanted: int | None) -> int:
         """Tokens of a text that are read: as many as wanted, or as the model can take."""
         config = self.model.config
-        reserved = ARCHITECTURES[config.model_type].reserved_positions
-        limit = int(config.max_position_embeddings) - reserved
+        kind = ARCHITECTURES[config.model_type]
+        limit = kind.longest_text(int(config.max_position_embeddings))
         return min(wanted or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mirror.base_model import Base, check_base
+from mirror.base_model import Base, check_base_for
 from mirror.benchmark import OF_A_RUN, check_benchmarks, read_definition
 from mirror.errors import BenchmarkError, StudyError
 from mirror.random_strings import random_strings
@@ -134,8 +134,7 @@ def plan_study(
     ]
     plan = StudyPlan(study, bases, seeds, tuple(_on_equal_text(cases)))
     for trial in plan.trials:
-        masks = trial.kind == "tuned" and trial.recipe.tuning.needs_mask_token
-        check_base(Path(trial.base.folder), masks=masks)
+        check_base_for(trial.recipe, Path(trial.base.folder), tuned=trial.kind == "tuned")
     return plan
 
 

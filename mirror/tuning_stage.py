@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.base_model import Base, check_base
+from mirror.base_model import Base, check_base_for
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
@@ -59,6 +59,7 @@ def tune_encoder(
     Raises:
         SampleError: there are fewer different strings than a batch takes.
         BaseModelError: the base cannot be tuned.
+        RecipeError: it takes fewer tokens of a text than the recipe says.
         TokenizerError: its tokenizer cannot be used.
         TuningError: the loss is not a number, or the vectors have collapsed.
         StoreError: the folder cannot be written.
@@ -69,7 +70,7 @@ def tune_encoder(
         on_progress(_sign_of(step))
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        check_base(Path(base.folder), masks=recipe.tuning.needs_mask_token)
+        check_base_for(recipe, Path(base.folder))
         from mirror.tuning import Place, read_items, tune
 
         items = read_items(*_item_files(recipe, sample, pairs))

@@ -18,7 +18,7 @@ from tasks.retrying import RETRIES
 def find_base(recipe: Recipe, workspace: Path) -> Base:
     """Finds the masked language model to start from, and checks that it will do."""
     base = base_model.find_base(recipe.base, partial(fetch_model, workspace=workspace))
-    base_model.check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
+    base_model.check_base_for(recipe, Path(base.folder))
     return base
 
 

@@ -76,7 +76,7 @@ def check_space(root: Path, needed: int = FREE_BYTES) -> None:
 
 def _check_base(recipe: Recipe, root: Path) -> None:
     base = base_model.find_base(recipe.base, partial(fetch_model, workspace=root))
-    base_model.check_base(Path(base.folder), masks=recipe.tuning.needs_mask_token)
+    base_model.check_base_for(recipe, Path(base.folder))
 
 
 def _fault_of(check: Callable[[], object]) -> MirrorError | None:

@@ -7,7 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.base_model import CHECKOUT, NOT_PARTS, PARTS, Base, base_digest, check_base, find_base
+from mirror.base_model import (
+    CHECKOUT,
+    NOT_PARTS,
+    PARTS,
+    Base,
+    base_digest,
+    check_base_for,
+    find_base,
+)
 from mirror.errors import MirrorError, PaperError
 from mirror.paper.wording import without_folders
 from mirror.recipe import BaseSection, Recipe
@@ -117,7 +125,7 @@ def stand_in_base(recipe: Recipe, places: BasePlaces, languages: Sequence[str]) 
 
 
 def _checked(base: Base, recipe: Recipe) -> Found:
-    check_base(Path(base.folder), masks=recipe.tuning.mask_length > 0)
+    check_base_for(recipe, Path(base.folder))
     return Found(base)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.encoders import load_encoder
+from flows.encoders import load_encoder, load_rival
 from mirror.encoder import Encoder
+from mirror.encoder_folder import EncoderSettings
 from mirror.errors import BaseModelError
 from mirror.whitening import fit_whitening
 
@@ -21,3 +22,15 @@ def test_a_whitened_encoder_is_pooled_as_its_last_layer_needs(
         load_encoder(str(tmp_path), "cls")
     vectors = load_encoder(str(tmp_path), "mean").encode(sentences[:3])
     np.testing.assert_allclose(vectors, encoder.encode(sentences[:3]), atol=1e-5)
+
+
+def test_more_tokens_than_a_model_takes_are_refused(tiny_base: Path) -> None:
+    assert load_encoder(str(tiny_base), "mean", 64).settings.max_tokens == 64
+    with pytest.raises(BaseModelError, match=r"takes 64 tokens .* not 65: give --max-tokens 64"):
+        load_encoder(str(tiny_base), "mean", 65)
+
+
+def test_a_plain_rival_reads_as_much_as_the_encoder_or_as_it_can(tiny_base: Path) -> None:
+    for wanted, read in ((32, 32), (512, 64)):
+        rival = load_rival(str(tiny_base), EncoderSettings("mean", wanted), None)
+        assert rival.settings.max_tokens == read

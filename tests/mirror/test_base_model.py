@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mirror import base_model
-from mirror.base_model import base_digest, check_base, find_base
-from mirror.errors import BaseModelError, ServiceError, TokenizerError
-from mirror.recipe import BaseSection
+from mirror.base_model import base_digest, check_base, check_base_for, find_base, token_limit
+from mirror.errors import BaseModelError, RecipeError, ServiceError, TokenizerError
+from mirror.recipe import BaseSection, Recipe, parse_recipe
 
 
 @pytest.fixture
@@ -247,3 +247,65 @@ class TestHub:
     def test_a_name_that_cannot_be_is_the_users_fault(self) -> None:
         with pytest.raises(BaseModelError, match=r"base\.hub"):
             find_base(BaseSection(hub="no such/model name", revision="0" * 40), no_registry)
+
+
+def recipe_with(**tuning: Any) -> Recipe:
+    content = {
+        "language": "en",
+        "domain": "trades",
+        "level": "sentence",
+        "corpus": {"source": "docstrings"},
+        "base": {"path": "none"},
+        "tuning": tuning,
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    }
+    return parse_recipe(content, name="en-trades", place="a test")
+
+
+@pytest.mark.parametrize("setting", ["max_tokens", "inference_tokens"])
+def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -> None:
+    check_base_for(recipe_with(**{setting: 64}), base)
+    with pytest.raises(RecipeError) as fault:
+        check_base_for(recipe_with(**{setting: 65}), base)
+    assert str(fault.value) == (
+        f"recipe en-trades: tuning.{setting} is 65, and the model in {base} takes 64 tokens of a "
+        "text: set it to 64 at most, or choose another base"
+    )
+    with pytest.raises(RecipeError, match="65"):  # a raw base would be cut in silence too
+        check_base_for(recipe_with(**{setting: 65}), base, tuned=False)
+
+
+@pytest.mark.parametrize(
+    ("positions", "settings", "told"),
+    [
+        (50, {}, []),
+        (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
+        (60, {"mode": "paper"}, ["and not 64, the inference_tokens of level 'sentence'"]),
+    ],
+)
+def test_a_levels_default_that_the_base_cannot_take_is_told_once(
+    base: Path,
+    positions: int,
+    settings: dict[str, Any],
+    told: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
+    for _ in range(2):
+        check_base_for(recipe_with(**settings), base)
+    assert len(caplog.messages) == len(told)
+    assert all(part in message for part, message in zip(told, caplog.messages, strict=True))
+
+
+def test_what_a_model_takes_is_what_its_encoder_reads(any_base: Path) -> None:
+    from mirror.encoder import Encoder
+
+    encoder = Encoder.load(any_base, "mean", 10_000)
+    assert token_limit(any_base) == encoder.settings.max_tokens < 10_000
+
+
+def test_a_config_that_says_nothing_of_positions_sets_no_limit(base: Path) -> None:
+    edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
+    assert token_limit(base) is None
+    check_base_for(recipe_with(max_tokens=500), base)
