@@ -11,7 +11,7 @@ from pydantic import ValidationError, model_validator
 
 from mirror import published
 from mirror.errors import BenchmarkError
-from mirror.published import CHECKOUT, DataFile
+from mirror.published import CHECKOUT, DataFile, check_inside, is_inside
 from mirror.sections import Language, Name, Section, list_faults
 from mirror.store import digest_of_json, file_digest
 
@@ -91,11 +91,17 @@ class Definition(Section):
     gated: bool = True
     """Whether the gate judges by it; if not it is only reported."""
     file: str | None = None
-    """A table of your own, beside the definition: no checksum is asked for."""
+    """A table of your own, beside the definition or in a folder there: no checksum is asked for."""
     of: tuple[Name, ...] = ()
     """average: the benchmarks of one metric that it is the mean of."""
     folder: str = ""
     """Where the definition was read from."""
+
+    @model_validator(mode="after")
+    def _own_table_is_near(self) -> Self:
+        if self.file is not None:
+            check_inside(self.file)
+        return self
 
     @model_validator(mode="after")
     def _has_what_its_task_needs(self) -> Self:
@@ -251,11 +257,16 @@ def own_file(definition: Definition) -> Path:
     """The user's own table.
 
     Raises:
-        BenchmarkError: it is not there.
+        BenchmarkError: it is not there, or a link leads elsewhere.
     """
     path = Path(definition.folder) / str(definition.file)
     if not path.is_file():
         raise BenchmarkError(f"{definition.name}: no file at {path}: correct `file`")
+    if not is_inside(path, Path(definition.folder)):
+        raise BenchmarkError(
+            f"{definition.name}: {path} is a link that leaves the definition's folder: copy the "
+            "table there"
+        )
     return path
 
 

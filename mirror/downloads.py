@@ -11,14 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from mirror.errors import InputError, ServiceError, StoreError
-from mirror.published import DataFile
+from mirror.published import SCHEMES, DataFile, is_inside
 from mirror.store import file_digest
 
 TIMEOUT_SECONDS = 30
 LARGEST = 1 << 30
 """Bytes that a file may have; a server that sends more is cut off."""
-SCHEMES = ("https://", "http://")
 CHUNK = 1 << 18
+HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+)
+"""Of the web alone: no redirect leads to `file:` or `ftp:`."""
 
 
 def is_declared(path: Path, file: DataFile) -> bool:
@@ -49,6 +58,8 @@ def download_file(
     if not url.startswith(SCHEMES):
         raise fault(f"{owner}: {url} is no http(s) address; correct `url`")
     place = root / file.path
+    if not is_inside(place.parent, root):
+        raise fault(f"{owner}: a link leads {place.parent} out of {root}: remove it")
     part = place.with_name(f"{place.name}.{os.getpid()}.part")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +90,7 @@ def _receive(url: str, part: Path, fault: type[InputError]) -> str:
     digest, size = hashlib.sha256(), 0
     try:
         with (
-            urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310
+            _web().open(url, timeout=TIMEOUT_SECONDS) as answer,
             part.open("wb") as sink,
         ):
             while chunk := answer.read(CHUNK):
@@ -96,3 +107,10 @@ def _receive(url: str, part: Path, fault: type[InputError]) -> str:
     ) as error:
         raise ServiceError(f"{url} does not answer ({error}): try again, or later") from error
     return digest.hexdigest()
+
+
+def _web() -> urllib.request.OpenerDirector:
+    opener = urllib.request.OpenerDirector()
+    for handler in HANDLERS:
+        opener.add_handler(handler())
+    return opener

@@ -12,6 +12,7 @@ from mirror.sections import Section
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+SCHEMES = ("https://", "http://")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -26,9 +27,32 @@ class DataFile(Section):
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
-        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
-            raise ValueError(f"path {self.path!r} leaves the data folder")
+        check_inside(self.path)
+        if self.url is not None and not self.url.startswith(SCHEMES):
+            raise ValueError(f"url {self.url!r} is no http(s) address: correct it or leave it out")
         return self
+
+
+def check_inside(path: str) -> None:
+    """Checks that a path, joined to a folder, names something in it.
+
+    Links are followed later, where there is a folder: see `is_inside`.
+
+    Raises:
+        ValueError: it does not.
+    """
+    parts = Path(path).parts
+    if not parts or "\0" in path:
+        raise ValueError(f"path {path!r} names no file")
+    if Path(path).is_absolute() or ".." in parts:
+        raise ValueError(
+            f"path {path!r} leaves its folder: name a file in it, without a leading / or .."
+        )
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder once all links are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def data_roots(kind: str, variable: str) -> tuple[Path, ...]:

@@ -141,7 +141,7 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ("task = ", "cannot be read as TOML"),
         (
             f'task = "similarity"\n[[files]]\npath = "../../x"\nsha256 = "{"0" * 64}"',
-            "leaves the data folder",
+            "leaves its folder",
         ),
     ],
 )
@@ -341,3 +341,43 @@ def test_labels_become_ones_and_zeros(tmp_path: Path) -> None:
 def test_qnli_has_as_many_answers_as_its_publisher_says(shared: Path) -> None:
     pairs = load_pairs(read_definition("qnli"))
     assert sum(pair.gold for pair in pairs) == 2702
+
+
+@pytest.mark.parametrize("file", ["/etc/hostname", "../secret.tsv", "in/../../secret.tsv", "", "."])
+def test_a_table_of_ones_own_cannot_be_outside_the_definitions_folder(
+    tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "secret.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    name = write(folder, f'task = "similarity"\nfile = "{file}"\n')
+    with pytest.raises(BenchmarkError, match=r"mine\.toml has 1 fault.*\n.*(leaves|names no file)"):
+        read_definition(name)
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../secret.tsv"])
+def test_a_published_file_cannot_be_outside_the_data_folder(tmp_path: Path, path: str) -> None:
+    name = write(
+        tmp_path, f'task = "similarity"\nfiles = [{{ path = "{path}", sha256 = "{"0" * 64}" }}]\n'
+    )
+    with pytest.raises(BenchmarkError, match="leaves its folder"):
+        read_definition(name)
+
+
+def test_a_link_out_of_the_definitions_folder_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.tsv"
+    secret.write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
+    folder = tmp_path / "mine"
+    (folder / "data").mkdir(parents=True)
+    (folder / "linked.tsv").symlink_to(secret)
+    for file in ("linked.tsv", "up/secret.tsv"):
+        if file.startswith("up"):
+            (folder / "up").symlink_to(tmp_path)
+        definition = read_definition(write(folder, f'task = "similarity"\nfile = "{file}"\n'))
+        for reads in (definition_digest, load_pairs):
+            with pytest.raises(BenchmarkError, match="is a link that leaves"):
+                reads(definition)
+    shutil.copy(secret, folder / "data" / "own.tsv")
+    (folder / "near.tsv").symlink_to(folder / "data" / "own.tsv")
+    near = read_definition(write(folder, 'task = "similarity"\nfile = "near.tsv"\n'))
+    assert load_pairs(near) == (Pair("a", "b", 1),)

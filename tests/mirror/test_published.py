@@ -27,7 +27,7 @@ def test_a_named_folder_comes_before_the_workspace_and_that_before_the_shared_on
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../list.txt", "a/../../list.txt"])
 def test_a_file_stays_in_its_folder(path: str) -> None:
-    with pytest.raises(ValidationError, match="leaves the data folder"):
+    with pytest.raises(ValidationError, match="leaves its folder"):
         DataFile(path=path, sha256=SHA)
 
 
@@ -35,3 +35,17 @@ def test_a_file_stays_in_its_folder(path: str) -> None:
 def test_a_checksum_is_64_hexadecimal_digits(sha256: str) -> None:
     with pytest.raises(ValidationError, match="sha256"):
         DataFile(path="list.txt", sha256=sha256)
+
+
+@pytest.mark.parametrize("path", ["", ".", "a\0b"])
+def test_a_path_that_names_no_file_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError, match="names no file"):
+        DataFile(path=path, sha256=SHA)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "FILE:/etc/passwd", "ftp://a.example/b", "data:,x", "/etc/passwd"]
+)
+def test_an_address_outside_the_web_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"no http\(s\) address"):
+        DataFile(path="a.txt", sha256=SHA, url=url)

@@ -105,7 +105,7 @@ def test_norwegian_stays_norwegian() -> None:
         ({"corpus": {"source": "published"}}, "needs `files`"),
         (
             {"corpus": {"source": "published", "files": [{"path": "../a", "sha256": "0" * 64}]}},
-            "leaves the data folder",
+            "leaves its folder",
         ),
         ({"corpus": {**VERBATIM, "files": [{"path": "a", "sha256": "0" * 64}]}}, "no other source"),
         ({"corpus": {**VERBATIM, "unit": "sentence"}}, "set `unit` to 'line'"),
