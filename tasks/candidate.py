@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 
 from mirror.gate import Verdict
 from mirror.recipe import Recipe
-from mirror.results import Results
+from mirror.results import Results, read_json
 from mirror.store import StageRecord, digest_of_json, file_digests, git_commit
 
 CARD = "README.md"
@@ -111,12 +112,24 @@ class Candidate:
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0
+            for benchmark, found in read_json(scores, "scores.json").items():
+                for measure, value in found.get("measures", {}).items():
+                    yield f"{who}/{metric_name(benchmark, measure)}", value, 0, 0
 
     def _evaluations(self) -> Iterator[tuple[str, StageRecord]]:
         yield "base", self.results.before
         yield "tuned", self.results.after
         if self.champion_scores:
             yield "champion", self.champion_scores
+
+
+def metric_name(benchmark: str, measure: str) -> str:
+    """A benchmark's measure as every MLflow store takes it: `acc@5` is `NAME.acc_at_5`.
+
+    After a dot, for a store of files has no room below the benchmark's own score.
+    """
+    spelt = re.sub(r"\W+", "_", measure.replace("@", "_at_"), flags=re.ASCII)
+    return f"{benchmark}.{spelt.strip('_')}"
 
 
 def encoder_digest(folder: Path) -> str:

@@ -93,11 +93,27 @@ def stage_record(folder: Path, name: str, counts: Mapping[str, Any]) -> StageRec
     return StageRecord(name, digest[:20], str(folder / name), digest, counts)
 
 
+def write_scores(evaluation: StageRecord, **measures: float) -> None:
+    """Writes an evaluation's scores, with what was measured beside each."""
+    scores = {
+        name: {"metric": "spearman", "score": score, "measures": measures}
+        for name, score in evaluation.counts.items()
+    }
+    evaluation.path.mkdir(parents=True)
+    (evaluation.path / "scores.json").write_text(json.dumps(scores))
+
+
 @pytest.fixture
 def results(recipe: Recipe, tmp_path: Path) -> Results:
     """Stages with three steps of tuning and made-up scores."""
     tuned = stage_record(tmp_path, "tune", {"steps": 3})
     tuned.path.mkdir()
+    before, after = (
+        stage_record(tmp_path / side, "evaluation", {"likeness": score})
+        for side, score in (("before", 0.25), ("after", 0.5))
+    )
+    write_scores(before, alignment=0.75)
+    write_scores(after, alignment=0.625)
     steps = [{"step": step, "loss": 3.0 - step / 2, "rate": 2e-5} for step in (1, 2, 3)]
     (tuned.path / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     return Results(
@@ -106,8 +122,8 @@ def results(recipe: Recipe, tmp_path: Path) -> Results:
         corpus=stage_record(tmp_path, "corpus", {"kept": 420}),
         sample=stage_record(tmp_path, "sample", {"strings": 400}),
         tuned=tuned,
-        before=stage_record(tmp_path, "evaluation", {"likeness": 0.25}),
-        after=stage_record(tmp_path, "evaluation", {"likeness": 0.5}),
+        before=before,
+        after=after,
     )
 
 

@@ -6,9 +6,11 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mirror.benchmark import MEASURES
 from mirror.gate import Verdict
 from mirror.results import Results
 from mirror.store import StageRecord
@@ -18,6 +20,7 @@ from tasks.candidate import (
     Candidate,
     Champion,
     encoder_digest,
+    metric_name,
     registration_tags,
 )
 
@@ -106,8 +109,13 @@ def test_settings_are_one_parameter_each_and_cut_to_what_a_store_takes(
     assert max(map(len, params.values())) == VALUE_CHARACTERS
 
 
-def test_metrics_are_each_steps_loss_and_each_encoders_scores(candidate: Candidate) -> None:
-    rival = StageRecord("evaluation", "k", "/made", "d", {"likeness": 0.375})
+def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
+    candidate: Candidate, tmp_path: Path
+) -> None:
+    rival = StageRecord("evaluation", "k", str(tmp_path / "rival"), "d", {"likeness": 0.375})
+    rival.path.mkdir()
+    scores = {"likeness": {"score": 0.375, "measures": {"acc@5": 0.875}}}
+    (rival.path / "scores.json").write_text(json.dumps(scores))
     judged = dataclasses.replace(candidate, champion=CHAMPION, champion_scores=rival)
     metrics = [(name, value, step) for name, value, _, step in judged.metrics()]
     assert [metric for metric in metrics if metric[0] == "tuning/loss"] == [
@@ -115,11 +123,24 @@ def test_metrics_are_each_steps_loss_and_each_encoders_scores(candidate: Candida
         ("tuning/loss", 2.0, 2),
         ("tuning/loss", 1.5, 3),
     ]
-    assert metrics[-3:] == [
+    assert metrics[-6:] == [
         ("base/likeness", 0.25, 0),
+        ("base/likeness.alignment", 0.75, 0),
         ("tuned/likeness", 0.5, 0),
+        ("tuned/likeness.alignment", 0.625, 0),
         ("champion/likeness", 0.375, 0),
+        ("champion/likeness.acc_at_5", 0.875, 0),
     ]
+
+
+def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
+    names = [metric_name(task, each) for task, all_of in MEASURES.items() for each in all_of]
+    assert metric_name("sample-space", "isotropy, table 9") == "sample-space.isotropy_table_9"
+    assert len(set(names)) == len(names) == 5
+    run = client.create_run("0").info.run_id
+    for name in names:
+        client.log_metric(run, f"tuned/{name}", 0.5)
+    assert len(client.get_run(run).data.metrics) == 5
 
 
 def test_tags_name_the_champion_that_was_compared_with(candidate: Candidate) -> None:

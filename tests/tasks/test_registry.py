@@ -66,6 +66,13 @@ def test_the_first_good_encoder_is_champion(first: Registration, client: Any) ->
     assert "previous_champion" not in client.get_model_version(MODEL, "1").tags
 
 
+def test_what_is_measured_beside_the_scores_is_recorded(first: Registration, client: Any) -> None:
+    recorded = client.get_run(first.run_id).data.metrics
+    assert (recorded["base/likeness"], recorded["tuned/likeness"]) == (0.25, 0.5)
+    assert recorded["base/likeness.alignment"] == 0.75
+    assert recorded["tuned/likeness.alignment"] == 0.625
+
+
 def test_a_refused_first_encoder_leaves_no_champion(
     make_candidate: Make, workspace: Path, client: Any
 ) -> None:
