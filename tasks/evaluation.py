@@ -40,12 +40,8 @@ def base_as_encoder(recipe: Recipe, base: Base) -> EncoderPlace:
 
 def tuned_encoder(tuned: StageRecord) -> EncoderPlace:
     """The encoder that tuning made."""
-    return encoder_in(tuned.path / "encoder", "tuned")
-
-
-def encoder_in(folder: Path, label: str = "encoder") -> EncoderPlace:
-    """An encoder's folder, which says itself how it pools."""
-    return EncoderPlace(str(folder), encoder_digest(folder), None, None, label)
+    folder = tuned.path / "encoder"
+    return EncoderPlace(str(folder), encoder_digest(folder), None, None, "tuned")
 
 
 def champion_encoder(champion: Champion) -> EncoderPlace:

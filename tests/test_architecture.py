@@ -35,7 +35,6 @@ def loaded_by(module, tmp_path):
     "module",
     [
         "flows.run_recipe",
-        "flows.rescore_encoder",
         "flows.run_study",
         "flows.command",
         "flows.run_paper",

@@ -126,23 +126,6 @@ def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | N
     return beaten
 
 
-@task(**RETRIES)
-def find_encoder(recipe: Recipe, encoder: str, workspace: Path) -> Path:
-    """The folder of an encoder: a folder, a registered model, or if empty the recipe's champion.
-
-    Raises:
-        BaseModelError: there is none.
-    """
-    if encoder and not encoder.startswith("models:/"):
-        if not (Path(encoder) / "modules.json").is_file():
-            raise BaseModelError(
-                f"no encoder in {encoder}: name a folder that SentenceTransformer can load, or a "
-                "registered model such as models:/NAME@champion"
-            )
-        return Path(encoder).absolute()
-    return fetch_model(encoder or f"models:/{recipe.registry.model}@{CHAMPION}", workspace)
-
-
 @stage_task(**RETRIES)
 def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.

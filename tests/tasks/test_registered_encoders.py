@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import BaseModelError, InputError, ServiceError
-from mirror.recipe import Recipe
 from mirror.store import folder_digest
 from tasks import registry
 from tasks.candidate import Candidate
@@ -34,8 +33,6 @@ assert vectors.shape == (3, 32) and vectors.dtype == np.float32, (vectors.shape,
 np.testing.assert_array_equal(vectors, expected)
 print("the same vectors")
 """
-
-find_encoder = registry.find_encoder.fn
 
 
 @pytest.fixture
@@ -185,22 +182,15 @@ def test_another_stores_version_of_the_same_number_is_another_encoder(
     assert folder_digest(first) == folder_digest(registered.encoder)
 
 
-def test_an_encoder_is_a_folder_or_registered_or_else_the_champion(
-    registered: Candidate, recipe: Recipe, workspace: Path
-) -> None:
-    assert find_encoder(recipe, str(registered.encoder), workspace) == registered.encoder
-    fetched = find_encoder(recipe, "", workspace)
+def test_alias_and_version_are_one_folder(registered: Candidate, workspace: Path) -> None:
+    fetched = fetch_model(f"models:/{MODEL}@champion", workspace)
     assert fetched.parent == workspace / "registered" / MODEL
-    assert find_encoder(recipe, f"models:/{MODEL}@challenger", workspace) == fetched
-    with pytest.raises(BaseModelError, match=r"no encoder in .*made: name a folder"):
-        find_encoder(recipe, str(workspace / "made"), workspace)
+    assert fetch_model(f"models:/{MODEL}/1", workspace) == fetched
 
 
-def test_without_a_champion_there_is_no_encoder(
-    recipe: Recipe, workspace: Path, tracking: str
-) -> None:
+def test_without_a_champion_there_is_no_encoder(workspace: Path, tracking: str) -> None:
     with pytest.raises(BaseModelError, match=f"has no models:/{MODEL}@champion"):
-        find_encoder(recipe, "", workspace)
+        fetch_model(f"models:/{MODEL}@champion", workspace)
 
 
 def test_a_store_that_answers_passes(tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,6 @@ def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) 
         corpus.ingest_corpus,
         preflight.check_ready,
         registry.find_champion,
-        registry.find_encoder,
         registry.register_encoder,
     ],
     ids=lambda made: made.name,
