@@ -46,9 +46,8 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     strings = sampling.sample_strings(plan, snapshot, workspace)
     pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
     model = base.find_base(plan, workspace)
-    measure = partial(
-        evaluation.evaluate_encoder, plan, corpus=snapshot, sample=strings, workspace=workspace
-    )
+    evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
+    measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
     before = measure(evaluation.base_as_encoder(plan, model))
 

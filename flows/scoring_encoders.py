@@ -133,7 +133,10 @@ def _texts_of_run(definitions: Sequence[Definition], recipe: str | None) -> _Run
     record = find_record(workspace_root(), recipe)
     corpus, sample = find_stage(record, "corpus"), find_stage(record, "sample")
     searched = any(definition.task == "retrieval" for definition in wanting)
-    return _RunTexts(held_out_passages(corpus, sample) if searched else None, sampled_texts(sample))
+    paired = any(line.stage == "pairs" for line in record.stages)
+    pairs = find_stage(record, "pairs") if paired else None
+    passages = held_out_passages(corpus, sample, pairs) if searched else None
+    return _RunTexts(passages, sampled_texts(sample))
 
 
 def _score(

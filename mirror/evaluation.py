@@ -85,11 +85,18 @@ def score_encoder(
 def write_evaluation(
     benchmarks: Sequence[str],
     place: EncoderPlace,
-    data: tuple[StageRecord, StageRecord],
+    data: tuple[StageRecord, StageRecord, StageRecord | None],
     out: Path,
     on_progress: OnProgress = silent,
 ) -> Mapping[str, Any]:
-    """Measures an encoder and writes scores, predictions and looks; `data` is corpus and sample.
+    """Measures an encoder and writes scores, predictions and looks.
+
+    Args:
+        benchmarks: names.
+        place: the encoder.
+        data: corpus, sample, and labelled pairs if there are any.
+        out: the folder that is written to.
+        on_progress: hears of each benchmark.
 
     Returns:
         The score of each benchmark.

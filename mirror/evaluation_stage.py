@@ -31,9 +31,13 @@ class EncoderPlace:
 
 
 def evaluation_stage(
-    recipe: Recipe, encoder: EncoderPlace, corpus: StageRecord, sample: StageRecord
+    recipe: Recipe,
+    encoder: EncoderPlace,
+    corpus: StageRecord,
+    sample: StageRecord,
+    pairs: StageRecord | None = None,
 ) -> Stage:
-    """The stage that measures an encoder.
+    """The stage that measures an encoder; what was tuned on is left out of retrieval's passages.
 
     Raises:
         BenchmarkError: a benchmark's definition or data is missing or damaged.
@@ -47,6 +51,7 @@ def evaluation_stage(
             "encoder": encoder.digest,
             "corpus": corpus.digest,
             "sample": sample.digest,
+            **({"pairs": pairs.digest} if pairs else {}),
             **{f"benchmark {name}": digest for name, digest in definitions.items()},
         },
         section={
@@ -65,8 +70,10 @@ def evaluate_encoder(
     sample: StageRecord,
     store: Store,
     on_progress: OnProgress = silent,
+    *,
+    pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Measures an encoder on a recipe's benchmarks.
+    """Measures an encoder on a recipe's benchmarks; `pairs` are the recipe's labelled ones.
 
     Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `looks.json`.
 
@@ -79,7 +86,7 @@ def evaluate_encoder(
         from mirror.evaluation import write_evaluation
 
         return write_evaluation(
-            recipe.evaluation.benchmarks, encoder, (corpus, sample), out, on_progress
+            recipe.evaluation.benchmarks, encoder, (corpus, sample, pairs), out, on_progress
         )
 
-    return store.make(evaluation_stage(recipe, encoder, corpus, sample), write)
+    return store.make(evaluation_stage(recipe, encoder, corpus, sample, pairs), write)

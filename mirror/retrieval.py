@@ -25,8 +25,14 @@ LEAST = 20
 DEPTH = 10
 """Ranks beyond count as not found (MRR@10)."""
 
+_SAMPLED = "SELECT text, document FROM read_parquet($strings)"
+_PAIRED = """
+SELECT text, document FROM read_parquet($sentences)
+WHERE text IN (SELECT unnest([first, second]) FROM read_parquet($pairs))
+UNION ALL SELECT unnest([first, second]), NULL FROM read_parquet($pairs)
+"""
 _PASSAGES = """
-WITH tuned AS (SELECT * FROM read_parquet($strings)),
+WITH tuned AS ({tuned}),
 fresh AS (
     SELECT min(source) AS source, query, min(answer) AS answer FROM read_parquet($passages)
     WHERE document NOT IN (SELECT document FROM tuned WHERE document IS NOT NULL)
@@ -47,38 +53,48 @@ class Passages:
     answers: tuple[str, ...]
 
 
-def held_out_passages(corpus: StageRecord, sample: StageRecord) -> Passages:
-    """Up to 1,000 passages of the corpus that the sample does not touch.
+def held_out_passages(
+    corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None = None
+) -> Passages:
+    """Up to 1,000 passages of the corpus that neither the sample nor labelled pairs touch.
 
-    A sampled string belongs to the document that has it first.  No passage is of such a document,
-    and no query and no answer is itself a string of the sample.  A passage may still repeat, as a
-    part of it, a sentence that was sampled from an earlier document.  Words belong to no document,
-    so a sample of words leaves out no more than passages that are one word of it.
+    A sampled string, or a text of a pair, belongs to the document that has it first, if any has.
+    No passage is of such a document, and no query and no answer is itself such a text.  A passage
+    may still repeat, as a part of it, a sentence that was sampled from an earlier document.  Words
+    belong to no document, so a sample of words leaves out no more than passages that are one word
+    of it.
 
-    Drawn in the order of a hash, so that equal corpora and samples give equal passages.
+    Drawn in the order of a hash, so that equal corpora, samples and pairs give equal passages.
 
     Raises:
         BenchmarkError: fewer than 20 are left.
         StoreError: memory and temporary space do not suffice.
     """
     files = sorted(str(path) for path in (corpus.path / "passages").glob("*.parquet"))
-    rows = _draw(files, sample) if files else []
+    rows = _draw(files, corpus, sample, pairs) if files else []
     if len(rows) < LEAST:
         raise BenchmarkError(
-            f"the corpus in {corpus.path} has {len(rows)} passages that the sample does not "
-            f"touch, and label-free retrieval needs {LEAST}: give it more text, lower sample.size, "
-            "or choose another benchmark"
+            f"the corpus in {corpus.path} has {len(rows)} passages that nothing tuned on "
+            f"touches, and label-free retrieval needs {LEAST}: give it more text, lower "
+            "sample.size, or choose another benchmark"
         )
     _, queries, answers, sources = zip(*rows, strict=True)
     return Passages(sources, queries, answers)
 
 
-def _draw(files: list[str], sample: StageRecord) -> list[tuple[str, str, str, str]]:
+def _draw(
+    files: list[str], corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None
+) -> list[tuple[str, str, str, str]]:
     values = {"strings": str(sample.path / "strings.parquet"), "passages": files, "most": MOST}
+    tuned = _SAMPLED
+    if pairs is not None:
+        tuned = f"{_SAMPLED} UNION ALL {_PAIRED}"
+        sentences = sorted(str(path) for path in (corpus.path / "sentences").glob("*.parquet"))
+        values |= {"sentences": sentences, "pairs": str(pairs.path / "pairs.parquet")}
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:
             with open_engine(Path(work)) as engine:
-                return sorted(engine.execute(_PASSAGES, values).fetchall())
+                return sorted(engine.execute(_PASSAGES.format(tuned=tuned), values).fetchall())
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise StoreError(
                 f"passages could not be drawn with {MEMORY_LIMIT} of memory and {work} for the "

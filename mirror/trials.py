@@ -101,15 +101,16 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     base = trial.base
     if trial.weights == "random":
         base = random_base(base, trial.seed, store)
-    made = [corpus, sample]
+    # Of a raw trial too, whose retrieval searches the same passages.
+    pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
+    made = [corpus, sample, *([pairs] if pairs else [])]
     tuned = None
     if trial.kind == "tuned":
-        pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
         tuned = tune_encoder(recipe, sample, base, store, on_progress, pairs=pairs)
-        made.extend([tuned, *([pairs] if pairs else [])])
+        made.append(tuned)
     place = _encoder_place(trial, base, tuned)
     searched = _searched_sample(trial, corpus, sample, store)
-    evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress)
+    evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress, pairs=pairs)
     made.append(evaluation)
     details = read_json(evaluation, "scores.json")
     return TrialResult(

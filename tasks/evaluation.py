@@ -22,10 +22,11 @@ def evaluate_encoder(
     corpus: StageRecord,
     sample: StageRecord,
     workspace: Path,
+    pairs: StageRecord | None = None,
 ) -> StageRecord:
     """Measures an encoder on the benchmarks; see `mirror.evaluation_stage.evaluate_encoder`."""
     record = evaluation_stage.evaluate_encoder(
-        recipe, encoder, corpus, sample, Store(workspace), Reporter()
+        recipe, encoder, corpus, sample, Store(workspace), Reporter(), pairs=pairs
     )
     rows = [{"benchmark": name, "score": score} for name, score in record.counts.items()]
     show_table(f"scores-{encoder.label}", rows, f"Scores of {encoder.label}, {recipe.name}")

@@ -22,6 +22,7 @@ from mirror.trials import TrialResult
 from tasks.artifacts import show_markdown
 from tasks.corpus import ingest_corpus
 from tasks.environment import workspace_root
+from tasks.labelled_pairs import gather_pairs
 from tasks.preflight import check_space
 from tasks.registry import fetch_model
 from tasks.retrying import RETRIES
@@ -55,7 +56,9 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
     for recipe in plan.samples:
         snapshot = ingest_corpus(recipe, workspace)
         try:
-            _check_passages(recipe, snapshot, sample_strings(recipe, snapshot, workspace))
+            sample = sample_strings(recipe, snapshot, workspace)
+            pairs = gather_pairs(recipe, workspace) if recipe.pairs else None
+            _check_passages(recipe, snapshot, sample, pairs)
         except (SampleError, BenchmarkError) as fault:
             raise StudyError(
                 f"{plan.study.name}: {fault}; or leave that point out in a copy of the study's "
@@ -63,13 +66,15 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
             ) from fault
 
 
-def _check_passages(recipe: Recipe, corpus: StageRecord, sample: StageRecord) -> None:
-    """Whether what the sample leaves is enough for label-free retrieval, where that is measured."""
+def _check_passages(
+    recipe: Recipe, corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None
+) -> None:
+    """Whether what sample and pairs leave is enough for retrieval, where that is measured."""
     names = recipe.evaluation.benchmarks
     if any(read_definition(name).task == "retrieval" for name in names):
         from mirror.retrieval import held_out_passages
 
-        held_out_passages(corpus, sample)
+        held_out_passages(corpus, sample, pairs)
 
 
 @task

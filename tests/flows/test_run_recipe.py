@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from flows.command import mirror
+from flows.faults import run_guarded
+from mirror.numbers import score
 from mirror.recipe import read_recipe
+from mirror.retrieval import held_out_passages
 from mirror.run_record import RunRecord, find_record, find_stage
 from mirror.store import digest_of_json, folder_digest
 
@@ -213,9 +217,12 @@ def test_labelled_pairs_are_tuned_on_and_named(
     mirror_run: Callable[..., Any],
     prefect_api: str,
     sentences: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    lines = [f"{a}\t{b}\n" for a, b in zip(sentences[:20], sentences[20:40], strict=True)]
+    stood = [f"{line.capitalize()}." for line in sentences[:40]]  # as the text has them
+    lines = [f"{a}\t{b}\n" for a, b in zip(stood[:20], stood[20:], strict=True)]
     (tmp_path / "pairs.tsv").write_text("first\tsecond\n" + "".join(lines))
     with recipe.open("a") as file:
         file.write(f'[pairs]\npaths = ["{tmp_path / "pairs.tsv"}"]\n')
@@ -224,4 +231,13 @@ def test_labelled_pairs_are_tuned_on_and_named(
     record = find_record(home)
     assert [line.stage for line in record.stages][:4] == ["corpus", "sample", "pairs", "tune"]
     assert find_stage(record, "tune").counts["strings"] == 32 + 20
+    corpus, sample, pairs = (find_stage(record, name) for name in ("corpus", "sample", "pairs"))
+    [line] = record.scores
+    assert line.n == len(held_out_passages(corpus, sample, pairs).queries)
+    assert line.n < len(held_out_passages(corpus, sample).queries)
+    options = ("--benchmarks", line.benchmark, "--recipe", "en-tiny")
+    monkeypatch.setenv("MIRROR_HOME", str(home))
+    assert run_guarded(mirror, ["evaluate", record.encoder, *options]) == 0
+    [told] = [row for row in capsys.readouterr().out.splitlines() if line.benchmark in row]
+    assert str(line.n) in told.split() and score(line.after) in told.split()
     assert "Labelled pairs were used too." in (Path(record.encoder) / "README.md").read_text()

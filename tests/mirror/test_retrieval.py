@@ -53,6 +53,32 @@ def test_what_the_encoder_was_tuned_on_is_left_out(corpus, tmp_path: Path) -> No
     assert "query 6" in passages.queries
 
 
+def test_labelled_pairs_are_left_out_as_sampled_strings_are(corpus, tmp_path: Path) -> None:
+    write_sentences(corpus, {7: ["part of 7", "more of 7"], 8: ["part of 8"], 9: ["of 9"]})
+    tuned = sample(tmp_path / "s", ["query 3"], [None])
+    rows = [("query 4", "elsewhere"), ("elsewhere", "answer 5"), ("more of 7", "part of 8")]
+    pairs = write_pairs(tmp_path / "p", rows)
+    found = held_out_passages(corpus, tuned, pairs)
+    without = held_out_passages(corpus, tuned)
+    left_out = set(without.queries) - set(found.queries)
+    assert left_out == {"query 4", "query 5", "query 7", "query 8"}
+    assert "query 3" not in without.queries
+
+
+def write_sentences(corpus: StageRecord, texts: dict[int, list[str]]) -> None:
+    (corpus.path / "sentences").mkdir()
+    rows = [(text, document) for document, some in texts.items() for text in some]
+    columns = dict(zip(("text", "document"), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns), corpus.path / "sentences" / "part-00000.parquet")
+
+
+def write_pairs(folder: Path, rows: list[tuple[str, str]]) -> StageRecord:
+    folder.mkdir()
+    first, second = map(list, zip(*rows, strict=True))
+    pq.write_table(pa.table({"first": first, "second": second}), folder / "pairs.parquet")
+    return record(folder)
+
+
 def test_queries_and_answers_are_all_different(corpus, tmp_path: Path) -> None:
     passages = held_out_passages(corpus, sample(tmp_path / "s", ["x"], [None]))
     assert len(passages.queries) == 39

@@ -94,11 +94,11 @@ def test_random_weights_follow_the_trials_seed(trial: Trial, store: Store) -> No
 def test_trials_of_several_sizes_search_the_same_passages(
     trial: Trial, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[StageRecord, StageRecord]] = []
+    seen: list[StageRecord] = []
 
-    def watch(corpus: StageRecord, sample: StageRecord) -> object:
-        seen.append((corpus, sample))
-        return held_out_passages(corpus, sample)
+    def watch(corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None) -> object:
+        seen.append(sample)
+        return held_out_passages(corpus, sample, pairs)
 
     monkeypatch.setattr("mirror.evaluation.held_out_passages", watch)
     monkeypatch.setattr("mirror.benchmark.DEFINITIONS", DEFINITIONS)
@@ -109,7 +109,7 @@ def test_trials_of_several_sizes_search_the_same_passages(
         run_trial(large, store).scores == run_trial(replace(small, searched_size=64), store).scores
     )
     run_trial(small, store)
-    sizes = [sample.counts["strings"] for _, sample in seen]
+    sizes = [sample.counts["strings"] for sample in seen]
     assert sizes == [64, 16]  # the small one with the large one's passages was reused
 
 
@@ -141,3 +141,20 @@ def test_what_is_damaged_is_made_again(reused: Callable[[], bool], store: Store)
     scores.write_text("{}")
     assert not reused()
     assert reused()
+
+
+def test_raw_and_tuned_search_the_passages_that_labelled_pairs_leave(
+    trial: Trial, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror.benchmark.DEFINITIONS", DEFINITIONS)
+    text = Path(trial.recipe.corpus.paths[0]).read_text().splitlines()
+    firsts = [json.loads(line)["text"].partition(". ")[0] + "." for line in text[:40]]
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("first\tsecond\n" + "".join(f"{one}\tsomething\n" for one in firsts))
+    searching = with_changes(trial.recipe, {"evaluation.benchmarks": ["passage-retrieval"]})
+    paired = with_changes(searching, {"pairs": {"paths": [str(pairs)]}})
+    counts = [
+        run_trial(replace(trial, recipe=recipe, kind=kind), store).details["passage-retrieval"]["n"]
+        for recipe, kind in ((searching, "raw"), (paired, "raw"), (paired, "tuned"))
+    ]
+    assert counts[0] > counts[1] == counts[2]
