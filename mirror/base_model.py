@@ -15,6 +15,7 @@ from typing import Any
 
 from mirror.architectures import ARCHITECTURES, Architecture
 from mirror.errors import BaseModelError, RecipeError, ServiceError
+from mirror.local_paths import local_path, local_places
 from mirror.recipe import BaseSection, Recipe
 from mirror.store import digest_of_json, file_digest
 from mirror.tokenizer_check import check_tokenizer_folder
@@ -183,11 +184,10 @@ def base_digest(folder: Path) -> str:
 
 
 def _local_folder(path: str) -> Path:
-    places = [CHECKOUT / path, Path.cwd() / path]
-    for place in places:
-        if place.is_dir():
-            return place.resolve()
-    looked = " and ".join(str(place) for place in dict.fromkeys(places))
+    folder = local_path(path, Path.is_dir)
+    if folder.is_dir():
+        return folder.resolve()
+    looked = " and ".join(str(place) for place in dict.fromkeys(local_places(path)))
     raise BaseModelError(f"no base model at {looked}: correct base.path in the recipe")
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from mirror.cleaning import BROKEN, clean_line, clean_text
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.lines import Line, read_lines
+from mirror.local_paths import local_path
 from mirror.places import COMPRESSIONS, Place, find_places, place_digests
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import PairsSection, Recipe
@@ -147,7 +148,7 @@ def _places(section: PairsSection) -> list[Place]:
     for path in section.paths:
         name = PurePosixPath(path.lower())
         bare = name.with_suffix("") if name.suffix in COMPRESSIONS else name
-        if Path(path).is_file() and bare.suffix not in ENDINGS:
+        if local_path(path).is_file() and bare.suffix not in ENDINGS:
             raise CorpusError(_not_pairs(path))
     with _naming_pairs():
         places = find_places(section.paths)

@@ -115,7 +115,7 @@ class BaseSection(Section):
     """The masked language model to start from: exactly one of `path`, `hub` and `registry`."""
 
     path: str | None = None
-    """A folder, relative to the checkout or absolute."""
+    """A folder: from the checkout, from the working folder, from `~`, or absolute."""
     hub: str | None = None
     revision: str | None = None
     """hub: the commit, in full; required, or a run could not be repeated."""

@@ -14,9 +14,10 @@ from transformers import (
 )
 
 from mirror.disk_faults import disk_faults
+from mirror.local_paths import local_path
 from mirror.pretraining.first_model import new_model
 from mirror.pretraining.objective import masked_head
-from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.pretraining.settings import PretrainingSettings
 from mirror.pretraining.texts import read_texts
 from mirror.pretraining.token_corpus import write_token_corpus
 from mirror.pretraining.wordpiece import train_wordpiece
@@ -43,7 +44,7 @@ def write_pieces(
         model = new_model(settings, tokenizer, corpus)
     else:
         # the base first: encoding the corpus takes long
-        tokenizer, model = _read_base(MODELS.parent / settings.base)
+        tokenizer, model = _read_base(local_path(settings.base, Path.is_dir))
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
     with disk_faults():
         model.float().save_pretrained(out / "start")

@@ -42,12 +42,12 @@ class PretrainingSettings(Section):
     """The model's name: its file's name without the ending."""
     language: Language
     corpus: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Parquet files with the columns `text` and `source`; relative to the checkout."""
+    """Parquet files with the columns `text` and `source`, found as a recipe's files are."""
     leave_out: tuple[str, ...] = ()
     """Rows whose source contains one of these are not trained on."""
     shape: ModelShape = ModelShape()
     base: str | None = None
-    """A model's folder to continue from; its tokenizer and shape are kept."""
+    """A model's folder to continue from, found as a recipe's is; its tokenizer and shape are kept."""
 
     row_lengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64, 64, 64, 128)
     """Tokens in a packed row; steps take them in turn."""

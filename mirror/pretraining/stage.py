@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.base_model import check_base
 from mirror.errors import CorpusError
-from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.local_paths import local_path
+from mirror.pretraining.settings import PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
 from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, section_content
 
 if TYPE_CHECKING:
     from mirror.pretraining.run import PretrainingStep
 
-CHECKOUT = MODELS.parent
 PIECES_FIELDS = {"shape", "leave_out", "base", "seed", "dropout", "language"}
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
@@ -36,13 +36,13 @@ def pieces_stage(settings: PretrainingSettings) -> Stage:
     """
     inputs = {}
     if settings.base is not None:
-        base = CHECKOUT / settings.base
+        base = local_path(settings.base, Path.is_dir)
         if not base.is_dir():
             raise CorpusError(f"no base model at {base}: correct `base`")
         check_base(base)
         inputs["base"] = folder_digest(base)
     for number, name in enumerate(settings.corpus):
-        path = CHECKOUT / name
+        path = local_path(name, Path.is_file)
         if not path.is_file():
             raise CorpusError(f"no corpus at {path}: correct `corpus`, or pass --corpus PATH")
         inputs[f"corpus {number}"] = file_digest(path)

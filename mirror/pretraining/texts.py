@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from mirror.errors import CorpusError
-from mirror.pretraining.settings import MODELS, PretrainingSettings
+from mirror.local_paths import local_path
+from mirror.pretraining.settings import PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
-
-CHECKOUT = MODELS.parent
 
 
 def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) -> Iterator[str]:
@@ -21,12 +21,11 @@ def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) 
     """
     done = 0
     for name in settings.corpus:
-        file = pq.ParquetFile(CHECKOUT / name)
+        path = local_path(name, Path.is_file)
+        file = pq.ParquetFile(path)
         columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
         if "text" not in columns:
-            raise CorpusError(
-                f"{CHECKOUT / name} has no column `text`; it has {file.schema_arrow.names}"
-            )
+            raise CorpusError(f"{path} has no column `text`; it has {file.schema_arrow.names}")
         for batch in file.iter_batches(columns=columns, batch_size=5_000):
             for row in batch.to_pylist():
                 source = row.get("source") or ""

@@ -187,6 +187,19 @@ def test_a_folder_is_found_beside_the_recipes_and_below_the_user(
     assert find_base(BaseSection(path="mine"), no_registry).digest == found.digest
 
 
+def test_a_tilde_is_the_users_folder(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_base, tmp_path / "mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = find_base(BaseSection(path="~/mine"), no_registry)
+    assert (found.folder, found.origin) == (str((tmp_path / "mine").resolve()), "~/mine")
+    with pytest.raises(BaseModelError) as fault:
+        find_base(BaseSection(path="~/other"), no_registry)
+    told = f"no base model at {tmp_path / 'other'}: correct base.path in the recipe"
+    assert str(fault.value) == told
+
+
 def test_a_missing_folder_is_named_with_the_places_looked_at() -> None:
     with pytest.raises(BaseModelError, match=r"models/absent.*base\.path"):
         find_base(BaseSection(path="models/absent"), no_registry)

@@ -210,3 +210,12 @@ def test_columns_that_cannot_be_meant_are_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=fault):
         PairsSection(paths=("a.tsv",), first=first, second=second)
+
+
+def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tsv(tmp_path / "mine.tsv", *PAIRS)
+    assert read_pairs(PairsSection(paths=("~/mine.tsv",))).pairs == PAIRS
+    (tmp_path / "mine.csv").write_text("a,b\n")
+    with pytest.raises(CorpusError, match=r"~/mine\.csv .* does not end like a file of pairs"):
+        read_pairs(PairsSection(paths=("~/mine.csv",)))

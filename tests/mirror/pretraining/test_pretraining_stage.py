@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mirror.code_identity import reached_modules
-from mirror.errors import BaseModelError, TokenizerError
+from mirror.errors import BaseModelError, CorpusError, TokenizerError
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.pretraining.stage import (
     checkpoint_kin,
@@ -131,3 +131,17 @@ def test_a_base_whose_head_is_not_known_is_refused_before_the_corpus_is_encoded(
     corpus.write_text("not Parquet")
     with pytest.raises(BaseModelError, match="no masked-language head"):
         prepare_pieces(settings(corpus, base=str(base)), store)
+
+
+def test_corpus_and_base_are_found_as_recipes_find_theirs(
+    tiny_base: Path, namesakes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "b")
+    shutil.copytree(tiny_base, tmp_path / "mine")
+    first, second = namesakes
+    named = settings(Path("~/a/corpus.parquet"), Path("corpus.parquet"), base="~/mine")
+    spelt = settings(first, second, base=str(tmp_path / "mine"))
+    assert pieces_stage(named).inputs == pieces_stage(spelt).inputs
+    with pytest.raises(CorpusError, match=rf"no corpus at {tmp_path / 'none.parquet'}"):
+        pieces_stage(settings(Path("~/none.parquet")))
