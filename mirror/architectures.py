@@ -30,6 +30,8 @@ class Architecture:
     dropouts: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     """Keys of every dropout rate that acts in the encoder."""
     layer_count: str = "num_hidden_layers"
+    layers: str = "encoder.layer"
+    """Name of the module that holds the layers."""
     shared_layers: bool = False
     """Whether all layers are one set of weights."""
     reserved_positions: int = 0
@@ -57,10 +59,12 @@ ARCHITECTURES = {
     "distilbert": Architecture(
         dropouts=("dropout", "attention_dropout"),
         layer_count="n_layers",
+        layers="transformer.layer",
         attention_output="attention.out_lin",
     ),
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
+        layers="layers",
         attention_output="attn.Wo",
     ),
 }

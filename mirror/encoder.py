@@ -20,6 +20,7 @@ from mirror.encoder_folder import (
     write_encoder_settings,
 )
 from mirror.errors import BaseModelError
+from mirror.first_token import attach_first_token
 from mirror.lanes import lane_count, open_lanes
 from mirror.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.pooling import pool
@@ -78,11 +79,12 @@ class Encoder:
                 f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
             )
         model = load_model(folder, kind, dropout)
+        if pooling == "cls":
+            attach_first_token(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size)
-        settings = EncoderSettings(pooling, 0, bool(saved and saved.projected))
-        projection = None
-        if settings.projected:
-            projection = read_projection(folder, model.config.hidden_size)
+        projected = bool(saved and saved.projected)
+        projection = read_projection(folder, model.config.hidden_size) if projected else None
+        settings = EncoderSettings(pooling, 0, projected)
         made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
         length = made.longest(max_tokens or (saved.max_tokens if saved else None))
         made.settings = replace(settings, max_tokens=length)

@@ -35,7 +35,7 @@ def test_the_published_loss_is_ours_where_nothing_is_random(
     quiet = asked | {"dropout": 0.0, "pooling": "cls" if pooling == "cls" else "mean"}
     texts, views = sentences[:20], sentences[20:40]
     loss = script("official_method").OfficialMethod(tiny_base, quiet).loss(texts, views)
-    encoder = Encoder.load(tiny_base, "cls", 20)
+    encoder = Encoder.load(tiny_base, pooling, 20)
     if pooling == "mean-all":  # padding, up to the longest allowed, counts as published
         rows = encoder.tokenizer([*texts, *views], padding="max_length", max_length=20)
         inputs = {key: torch.tensor(rows[key]) for key in ("input_ids", "attention_mask")}
