@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from mirror.architectures import Architecture, set_dropout
 from mirror.errors import BaseModelError, TokenizerError
+from mirror.threads import keep_few_kernels
 from mirror.tokenizer_check import check_tokenizer, special_tokens_of
 
 
@@ -37,6 +38,7 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
     Raises:
         BaseModelError: it cannot be loaded, or its weights are not whole.
     """
+    keep_few_kernels()
     options = {"add_pooling_layer": False} if kind.has_pooler else {}
     try:
         with quiet_transformers():

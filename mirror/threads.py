@@ -10,7 +10,11 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-KEPT_KERNELS = "64"
+KEPT_KERNELS = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # for all threads
+    "LRU_CACHE_CAPACITY": "16",  # torch's own, of each kind and on each thread
+}
+"""More than one slice of a batch needs."""
 
 
 def thread_count() -> int:
@@ -40,12 +44,13 @@ def calm_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def keep_few_kernels(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Bounds oneDNN's memory for kernels it has made, unless the environment says otherwise.
+    """Bounds the memory for oneDNN's kernels once made, unless the environment says otherwise.
 
-    It makes one for each shape and keeps a thousand, at a quarter of a megabyte each; slices of a
-    batch hardly ever have a shape twice.  No effect once oneDNN has computed anything.
+    OneDNN makes one for each shape, and both it and torch keep a thousand, with what they work in;
+    slices of a batch hardly ever have a shape twice.  No effect once oneDNN has computed anything.
     """
-    environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_KERNELS)
+    for name, kept in KEPT_KERNELS.items():
+        environment.setdefault(name, kept)
 
 
 def _quota() -> int:

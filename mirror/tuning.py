@@ -31,7 +31,7 @@ from mirror.encoder import Encoder
 from mirror.errors import SampleError, TuningError
 from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.precision import cpu_has_bf16
-from mirror.threads import keep_few_kernels, thread_count
+from mirror.threads import thread_count
 from mirror.tuning_checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning_objective import Objective
 from mirror.tuning_pass import TuningPass
@@ -102,7 +102,6 @@ def tune(
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
     torch.set_num_threads(thread_count())
-    keep_few_kernels()
     run = Run(settings, items, place)
     with disk_faults():  # by then nothing is read any more
         run.go(on_step)
