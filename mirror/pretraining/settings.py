@@ -47,7 +47,7 @@ class PretrainingSettings(Section):
     """Rows whose source contains one of these are not trained on."""
     shape: ModelShape = ModelShape()
     base: str | None = None
-    """A model's folder to continue from, found as a recipe's is; its tokenizer and shape are kept."""
+    """A model to continue from, found as a recipe's base is; tokenizer and shape are kept."""
 
     row_lengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64, 64, 64, 128)
     """Tokens in a packed row; steps take them in turn."""
