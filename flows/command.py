@@ -18,7 +18,7 @@ from flows.faults import run_guarded
 from flows.paper_command import paper
 from flows.study_command import study
 
-POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last"])
+POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
 
 
 def show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:

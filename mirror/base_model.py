@@ -13,13 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from mirror.architectures import ARCHITECTURES, Architecture
 from mirror.errors import BaseModelError, RecipeError, ServiceError
 from mirror.local_paths import local_path, local_places
+from mirror.prompt import check_room, write_prompt
 from mirror.recipe import BaseSection, Recipe
 from mirror.store import digest_of_json, file_digest
-from mirror.tokenizer_check import check_tokenizer_folder
-from mirror.tuning_settings import fill_tuning
+from mirror.tokenizer_check import check_tokenizer_folder, read_special_tokens
+from mirror.tuning_settings import TuningSection, fill_tuning
 from mirror.weights import check_weights
 
 log = logging.getLogger(__name__)
@@ -88,10 +91,12 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
 
     Raises:
         BaseModelError: as `check_base`.
-        TokenizerError: likewise.
+        TokenizerError: likewise, or as `check_prompt`.
         RecipeError: the recipe wants more tokens of a text than the model takes.
     """
     check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
+    if recipe.tuning.prompt is not None:
+        check_prompt(folder, recipe.tuning)
     limit = token_limit(folder)
     defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
     for setting in ("max_tokens", "inference_tokens"):
@@ -108,6 +113,23 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
             f"{setting} of level {recipe.level!r}: longer texts are cut there; set "
             f"tuning.{setting} to {limit} in recipe {recipe.name} if that is meant"
         )
+
+
+def check_prompt(folder: Path, tuning: TuningSection) -> None:
+    """Checks that a folder's tokenizer can put a recipe's prompt around texts.
+
+    Of a folder from before `tokenizer.json` that shows only when it is loaded.
+
+    Raises:
+        TokenizerError: it does not know the prompt's words, or it has no mask token, or the prompt
+            leaves no room for a text.
+    """
+    if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
+        return
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
+    write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling, folder)
+    check_room(tokenizer, tuning.max_tokens, folder)
 
 
 def token_limit(folder: Path) -> int | None:

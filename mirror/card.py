@@ -24,6 +24,7 @@ POOLING_WORDS = {
     "first-last": (
         "the mean over its tokens, padding left out, of the first and the last layer's vectors"
     ),
+    "last": "the vector of its last token",
 }
 UNKNOWN = "unknown"
 
@@ -51,6 +52,7 @@ def render_card(results: Results) -> str:
             "licence": licence,
             "licence_words": _licence_words(licence),
             "labelled": recipe.pairs is not None,
+            "prompt": recipe.tuning.prompt,
             "settings": section_content(recipe.tuning),
         },
     )

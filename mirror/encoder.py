@@ -24,6 +24,7 @@ from mirror.first_token import attach_first_token
 from mirror.lanes import lane_count, open_lanes
 from mirror.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.pooling import pool
+from mirror.prompt import check_room, prompted
 from mirror.slices import Slice, cut_slices
 from mirror.tuning_settings import FIRST_LAYER, Pooling
 from mirror.whitening import Projection, read_projection, write_projection
@@ -57,6 +58,7 @@ class Encoder:
         *,
         dropout: float | None = None,
         device: str = "auto",
+        prompt: str | None = None,
     ) -> Encoder:
         """Loads a masked language model or a saved encoder, in fp32.
 
@@ -66,27 +68,26 @@ class Encoder:
             max_tokens: likewise; longer texts are cut.  Never above what the model can take.
             dropout: the rate for training, in every layer; nothing leaves the model's own.
             device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
+            prompt: as `tuning.prompt`; nothing leaves the tokenizer as it is.
 
         Raises:
             BaseModelError: the folder cannot be loaded whole, or no pooling is known.
-            TokenizerError: the tokenizer does not fit the model.
+            TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
         saved = read_encoder_settings(folder)
-        pooling = pooling or (saved.pooling if saved else None)
-        if pooling is None:
-            raise BaseModelError(
-                f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
-            )
+        pooling = pooling or _own_pooling(saved, folder)
         model = load_model(folder, kind, dropout)
         if pooling == "cls":
             attach_first_token(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size)
+        tokenizer = prompted(tokenizer, prompt, pooling, folder)
         projected = bool(saved and saved.projected)
         projection = read_projection(folder, model.config.hidden_size) if projected else None
         settings = EncoderSettings(pooling, 0, projected)
         made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
         length = made.longest(max_tokens or (saved.max_tokens if saved else None))
+        check_room(tokenizer.backend_tokenizer, length, folder)
         made.settings = replace(settings, max_tokens=length)
         return made
 
@@ -228,6 +229,14 @@ class Encoder:
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in chosen])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen])
         return Slice(ids, mask, indices)
+
+
+def _own_pooling(saved: EncoderSettings | None, folder: Path) -> Pooling:
+    if saved is None:
+        raise BaseModelError(
+            f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
+        )
+    return saved.pooling
 
 
 def resolve_device(device: str) -> str:

@@ -26,15 +26,19 @@ LAYERS = "1_WeightedLayerPooling"
 DENSE = "2_Dense"
 OWN_FILE = "mirror.json"
 """Says what sentence-transformers has no word for: a mean over padding too."""
-POOLING_KEYS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
-NEAREST: dict[Pooling, str] = {"mean-all": "mean", "first-last": "mean"}
+POOLING_KEYS: dict[str, Pooling | None] = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": None,
+    "pooling_mode_mean_sqrt_len_tokens": None,
+    "pooling_mode_weightedmean_tokens": None,
+    "pooling_mode_lasttoken": "last",
+}
+"""By sentence-transformers' name for it, what we call a pooling; nothing where we lack it."""
+COMPACT_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
+"""Its names in the form of version 5.4."""
+NEAREST: dict[Pooling, Pooling] = {"mean-all": "mean", "first-last": "mean"}
 """What the module Pooling is told in these cases."""
-OTHER_POOLING_KEYS = (
-    "pooling_mode_max_tokens",
-    "pooling_mode_mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens",
-    "pooling_mode_lasttoken",
-)
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,18 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
         own = folder / OWN_FILE
         said = json.loads(own.read_text(encoding="utf-8"))["pooling"] if own.is_file() else None
-        modes = [name for name, key in POOLING_KEYS.items() if pooling.get(key)]
-        modes += [pooling["pooling_mode"]] if "pooling_mode" in pooling else []
-        others = [key for key in OTHER_POOLING_KEYS if pooling.get(key)]
+        modes = [name or key for key, name in POOLING_KEYS.items() if pooling.get(key)]
+        compact = pooling.get("pooling_mode")
+        modes += [] if compact is None else [COMPACT_NAMES.get(compact, compact)]
         max_tokens = length.get("max_seq_length")
     except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
         raise BaseModelError(
             f"the encoder in {folder} has settings that cannot be read ({error}): get it again"
         ) from error
-    if len(modes) != 1 or modes[0] not in POOLING_KEYS or others:
+    if len(modes) != 1 or modes[0] not in COMPACT_NAMES.values():
         raise BaseModelError(
-            f"the encoder in {folder} pools by {', '.join([*modes, *others]) or 'nothing'}: only "
-            "cls or mean, and one of them, can be used"
+            f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'nothing'}: only "
+            f"one of {', '.join(COMPACT_NAMES.values())} can be used"
         )
     layers = [module["path"] for module in modules if module["type"].endswith("LayerPooling")]
     if layers not in ([], [LAYERS]) or said not in (None, "mean-all"):
@@ -146,9 +150,8 @@ def write_layer_weights(folder: Path, width: int, layers: int) -> None:
 
 def _pooling_config(settings: EncoderSettings, width: int) -> dict[str, Any]:
     mode = NEAREST.get(settings.pooling, settings.pooling)
-    config: dict[str, Any] = {"word_embedding_dimension": width}
-    config |= {key: name == mode for name, key in POOLING_KEYS.items()}
-    return {**config, **dict.fromkeys(OTHER_POOLING_KEYS, False), "include_prompt": True}
+    chosen = {key: name == mode for key, name in POOLING_KEYS.items()}
+    return {"word_embedding_dimension": width, **chosen, "include_prompt": True}
 
 
 def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:

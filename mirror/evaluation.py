@@ -102,7 +102,7 @@ def write_evaluation(
         The score of each benchmark.
     """
     torch.set_num_threads(thread_count())
-    encoder = Encoder.load(Path(place.folder), place.pooling, place.max_tokens)
+    encoder = Encoder.load(Path(place.folder), place.pooling, place.max_tokens, prompt=place.prompt)
     definitions = [read_definition(name) for name in benchmarks]
     searched = any(definition.task == "retrieval" for definition in definitions)
     passages = held_out_passages(*data) if searched else None

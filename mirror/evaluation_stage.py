@@ -28,6 +28,8 @@ class EncoderPlace:
     """Likewise."""
     label: str
     """`base`, `tuned` or `champion`; for people, no part of the stage's key."""
+    prompt: str | None = None
+    """Nothing means what the folder's tokenizer does."""
 
 
 def evaluation_stage(
@@ -58,6 +60,7 @@ def evaluation_stage(
             "benchmarks": list(names),
             "pooling": encoder.pooling,
             "max_tokens": encoder.max_tokens,
+            "prompt": encoder.prompt,
         },
         libraries=LIBRARIES,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mirror.tuning_settings import Pooling
@@ -16,7 +17,7 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
         mask: (rows, tokens), 1 for a token and 0 for padding.
         pooling: `cls`: the first token; `mean`: over tokens; `mean-all`: over padding too, as the
             official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens of both
-            layers' mean (Li et al. 2020; Su et al. 2021).
+            layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
 
     Returns:
         (rows, width), fp32.
@@ -29,6 +30,8 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
             return last.mean(1)
         case "first-last":
             return _masked_mean((hidden[0].float() + last) / 2, mask)
+        case "last":
+            return last[torch.arange(len(last), device=last.device), mask.sum(1) - 1]
         case "mean":
             return _masked_mean(last, mask)
 

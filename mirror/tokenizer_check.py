@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from mirror.architectures import Architecture
 from mirror.errors import TokenizerError
+from mirror.prompt import Marks, read_marks
 
 PROBES = 200
 PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
@@ -84,15 +85,16 @@ def _check_ids(
 ) -> None:
     seen = set[int]()
     unknown = tokenizer.token_to_id(tokens.unknown) if tokens.unknown else None
+    marks = _marks(tokenizer, tokens)
     for probe in probes:
         ids = tokenizer.encode(probe).ids
-        if not _stands_between(ids, tokenizer, tokens):
+        if marks is None or not marks.around(ids):
             raise TokenizerError(
                 f"the tokenizer in {place} does not put {tokens.cls or 'a class token'} before "
                 f"and {tokens.sep or 'a separator'} after a text: give it a post-processor "
                 "(tokenizers.processors.TemplateProcessing)"
             )
-        seen.update(ids[1:-1])
+        seen.update(ids[len(marks.before) : -len(marks.after)])
     if len(seen - {unknown}) < 2:
         raise TokenizerError(
             f"the tokenizer in {place} gives all texts the same ids: its vocabulary was not "
@@ -148,13 +150,20 @@ def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
     yield from letters[::step] or ("a", "b")
 
 
-def _stands_between(ids: list[int], tokenizer: Tokenizer, tokens: SpecialTokens) -> bool:
-    if tokens.cls is None or tokens.sep is None or len(ids) < 2:
-        return False
-    return (ids[0], ids[-1]) == (
-        tokenizer.token_to_id(tokens.cls),
-        tokenizer.token_to_id(tokens.sep),
-    )
+def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> Marks | None:
+    """What must stand around every text; nothing where no marks are known, or a prompt is broken.
+
+    A prompt's mask may stand in the place of class token or separator, never of both.
+    """
+    if tokens.cls is None or tokens.sep is None:
+        return None
+    names = (tokens.cls, tokens.sep, tokens.mask)
+    cls, sep, mask = (tokenizer.token_to_id(name) if name else None for name in names)
+    if cls is None or sep is None:
+        return None
+    marks = read_marks(tokenizer) or Marks((cls,), (sep,))
+    ends = (marks.before[0], marks.after[-1])
+    return marks if ends in ((cls, sep), (mask, sep), (cls, mask)) else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

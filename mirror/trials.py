@@ -39,7 +39,7 @@ class Trial:
     """Whole: corpus, sample, tuning with its seed, `evaluation.benchmarks`."""
     base: Base
     kind: Literal["tuned", "raw"] = "tuned"
-    """raw: the base as it is, pooled and cut as below."""
+    """raw: the base as it is, pooled and cut as below, with the recipe's prompt."""
     weights: Literal["base", "random"] = "base"
     """random: a model of the base's shape with weights drawn from `recipe.tuning.seed`."""
     pooling: Pooling | None = None
@@ -174,7 +174,7 @@ def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> Encod
     tuning = trial.recipe.tuning
     pooling = trial.pooling or tuning.pooling
     limit = trial.max_tokens or tuning.inference_tokens or tuning.max_tokens
-    return EncoderPlace(base.folder, base.digest, pooling, limit, trial.label)
+    return EncoderPlace(base.folder, base.digest, pooling, limit, trial.label, tuning.prompt)
 
 
 def _searched_sample(

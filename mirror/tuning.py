@@ -118,7 +118,11 @@ class Run:
         self.items = items
         self.place = place
         self.encoder = Encoder.load(
-            place.base, settings.pooling, settings.max_tokens, dropout=settings.dropout_rate
+            place.base,
+            settings.pooling,
+            settings.max_tokens,
+            dropout=settings.dropout_rate,
+            prompt=settings.prompt,
         )
         if settings.drophead_rate:
             attach_drophead(self.encoder.model, settings.drophead_rate)

@@ -12,11 +12,13 @@ from pydantic import Field, model_validator
 
 from mirror.sections import Positive, Section, Share
 
-Pooling = Literal["cls", "mean", "mean-all", "first-last"]
+Pooling = Literal["cls", "mean", "mean-all", "first-last", "last"]
 Masking = Literal["characters", "characters-official", "word-pieces", "words"]
 Noise = Literal["dropout", "drophead", "both", "none", "controlled"]
 FIRST_LAYER = 1
 """The first layer's number among hidden states, of which 0 is the embeddings' output."""
+PROMPT_TEXT, PROMPT_MASK = "{text}", "[MASK]"
+"""What stands in a prompt for the text, and for the tokenizer's mask token, whatever its name."""
 Loss = Literal["info-nce", "decoupled", "multi-similarity"]
 
 
@@ -55,7 +57,15 @@ class TuningSection(Section):
     """The most of a text that the tuned encoder reads; nothing means `max_tokens`."""
     pooling: Pooling = "mean"
     """mean-all averages padding too, up to `max_tokens`, as the official code does; first-last is
-    the mean over tokens of the first and the last layer's mean."""
+    the mean over tokens of the first and the last layer's mean; last is the last token."""
+    prompt: str | None = None
+    """Words around every text, as in `{text} means [MASK]`, written into the tokenizer and so read
+    by whoever reads the encoder (Jiang et al. 2022, PromptBERT); the base is scored with them too.
+    Their tokens count among `max_tokens` and are never masked.  With `pooling` last the vector is
+    that of the mask that a prompt must then end with, which stands in the separator's place; with
+    cls a mask that it begins with stands in the class token's; a mean takes all tokens, so that
+    `{text} [MASK] [MASK]` gives a text two more.  Nothing leaves the tokenizer as the base has it.
+    """
     projection_head: Literal["none", "linear", "mlp"] = "none"
     """A head on the pooled vectors in training, thrown away after it; mlp has one tanh layer."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
@@ -116,6 +126,22 @@ class TuningSection(Section):
             )
         if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
             raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _prompt_can_be_pooled(self) -> Self:
+        if self.prompt is None:
+            return self
+        if self.prompt.count(PROMPT_TEXT) != 1 or self.prompt.strip() == PROMPT_TEXT:
+            raise ValueError(
+                f"`prompt` must hold {PROMPT_TEXT} once and something beside it, as in "
+                f'"{PROMPT_TEXT} means {PROMPT_MASK}"'
+            )
+        if self.pooling == "last" and not self.prompt.rstrip().endswith(PROMPT_MASK):
+            raise ValueError(
+                f"`pooling` last takes the vector at a prompt's end: let `prompt` end with "
+                f"{PROMPT_MASK}, or begin with it and choose cls, or choose mean"
+            )
         return self
 
 

@@ -11,6 +11,7 @@ import torch
 from mirror.encoder import Encoder
 from mirror.errors import TokenizerError
 from mirror.masking import Masking, masked_ids, masked_text
+from mirror.prompt import Marks, read_marks
 from mirror.tuning_settings import TuningSection
 
 
@@ -45,6 +46,8 @@ class Views:
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
+        # Without a prompt there is one mark before and one after, and which ones is all the same.
+        self._marks = read_marks(encoder.tokenizer.backend_tokenizer) or Marks((0,), (0,))
         self._named = settings.duplicates == "left-out"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
@@ -56,8 +59,7 @@ class Views:
         names = torch.tensor(_shared_names(first, second)) if self._named else None
         if masking.unit == "word-pieces":
             masked = [
-                masked_ids(row, item.second, index, epoch, masking)
-                for row, item, index in zip(second, items, indices, strict=True)
+                self._masked(row, index, epoch) for row, index in zip(second, indices, strict=True)
             ]
         else:
             masked = self._encoder.token_ids(
@@ -68,6 +70,13 @@ class Views:
             )
         changed = sum(plain != view for plain, view in zip(second, masked, strict=True))
         return Batch(first, masked, names, changed)
+
+    def _masked(self, row: list[int], index: int, epoch: int) -> list[int]:
+        """The row with a run of the text's own word pieces masked, never of a prompt's."""
+        start, end = len(self._marks.before), len(row) - len(self._marks.after)
+        text = self._items[index].second
+        own = masked_ids(row[start:end], text, index, epoch, self._masking)
+        return [*row[:start], *own, *row[end:]]
 
 
 def _shared_names(first: Sequence[list[int]], second: Sequence[list[int]]) -> list[int]:

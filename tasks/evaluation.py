@@ -34,9 +34,9 @@ def evaluate_encoder(
 
 
 def base_as_encoder(recipe: Recipe, base: Base) -> EncoderPlace:
-    """The base as it would be used untuned: pooled and cut as the recipe says."""
-    tuning = recipe.tuning
-    return EncoderPlace(base.folder, base.digest, tuning.pooling, tuning.encoder_tokens, "base")
+    """The base as it would be used untuned: pooled, cut and prompted as the recipe says."""
+    tuning, tokens = recipe.tuning, recipe.tuning.encoder_tokens
+    return EncoderPlace(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
 
 
 def tuned_encoder(tuned: StageRecord) -> EncoderPlace:

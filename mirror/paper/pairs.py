@@ -23,7 +23,8 @@ def encoder_place(job: Job, result: TrialResult) -> EncoderPlace:
     tuning = job.recipe.tuning
     tokens = tuning.inference_tokens or tuning.max_tokens
     pooling = job.encoder.pooling
-    return EncoderPlace(job.base.folder, job.base.digest, pooling, tokens, job.recipe.name)
+    label, prompt = job.recipe.name, tuning.prompt
+    return EncoderPlace(job.base.folder, job.base.digest, pooling, tokens, label, prompt)
 
 
 def score_pair(
@@ -50,13 +51,13 @@ def score_pair(
 
         torch.set_num_threads(thread_count())
         one, other = (
-            Encoder.load(Path(place.folder), place.pooling, place.max_tokens)
+            Encoder.load(Path(place.folder), place.pooling, place.max_tokens, prompt=place.prompt)
             for place in (first, second)
         )
         found = score_encoder(one, definition, other=other)
         return {SCORE: found.score, "items": found.n}
 
-    ways = [[place.pooling, place.max_tokens] for place in (first, second)]
+    ways = [[place.pooling, place.max_tokens, place.prompt] for place in (first, second)]
     inputs = {"first": first.digest, "second": second.digest}
     inputs["benchmark"] = definition_digest(definition)
     stage = Stage("pair-evaluation", "paper.pairs", inputs, {"read": ways}, LIBRARIES)

@@ -67,7 +67,7 @@ class Encoder:
         tuning = content.pop("tuning")
         if self.kind == "raw":
             tokens = tuning["inference_tokens"] or tuning["max_tokens"]
-            tuning = {"pooling": self.pooling, "max_tokens": tokens}
+            tuning = {"pooling": self.pooling, "max_tokens": tokens, "prompt": tuning["prompt"]}
         return digest_of_json([content, tuning, self.kind, self.strings])
 
 

@@ -69,6 +69,15 @@ def test_pooling_is_stated_loudly(results: Results, pooling: str, words: str) ->
     assert words in card
 
 
+def test_a_prompt_is_told_with_what_to_do_about_it(results: Results) -> None:
+    assert "puts words around" not in render_card(results)
+    tuning = results.recipe.tuning.model_copy(update={"prompt": "{text} means [MASK]"})
+    card = render_card(
+        replace(results, recipe=results.recipe.model_copy(update={"tuning": tuning}))
+    )
+    assert "`{text} means [MASK]`: give it texts as they are" in card
+
+
 def test_scores_below_bm25_are_admitted(results: Results) -> None:
     card = render_card(results)
     assert "**On search this encoder scores below BM25** (.400\nagainst .500)" in card

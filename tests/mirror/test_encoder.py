@@ -54,7 +54,7 @@ def test_each_dropout_of_an_architecture_acts_alone(any_base: Path) -> None:
         assert not torch.equal(encoder.vectors(rows), encoder.vectors(rows)), name
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "first-last"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "first-last", "last"])
 def test_sentence_transformers_gives_the_same_vectors(
     any_base: Path, pooling: Pooling, tmp_path: Path
 ) -> None:
@@ -186,6 +186,8 @@ def test_the_compact_pooling_form_is_read_too(tiny_base: Path, tmp_path: Path) -
     place = tmp_path / "e" / "1_Pooling" / "config.json"
     place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "cls"}))
     assert Encoder.load(tmp_path / "e").settings.pooling == "cls"
+    place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "lasttoken"}))
+    assert Encoder.load(tmp_path / "e").settings.pooling == "last"
     place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "max"}))
     with pytest.raises(BaseModelError, match="pools by max"):
         Encoder.load(tmp_path / "e")
@@ -249,6 +251,16 @@ def test_first_last_is_the_mean_of_two_layers_over_tokens(
     mask = inputs["attention_mask"][:, :, None]
     expected = ((hidden[1] + hidden[-1]) / 2 * mask).sum(1) / mask.sum(1)
     np.testing.assert_allclose(encoder.encode(sentences[:9]), expected.detach(), atol=1e-5)
+
+
+def test_last_is_the_last_token_whatever_the_padding(tiny_base: Path, sentences: list[str]) -> None:
+    encoder = Encoder.load(tiny_base, "last", 12)
+    texts = [text[: 5 + 4 * number] for number, text in enumerate(sentences[:9])]
+    alone = [
+        encoder.model(torch.tensor([row])).last_hidden_state[0, -1].detach().numpy()
+        for row in encoder.token_ids(texts)
+    ]
+    np.testing.assert_allclose(encoder.encode(texts), alone, atol=1e-5)
 
 
 def test_other_mixtures_of_layers_are_refused(tiny_base: Path, tmp_path: Path) -> None:

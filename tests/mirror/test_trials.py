@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from mirror.base_model import Base, base_digest
 from mirror.benchmark import DEFINITIONS
+from mirror.encoder import Encoder
 from mirror.errors import RecipeError
 from mirror.recipe import Recipe, parse_recipe
 from mirror.retrieval import held_out_passages
+from mirror.scoring import cosines
 from mirror.store import StageRecord, Store
 from mirror.trials import Trial, run_trial, with_changes, with_settings
 
@@ -81,6 +85,17 @@ def test_a_raw_trial_tunes_nothing_and_is_pooled_as_told(trial: Trial, store: St
     assert keys["cls"] != keys["mean"]
     assert keys[None] == keys["mean"]  # as the recipe tunes
     assert (found["cls"].tuned, found["cls"].tuning_seconds) == (None, 0.0)
+
+
+def test_a_raw_trial_has_the_recipes_prompt(trial: Trial, store: Store) -> None:
+    prompt = "{text} is one [MASK]"
+    prompted = with_settings(trial.recipe, prompt=prompt, pooling="last")
+    made = run_trial(replace(trial, kind="raw", recipe=prompted), store)
+    table = pq.read_table(made.evaluation.path / "predictions" / "own.parquet")
+    for given, same in ((prompt, True), (None, False)):
+        encoder = Encoder.load(Path(trial.base.folder), "last", 20, prompt=given)
+        sides = (encoder.encode([pair[side] for pair in PAIRS]) for side in (0, 1))
+        assert np.allclose(cosines(*sides), table["predicted"].to_numpy(), atol=1e-5) is same
 
 
 def test_random_weights_follow_the_trials_seed(trial: Trial, store: Store) -> None:
