@@ -52,8 +52,9 @@ def mirror() -> None:
 @mirror.command()
 @click.argument("recipe")
 @click.option("--base", metavar="PATH", help="Start from this model instead of the recipe's.")
+@click.option("--if-changed", is_flag=True, help="Stop if text and recipe are the champion's.")
 @workspace_option
-def run(recipe: str, base: str | None) -> None:
+def run(recipe: str, base: str | None, if_changed: bool) -> None:
     """Runs RECIPE: ingest, sample, tune, evaluate, register.
 
     RECIPE is a name that `mirror recipes` lists, or the path of a .toml file.  What is there and
@@ -61,7 +62,8 @@ def run(recipe: str, base: str | None) -> None:
     """
     from flows.running import run_shown
 
-    run_shown(recipe, str(Path(base).absolute()) if base else "", out(), err())
+    start = str(Path(base).absolute()) if base else ""
+    run_shown(recipe, start, out(), err(), if_changed=if_changed)
 
 
 @mirror.command()

@@ -26,7 +26,10 @@ MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 def show_run(record: RunRecord, console: Console) -> None:
     """Prints scores, verdict, stages and where everything is."""
     console.print()
-    console.print(score_table(record.scores, record.confidence, title=record.recipe))
+    if record.unchanged:
+        console.print(Text(record.recipe, "bold"))
+    else:
+        console.print(score_table(record.scores, record.confidence, title=record.recipe))
     if record.measures:
         console.print(measure_table(record.measures))
     console.print(_verdict(record))
@@ -36,6 +39,8 @@ def show_run(record: RunRecord, console: Console) -> None:
         ("encoder", record.encoder),
         ("report", record.report),
     ):
+        if not place:
+            continue
         # Never cut or wrapped: people copy it.
         console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
 
@@ -97,6 +102,8 @@ def _verdict(record: RunRecord) -> RenderableType:
         Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
     )
     meaning = " – the gate let it through" if record.promote else " – it is not made champion"
+    if record.unchanged:
+        heading, meaning = Text("Unchanged", "bold cyan"), " – nothing to do; the champion stays"
     reasons = [Padding(Text(reason), (0, 0, 0, 2)) for reason in record.reasons]
     return Group(Text.assemble(heading, meaning), *reasons, "")
 

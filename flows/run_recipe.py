@@ -13,6 +13,7 @@ from mirror.run_record import RunRecord
 from tasks import (
     base,
     corpus,
+    drift,
     evaluation,
     gate,
     labelled_pairs,
@@ -25,15 +26,17 @@ from tasks import (
 )
 from tasks.api_server import temporary_api
 from tasks.candidate import Candidate
+from tasks.states import result_of
 
 
 @flow(flow_run_name="{recipe}")
-def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
+def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
     """Runs a recipe by its name; what is there and whole already is reused.
 
     Args:
         recipe: the recipe's name.
         base_path: a model's folder, to start from in place of the recipe's own base.
+        if_changed: stop where recipe, base and text are as good as the champion's.
 
     Raises:
         MirrorError: something is wrong; nothing half-made is left.
@@ -43,9 +46,14 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     workspace = preflight.check_ready(plan)
 
     snapshot = corpus.ingest_corpus(plan, workspace)
-    strings = sampling.sample_strings(plan, snapshot, workspace)
     pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
     model = base.find_base(plan, workspace)
+    profile = drift.profile_corpus(snapshot, model, workspace)
+    gathered = drift.Made(model, snapshot, profile, pairs)
+    if if_changed and not (change := drift.find_change(plan, gathered)).go_on:
+        return report.record_unchanged(plan, gathered, change, began, workspace)
+
+    strings = sampling.sample_strings(plan, snapshot, workspace)
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
     measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
@@ -58,7 +66,8 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     verdict = gate.decide(plan, before, after, of_rival)
 
-    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs)
+    moved = drift.find_drift(plan, gathered, rival)
+    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile, moved)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
@@ -67,10 +76,10 @@ def run_recipe(recipe: str, base_path: str = "") -> RunRecord:
     return report.record_run(candidate, (package, page), registration, began, workspace)
 
 
-def start_run(recipe: str, base_path: str = "") -> RunRecord:
+def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
     """As `run_recipe`, for a person at a terminal: a fault shows before Prefect is waited for."""
     plan = base.choose_base(find_recipe(recipe), base_path)
     with temporary_api() as wait_for_api:
         preflight.find_workspace(plan)
         wait_for_api()
-        return run_recipe(recipe, base_path)
+        return result_of(run_recipe(recipe, base_path, if_changed))

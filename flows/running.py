@@ -16,7 +16,9 @@ from flows.live import live_progress
 from mirror.progress import OnProgress
 
 
-def run_shown(recipe: str, base: str, out: Console, err: Console) -> None:
+def run_shown(
+    recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
+) -> None:
     """Runs a recipe."""
     from mirror.recipe import find_recipe
 
@@ -24,7 +26,7 @@ def run_shown(recipe: str, base: str, out: Console, err: Console) -> None:
     with progress_shown(err):
         from flows.run_recipe import start_run
 
-        record = start_run(recipe, base)
+        record = start_run(recipe, base, if_changed)
     show_run(record, out)
 
 

@@ -152,6 +152,24 @@ class EvaluationSection(Section):
     gate: GateSection = GateSection()
 
 
+class DriftSection(Section):
+    """How much a corpus must differ from the champion's before a scheduled run goes on.
+
+    Any one is enough; see `mirror.drift`.
+    """
+
+    new_strings: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of strings that the champion's corpus lacks."""
+    divergence: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Jensen-Shannon divergence of the word pieces, in bits."""
+    unknown: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """Rise of the share of pieces that the base's vocabulary does not have."""
+    pieces_per_word: Annotated[float, Field(ge=0)] = 0.05
+    """Rise of the pieces for a word, as a share of what they were."""
+    lengths: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Kolmogorov-Smirnov distance of the strings' lengths."""
+
+
 class RegistrySection(Section):
     """Where the encoder is registered."""
 
@@ -196,6 +214,7 @@ class Recipe(Section):
     tuning: TuningSection
     pairs: PairsSection | None = None
     """Labelled pairs, where there are any."""
+    drift: DriftSection = DriftSection()
     evaluation: EvaluationSection
     registry: RegistrySection
 

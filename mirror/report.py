@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from mirror import plots
 from mirror.card import corpus_words, other_methods
+from mirror.drift import drift_lines
 from mirror.errors import StoreError
 from mirror.gate import Verdict
 from mirror.progress import OnProgress, Progress, silent
@@ -32,6 +33,7 @@ def report_stage(results: Results, verdict: Verdict) -> Stage:
         module="report",
         inputs={
             **results.digests,
+            "drift": digest_of_json(asdict(results.drift) if results.drift else None),
             "verdict": digest_of_json(_plain(asdict(verdict))),
             "template": template_digest(REPORT_TEMPLATE),
             "style": template_digest(REPORT_STYLE),
@@ -70,6 +72,7 @@ def render_report(results: Results, verdict: Verdict) -> str:
             "verdict": verdict,
             "scores": scores,
             "measures": measure_lines(results),
+            "drift": drift_lines(results.drift) if results.drift else [],
             "others": other_methods(scores),
             "scale": score_scale(scores),
             "subsets": _subsets(results),

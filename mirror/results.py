@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.base_model import Base
+from mirror.drift import Drift
 from mirror.errors import StoreError
 from mirror.gate import compare
 from mirror.recipe import Recipe
@@ -30,6 +31,10 @@ class Results:
     """The tuned encoder's evaluation."""
     pairs: StageRecord | None = None
     """Labelled pairs, if the recipe has any."""
+    profile: StageRecord | None = None
+    """The corpus's profile, which later corpora are compared with."""
+    drift: Drift | None = None
+    """The corpus beside today's champion's, where that has been looked at."""
 
     @property
     def digests(self) -> dict[str, str]:

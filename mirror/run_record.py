@@ -80,6 +80,8 @@ class RunRecord:
     confidence: float = 0.95
     """Level of the intervals."""
     measures: tuple[MeasureLine, ...] = ()
+    unchanged: bool = False
+    """Whether the run ended where it found nothing to do; it then has no scores of its own."""
 
 
 def stage_lines(records: Sequence[StageRecord]) -> tuple[StageLine, ...]:

@@ -149,6 +149,7 @@ def registration_tags(candidate: Candidate) -> dict[str, str]:
         "recipe_digest": digest_of_json(recipe.model_dump(mode="json")),
         "corpus_digest": results.corpus.digest,
         "sample_digest": results.sample.digest,
+        **({"pairs_digest": results.pairs.digest} if results.pairs else {}),
         "base": results.base.origin,
         "base_digest": results.base.digest,
         "encoder_digest": encoder_digest(candidate.encoder),

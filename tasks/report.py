@@ -9,13 +9,18 @@ from prefect import task
 
 from mirror import report
 from mirror.gate import Verdict
+from mirror.recipe import Recipe
 from mirror.results import Results, measure_lines, score_lines
 from mirror.run_record import RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_link, show_markdown, show_table
 from tasks.candidate import Candidate, Registration
+from tasks.drift import Change, Made
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.states import named, report_state, stage_task
+
+UNCHANGED = "Unchanged"
+"""The state of a flow that found nothing to do."""
 
 
 @stage_task()
@@ -41,8 +46,8 @@ def record_run(
 ) -> RunRecord:
     """Writes down what a run came to; `ends` are the package and the page."""
     made, verdict = candidate.results, candidate.verdict
-    inputs = [made.corpus, made.sample, *([made.pairs] if made.pairs else [])]
-    records = [*inputs, made.tuned, made.before, made.after]
+    inputs = [made.corpus, made.pairs, made.profile, made.sample]
+    records = [*filter(None, inputs), made.tuned, made.before, made.after]
     if candidate.champion_scores:
         records.append(candidate.champion_scores)
     record = RunRecord(
@@ -62,6 +67,29 @@ def record_run(
     save_record(record, workspace)
     _show(record)
     return record
+
+
+def record_unchanged(
+    recipe: Recipe, made: Made, change: Change, began: datetime, workspace: Path
+) -> RunRecord:
+    """Writes down that a run found nothing to do, and names the flow's state for it."""
+    model = recipe.registry.model
+    record = RunRecord(
+        recipe=recipe.name,
+        started_at=began.isoformat(timespec="microseconds"),
+        seconds=round((datetime.now(UTC) - began).total_seconds(), 1),
+        stages=stage_lines([*filter(None, (made.corpus, made.pairs, made.profile))]),
+        scores=(),
+        promote=False,
+        reasons=change.reasons,
+        encoder="",
+        report="",
+        model=f"models:/{model}/{change.champion}",
+        confidence=recipe.evaluation.gate.confidence,
+        unchanged=True,
+    )
+    save_record(record, workspace)
+    return named(record, UNCHANGED, " ".join(change.reasons))
 
 
 def _show(record: RunRecord) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from prefect import Task
 from prefect.client.schemas import State
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
 REUSED = "Cached"
@@ -24,6 +24,7 @@ class MayBeReused(Protocol):
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Result = TypeVar("Result", bound=MayBeReused)
 
 
@@ -38,6 +39,18 @@ def report_state(result: Result) -> Result:
     if result.reused:
         state = Completed(name=REUSED, message="Found made and whole; reused", data=result)
     return cast(Result, state)
+
+
+def named(result: T, name: str, message: str) -> T:
+    """In a flow's run, the result as a completed state with a name of its own; see `result_of`."""
+    if FlowRunContext.get() is None:
+        return result
+    return cast(T, Completed(name=name, message=message, data=result))
+
+
+def result_of(made: T | State[T]) -> T:
+    """What a flow gave, whether or not it named its state."""
+    return cast(T, made.result()) if isinstance(made, State) else made
 
 
 class StageTask(Task[P, R]):

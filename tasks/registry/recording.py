@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 from contextlib import redirect_stderr
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror.corpus_profile import PROFILE
 from tasks.candidate import Candidate, registration_tags
+from tasks.registry.origins import PROFILE_FOLDER
 from tasks.registry.tracking import sqlite_file
 
 if TYPE_CHECKING:
@@ -35,6 +38,10 @@ def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
         client.log_inputs(run.info.run_id, _datasets(candidate))
         mlflow.log_artifact(str(candidate.report))
         mlflow.log_dict(candidate.verdict_content(), "verdict.json")
+        if profile := candidate.results.profile:
+            mlflow.log_artifact(str(profile.path / PROFILE), PROFILE_FOLDER)
+        if drift := candidate.results.drift:
+            mlflow.log_dict(asdict(drift), f"{PROFILE_FOLDER}/drift.json")
         with quiet_transformers():
             uri = _log_encoder(candidate.encoder)
     with redirect_stderr(io.StringIO()):  # it prints what the command says itself

@@ -1,0 +1,80 @@
+"""What today's champion was made from, as the registry tells it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirror.corpus_profile import PROFILE, CorpusProfile, parse_profile
+from mirror.errors import StoreError
+from tasks.registry.tracking import NOT_THERE, open_store
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+PROFILE_FOLDER = "corpus"
+"""Where a version's run keeps the profile of the corpus it was made from."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a champion comes from."""
+
+    version: str
+    recipe_digest: str
+    base_digest: str
+    corpus_digest: str
+    pairs_digest: str
+    """Empty where there were no labelled pairs."""
+    profile: CorpusProfile | None
+    """Nothing for a version that was registered without one."""
+
+
+def find_origin(model: str, *, alias: str = "", version: str = "") -> Origin | None:
+    """The origin of the version of that alias or number; nothing if there is none.
+
+    Raises:
+        ServiceError: the registry does not answer.
+        StoreError: what it keeps is damaged.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with open_store() as client:
+        try:
+            found = (
+                client.get_model_version_by_alias(model, alias)
+                if alias
+                else client.get_model_version(model, version)
+            )
+        except MlflowException as error:
+            if error.error_code in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        tags = found.tags
+        return Origin(
+            version=str(found.version),
+            recipe_digest=tags.get("recipe_digest", ""),
+            base_digest=tags.get("base_digest", ""),
+            corpus_digest=tags.get("corpus_digest", ""),
+            pairs_digest=tags.get("pairs_digest", ""),
+            profile=_profile(client, str(found.run_id), f"{model} version {found.version}"),
+        )
+
+
+def _profile(client: MlflowClient, run_id: str, whose: str) -> CorpusProfile | None:
+    artifact = f"{PROFILE_FOLDER}/{PROFILE}"
+    if artifact not in [file.path for file in client.list_artifacts(run_id, PROFILE_FOLDER)]:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(client.download_artifacts(run_id, artifact, folder))
+        try:
+            content: Any = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the corpus profile of {whose} cannot be read ({error}): run the recipe without "
+                "--if-changed"
+            ) from error
+    return parse_profile(content, f"the corpus profile of {whose}")
