@@ -239,7 +239,8 @@ def test_labelled_pairs_are_tuned_on_and_named(
     done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
     assert done.returncode == 0, done.stderr
     record = find_record(home)
-    assert [line.stage for line in record.stages][:4] == ["corpus", "sample", "pairs", "tune"]
+    stages = [line.stage for line in record.stages]
+    assert stages[:5] == ["corpus", "pairs", "profile", "sample", "tune"]
     assert find_stage(record, "tune").counts["strings"] == 32 + 20
     corpus, sample, pairs = (find_stage(record, name) for name in ("corpus", "sample", "pairs"))
     [line] = record.scores
