@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from prefect import flow
 
-from mirror.recipe import find_recipe
+from mirror.recipe import Recipe, find_recipe
 from mirror.results import Results
 from mirror.run_record import RunRecord
 from tasks import (
@@ -45,14 +46,11 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     plan = base.choose_base(find_recipe(recipe), base_path)
     workspace = preflight.check_ready(plan)
 
-    snapshot = corpus.ingest_corpus(plan, workspace)
-    pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
-    model = base.find_base(plan, workspace)
-    profile = drift.profile_corpus(snapshot, model, workspace)
-    gathered = drift.Made(model, snapshot, profile, pairs)
+    gathered = gather(plan, workspace)
     if if_changed and not (change := drift.find_change(plan, gathered)).go_on:
         return report.record_unchanged(plan, gathered, change, began, workspace)
 
+    snapshot, pairs, model = gathered.corpus, gathered.pairs, gathered.base
     strings = sampling.sample_strings(plan, snapshot, workspace)
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
     measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
@@ -67,13 +65,23 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     verdict = gate.decide(plan, before, after, of_rival)
 
     moved = drift.find_drift(plan, gathered, rival)
-    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile, moved)
+    evaluated = (tuned, before, after)
+    results = Results(plan, model, snapshot, strings, *evaluated, pairs, gathered.profile, moved)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
     candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
     return report.record_run(candidate, (package, page), registration, began, workspace)
+
+
+def gather(plan: Recipe, workspace: Path) -> drift.Gathered:
+    """Text, labelled pairs if there are any, and the base to tune."""
+    snapshot = corpus.ingest_corpus(plan, workspace)
+    pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
+    model = base.find_base(plan, workspace)
+    profile = drift.profile_corpus(snapshot, model, workspace)
+    return drift.Gathered(model, snapshot, profile, pairs)
 
 
 def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:

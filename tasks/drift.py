@@ -22,7 +22,7 @@ from tasks.states import report_state, stage_task
 
 
 @dataclass(frozen=True)
-class Made:
+class Gathered:
     """What a run has gathered before it samples."""
 
     base: Base
@@ -49,7 +49,7 @@ def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRec
 
 
 @task(**RETRIES)
-def find_change(recipe: Recipe, made: Made) -> Change:
+def find_change(recipe: Recipe, made: Gathered) -> Change:
     """Compares recipe, base, pairs and corpus with those of today's champion.
 
     Raises:
@@ -64,7 +64,7 @@ def find_change(recipe: Recipe, made: Made) -> Change:
 
 
 @task(**RETRIES)
-def find_drift(recipe: Recipe, made: Made, rival: Champion | None) -> Drift | None:
+def find_drift(recipe: Recipe, made: Gathered, rival: Champion | None) -> Drift | None:
     """The corpus beside that of the encoder to beat; nothing if they cannot be compared.
 
     Raises:
@@ -80,7 +80,7 @@ def find_drift(recipe: Recipe, made: Made, rival: Champion | None) -> Drift | No
     return drift
 
 
-def _change(recipe: Recipe, made: Made, origin: Origin | None) -> Change:
+def _change(recipe: Recipe, made: Gathered, origin: Origin | None) -> Change:
     if origin is None:
         return Change(True, ("There is no champion yet.",))
     reasons = list(_other_reasons(recipe, made, origin))
@@ -92,7 +92,7 @@ def _change(recipe: Recipe, made: Made, origin: Origin | None) -> Change:
     return Change(bool(reasons), (*reasons, said), origin.version)
 
 
-def _other_reasons(recipe: Recipe, made: Made, origin: Origin) -> list[str]:
+def _other_reasons(recipe: Recipe, made: Gathered, origin: Origin) -> list[str]:
     whose = f"the champion's, version {origin.version}"
     pairs = made.pairs.digest if made.pairs else ""
     differ = {
@@ -106,7 +106,7 @@ def _other_reasons(recipe: Recipe, made: Made, origin: Origin) -> list[str]:
     return reasons
 
 
-def _drift(made: Made, origin: Origin) -> Drift | None:
+def _drift(made: Gathered, origin: Origin) -> Drift | None:
     if origin.profile is None or origin.base_digest != made.base.digest:
         return None  # profiles are counted in a base's own word pieces
     return measure_drift(corpus_profile.read_profile(made.profile), origin.profile)

@@ -15,7 +15,7 @@ from mirror.run_record import RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_link, show_markdown, show_table
 from tasks.candidate import Candidate, Registration
-from tasks.drift import Change, Made
+from tasks.drift import Change, Gathered
 from tasks.progress import Reporter
 from tasks.states import named, report_state, stage_task
 
@@ -70,7 +70,7 @@ def record_run(
 
 
 def record_unchanged(
-    recipe: Recipe, made: Made, change: Change, began: datetime, workspace: Path
+    recipe: Recipe, made: Gathered, change: Change, began: datetime, workspace: Path
 ) -> RunRecord:
     """Writes down that a run found nothing to do, and names the flow's state for it."""
     model = recipe.registry.model

@@ -16,7 +16,7 @@ from mirror.recipe import Recipe
 from mirror.results import Results
 from mirror.store import StageRecord, digest_of_json
 from tasks.candidate import Candidate, Champion
-from tasks.drift import Change, Made, find_change, find_drift
+from tasks.drift import Change, Gathered, find_change, find_drift
 from tasks.registry import register_encoder
 from tasks.registry.origins import find_origin
 
@@ -41,14 +41,14 @@ def write_profile(tmp_path: Path) -> Callable[[CorpusProfile], StageRecord]:
 
 
 @pytest.fixture
-def made(results: Results, write_profile: Callable[..., StageRecord]) -> Made:
+def made(results: Results, write_profile: Callable[..., StageRecord]) -> Gathered:
     """What a run has gathered whose text is the champion's."""
-    return Made(results.base, results.corpus, write_profile(profile()), None)
+    return Gathered(results.base, results.corpus, write_profile(profile()), None)
 
 
 @pytest.fixture
 def champion(
-    make_candidate: Callable[..., Candidate], made: Made, workspace: Path, tracking: str
+    make_candidate: Callable[..., Candidate], made: Gathered, workspace: Path, tracking: str
 ) -> Candidate:
     """A registered champion with its corpus's profile."""
     candidate = make_candidate(0)
@@ -57,7 +57,7 @@ def champion(
     return candidate
 
 
-def change_of(recipe: Recipe, made: Made) -> Change:
+def change_of(recipe: Recipe, made: Gathered) -> Change:
     return find_change.fn(recipe, made)
 
 
