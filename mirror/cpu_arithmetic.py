@@ -19,10 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from mirror.precision import mkl_is_slow
+
 LEVELS = 1 << 16
 """A rate of dropout is rounded to 2^-16."""
 WORDS = 4
 """Numbers of 16 bits in one that is drawn."""
+MANY_ROWS = 256
+"""So many rows of a product in fp32 are worth the making of a kernel for their shape."""
 Shadows = Mapping[int, Tensor]
 
 
@@ -123,12 +127,44 @@ class Arithmetic(TorchFunctionMode):
         return mask.mul_(1 / (1 - rate))
 
 
+class QuickProducts(TorchFunctionMode):
+    """A block within which linear layers of many rows are computed by oneDNN, in fp32 too.
+
+    Torch asks MKL for them, which on AMD's processors uses half of what they have.  No gradients.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Called by torch in place of each of its functions."""
+        given = kwargs or {}
+        if function is functional.linear:
+            return self._linear(*args, **given)
+        return function(*args, **given)
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        fp32 = input.dtype == weight.dtype == torch.float32
+        if not fp32 or input.numel() < MANY_ROWS * input.shape[-1]:
+            return functional.linear(input, weight, bias)
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+        return made
+
+
 def seeded_arithmetic(
     device: torch.device, seed: int | None, shadows: Shadows | None
 ) -> AbstractContextManager[Any]:
-    """`Arithmetic` on a CPU if anything is asked of it; elsewhere torch's own, seeded."""
+    """`Arithmetic` on a CPU if anything is asked of it, or quick products if no gradients are.
+
+    Elsewhere torch's own arithmetic, seeded.
+    """
     if device.type == "cpu" and (seed is not None or shadows):
         return Arithmetic(seed, shadows)
+    if device.type == "cpu" and not torch.is_grad_enabled() and mkl_is_slow():
+        return QuickProducts()
     if seed is not None:
         torch.manual_seed(seed)
     return nullcontext()

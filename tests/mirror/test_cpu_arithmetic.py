@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
-from mirror.cpu_arithmetic import Arithmetic, bf16_shadows
-from mirror.encoder import Encoder
+from mirror import cpu_arithmetic
+from mirror.cpu_arithmetic import (
+    MANY_ROWS,
+    Arithmetic,
+    QuickProducts,
+    bf16_shadows,
+    seeded_arithmetic,
+)
+from mirror.encoder import MAX_PADDING, Encoder
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
@@ -98,3 +107,48 @@ def test_linear_layers_are_computed_as_under_autocast(
     exact = encoder.vectors(rows)
     assert not torch.equal(found, exact)
     assert (found - exact).norm() < 1.5 * (expected - exact).norm()
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (300, 8), (10, 31, 8)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_quick_products_are_torchs_own(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(1)
+    layer, values = nn.Linear(8, 5, bias=bias), torch.randn(shape)
+    apart = values.transpose(0, 1).contiguous().transpose(0, 1)
+    with torch.inference_mode():
+        expected = layer(values)
+        with torch.autograd.profiler.profile() as asked, QuickProducts():
+            found, of_apart = layer(values), layer(apart)
+    names = {event.name for event in asked.function_events}
+    assert ("mkldnn::_linear_pointwise" in names) is (values.numel() >= MANY_ROWS * 8)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(of_apart, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_products_are_quick_where_no_gradient_is_asked_for(
+    slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_arithmetic, "mkl_is_slow", lambda: slow)
+    cpu = torch.device("cpu")
+    assert not isinstance(seeded_arithmetic(cpu, None, None), QuickProducts)
+    with torch.inference_mode():
+        assert isinstance(seeded_arithmetic(cpu, None, None), QuickProducts) is slow
+        assert isinstance(seeded_arithmetic(cpu, 1, None), Arithmetic)
+
+
+def test_quick_products_give_an_encoders_vectors(
+    any_base: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_PADDING, "cpu", 10_000)
+    encoder = Encoder.load(any_base, "mean", device="cpu")
+    [cut] = encoder.slices(encoder.token_ids(sentences[:40]), 1 << 20)
+    found = []
+    with torch.inference_mode():
+        for context in (nullcontext(), QuickProducts()):
+            with context:
+                output = encoder.model(input_ids=cut.ids, attention_mask=cut.mask)
+            found.append(output.last_hidden_state)
+    assert cut.ids.numel() > MANY_ROWS
+    torch.testing.assert_close(*found, atol=2e-5, rtol=1e-5)

@@ -23,3 +23,20 @@ def test_bf16_is_read_from_the_processors_flags(tmp_path: Path, facts: str, has_
 
 def test_a_machine_that_does_not_say_has_no_bf16(tmp_path: Path) -> None:
     assert not precision.cpu_has_bf16(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("facts", "slow"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 avx512f\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx2 avx512f\n", False),
+    ],
+)
+def test_mkl_is_slow_where_it_leaves_avx_512_alone(tmp_path: Path, facts: str, slow: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(facts)
+    assert precision.mkl_is_slow(tmp_path / "cpuinfo") is slow
+
+
+def test_mkl_is_not_slow_on_a_machine_that_does_not_say(tmp_path: Path) -> None:
+    assert not precision.mkl_is_slow(tmp_path / "absent")
