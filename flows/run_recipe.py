@@ -49,9 +49,8 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     gathered = gather(plan, workspace)
     if if_changed and not (change := drift.find_change(plan, gathered)).go_on:
         return report.record_unchanged(plan, gathered, change, began, workspace)
-
     snapshot, pairs, model = gathered.corpus, gathered.pairs, gathered.base
-    strings = sampling.sample_strings(plan, snapshot, workspace)
+    profile, strings = gathered.profile, sampling.sample_strings(plan, snapshot, workspace)
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
     measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
@@ -65,8 +64,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     verdict = gate.decide(plan, before, after, of_rival)
 
     moved = drift.find_drift(plan, gathered, rival)
-    evaluated = (tuned, before, after)
-    results = Results(plan, model, snapshot, strings, *evaluated, pairs, gathered.profile, moved)
+    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile, moved)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
