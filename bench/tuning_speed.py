@@ -154,7 +154,8 @@ def trainer(asked: Asked) -> dict[str, Any]:
 
 def ours(asked: Asked) -> dict[str, Any]:
     """`mirror.tuning.tune`, as a recipe would run it."""
-    from mirror.tuning import Place, tune
+    from mirror.tuning import tune
+    from mirror.tuning_run import Place
     from mirror.tuning_settings import TuningSection, fill_tuning
 
     given = {name: asked[name] for name in (*COMMON, "precision")} | {"epochs": 1}

@@ -35,15 +35,23 @@ class Advance:
     rates: list[float] = field(default_factory=list)
     masked: int = 0
     """Views that hold a mask token after cutting to length."""
+    measures: list[dict[str, float]] = field(default_factory=list)
+    """Of each step that was measured on what is held out: step, alignment, uniformity."""
 
 
-def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, advance: Advance) -> None:
+Kept = dict[str, Tensor]
+"""The weights of the best step so far, by name, on the CPU."""
+
+
+def save_checkpoint(
+    work: Path, model: nn.Module, optimizer: AdamW, advance: Advance, kept: Kept | None = None
+) -> None:
     """Writes a checkpoint whole or not at all, then removes the older ones."""
     older = _checkpoints(work)
     fresh = work / "checkpoint.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    tensors = dict[str, Tensor]()
+    tensors = {f"kept.{name}": weight for name, weight in (kept or {}).items()}
     for name, parameter in model.named_parameters():
         tensors[f"weight.{name}"] = parameter.detach().cpu().contiguous()
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -60,8 +68,13 @@ def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, advance: Adv
             shutil.rmtree(folder)
 
 
-def restore_checkpoint(work: Path, model: nn.Module, optimizer: AdamW) -> Advance:
-    """Puts the newest whole checkpoint into model and optimizer; a fresh start if there is none."""
+def restore_checkpoint(
+    work: Path, model: nn.Module, optimizer: AdamW, kept: Kept | None = None
+) -> Advance:
+    """Puts the newest whole checkpoint into model, optimizer and `kept`.
+
+    A fresh start if there is none.
+    """
     for folder in reversed(_checkpoints(work)):
         try:
             tensors = load_file(folder / "state.safetensors")
@@ -70,6 +83,9 @@ def restore_checkpoint(work: Path, model: nn.Module, optimizer: AdamW) -> Advanc
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             log.warning("%s is damaged (%s) and left aside", folder, error)
             continue
+        if kept is not None:
+            names = (name for name in tensors if name.startswith("kept."))
+            kept.update({name.removeprefix("kept."): tensors[name] for name in names})
         log.info("going on from step %d", advance.step)
         return advance
     return Advance()

@@ -81,6 +81,23 @@ class TuningPass:
         torch.autograd.backward(embedded, lanes.each(backwards, len(slices)))
         return Outcome(loss.detach(), first.detach(), second.detach())
 
+    def vectors(self, batch: Batch, seed: int, lanes: Lanes = ONE_LANE) -> tuple[Tensor, Tensor]:
+        """Both views' vectors, (N, width) each, as training makes them, without gradients."""
+        encoder = self.encoder
+        slices, seeds = self._slices(batch, seed)
+        weights = _Weights(encoder.model, self.bf16 and encoder.device.type == "cpu")
+        with torch.no_grad():
+            embedded = encoder.embedded(slices)
+
+        def forwards(number: int) -> Tensor:
+            with torch.no_grad(), self._autocast():
+                part = embedded[number]
+                return encoder.pooled(part, slices[number], seeds[number], weights.shadows)
+
+        made = encoder.in_order(lanes.each(forwards, len(slices)), slices)
+        first, second = made.split(len(batch.first))
+        return first, second
+
     def _slices(self, batch: Batch, seed: int) -> tuple[list[Slice], list[int]]:
         """Slices of both views, whose rows are counted through, and the seed of each."""
         tokens = self.settings.slice_tokens

@@ -81,6 +81,13 @@ class TuningSection(Section):
     """The first share of the steps, over which the rate rises from zero."""
     decay: Literal["constant", "linear"] = "constant"
     """How the rate goes on after the warm-up; linear ends at zero."""
+    stopping: Literal["none", "alignment-uniformity"] = "none"
+    """Whether the last step's weights are kept, or those of the step with the least sum of
+    alignment and uniformity (Wang and Isola 2020).  They are measured without labels, on strings
+    that are not tuned on: a twentieth, at most 500, drawn with the seed, masked and with dropout as
+    in training.  All epochs are done all the same."""
+    stopping_steps: Positive = 10
+    """Steps from one measure to the next; the last is always measured."""
     whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
     the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).

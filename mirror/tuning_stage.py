@@ -71,7 +71,8 @@ def tune_encoder(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
-        from mirror.tuning import Place, read_items, tune
+        from mirror.tuning import read_items, tune
+        from mirror.tuning_run import Place
 
         items = read_items(*_item_files(recipe, sample, pairs))
         return tune(recipe.tuning, items, Place(Path(base.folder), out, work), tell)

@@ -109,6 +109,9 @@ class Candidate:
         for step in map(json.loads, lines):
             yield "tuning/loss", step["loss"], 0, step["step"]
             yield "tuning/rate", step["rate"], 0, step["step"]
+            for name in ("alignment", "uniformity"):  # of the steps that were measured
+                if name in step:
+                    yield f"tuning/{name}", step[name], 0, step["step"]
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0

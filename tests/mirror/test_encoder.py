@@ -14,7 +14,8 @@ from mirror.architectures import ARCHITECTURES
 from mirror.base_model import check_base
 from mirror.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.tuning import Place, tune
+from mirror.tuning import tune
+from mirror.tuning_run import Place
 from mirror.tuning_settings import Pooling, TuningSection
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, BertTokenizerFast
 from mirror.base_model import check_base, check_prompt
 from mirror.encoder import Encoder
 from mirror.errors import TokenizerError
-from mirror.tuning import Place, tune
+from mirror.tuning import tune
+from mirror.tuning_run import Place
 from mirror.tuning_settings import Pooling, TuningSection
 from mirror.views import Item, Views
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from mirror import tuning
 from mirror.contrastive import info_nce
 from mirror.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.lanes import open_lanes
 from mirror.store import file_digests
-from mirror.tuning import Place, Run, tune
+from mirror.tuning import tune
+from mirror.tuning_checkpoint import save_checkpoint
+from mirror.tuning_run import Place, Run
 from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import TuningStep
 from mirror.views import Item
@@ -110,7 +111,7 @@ def test_how_often_checkpoints_are_written_changes_nothing(
 ) -> None:
     rare = tuned()
     clock = iter(range(0, 10**9, 100))
-    monkeypatch.setattr(tuning.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("mirror.tuning_run.time.monotonic", lambda: next(clock))
     assert tuned(checkpoint_seconds=1) == rare
 
 
@@ -392,7 +393,7 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     with open_lanes(1) as lanes:
         for indices in list(run.batches(0))[:4]:
             run.take_step(run.views.batch(indices, 0), lanes)
-    tuning.save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
+    save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
     counts = tune(settings(**changes), sentences, place)
     assert counts["steps"] == 10
     assert file_digests(place.out) == whole

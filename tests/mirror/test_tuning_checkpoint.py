@@ -29,18 +29,18 @@ SETTINGS = TuningSection(
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from mirror import tuning
+from mirror import tuning, tuning_run
 from mirror.tuning_settings import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 section = TuningSection(**json.loads((root / "settings.json").read_text()))
 strings = json.loads((root / "strings.json").read_text())
 if seconds:  # as if every step took long enough for a checkpoint
     clock = iter(range(0, 10**9, 100))
-    tuning.time.monotonic = lambda: next(clock)
+    tuning_run.time.monotonic = lambda: next(clock)
 def slow(step):
     time.sleep(seconds)
     print(step.step, flush=True)
-tuning.tune(section, strings, tuning.Place(base, root / "out", root / "work"), slow)
+tuning.tune(section, strings, tuning_run.Place(base, root / "out", root / "work"), slow)
 """
 
 

@@ -12,7 +12,8 @@ from sentence_transformers import SentenceTransformer
 from mirror.encoder import Encoder
 from mirror.encoder_folder import DENSE
 from mirror.errors import BaseModelError, TuningError
-from mirror.tuning import Place, tune
+from mirror.tuning import tune
+from mirror.tuning_run import Place
 from mirror.tuning_settings import TuningSection
 from mirror.whitening import fit_whitening, read_projection, write_projection
 
