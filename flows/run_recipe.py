@@ -20,6 +20,7 @@ from tasks import (
     labelled_pairs,
     packaging,
     preflight,
+    probe,
     registry,
     report,
     sampling,
@@ -61,8 +62,8 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     after = measure(encoder)
     rival = registry.find_champion(plan, encoder.digest, workspace)
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
-    verdict = gate.decide(plan, before, after, of_rival)
-
+    answer = probe.probe_encoder(encoder, strings, workspace)
+    verdict = gate.decide(plan, before, after, of_rival, answer)
     moved = drift.find_drift(plan, gathered, rival)
     results = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile, moved)
     package = packaging.package_encoder(results, workspace)
@@ -70,7 +71,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
     candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
-    return report.record_run(candidate, (package, page), registration, began, workspace)
+    return report.record_run(candidate, (answer, package, page), registration, began, workspace)
 
 
 def gather(plan: Recipe, workspace: Path) -> drift.Gathered:

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from mirror.errors import StoreError
+from mirror.differences import Difference
+from mirror.probe import Probe
 from mirror.recipe import GateSection, Recipe
-from mirror.scoring import Predictions, paired_bootstrap, statistic_of
-from mirror.store import StageRecord
 
 COLLAPSED_COSINE = 0.99
 """Mean cosine of random pairs of strings above which vectors say nothing of their strings."""
 LEAST_DIFFERENT = 0.5
 """Share of different strings that must have vectors of their own."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One benchmark, two encoders."""
-
-    benchmark: str
-    before: float
-    after: float
-    change: float
-    low: float
-    """Lower end of the change's bootstrap interval."""
-    high: float
-    n: int
-    """Items scored."""
-    beside: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items, such as `bm25`."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.benchmark}: {self.before:.3f} to {self.after:.3f}, "
-            f"{self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-        )
+MOST_DIFFERENCE = 1e-4
+"""Largest difference of cosines between what was measured and what a consumer gets."""
 
 
 @dataclass(frozen=True)
@@ -58,51 +32,82 @@ class Verdict:
     """From the base to the tuned encoder."""
     champion: tuple[Difference, ...] | None = None
     """From today's champion to the tuned encoder; nothing if there is none."""
+    slices: tuple[Difference, ...] = ()
+    """Likewise, of the parts that benchmarks fall into."""
+    probe: Probe | None = None
+    """How the encoder does in a process that knows nothing of us."""
 
 
-def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[Difference, ...]:
-    """Two evaluations of the same benchmarks, by paired bootstrap; those not gated are left out.
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate looks at."""
 
-    Raises:
-        StoreError: an evaluation's folder is damaged, or they measured different benchmarks.
-        BenchmarkError: they measured different items, or a benchmark's scores hardly differ.
-    """
-    folders = (before.folder, after.folder)
-    digests = (before.digest, after.digest)
-    return _compare(folders, digests, gate.resamples, gate.confidence)
+    base: tuple[Difference, ...]
+    """From the base to the tuned encoder."""
+    looks: Mapping[str, Any]
+    """Of the tuned encoder; see `mirror.looks`."""
+    champion: tuple[Difference, ...] | None = None
+    """From today's champion to the tuned encoder; nothing if there is none."""
+    slices: tuple[Difference, ...] = ()
+    """Likewise, of the parts that benchmarks fall into."""
+    probe: Probe | None = None
+    """How the encoder does in a process that knows nothing of us; nothing if not tried."""
 
 
-def decide(
-    recipe: Recipe,
-    base: tuple[Difference, ...],
-    champion: tuple[Difference, ...] | None,
-    looks: Mapping[str, Any],
-) -> Verdict:
+def decide(recipe: Recipe, evidence: Evidence) -> Verdict:
     """Promotes an encoder that is better than its base, no worse than the champion, and sound.
 
     Better: the mean change is above zero, at least one benchmark's interval lies above zero, and
-    none is worse.  Worse: the interval lies below zero and the change is beyond the tolerance.
+    none is worse.  Worse: the interval lies below zero and the change is beyond the tolerance; so
+    too for the parts of benchmarks, beside the champion.  Sound: the vectors have not collapsed,
+    and the encoder answers a consumer as it should, within the recipe's bounds.
     """
-    tolerance = recipe.evaluation.gate.tolerance
-    unsound = tuple(_unsound((*base, *(champion or ())), looks))
-    against = [*unsound, *_against_base(base, tolerance)]
-    if champion is not None:
-        against.extend(_worse("today's champion", champion, tolerance))
-    notes = tuple(_notes(base, champion))
-    if against:
-        return Verdict(False, (*against, *notes), base, champion)
+    gate, base, champion = recipe.evaluation.gate, evidence.base, evidence.champion
+    against = [
+        *_unsound((*base, *(champion or ())), evidence.looks),
+        *(_unfit(evidence.probe, gate) if evidence.probe else ()),
+        *_against_base(base, gate.tolerance),
+        *_worse("today's champion", champion or (), gate.tolerance),
+        *_worse("today's champion", evidence.slices, gate.slice_tolerance),
+    ]
+    reasons = against or list(_for(base, champion))
+    notes = _notes(base, champion)
+    return Verdict(not against, (*reasons, *notes), base, champion, evidence.slices, evidence.probe)
+
+
+def _for(base: tuple[Difference, ...], champion: tuple[Difference, ...] | None) -> Iterator[str]:
     mean = float(np.mean([found.change for found in base]))
     better = [found for found in base if found.low > 0]
-    reasons = [
+    yield (
         f"Better than its base by {mean:+.3f} on average over {len(base)} benchmark(s); "
         f"surely so on {', '.join(str(found) for found in better)}."
-    ]
+    )
     if champion is None:
-        reasons.append("There is no champion yet to compare with.")
+        yield "There is no champion yet to compare with."
     else:
-        listed = "; ".join(str(found) for found in champion)
-        reasons.append(f"Not worse than today's champion: {listed}.")
-    return Verdict(True, (*reasons, *notes), base, champion)
+        yield f"Not worse than today's champion: {'; '.join(str(found) for found in champion)}."
+
+
+def _unfit(probe: Probe, gate: GateSection) -> Iterator[str]:
+    """What keeps a service from using the encoder."""
+    if probe.fault:
+        yield f"It does not answer in a process that knows nothing of this project: {probe.fault}."
+        return
+    if probe.difference > MOST_DIFFERENCE:
+        yield (
+            f"sentence-transformers gets other vectors than were measured: cosines differ by "
+            f"{probe.difference:.1e} (it cannot pool as mean-all does)."
+        )
+    if gate.max_megabytes is not None and probe.megabytes > gate.max_megabytes:
+        yield (
+            f"It takes {probe.megabytes:.1f} MB and the recipe allows {gate.max_megabytes:g} "
+            "(evaluation.gate.max_megabytes)."
+        )
+    if gate.max_milliseconds is not None and probe.milliseconds > gate.max_milliseconds:
+        yield (
+            f"One text takes {probe.milliseconds:.1f} ms and the recipe allows "
+            f"{gate.max_milliseconds:g} (evaluation.gate.max_milliseconds)."
+        )
 
 
 def _unsound(differences: tuple[Difference, ...], looks: Mapping[str, Any]) -> Iterator[str]:
@@ -149,56 +154,3 @@ def _notes(base: tuple[Difference, ...], champion: tuple[Difference, ...] | None
     for found in champion or ():
         if found.high < 0:
             yield f"Below today's champion within the tolerance on {found}."
-
-
-@lru_cache(maxsize=64)
-def _compare(
-    folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
-) -> tuple[Difference, ...]:
-    scores = [_scores(folder) for folder in folders]
-    if scores[0].keys() != scores[1].keys():
-        raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
-    differences = []
-    for name, after in scores[1].items():
-        if not after.get("gated", True):
-            continue
-        metric = str(after["metric"])
-        before_part, after_part = (partial(_predictions, folder, metric) for folder in folders)
-        parts = [(before_part(member), after_part(member)) for member in after.get("of", [name])]
-        was, now = float(scores[0][name]["score"]), float(after["score"])
-        found = paired_bootstrap(parts, now - was, name, resamples=resamples, confidence=confidence)
-        differences.append(
-            Difference(
-                name,
-                was,
-                now,
-                found.change,
-                found.low,
-                found.high,
-                int(after["n"]),
-                after.get("beside", {}),
-            )
-        )
-    return tuple(differences)
-
-
-def _scores(folder: str) -> dict[str, Any]:
-    path = Path(folder) / "scores.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
-    return content
-
-
-def _predictions(folder: str, metric: str, benchmark: str) -> Predictions:
-    path = Path(folder) / "predictions" / f"{benchmark}.parquet"
-    try:
-        table = pq.read_table(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
-    gold = None
-    if table["gold"].null_count < table.num_rows:
-        gold = table["gold"].to_numpy()
-    subsets = tuple(table["subset"].to_pylist())
-    return Predictions(subsets, table["predicted"].to_numpy(), gold, statistic_of(metric))

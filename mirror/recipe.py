@@ -141,7 +141,15 @@ class GateSection(Section):
     tolerance: Annotated[float, Field(ge=0)] = 0.01
     """How far below today's champion a score may fall before it counts as worse, in score points
     (0 to 1), when the interval of the difference lies wholly below zero."""
+    slice_tolerance: Annotated[float, Field(ge=0)] = 0.02
+    """Likewise for the parts that benchmarks fall into, of 50 items or more."""
     resamples: Positive = 1_000
+    max_megabytes: Annotated[float, Field(gt=0)] | None = None
+    """The most that the encoder's folder may take."""
+    max_milliseconds: Annotated[float, Field(gt=0)] | None = None
+    """The most that one text may take on one thread of this machine's processor, by median."""
+    require_approval: bool = False
+    """Whether a person must say `mirror promote` before an encoder that passes is champion."""
 
 
 class EvaluationSection(Section):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.base_model import Base
+from mirror.differences import compare
 from mirror.drift import Drift
 from mirror.errors import StoreError
-from mirror.gate import compare
 from mirror.recipe import Recipe
 from mirror.run_record import MeasureLine, ScoreLine
 from mirror.store import StageRecord

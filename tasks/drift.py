@@ -7,8 +7,9 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import corpus_profile
+from mirror import profile_stage
 from mirror.base_model import Base
+from mirror.corpus_profile import read_profile
 from mirror.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store, digest_of_json, section_content
@@ -44,8 +45,8 @@ class Change:
 
 @stage_task()
 def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRecord:
-    """Draws up the corpus's profile; see `mirror.corpus_profile.profile_corpus`."""
-    return report_state(corpus_profile.profile_corpus(corpus, base, Store(workspace), Reporter()))
+    """Draws up the corpus's profile; see `mirror.profile_stage.profile_corpus`."""
+    return report_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
 
 
 @task(**RETRIES)
@@ -109,4 +110,4 @@ def _other_reasons(recipe: Recipe, made: Gathered, origin: Origin) -> list[str]:
 def _drift(made: Gathered, origin: Origin) -> Drift | None:
     if origin.profile is None or origin.base_digest != made.base.digest:
         return None  # profiles are counted in a base's own word pieces
-    return measure_drift(corpus_profile.read_profile(made.profile), origin.profile)
+    return measure_drift(read_profile(made.profile), origin.profile)

@@ -7,7 +7,9 @@ import json
 from prefect import task
 
 from mirror import gate
-from mirror.gate import Verdict
+from mirror.differences import compare, compare_slices
+from mirror.gate import Evidence, Verdict
+from mirror.probe import read_probe
 from mirror.recipe import Recipe
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
@@ -15,16 +17,22 @@ from tasks.artifacts import show_markdown
 
 @task
 def decide(
-    recipe: Recipe, before: StageRecord, after: StageRecord, champion: StageRecord | None
+    recipe: Recipe,
+    before: StageRecord,
+    after: StageRecord,
+    champion: StageRecord | None,
+    probe: StageRecord,
 ) -> Verdict:
     """Compares the tuned encoder with its base and with the champion; see `mirror.gate`."""
     section = recipe.evaluation.gate
-    verdict = gate.decide(
-        recipe,
-        gate.compare(before, after, section),
-        gate.compare(champion, after, section) if champion else None,
-        json.loads((after.path / "looks.json").read_text(encoding="utf-8")),
+    evidence = Evidence(
+        base=compare(before, after, section),
+        looks=json.loads((after.path / "looks.json").read_text(encoding="utf-8")),
+        champion=compare(champion, after, section) if champion else None,
+        slices=compare_slices(champion, after, section) if champion else (),
+        probe=read_probe(probe),
     )
+    verdict = gate.decide(recipe, evidence)
     heading = "Promote" if verdict.promote else "Do not promote"
     text = "\n".join([f"**{heading}**", "", *(f"- {reason}" for reason in verdict.reasons)])
     show_markdown("verdict", text, f"The gate's verdict on {recipe.name}")

@@ -39,12 +39,12 @@ def report_file(page: StageRecord) -> Path:
 @task
 def record_run(
     candidate: Candidate,
-    ends: tuple[StageRecord, StageRecord],
+    ends: tuple[StageRecord, ...],
     registration: Registration,
     began: datetime,
     workspace: Path,
 ) -> RunRecord:
-    """Writes down what a run came to; `ends` are the package and the page."""
+    """Writes down what a run came to; `ends` are the probe, the package and the page."""
     made, verdict = candidate.results, candidate.verdict
     inputs = [made.corpus, made.pairs, made.profile, made.sample]
     records = [*filter(None, inputs), made.tuned, made.before, made.after]

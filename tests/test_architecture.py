@@ -45,6 +45,8 @@ def loaded_by(module, tmp_path):
         "mirror.tuning_stage",
         "mirror.evaluation_stage",
         "mirror.gate",
+        "mirror.probe_stage",
+        "mirror.profile_stage",
         "mirror.packaging_stage",
         "mirror.report",
         "mirror.doctor",

@@ -44,6 +44,8 @@ CHALLENGER = "challenger"
 SETTLED = "settled"
 """Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
 OVERTAKEN = "overtaken"
+AWAITS_APPROVAL = "awaits approval"
+"""The gate let it through, and the recipe wants a person to say so too."""
 
 
 def check_registry() -> None:
@@ -160,6 +162,8 @@ def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVers
     if candidate.verdict.promote and today not in rivals and not _is_same(client, candidate, today):
         # Another run was quicker: this encoder has not been compared with that champion.
         outcome = f"{OVERTAKEN} by version {today}"
+    elif candidate.verdict.promote and candidate.recipe.evaluation.gate.require_approval:
+        outcome = AWAITS_APPROVAL
     elif candidate.verdict.promote:
         if today and today != number:
             client.set_model_version_tag(name, number, "previous_champion", today)

@@ -138,7 +138,7 @@ def test_killed_runs_end_with_the_same_bytes(
 
 
 def test_the_last_run_makes_nothing_anew(survivor: SimpleNamespace) -> None:
-    assert "8 of 8 stages reused" in survivor.done.stdout
+    assert "9 of 9 stages reused" in survivor.done.stdout
 
 
 def test_nothing_half_made_is_left(survivor: SimpleNamespace) -> None:

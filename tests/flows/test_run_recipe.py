@@ -26,6 +26,7 @@ STAGES = [
     "tune",
     "evaluation",
     "evaluation",
+    "probe",
     "package",
     "report",
 ]
@@ -34,6 +35,7 @@ STAGE_TASKS = [
     "evaluate_encoder-tuned",
     "ingest_corpus",
     "package_encoder",
+    "probe_encoder",
     "profile_corpus",
     "register_encoder",
     "sample_strings",
@@ -96,7 +98,7 @@ def test_a_run_says_what_it_came_to(first: SimpleNamespace) -> None:
     shown = first.done.stdout
     assert "passage-retrieval" in shown
     assert "Challenger – it is not made champion" in shown
-    assert "0 of 8 stages reused" in shown
+    assert "0 of 9 stages reused" in shown
     assert f"models:/{MODEL}/1" in shown
     assert first.record.report in shown
     assert "Traceback" not in first.done.stderr
@@ -172,7 +174,7 @@ def test_the_registered_files_are_those_measured_and_no_pickles(
 
 
 def test_a_second_run_makes_and_registers_nothing(again: SimpleNamespace, client: Any) -> None:
-    assert "8 of 8 stages reused" in again.done.stdout
+    assert "9 of 9 stages reused" in again.done.stdout
     assert "registered before; reused" in again.done.stdout
     assert all(line.reused for line in again.record.stages)
     assert [str(found.version) for found in client.search_model_versions("")] == ["1"]

@@ -10,8 +10,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mirror.differences import Difference
+from mirror.drift import Drift
 from mirror.errors import StoreError
 from mirror.gate import Verdict
+from mirror.probe import Probe
 from mirror.report import REPORT, render_report, report_stage, score_scale, write_report
 from mirror.results import Results, score_lines
 from mirror.run_record import ScoreLine
@@ -158,3 +161,19 @@ def test_a_run_without_rejects_is_reported(results: Results) -> None:
     counts = {**results.corpus.counts, "rejected": {}}
     clean = replace(results, corpus=replace(results.corpus, counts=counts))
     assert "nothing was rejected" in Page(render_report(clean, VERDICT)).text
+
+
+def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: Results) -> None:
+    whole = Difference("search", 0.35, 0.4, 0.05, 0.01, 0.09, 120)
+    part = Difference("likeness, north", 0.5, 0.45, -0.05, -0.09, -0.01, 60)
+    probe = Probe(difference=2e-7, milliseconds=4.25, megabytes=14.7)
+    drift = Drift(100, 150, 0.4, 0.1, 0.02, 0.0, 0.001, 1.25, 1.3, 40.0, 42.0, 0.03, ("covid",))
+    verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)
+    text = Page(render_report(replace(results, drift=drift), verdict)).text
+    assert "search 120 .350 .400 +.050 +.010 to +.090" in text
+    assert "likeness, north 60 .500 .450 -.050 -.090 to -.010" in text
+    assert "cosines within 2e-07 of those measured, 4.2 ms for one text" in text
+    assert "strings that the other lacks 10.00% 40.00%" in text
+    plain = Page(render_report(results, VERDICT)).text
+    assert "Beside today's champion" not in plain
+    assert "since the champion" not in plain

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mirror.base_model import Base
-from mirror.gate import Difference, Verdict
+from mirror.differences import Difference
+from mirror.gate import Verdict
 from mirror.recipe import Recipe, parse_recipe
 from mirror.results import Results
 from mirror.store import StageRecord, digest_of_json

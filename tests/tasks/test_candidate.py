@@ -81,6 +81,8 @@ def test_the_verdict_survives_as_json(candidate: Candidate) -> None:
         "reasons": ["Better than its base."],
         "base": [],
         "champion": None,
+        "slices": [],
+        "probe": None,
     }
 
 

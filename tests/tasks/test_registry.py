@@ -83,6 +83,23 @@ def test_a_refused_first_encoder_leaves_no_champion(
     assert aliases(client) == {"challenger": "1"}
 
 
+def test_what_passes_waits_for_a_person_where_the_recipe_wants_one(
+    make_candidate: Make, workspace: Path, client: Any
+) -> None:
+    candidate = make_candidate(0)
+    evaluation = candidate.recipe.evaluation
+    gate = evaluation.gate.model_copy(update={"require_approval": True})
+    recipe = candidate.recipe.model_copy(
+        update={"evaluation": evaluation.model_copy(update={"gate": gate})}
+    )
+    candidate = replace(candidate, results=replace(candidate.results, recipe=recipe))
+    registration = register(candidate, workspace)
+    assert registration.outcome == "awaits approval"
+    assert not registration.promoted
+    assert aliases(client) == {"challenger": "1"}
+    assert register(candidate, workspace).reused
+
+
 def test_a_refusal_leaves_the_champion(
     make_candidate: Make, workspace: Path, client: Any, champion: Champion
 ) -> None:

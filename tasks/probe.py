@@ -1,0 +1,18 @@
+"""Trying an encoder as a service would, as a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirror import probe_stage
+from mirror.evaluation_stage import EncoderPlace
+from mirror.store import StageRecord, Store
+from tasks.progress import Reporter
+from tasks.states import report_state, stage_task
+
+
+@stage_task()
+def probe_encoder(encoder: EncoderPlace, sample: StageRecord, workspace: Path) -> StageRecord:
+    """Asks the encoder in a clean process; see `mirror.probe_stage.probe_encoder`."""
+    place = (Path(encoder.folder), encoder.digest)
+    return report_state(probe_stage.probe_encoder(place, sample, Store(workspace), Reporter()))
