@@ -171,7 +171,7 @@ def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: Result
     verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)
     text = Page(render_report(replace(results, drift=drift), verdict)).text
     assert "search 120 .350 .400 +.050 +.010 to +.090" in text
-    assert "likeness, north 60 .500 .450 -.050 -.090 to -.010" in text
+    assert "likeness, north 60 .500 .450 −.050 −.090 to −.010" in text
     assert "cosines within 2e-07 of those measured, 4.2 ms for one text" in text
     assert "strings that the other lacks 10.00% 40.00%" in text
     plain = Page(render_report(results, VERDICT)).text
