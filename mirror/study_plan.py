@@ -81,9 +81,9 @@ class StudyPlan:
 
     @property
     def strings(self) -> int:
-        """Strings to be tuned on, those of every epoch counted."""
+        """Strings to be tuned on, those of every epoch and pass counted."""
         return sum(
-            trial.recipe.sample.size * trial.recipe.tuning.epochs
+            trial.recipe.sample.size * trial.recipe.tuning.epochs * trial.recipe.tuning.passes
             for trial in self.trials
             if trial.kind == "tuned"
         )

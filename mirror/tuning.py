@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ import torch
 
 from mirror.disk_faults import disk_faults
 from mirror.errors import SampleError
+from mirror.ranking import Teacher, read_teacher
 from mirror.threads import thread_count
 from mirror.tuning_log import write_log
 from mirror.tuning_run import Place, Run, items_of
 from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import OnStep, ignore
 from mirror.views import Item
+
+TEACHER, FIRST_PASS = "teacher.safetensors", "first-pass"
+"""In the folder of checkpoints."""
 
 
 def read_items(strings: Path | None, pairs: Path | None = None) -> list[Item]:
@@ -64,9 +70,30 @@ def tune(
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
     torch.set_num_threads(thread_count())
-    run = Run(settings, items, place)
+    teacher = _teacher(settings, items, place, on_step) if settings.ranking_distillation else None
+    run = Run(settings, items, place, teacher)
     with disk_faults():  # by then nothing is read any more
         run.go(on_step)
         run.finish()
         run.encoder.save(place.out / "encoder")
     return write_log(run, place.out)
+
+
+def _teacher(
+    settings: TuningSection, items: Sequence[Item], place: Place, on_step: OnStep
+) -> Teacher:
+    """What a first encoder makes of the items: tuned now, or found as an earlier process left it.
+
+    Once it is written, what the first pass needed to go on is removed.
+    """
+    path, work = place.work / TEACHER, place.work / FIRST_PASS
+    if found := read_teacher(path):
+        return found
+    work.mkdir(exist_ok=True)
+    run = Run(settings, items, replace(place, work=work))
+    with disk_faults():
+        run.go(on_step)
+        made = run.teach()
+        made.save(path)
+    shutil.rmtree(work)
+    return made

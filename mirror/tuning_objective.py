@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mirror.contrastive import decoupled_info_nce, info_nce, multi_similarity
+from mirror.ranking import Taught, ranking_distance
 from mirror.tuning_settings import TuningSection
 
 
@@ -25,7 +26,9 @@ class Objective(nn.Module):
             case "none":
                 self.head = nn.Identity()
 
-    def forward(self, first: Tensor, second: Tensor, names: Tensor | None) -> Tensor:
+    def forward(
+        self, first: Tensor, second: Tensor, names: Tensor | None, taught: Taught | None = None
+    ) -> Tensor:
         """The loss of a batch.
 
         Args:
@@ -33,10 +36,20 @@ class Objective(nn.Module):
             second: (N, width), of the other side, in the same order.
             names: (N,), equal for strings that are not each other's negatives; nothing where all
                 are.
+            taught: what a teacher makes of the same texts, towards whose lists the vectors are
+                drawn: those that are saved, before any head.
 
         Returns:
             A scalar, fp32.
         """
+        loss = self._contrast(first, second, names)
+        if taught is None:
+            return loss
+        settings = self.settings
+        apart = ranking_distance(first, second, taught, settings.temperature, names)
+        return loss + settings.ranking_distillation * apart
+
+    def _contrast(self, first: Tensor, second: Tensor, names: Tensor | None) -> Tensor:
         sides = self.head(first), self.head(second)
         match self.settings.loss:
             case "info-nce":

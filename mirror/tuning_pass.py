@@ -65,7 +65,7 @@ class TuningPass:
         parts: list[Tensor | None] = [*lanes.each(forwards, len(slices))]
         vectors = encoder.in_order([part.detach() for part in parts if part is not None], slices)
         first, second = vectors.requires_grad_().split(len(batch.first))
-        loss = self.objective(first, second, batch.names)
+        loss = self.objective(first, second, batch.names, batch.taught)
         loss.backward()
         gradient = vectors.grad
         assert gradient is not None  # noqa: S101  # the line above made it

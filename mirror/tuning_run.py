@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -28,6 +28,7 @@ from mirror.errors import TuningError
 from mirror.held_out import alignment_and_uniformity, best_step, hold_out
 from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.precision import cpu_has_bf16
+from mirror.ranking import Teacher
 from mirror.tuning_checkpoint import Kept, restore_checkpoint, save_checkpoint
 from mirror.tuning_objective import Objective
 from mirror.tuning_pass import TuningPass
@@ -56,8 +57,15 @@ class Place:
 class Run:
     """One pass, from its last checkpoint to its end."""
 
-    def __init__(self, settings: TuningSection, items: Sequence[Item], place: Place) -> None:
+    def __init__(
+        self,
+        settings: TuningSection,
+        items: Sequence[Item],
+        place: Place,
+        teacher: Teacher | None = None,
+    ) -> None:
         self.settings = settings
+        self.teacher = teacher
         self.items, self.held_out = items_of(settings, items)
         self.place = place
         self.encoder = Encoder.load(
@@ -101,7 +109,7 @@ class Run:
         done = 0
         for epoch in range(self.advance.step // self.epoch_steps, self.settings.epochs):
             for indices in islice(self.batches(epoch), self.advance.step % self.epoch_steps, None):
-                self.take_step(self.views.batch(indices, epoch), lanes)
+                self.take_step(self.batch(indices, epoch), lanes)
                 if self.is_measured(self.advance.step):
                     self.measure(lanes)
                 done += 1
@@ -110,6 +118,11 @@ class Run:
                 if now - saved >= self.settings.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
+
+    def batch(self, indices: Sequence[int], epoch: int) -> Batch:
+        """Both views of the items at `indices`, and what the teacher makes of them."""
+        batch = self.views.batch(indices, epoch)
+        return replace(batch, taught=self.teacher.of(indices)) if self.teacher else batch
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -153,6 +166,18 @@ class Run:
         """Puts the best measured step's weights in place of the last's, if any were measured."""
         for name, weight in self.encoder.model.named_parameters() if self.kept else ():
             weight.copy_(self.kept[name])
+
+    def teach(self) -> Teacher:
+        """What the tuned model, before any last layer, makes of the items."""
+        self.keep_best()
+        texts = list(dict.fromkeys(text for item in self.items for text in astuple(item)))
+        vectors = torch.from_numpy(self.encoder.encode(texts))
+        rows = {text: row for row, text in enumerate(texts)}
+        first, second = (
+            vectors[torch.tensor([rows[getattr(item, side)] for item in self.items])]
+            for side in ("first", "second")
+        )
+        return Teacher(first, second, self.advance)
 
     def finish(self) -> None:
         """Makes of the tuned model what is saved: its length, and a last layer if one is asked for.
@@ -212,14 +237,21 @@ class Run:
     def report(self, step_seconds: float) -> TuningStep:
         """The step just done, for whoever listens."""
         advance = self.advance
+        total = self.total * self.settings.passes
+        step = self.earlier_steps + advance.step
         return TuningStep(
-            step=advance.step,
-            total=self.total,
+            step=step,
+            total=total,
             loss=advance.losses[-1],
             rate=advance.rates[-1],
             strings_per_second=self.settings.batch_size / step_seconds,
-            seconds_left=(self.total - advance.step) * step_seconds,
+            seconds_left=(total - step) * step_seconds,
         )
+
+    @property
+    def earlier_steps(self) -> int:
+        """Those of the pass that made the teacher."""
+        return self.teacher.advance.step if self.teacher else 0
 
 
 def items_of(

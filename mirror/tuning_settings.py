@@ -81,6 +81,11 @@ class TuningSection(Section):
     """The first share of the steps, over which the rate rises from zero."""
     decay: Literal["constant", "linear"] = "constant"
     """How the rate goes on after the warm-up; linear ends at zero."""
+    ranking_distillation: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a second loss, of a second pass over the strings: a first encoder is tuned as all
+    other settings say, then the base again, drawn towards the order in which the first ranks each
+    batch (Liu et al. 2023, RankCSE, with ListNet).  Lists are made with `temperature`, the first
+    encoder's with half of it.  0 for one pass."""
     stopping: Literal["none", "alignment-uniformity"] = "none"
     """Whether the last step's weights are kept, or those of the step with the least sum of
     alignment and uniformity (Wang and Isola 2020).  They are measured without labels, on strings
@@ -105,6 +110,11 @@ class TuningSection(Section):
     def needs_mask_token(self) -> bool:
         """Whether the tokenizer must have a mask token of its own."""
         return self.mask_length > 0 and self.masking != "characters-official"
+
+    @property
+    def passes(self) -> int:
+        """How often all epochs are gone through: once more where a first encoder teaches."""
+        return 2 if self.ranking_distillation else 1
 
     @property
     def encoder_tokens(self) -> int:

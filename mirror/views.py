@@ -12,6 +12,7 @@ from mirror.encoder import Encoder
 from mirror.errors import TokenizerError
 from mirror.masking import Masking, masked_ids, masked_text
 from mirror.prompt import Marks, read_marks
+from mirror.ranking import Taught
 from mirror.tuning_settings import TuningSection
 
 
@@ -35,6 +36,8 @@ class Batch:
     same."""
     masked: int
     """Items whose second side reads otherwise for its mask; one that was cut off does not count."""
+    taught: Taught | None = None
+    """What a teacher makes of the items, where there is one."""
 
 
 class Views:

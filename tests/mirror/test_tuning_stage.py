@@ -102,7 +102,7 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Bas
 def test_the_key_follows_the_code_that_tunes() -> None:
     names = ("tuning", "encoder", "batches", "contrastive", "slices", "precision", "threads")
     names += ("masking", "views", "tuning_pass", "tuning_objective", "drophead", "lanes")
-    names += ("tuning_run", "tuning_log", "prompt")
+    names += ("tuning_run", "tuning_log", "prompt", "held_out", "ranking")
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning_stage")
 
 
