@@ -1,8 +1,8 @@
 """MLflow: the run that is recorded, the version that is registered, and who is champion.
 
 The only package that imports MLflow, and only inside functions: it takes seconds to load.  The two
-aliases are only ever moved, never removed, so that a model has one champion from its first
-promotion on, whoever else is registering.
+aliases are only ever moved, never removed, and by one run at a time (`moving`), so that a model has
+one champion from its first promotion on, whoever else is registering.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from tasks.candidate import (
     encoder_digest,
 )
 from tasks.registry import recording
+from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.tracking import NOT_THERE, open_store, shown_uri
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
@@ -136,22 +138,27 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     today's champion is looked at anew.
     """
     name = candidate.recipe.registry.model
+    owner = workspace_id(workspace)
     with FileLock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
+        recording.end_killed_runs(client, candidate.recipe, owner)
         version = _find_version(client, name, candidate.key)
         reused = version is not None and not version.tags.get(SETTLED, OVERTAKEN).startswith(
             OVERTAKEN
         )
         if version is None:
-            version = recording.record_version(client, candidate)
+            version = recording.record_version(client, candidate, owner)
         if not reused:
-            _move_aliases(client, candidate, version)
+            with sole_mover(client, name, owner) as check:
+                _move_aliases(client, candidate, version, check)
         version = client.get_model_version(name, version.version)
         registration = _describe(client, version, reused)
     log.info("%s", registration.text)
     return report_state(registration)
 
 
-def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVersion) -> None:
+def _move_aliases(
+    client: MlflowClient, candidate: Candidate, version: ModelVersion, check: Callable[[], None]
+) -> None:
     name, number = candidate.recipe.registry.model, str(version.version)
     client.update_model_version(name, number, candidate.verdict_text())
     client.set_registered_model_alias(name, CHALLENGER, number)
@@ -167,6 +174,7 @@ def _move_aliases(client: MlflowClient, candidate: Candidate, version: ModelVers
     elif candidate.verdict.promote:
         if today and today != number:
             client.set_model_version_tag(name, number, "previous_champion", today)
+        check()
         client.set_registered_model_alias(name, CHAMPION, number)
         outcome = "promoted"
     client.set_model_version_tag(name, number, SETTLED, outcome)

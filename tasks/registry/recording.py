@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from contextlib import redirect_stderr
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.corpus_profile import PROFILE
+from mirror.recipe import Recipe
 from tasks.candidate import Candidate, registration_tags
 from tasks.registry.origins import PROFILE_FOLDER
 from tasks.registry.tracking import sqlite_file
@@ -20,19 +22,36 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
+log = logging.getLogger(__name__)
+
 METRICS_AT_ONCE = 1_000
 
 
-def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
+def end_killed_runs(client: MlflowClient, recipe: Recipe, owner: str) -> None:
+    """Ends runs of the recipe that killed runs in this workspace left unfinished.
+
+    Call it where no other can be recording: under the workspace's lock of the recipe's model.
+    """
+    experiment = client.get_experiment_by_name(recipe.name)
+    if experiment is None:
+        return
+    tags = " and ".join(f"tags.{key} = '{value}'" for key, value in _recorder(recipe, owner))
+    unfinished = f"attributes.status = 'RUNNING' and {tags}"
+    for run in client.search_runs([experiment.experiment_id], unfinished):
+        client.set_terminated(run.info.run_id, "KILLED")
+        log.info("MLflow's run %s was left by one that was killed", run.info.run_id)
+
+
+def record_version(client: MlflowClient, candidate: Candidate, owner: str) -> ModelVersion:
     """Logs the candidate's run, and registers its encoder as a version without alias."""
     import mlflow
 
     from mirror.model_loading import quiet_transformers
 
-    experiment = _experiment(client, candidate.recipe.name)
-    with mlflow.start_run(experiment_id=experiment, run_name=candidate.recipe.name) as run:
-        tags = registration_tags(candidate)
-        mlflow.set_tags(tags)
+    recipe, tags = candidate.recipe, registration_tags(candidate)
+    experiment = _experiment(client, recipe.name)
+    every = {**tags, **dict(_recorder(recipe, owner))}
+    with mlflow.start_run(experiment_id=experiment, run_name=recipe.name, tags=every) as run:
         mlflow.log_params(candidate.params())
         _log_metrics(client, run.info.run_id, candidate)
         client.log_inputs(run.info.run_id, _datasets(candidate))
@@ -45,7 +64,12 @@ def record_version(client: MlflowClient, candidate: Candidate) -> ModelVersion:
         with quiet_transformers():
             uri = _log_encoder(candidate.encoder)
     with redirect_stderr(io.StringIO()):  # it prints what the command says itself
-        return mlflow.register_model(uri, candidate.recipe.registry.model, 0, tags=tags)
+        return mlflow.register_model(uri, recipe.registry.model, 0, tags=tags)
+
+
+def _recorder(recipe: Recipe, owner: str) -> tuple[tuple[str, str], ...]:
+    """Tags of a run from its first moment: by whom it is recorded, and under which lock."""
+    return (("workspace", owner), ("registered_model", recipe.registry.model))
 
 
 def _log_encoder(folder: Path) -> str:

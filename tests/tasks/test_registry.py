@@ -29,6 +29,16 @@ sys.stdin.readline()
 print(register_encoder.fn(candidate, workspace).outcome)
 """
 
+KILLED = """
+import os, pickle, sys
+from pathlib import Path
+import mlflow
+from tasks.registry import register_encoder
+candidate, workspace = pickle.loads(Path(sys.argv[1]).read_bytes())
+mlflow.log_params = lambda params: os._exit(9)
+register_encoder.fn(candidate, workspace)
+"""
+
 register = registry.register_encoder.fn
 find_champion = registry.find_champion.fn
 Make = Callable[..., Candidate]
@@ -256,6 +266,35 @@ def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
     assert versions(client) == ["1", "2"]
     assert aliases(client) == {"champion": "2", "challenger": "2"}
     assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+
+
+def test_a_run_that_was_killed_while_recording_is_ended_by_the_next(
+    make_candidate: Make, workspace: Path, client: Any, tmp_path: Path
+) -> None:
+    content = tmp_path / "killed.pickle"
+    content.write_bytes(pickle.dumps((make_candidate(0), workspace)))
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(content)], env=environment)
+    assert killed.returncode == 9
+    experiment = client.get_experiment_by_name("en-trades").experiment_id
+    [left] = client.search_runs([experiment])
+    assert left.info.status == "RUNNING"
+    ours = {"workspace": left.data.tags["workspace"]}
+    others = [
+        client.create_run(experiment, tags=tags).info.run_id
+        for tags in (
+            {},  # a user's own
+            {"workspace": "another", "registered_model": MODEL},
+            ours | {"registered_model": "another"},
+        )
+    ]
+    registration = register(make_candidate(0), workspace)
+    states = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
+    assert states == {
+        left.info.run_id: "KILLED",
+        registration.run_id: "FINISHED",
+        **dict.fromkeys(others, "RUNNING"),
+    }
 
 
 def test_a_version_gets_its_verdict_in_words_whenever_its_run_was_killed(
