@@ -14,7 +14,7 @@ _KEPT_JOINERS = "\u200c\u200d"
 """Persian and Indic scripts are written with these."""
 _INVISIBLE = regex.compile(rf"[\p{{Cc}}\p{{Cf}}\p{{Co}}\p{{Cn}}--\n\t{_KEPT_JOINERS}]", regex.V1)
 _LINE_END = regex.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_PLAIN = regex.compile(r"[ -%'-~\n]*+")
+_PLAIN = bytes({*range(ord(" "), ord("~") + 1), ord("\n")} - {ord("&")})
 """Printable ASCII without `&`, which may begin an HTML entity: there is nothing to repair in it."""
 _FIXES = ftfy.TextFixerConfig(normalization="NFKC", uncurl_quotes=False, explain=False)
 
@@ -24,7 +24,7 @@ def clean_text(text: str) -> str:
 
     Lone surrogates become U+FFFD, as do bytes that could not be decoded.
     """
-    if _PLAIN.fullmatch(text):
+    if text.isascii() and not text.encode().translate(None, _PLAIN):
         return text
     lines = _LINE_END.sub("\n", text)
     fixed = _INVISIBLE.sub("", ftfy.fix_text(lines, _FIXES))

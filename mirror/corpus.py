@@ -11,18 +11,22 @@ import logging
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mirror.duplicates import DuplicateFinder, NearDuplicateFinder, read_repeated
 from mirror.errors import CorpusError, StoreError
+from mirror.passages import PassageFinder
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
+from mirror.sifting import MOST_REJECT
 from mirror.sifting_pool import sift_documents
 from mirror.snapshot import (
     CANDIDATES,
@@ -31,7 +35,7 @@ from mirror.snapshot import (
     SENTENCES,
     TableWriter,
     count_rows,
-    read_rows,
+    read_batches,
 )
 from mirror.sources import check_sources, read_documents, source_digests, source_libraries
 from mirror.store import Stage, StageRecord, Store, section_content
@@ -40,11 +44,7 @@ log = logging.getLogger(__name__)
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
-MOST_REJECT = 200
-"""Characters of a rejected row that are kept."""
-LEAST_SENTENCES = 4
-"""A document must keep so many to be a passage of two halves."""
-TELL_EVERY = 1_000
+DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
 TOLD = ("files", "obtaining")
 """Settings that are no part of the key."""
 
@@ -126,26 +126,24 @@ def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Tally:
         TableWriter(work / "passages", PASSAGES) as passages,
     ):
         for sifted in sift_documents(recipe, read_documents(recipe)):
-            number = tally.documents
-            for position, row in enumerate(sifted.rows):
-                text = row.text[:MOST_REJECT] if row.fault else row.text
-                candidates.add(text, sifted.source, number, position, sifted.count, row.fault)
-                if not row.fault:
-                    finder.add(tally.rows_in, text)
-                tally.rows_in += 1
-            if sifted.query:
-                passages.add(number, sifted.source, sifted.query, sifted.answer)
-            tally.documents += 1
-            if tally.documents % TELL_EVERY == 0:
-                on_progress(Progress("corpus", tally.documents, None, "documents", sifted.source))
+            first, rows = tally.documents, sifted.rows
+            documents = pc.add(rows["document"], first)
+            candidates.add_batch(rows.set_column(DOCUMENT, "document", documents))
+            fit = np.flatnonzero(pc.equal(rows["reason"], "").to_numpy(zero_copy_only=False))
+            finder.add(tally.rows_in + fit, sifted.digests)
+            for passage in sifted.passages:
+                passages.add(first + passage.document, *passage[1:])
+            tally.rows_in += rows.num_rows
+            tally.documents += sifted.documents
+            source = rows["source"][-1].as_py()
+            on_progress(Progress("corpus", tally.documents, None, "documents", source))
     finder.mark_repeated(tally.rows_in)
     return tally
 
 
 def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _Tally) -> None:
     """Second pass: sentences, passages and rejects, now that repetitions are known."""
-    rows = _judged(recipe, work)
-    own = _Passages(read_rows(work / "passages")) if _brings_passages(recipe) else None
+    finder = PassageFinder(recipe, work / "passages")
     with ExitStack() as stack:
         sentences, passages, rejects = (
             stack.enter_context(TableWriter(out / name, schema))
@@ -155,64 +153,57 @@ def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _Tally) -> Non
                 ("rejects", REJECTS),
             )
         )
-        for document, group in groupby(rows, key=itemgetter(2)):
-            kept: list[str] = []
-            for text, source, _, position, count, fault in group:
-                if fault:
-                    rejects.add(text[:MOST_REJECT], source, document, fault)
-                    tally.rejected[fault] += 1
-                else:
-                    sentences.add(text, source, document, position, count)
-                    kept.append(text)
-            tally.kept += len(kept)
-            tally.characters += sum(map(len, kept))
-            pair = own.of(document) if own else _halves(recipe, kept)
-            if kept and pair:
-                passages.add(document, source, *pair)
+        for rows in _whole_documents(_judged(recipe, work)):
+            fits = pc.equal(rows["reason"], "")
+            kept, rejected = rows.filter(fits), rows.filter(pc.invert(fits))
+            sentences.add_table(kept.select(SENTENCES.names))
+            short = pc.utf8_slice_codeunits(rejected["text"], 0, MOST_REJECT)
+            rejects.add_table(rejected.set_column(0, "text", short).select(REJECTS.names))
+            tally.kept += kept.num_rows
+            tally.characters += pc.sum(pc.utf8_length(kept["text"])).as_py() or 0
+            tally.rejected.update(rejected["reason"].to_pylist())
+            for passage in finder.of(rows["document"][-1].as_py(), kept):
+                passages.add(*passage)
                 tally.passages += 1
 
 
-def _judged(recipe: Recipe, work: Path) -> Iterator[tuple[Any, ...]]:
-    """The first pass's rows, with repetitions now among the faults."""
+def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows, cut where a document ends."""
+    held: list[pa.RecordBatch] = []
+    for batch in filter(len, batches):
+        documents = batch["document"].to_numpy()
+        if held and held[-1]["document"][-1].as_py() != documents[0]:
+            yield pa.Table.from_batches(held)
+            held = []
+        cut = int(np.searchsorted(documents, documents[-1]))
+        if cut:
+            yield pa.Table.from_batches([*held, batch[:cut]])
+            held = []
+        held.append(batch[cut:])
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _judged(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
+    """The first pass's rows, with repetitions now among the reasons."""
     repeated = read_repeated(work / "hashes")
     similarity = recipe.corpus.near_duplicates
     near = None if similarity is None else NearDuplicateFinder(similarity)
-    for number, row in enumerate(read_rows(work / "candidates")):
-        fault = row[-1]
-        if not fault and repeated[number] and not recipe.corpus.verbatim:
-            fault = DUPLICATE
-        elif not fault and near and not near.is_new(row[0]):
-            fault = NEAR_DUPLICATE
-        yield (*row[:-1], fault)
-
-
-class _Passages:
-    """Passages in the order of their documents, looked up in that order."""
-
-    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    def of(self, document: int) -> tuple[str, str] | None:
-        """That document's query and answer."""
-        if self._next is None or self._next[0] != document:
-            return None
-        _, _, query, answer = self._next
-        self._next = next(self._rows, None)
-        return query, answer
-
-
-def _brings_passages(recipe: Recipe) -> bool:
-    return recipe.corpus.source == "docstrings"
-
-
-def _halves(recipe: Recipe, kept: list[str]) -> tuple[str, str] | None:
-    """The two halves of a document of at least four sentences; lists have none."""
-    section = recipe.corpus
-    if section.unit == "line" or section.source == "wordfreq" or len(kept) < LEAST_SENTENCES:
-        return None
-    middle = len(kept) // 2
-    return " ".join(kept[:middle]), " ".join(kept[middle:])
+    number = 0
+    for batch in read_batches(work / "candidates"):
+        reasons = batch["reason"]
+        if not recipe.corpus.verbatim:
+            again = pa.array(repeated[number : number + batch.num_rows])
+            unfit = pc.and_(pc.equal(reasons, ""), again)
+            reasons = pc.if_else(unfit, DUPLICATE, reasons)
+        if near:
+            pairs = zip(batch["text"].to_pylist(), reasons.to_pylist(), strict=True)
+            found = [
+                reason or ("" if near.is_new(text) else NEAR_DUPLICATE) for text, reason in pairs
+            ]
+            reasons = pa.array(found, pa.string())
+        yield batch.set_column(REASON, "reason", reasons)
+        number += batch.num_rows
 
 
 def _check_balance(out: Path, tally: _Tally) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_BYTES = 8 << 20
 """A longer row is rejected unread: it is no paragraph, and would take the memory."""
@@ -10,14 +10,13 @@ MAX_BYTES = 8 << 20
 OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """A piece of text that belongs together: a line, a row, a docstring, a word."""
 
     text: str
     source: str
-    count: int = 1
-    """How often it was seen; above 1 in frequency lists only."""
+    seen: int = 1
+    """How often; above 1 in frequency lists only."""
     query: str = ""
     """What looks for `answer` in label-free retrieval; empty where the document does not say."""
     answer: str = ""

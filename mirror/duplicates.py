@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ PERMUTATIONS = 128
 _ENTRY = np.dtype([("high", ">u8"), ("low", ">u8"), ("row", ">i8")])
 
 
+def text_digests(texts: Iterable[str]) -> bytes:
+    """The MD5 of each text, 16 bytes each."""
+    return b"".join(hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts)
+
+
 class DuplicateFinder:
     """Finds which rows repeat an earlier one, exactly (by MD5).
 
@@ -30,14 +35,16 @@ class DuplicateFinder:
         """Starts with nothing seen; `folder` must be empty."""
         self.folder = folder
         folder.mkdir(parents=True)
-        self._digests = bytearray()
-        self._rows: list[int] = []
+        self._digests: list[bytes] = []
+        self._rows: list[NDArray[np.int64]] = []
+        self._waiting = 0
 
-    def add(self, row: int, text: str) -> None:
-        """Notes a row's text; rows come in rising order."""
-        self._digests += hashlib.md5(text.encode(), usedforsecurity=False).digest()
-        self._rows.append(row)
-        if len(self._rows) >= BUFFER_ROWS:
+    def add(self, rows: NDArray[np.int64], digests: bytes) -> None:
+        """Notes rows by the digests of their texts; rows come in rising order."""
+        self._digests.append(digests)
+        self._rows.append(rows)
+        self._waiting += len(rows)
+        if self._waiting >= BUFFER_ROWS:
             self._flush()
 
     def mark_repeated(self, rows: int) -> None:
@@ -54,11 +61,12 @@ class DuplicateFinder:
         flags.flush()
 
     def _flush(self) -> None:
-        if not self._rows:
+        if not self._waiting:
             return
-        entries = np.empty(len(self._rows), _ENTRY)
-        digests = np.frombuffer(bytes(self._digests), ">u8").reshape(-1, 2)
-        entries["high"], entries["low"], entries["row"] = digests[:, 0], digests[:, 1], self._rows
+        entries = np.empty(self._waiting, _ENTRY)
+        digests = np.frombuffer(b"".join(self._digests), ">u8").reshape(-1, 2)
+        entries["high"], entries["low"] = digests[:, 0], digests[:, 1]
+        entries["row"] = np.concatenate(self._rows)
         part_of = (entries["high"] >> np.uint64(56)).astype(np.int64)
         order = np.argsort(part_of, kind="stable")
         bounds = np.searchsorted(part_of[order], np.arange(PARTS + 1))
@@ -68,6 +76,7 @@ class DuplicateFinder:
                     file.write(entries[order[start:end]].tobytes())
         self._digests.clear()
         self._rows.clear()
+        self._waiting = 0
 
 
 def read_repeated(folder: Path) -> NDArray[np.bool_]:

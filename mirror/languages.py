@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import regex
 
 from mirror.errors import CorpusError
+from mirror.language_shares import LanguageShares
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,10 @@ KIN = (frozenset({"nb", "nn", "no"}), frozenset({"bs", "hr", "sr"}), frozenset({
 
 _PRIVATE = regex.compile(r"q[a-t][a-z]|mis|mul|und|zxx")
 """Codes that stand for no one language."""
-_LETTER = regex.compile(r"\p{L}")
-_PROSE = regex.compile(r"[\p{L}\p{M} ]")
+_LETTERS = regex.compile(r"\p{L}++")
+_MARKS = regex.compile(r"\p{M}++")
+_BEYOND_ASCII = regex.compile(r"[^\x00-\x7f]++")
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
 def check_language_exists(language: str) -> None:
@@ -45,24 +48,39 @@ def check_language_exists(language: str) -> None:
 
 
 @cache
-def foreign_detector(language: str) -> Callable[[str], bool] | None:
-    """Tells of a text whether it is clearly in another language; nothing if it cannot be told."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+def foreign_detector(language: str) -> Callable[[Sequence[str]], list[bool]] | None:
+    """Tells which texts are clearly in another language; nothing if it cannot be told.
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    labels = {str(label) for label in identifier.labels}
-    own = next((kin for kin in KIN if language in kin), frozenset({language})) & labels
+    What is told of a text depends on no other that is given with it.
+    """
+    shares = LanguageShares()
+    own = next((kin for kin in KIN if language in kin), frozenset({language})) & shares.labels
     if not own:
         log.warning("py3langid does not know %s: other languages are not looked for", language)
         return None
 
-    def is_foreign(text: str) -> bool:
-        head = text[:MOST_CHARACTERS]
-        if len(_LETTER.findall(head)) < LEAST_LETTERS:
-            return False
-        if len(_PROSE.findall(head)) < LEAST_SHARE * len(head):
-            return False
-        share = sum(float(share) for label, share in identifier.rank(head) if label in own)
-        return share < 1 - CERTAIN
+    def are_foreign(texts: Sequence[str]) -> list[bool]:
+        heads = [text[:MOST_CHARACTERS] for text in texts]
+        foreign = [False] * len(texts)
+        asked = [number for number, head in enumerate(heads) if _is_prose(head)]
+        if asked:
+            found = shares.of([heads[number] for number in asked], own)
+            for number, share in zip(asked, found.tolist(), strict=True):
+                foreign[number] = share < 1 - CERTAIN
+        return foreign
 
-    return is_foreign
+    return are_foreign
+
+
+def _is_prose(text: str) -> bool:
+    """Whether there is enough text to guess from, and it is neither code nor a table."""
+    if len(text) < LEAST_LETTERS:
+        return False
+    plain = text.encode("ascii", "ignore")
+    letters, marks = len(plain.translate(None, _NO_LETTERS)), 0
+    if len(plain) < len(text):
+        rest = "".join(_BEYOND_ASCII.findall(text))
+        letters += sum(map(len, _LETTERS.findall(rest)))
+        marks = sum(map(len, _MARKS.findall(rest)))
+    prose = letters + marks + plain.count(b" ")
+    return letters >= LEAST_LETTERS and prose >= LEAST_SHARE * len(text)

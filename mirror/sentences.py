@@ -36,11 +36,13 @@ _MAY_END = regex.compile(
     rf"|^[(（].*?\s(?:\p{{N}}+|\p{{L}}+)[.)]\s|[)\]\"”»]\.\p{{Lu}}"
 )
 _MAY_END_ANYWHERE = regex.compile(rf"[{_SPACED_ENDS}{_UNSPACED_ENDS};:•⁃)]\s*\S")
-_OBVIOUS = regex.compile(
-    r"(?<![\p{L}\p{M}\p{N}.'’]|--)(?P<word>[\p{L}\p{M}\p{N}]{2,})"
-    r"""(?P<mark>[)\]%"“”»]{0,3}\.|(?<=\p{Ll})[!?])"""
-    r" (?=(?P<capital>\p{Lu}\p{Ll})|\p{L}\p{L}|\p{L} )"
-)
+_MARK = re.compile(rf"[{_SPACED_ENDS}•⁃)]")
+"""What `_MAY_END` needs: most sentences have it at their end only, and are spared the rest."""
+_OBVIOUS = re.compile(r"[.!?] (?=[^\W\d_])")
+_LAST_WORD = regex.compile(r"(?<![\p{L}\p{M}\p{N}.'’]|--)[\p{L}\p{M}\p{N}]{2,}$")
+_CLOSING = ')]%"“”»'
+MOST_CLOSING = 3
+"""Characters of `_CLOSING` between a word and its full stop."""
 LEAST_NUMBER = 3
 """Digits of a number that begins no item of a list, so that its full stop ends a sentence."""
 _PAIRED = regex.compile(r"""["“”„«»‘‹›()\[\]{}「」]|(?<!\p{L})['’]|['’](?!\p{L})""")
@@ -74,7 +76,7 @@ def sentence_splitter(language: str) -> Segmenter:
 
     def split(line: str) -> list[str]:
         pieces = _cut(line, find_ends(line))
-        settled = (ask(piece) if _MAY_END.search(piece) else [piece] for piece in pieces)
+        settled = (ask(piece) if _is_doubtful(piece) else [piece] for piece in pieces)
         return [sentence for sentences in settled for sentence in sentences]
 
     return split
@@ -90,23 +92,38 @@ def split_by_rule(line: str) -> list[str]:
     return _cut(line, ends)
 
 
+def _is_doubtful(piece: str) -> bool:
+    return bool(_MARK.search(piece, 0, len(piece) - 1) and _MAY_END.search(piece))
+
+
 def _obvious_ends(language: str) -> Callable[[str], list[int]]:
     abbreviations, unending = abbreviated_words(language), unending_words(language)
     ordinals = has_ordinals(language)
 
-    def is_obvious(word: str, mark: str, capital: str | None) -> bool:
-        if mark in "!?":
-            return capital is not None and word.islower()
-        if mark == "." and word.isnumeric():
+    def is_obvious(before: str, mark: str, following: str) -> bool:
+        capital = following[0].isupper() and following[1:].islower()
+        if not (capital or following[1:] == " " or following.isalpha()):
+            return False
+        closed = before.rstrip(_CLOSING)
+        found = _LAST_WORD.search(closed)
+        if not found or len(before) - len(closed) > MOST_CLOSING:
+            return False
+        word = found[0]
+        if mark != ".":
+            return capital and word.islower() and closed == before
+        if word.isnumeric() and closed == before:
             return not ordinals and len(word) >= LEAST_NUMBER
         return word.lower() not in (unending if capital else abbreviations)
 
     def find(line: str) -> list[int]:
         ends, start = [], 0
         for match in _OBVIOUS.finditer(line):
-            obvious = is_obvious(*match.group("word", "mark", "capital"))
-            if obvious and _balanced(line[start : match.end()]):
-                start = match.end()
+            at, after = match.span()
+            if at - start > MOST_AT_ONCE:  # a bracket that does not close; each look would be long
+                break
+            before = line[line.rfind(" ", start, at) + 1 : at]
+            if is_obvious(before, line[at], line[after : after + 2]) and _balanced(line[start:at]):
+                start = after
                 ends.append(start)
         return ends
 

@@ -1,15 +1,22 @@
-"""What becomes of a document: strings to keep, and rows rejected with a reason."""
+"""What becomes of documents: strings to keep, and rows rejected with a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
 
 from mirror.cleaning import BROKEN, clean_line, clean_text
 from mirror.documents import Document
+from mirror.duplicates import text_digests
 from mirror.languages import foreign_detector
+from mirror.passages import Passage
 from mirror.recipe import Recipe
 from mirror.sentences import split_sentences
+from mirror.snapshot import CANDIDATES
 
 EMPTY = "empty"
 LEFT_OUT = "left out"
@@ -17,26 +24,21 @@ OTHER_LANGUAGE = "other language"
 BROKEN_TEXT = "broken characters"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the corpus: a string, or a document that gave none."""
-
-    text: str
-    fault: str = ""
-    """Why it is rejected; empty if it is kept, unless it turns out to be a duplicate."""
+MOST_REJECT = 200
+"""Characters of a rejected row that are kept."""
 
 
 @dataclass(frozen=True)
 class Sifted:
-    """A document's rows, at least one, and its passage if it brings one."""
+    """What some documents gave, which are counted from 0."""
 
-    source: str
-    count: int
-    rows: tuple[Row, ...]
-    query: str = ""
-    answer: str = ""
+    documents: int
+    rows: pa.RecordBatch
+    """Of `CANDIDATES`, in order: a string with no reason to reject it, unless it turns out to be a
+    duplicate, or what is rejected, cut short; at least one for each document."""
+    digests: bytes
+    """16 bytes for each row without a reason."""
+    passages: tuple[Passage, ...]
 
 
 class Sifter:
@@ -47,36 +49,65 @@ class Sifter:
         self._section = recipe.corpus
         self._language = recipe.language
         self._is_list = recipe.corpus.unit == "line" or recipe.corpus.source == "wordfreq"
-        self._is_foreign: Callable[[str], bool] | None = None
+        self._are_foreign: Callable[[Sequence[str]], list[bool]] | None = None
         if recipe.corpus.check_language and not self._is_list:
-            self._is_foreign = foreign_detector(recipe.language)
+            self._are_foreign = foreign_detector(recipe.language)
 
-    def sift(self, document: Document) -> Sifted:
-        """The document's rows, in order."""
-        source = clean_line(clean_text(document.source))
-        text = _valid(document.text) if self._section.verbatim else clean_text(document.text)
-        if document.fault:
-            return Sifted(source, 1, (Row(clean_line(text), document.fault),))
-        if any(part in source for part in self._section.leave_out):
-            return Sifted(source, document.count, (Row(clean_line(text), LEFT_OUT),))
-        if self._is_foreign and self._is_foreign(clean_line(text)):
-            return Sifted(source, document.count, (Row(clean_line(text), OTHER_LANGUAGE),))
-        rows = tuple(Row(string, self._fault(string)) for string in self._strings(text))
-        query, answer = (clean_line(clean_text(part)) for part in (document.query, document.answer))
-        if not query or BROKEN in query + answer:
-            query = answer = ""
-        return Sifted(source, document.count, rows or (Row("", EMPTY),), query, answer)
+    def sift(self, documents: Sequence[Document]) -> Sifted:
+        """The documents' rows, in order; what becomes of one depends on no other."""
+        clean = _valid if self._section.verbatim else clean_text
+        texts = [clean(document.text) for document in documents]
+        sources = [_clean_source(document.source) for document in documents]
+        faults = self._faults_of(documents, sources, texts)
+        rows, reasons, lengths = list[str](), list[str](), list[int]()
+        for text, fault in zip(texts, faults, strict=True):
+            strings = [clean_line(text)] if fault else self._strings(text) or [""]
+            found = [fault or self._fault(string) for string in strings]
+            rows += [
+                string[:MOST_REJECT] if reason else string
+                for string, reason in zip(strings, found, strict=True)
+            ]
+            reasons += found
+            lengths.append(len(strings))
+        kept = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
+        counts = [1 if document.fault else document.seen for document in documents]
+        return Sifted(
+            len(documents),
+            _table(rows, reasons, lengths, sources, counts),
+            text_digests(kept),
+            tuple(_passages(documents, sources, faults)),
+        )
 
-    def _strings(self, text: str) -> Iterator[str]:
+    def _faults_of(
+        self, documents: Sequence[Document], sources: list[str], texts: list[str]
+    ) -> list[str]:
+        """For each document why it is rejected whole; empty if it is not."""
+        faults = [
+            document.fault or (LEFT_OUT if self._leaves_out(source) else "")
+            for document, source in zip(documents, sources, strict=True)
+        ]
+        if self._are_foreign:
+            asked = [number for number, fault in enumerate(faults) if not fault]
+            foreign = self._are_foreign([clean_line(texts[number]) for number in asked])
+            for number, is_foreign in zip(asked, foreign, strict=True):
+                faults[number] = OTHER_LANGUAGE if is_foreign else ""
+        return faults
+
+    def _leaves_out(self, source: str) -> bool:
+        return any(part in source for part in self._section.leave_out)
+
+    def _strings(self, text: str) -> list[str]:
+        lines = text.split("\n")
         if self._section.verbatim:
-            yield from filter(None, text.split("\n"))
-        elif self._is_list:
-            yield from filter(None, map(clean_line, text.split("\n")))
-        else:
-            lines = "\n".join(map(clean_line, text.split("\n")))
-            yield from map(clean_line, split_sentences(lines, self._language))
+            return [line for line in lines if line]
+        lines = [line for line in map(clean_line, lines) if line]
+        if self._is_list:
+            return lines
+        return [clean_line(found) for found in split_sentences("\n".join(lines), self._language)]
 
     def _fault(self, string: str) -> str:
+        if not string:
+            return EMPTY
         if BROKEN in string:
             return BROKEN_TEXT
         if len(string) < self._section.min_characters:
@@ -84,6 +115,40 @@ class Sifter:
         if len(string) > self._section.max_characters:
             return TOO_LONG
         return ""
+
+
+def _table(
+    rows: list[str], reasons: list[str], lengths: list[int], sources: list[str], counts: list[int]
+) -> pa.RecordBatch:
+    each = np.array(lengths)
+    documents = np.repeat(np.arange(len(each)), each)
+    firsts = np.repeat(np.cumsum(each) - each, each)
+    columns = [
+        pa.array(rows, pa.string()),
+        pa.array(sources, pa.string()).take(pa.array(documents)),
+        pa.array(documents, pa.int64()),
+        pa.array(np.arange(len(rows)) - firsts, pa.int32()),
+        pa.array(np.repeat(np.array(counts, np.int64), each), pa.int64()),
+        pa.array(reasons, pa.string()),
+    ]
+    return pa.record_batch(columns, schema=CANDIDATES)
+
+
+def _passages(
+    documents: Sequence[Document], sources: list[str], faults: list[str]
+) -> Iterator[Passage]:
+    for number, (document, source, fault) in enumerate(
+        zip(documents, sources, faults, strict=True)
+    ):
+        if document.query and not fault:
+            query, answer = map(clean_line, map(clean_text, (document.query, document.answer)))
+            if query and BROKEN not in query + answer:
+                yield Passage(number, source, query, answer)
+
+
+@lru_cache(maxsize=1_000)
+def _clean_source(source: str) -> str:
+    return clean_line(clean_text(source))
 
 
 def _valid(text: str) -> str:

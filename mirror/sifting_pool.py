@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 
 from mirror.documents import Document
 from mirror.errors import StoreError
@@ -17,11 +17,11 @@ from mirror.recipe import Recipe
 from mirror.sifting import Sifted, Sifter
 from mirror.threads import thread_count
 
-ALONE = 4_000
+ALONE = 16_000
 """So many documents are done before processes are worth their start of two seconds."""
 MOST_PROCESSES = 4
 """Each takes 200 MB."""
-BATCH_DOCUMENTS = 256
+BATCH_DOCUMENTS = 1_024
 BATCH_CHARACTERS = 1 << 18
 AHEAD = 3
 """Batches that wait for each process."""
@@ -31,36 +31,35 @@ _sifter: Sifter | None = None
 
 
 def sift_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[Sifted]:
-    """What becomes of each document, in order.
+    """What becomes of the documents, many at a time, in order.
 
     Raises:
         StoreError: a process died, as for want of memory.
     """
     rest = iter(documents)
-    yield from map(Sifter(recipe).sift, islice(rest, ALONE))
+    sifter = Sifter(recipe)
+    yield from map(sifter.sift, _batches(islice(rest, ALONE)))
     processes = min(thread_count(), MOST_PROCESSES)
     if processes == 1 or multiprocessing.current_process().daemon:
-        yield from map(Sifter(recipe).sift, rest)
+        yield from map(sifter.sift, _batches(rest))
         return
     for following in islice(rest, 1):
-        yield from _sift_apart(recipe, following, rest, processes)
+        yield from _sift_apart(recipe, chain([following], rest), processes)
 
 
-def _sift_apart(
-    recipe: Recipe, first: Document, rest: Iterator[Document], processes: int
-) -> Iterator[Sifted]:
+def _sift_apart(recipe: Recipe, documents: Iterable[Document], processes: int) -> Iterator[Sifted]:
     # Spawned, not forked: Prefect and pyarrow have threads by now, whose locks a fork would copy.
     pool = ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(recipe,)
     )
-    waiting: deque[Future[list[Sifted]]] = deque()
+    waiting: deque[Future[Sifted]] = deque()
     try:
-        for batch in _batches(first, rest):
+        for batch in _batches(documents):
             waiting.append(pool.submit(_sift_batch, batch))
             if len(waiting) > AHEAD * processes:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise StoreError(
             "a process that cleans text died: if for want of memory, give it more, or set "
@@ -71,15 +70,16 @@ def _sift_apart(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _batches(first: Document, rest: Iterator[Document]) -> Iterator[list[Document]]:
-    batch, characters = [first], len(first.text)
-    for document in rest:
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch, characters = list[Document](), 0
+    for document in documents:
         if len(batch) >= BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
         batch.append(document)
         characters += len(document.text)
-    yield batch
+    if batch:
+        yield batch
 
 
 def _prepare(recipe: Recipe) -> None:
@@ -96,6 +96,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _sift_batch(batch: list[Document]) -> list[Sifted]:
+def _sift_batch(batch: list[Document]) -> Sifted:
     assert _sifter is not None  # noqa: S101
-    return [_sifter.sift(document) for document in batch]
+    return _sifter.sift(batch)

@@ -1,4 +1,4 @@
-"""Tables on disk, written a batch at a time: equal rows give equal bytes."""
+"""Tables on disk, written a batch at a time: equal rows give equal bytes, however they came."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class TableWriter:
         folder.mkdir(parents=True)
         self._folder, self._schema = folder, schema
         self._rows: list[tuple[Any, ...]] = []
-        self._groups: list[pa.Table] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._waiting = 0
         self._file: Any = None
         self._parts = self._in_part = 0
 
@@ -70,7 +71,8 @@ class TableWriter:
         try:
             if kind is None:
                 self._pack()
-                self._write_group()
+                while self._waiting:
+                    self._write_group()
         finally:
             self._file.close()
 
@@ -79,26 +81,40 @@ class TableWriter:
         self._rows.append(row)
         if len(self._rows) >= BUFFER_ROWS:
             self._pack()
-            if len(self._groups) * BUFFER_ROWS >= ROW_GROUP:
-                self._write_group()
+
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        """Takes many rows."""
+        self._pack()
+        self._take(batch)
+
+    def add_table(self, table: pa.Table) -> None:
+        """Takes all rows of a table."""
+        for batch in table.to_batches():
+            self.add_batch(batch)
 
     def _pack(self) -> None:
         """Turns Python's rows into Arrow's, which take a fraction of the memory."""
         if self._rows:
             columns = [list(column) for column in zip(*self._rows, strict=True)]
-            self._groups.append(pa.table(columns, schema=self._schema))
             self._rows.clear()
+            self._take(pa.record_batch(columns, schema=self._schema))
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._waiting += batch.num_rows
+        while self._waiting >= ROW_GROUP:
+            self._write_group()
 
     def _write_group(self) -> None:
-        if not self._groups:
-            return
+        """Writes as many rows as a group holds, or all."""
         if self._in_part >= PART_ROWS:
             self._file.close()
             self._open()
-        table = pa.concat_tables(self._groups).combine_chunks()
-        self._file.write_table(table, ROW_GROUP)
-        self._in_part += table.num_rows
-        self._groups.clear()
+        waiting = pa.Table.from_batches(self._batches, self._schema)
+        group, rest = waiting.slice(0, ROW_GROUP), waiting.slice(ROW_GROUP)
+        self._file.write_table(group.combine_chunks(), ROW_GROUP)
+        self._in_part += group.num_rows
+        self._batches, self._waiting = rest.to_batches(), rest.num_rows
 
     def _open(self) -> None:
         place = self._folder / f"part-{self._parts:05}.parquet"
@@ -106,12 +122,17 @@ class TableWriter:
         self._parts, self._in_part = self._parts + 1, 0
 
 
-def read_rows(folder: Path) -> Iterator[tuple[Any, ...]]:
-    """The rows of all parts in order."""
+def read_batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of all parts in order, many at a time."""
     for part in sorted(folder.glob("part-*.parquet")):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(BUFFER_ROWS):
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from file.iter_batches(BUFFER_ROWS)
+
+
+def read_rows(folder: Path) -> Iterator[tuple[Any, ...]]:
+    """The rows of all parts in order."""
+    for batch in read_batches(folder):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def count_rows(folder: Path) -> int:

@@ -146,7 +146,7 @@ def _read_word_list(language: str, words: int) -> Iterator[Document]:
     frequencies = wordfreq.get_frequency_dict(language)
     ordered = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))
     for word, frequency in itertools.islice(ordered, words):
-        yield Document(word, "wordfreq", count=max(1, round(frequency * PER_BILLION)))
+        yield Document(word, "wordfreq", seen=max(1, round(frequency * PER_BILLION)))
 
 
 def _need(library: str, wanted_by: str, extra: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mirror import corpus as corpus_module
 from mirror.corpus import ingest_corpus
-from mirror.duplicates import DuplicateFinder
+from mirror.duplicates import DuplicateFinder, text_digests
 from mirror.errors import CorpusError, MirrorError, StoreError
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import Store
@@ -78,6 +79,6 @@ def test_hashes_on_a_full_disk_say_that_it_is_full(tmp_path: Path) -> None:
     finder = DuplicateFinder(tmp_path / "hashes")
     for part in range(256):
         (finder.folder / f"part-{part:03}").symlink_to("/dev/full")
-    finder.add(0, "One boat left.")
+    finder.add(np.array([0]), text_digests(["One boat left."]))
     with pytest.raises(OSError, match="No space left"):
         finder.mark_repeated(1)

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror import duplicates
-from mirror.duplicates import DuplicateFinder, NearDuplicateFinder, read_repeated
+from mirror.duplicates import DuplicateFinder, NearDuplicateFinder, read_repeated, text_digests
 
 
 @given(texts=st.lists(st.text(alphabet="aß", max_size=3), max_size=60), buffer=st.integers(1, 20))
@@ -12,8 +13,9 @@ def test_a_row_is_repeated_if_any_earlier_one_had_its_text(tmp_path_factory, tex
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(duplicates, "BUFFER_ROWS", buffer)
         finder = DuplicateFinder(folder)
-        for row, text in enumerate(texts):
-            finder.add(row, text)
+        for row in range(0, len(texts), 3):
+            some = texts[row : row + 3]
+            finder.add(np.arange(row, row + len(some)), text_digests(some))
         finder.mark_repeated(len(texts))
     expected = [text in texts[:row] for row, text in enumerate(texts)]
     assert read_repeated(folder)[: len(texts)].tolist() == expected
@@ -21,8 +23,7 @@ def test_a_row_is_repeated_if_any_earlier_one_had_its_text(tmp_path_factory, tex
 
 def test_rows_that_were_not_added_are_not_repeated(tmp_path):
     finder = DuplicateFinder(tmp_path / "hashes")
-    finder.add(1, "oar")
-    finder.add(4, "oar")
+    finder.add(np.array([1, 4]), text_digests(["oar", "oar"]))
     finder.mark_repeated(6)
     assert read_repeated(tmp_path / "hashes").tolist() == [False] * 4 + [True, False]
 

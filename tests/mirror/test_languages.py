@@ -1,7 +1,10 @@
 import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.errors import CorpusError
-from mirror.languages import check_language_exists, foreign_detector
+from mirror.languages import _is_prose, check_language_exists, foreign_detector
 
 TEXTS = {
     "de": "Der alte Fährmann bringt jeden Morgen die Kinder über den Fluss, und am Abend holt er "
@@ -15,8 +18,8 @@ TEXTS = {
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_texts_of_enough_length_are_told_apart(language):
-    is_foreign = foreign_detector(language)
-    assert {other for other, text in TEXTS.items() if is_foreign(text)} == TEXTS.keys() - {language}
+    foreign = foreign_detector(language)(list(TEXTS.values()))
+    assert dict(zip(TEXTS, foreign, strict=True)) == {other: other != language for other in TEXTS}
 
 
 def test_kindred_languages_are_not_rejected_for_each_other():
@@ -24,14 +27,21 @@ def test_kindred_languages_are_not_rejected_for_each_other():
         "Den gamle fergemannen tar barna over elva hver morgen, og om kvelden henter han dem "
         "tilbake igjen hvis været tillater det."
     )
-    assert not any(foreign_detector(language)(text) for language in ("nb", "nn", "no"))
-    assert foreign_detector("fi")(text)
+    assert not any(foreign_detector(language)([text])[0] for language in ("nb", "nn", "no"))
+    assert foreign_detector("fi")([text]) == [True]
 
 
 def test_short_texts_and_code_are_never_foreign():
-    is_foreign = foreign_detector("en")
-    for text in ("Guten Morgen, liebe Leute!", "x = np.zeros((3, 4)); y[:, 0] += x @ z.T " * 5, ""):
-        assert not is_foreign(text)
+    texts = ["Guten Morgen, liebe Leute!", "x = np.zeros((3, 4)); y[:, 0] += x @ z.T " * 5, ""]
+    assert foreign_detector("en")([*texts, TEXTS["de"]]) == [False, False, False, True]
+    assert foreign_detector("en")([]) == []
+
+
+@given(st.text(alphabet="ab Zé\u0301ß船.1\n\u00a0़ि", max_size=300))
+def test_letters_and_spaces_are_counted_as_unicode_has_them(text):
+    letters = len(regex.findall(r"\p{L}", text))
+    prose = len(regex.findall(r"[\p{L}\p{M} ]", text))
+    assert _is_prose(text) == (letters >= 80 and prose >= 0.6 * len(text))
 
 
 def test_language_that_the_library_does_not_know_is_not_checked(caplog):

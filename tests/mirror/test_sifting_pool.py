@@ -39,7 +39,7 @@ if __name__ == "__main__":
     recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
     endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
     for number, _ in enumerate(sifting_pool.sift_documents(recipe, endless)):
-        if number == 1_000:
+        if number == 50:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             sys.stdin.read()
 """
@@ -90,18 +90,25 @@ def test_processes_give_the_rows_that_one_gives_in_the_same_order(monkeypatch, s
         Document(f"{text.capitalize()}. Dr. Oar saw {number} boats.", f"source {number % 3}")
         for number, text in enumerate(sentences)
     ]
-    alone = list(map(Sifter(RECIPE).sift, documents))
-    assert sum(len(sifted.rows) for sifted in alone) == 800
+    alone = Sifter(RECIPE).sift(documents)
+    assert alone.rows.num_rows == 800
     monkeypatch.setattr(sifting_pool, "ALONE", 10)
     monkeypatch.setattr(sifting_pool, "BATCH_DOCUMENTS", 7)
     monkeypatch.setattr(sifting_pool, "thread_count", lambda: 2)
-    assert list(sift_documents(RECIPE, iter(documents))) == alone
-    assert list(sift_documents(RECIPE, iter(documents[:10]))) == alone[:10]
+    found = list(sift_documents(RECIPE, iter(documents)))
+    assert [sifted.documents for sifted in found] == [7, 3, *[7] * 55, 5]
+    assert b"".join(sifted.digests for sifted in found) == alone.digests
+    for column in ("text", "source", "position", "count", "reason"):
+        rows = [value for sifted in found for value in sifted.rows[column].to_pylist()]
+        assert rows == alone.rows[column].to_pylist()
+    [first, second] = sift_documents(RECIPE, iter(documents[:10]))
+    assert first.documents + second.documents == 10
 
 
 def test_batches_hold_all_documents_and_stay_small(monkeypatch):
     monkeypatch.setattr(sifting_pool, "BATCH_CHARACTERS", 100)
     documents = [Document("oar " * (number % 30), "a") for number in range(100)]
-    batches = list(sifting_pool._batches(documents[0], iter(documents[1:])))
+    batches = list(sifting_pool._batches(documents))
     assert [document for batch in batches for document in batch] == documents
     assert all(sum(len(document.text) for document in batch[:-1]) < 100 for batch in batches)
+    assert list(sifting_pool._batches([])) == []
