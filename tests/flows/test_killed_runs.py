@@ -114,10 +114,9 @@ def test_a_killed_stage_is_not_there_and_those_before_it_are(
     deaths: SimpleNamespace, name: str
 ) -> None:
     before = list(DEATHS)[: list(DEATHS).index(name)]
+    known = {death["stage"] for death in DEATHS.values()}
     made = {DEATHS[earlier]["stage"] for earlier in before}
-    if "corpus" in made:
-        made.add("profile")  # which comes between corpus and sample, and says nothing
-    assert deaths.left[name].published == made
+    assert deaths.left[name].published & known == made
 
 
 def test_a_killed_tuning_goes_on_from_its_checkpoint(deaths: SimpleNamespace) -> None:
