@@ -43,20 +43,23 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
 
 
 def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder:
-    """The encoder to compare with; a plain model is pooled and cut as the other one is.
+    """The encoder to compare with; a plain model is pooled, cut and prompted as the other one is.
 
     Raises:
         BaseModelError: there is none, or it is damaged.
+        TokenizerError: the other one's prompt does not fit it.
         ServiceError: the registry does not answer.
     """
     from mirror.base_model import token_limit
+    from mirror.encoder import Encoder
     from mirror.encoder_folder import read_encoder_settings
 
     folder = find_encoder_folder(name)
     if read_encoder_settings(folder) is not None:
         return load_encoder(name)
     limit = token_limit(folder) or like.max_tokens
-    return load_encoder(name, pooling or like.pooling, min(like.max_tokens, limit))
+    chosen = cast("Pooling | None", pooling) or like.pooling
+    return Encoder.load(folder, chosen, min(like.max_tokens, limit), prompt=like.prompt)
 
 
 def find_encoder_folder(name: str) -> Path:

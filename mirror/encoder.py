@@ -75,18 +75,17 @@ class Encoder:
             TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
-        saved = read_encoder_settings(folder)
-        pooling = pooling or _own_pooling(saved, folder)
+        own = read_encoder_settings(folder) or _settings_of_plain(folder, pooling)
+        settings = replace(own, pooling=pooling or own.pooling, prompt=prompt or own.prompt)
         model = load_model(folder, kind, dropout)
-        if pooling == "cls":
+        if settings.pooling == "cls":
             attach_first_token(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size)
-        tokenizer = prompted(tokenizer, prompt, pooling, folder)
-        projected = bool(saved and saved.projected)
-        projection = read_projection(folder, model.config.hidden_size) if projected else None
-        settings = EncoderSettings(pooling, 0, projected)
+        tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
+        width = model.config.hidden_size
+        projection = read_projection(folder, width) if settings.projected else None
         made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
-        length = made.longest(max_tokens or (saved.max_tokens if saved else None))
+        length = made.longest(max_tokens or own.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
         made.settings = replace(settings, max_tokens=length)
         return made
@@ -231,12 +230,12 @@ class Encoder:
         return Slice(ids, mask, indices)
 
 
-def _own_pooling(saved: EncoderSettings | None, folder: Path) -> Pooling:
-    if saved is None:
+def _settings_of_plain(folder: Path, pooling: Pooling | None) -> EncoderSettings:
+    if pooling is None:
         raise BaseModelError(
             f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
         )
-    return saved.pooling
+    return EncoderSettings(pooling, max_tokens=0)
 
 
 def resolve_device(device: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LAYERS = "1_WeightedLayerPooling"
 DENSE = "2_Dense"
 OWN_FILE = "mirror.json"
-"""Says what sentence-transformers has no word for: a mean over padding too."""
+"""Says what sentence-transformers has no word for: a mean over padding too, or a prompt's words."""
 POOLING_KEYS: dict[str, Pooling | None] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -49,6 +49,8 @@ class EncoderSettings:
     max_tokens: int
     projected: bool = False
     """Whether a linear layer follows the pooling (`mirror.whitening`)."""
+    prompt: str | None = None
+    """As `tuning.prompt`, for those who want another model read likewise; the tokenizer has it."""
 
 
 def write_encoder_settings(
@@ -66,8 +68,10 @@ def write_encoder_settings(
     if settings.pooling == "first-last":
         transformer["config_args"] = {"output_hidden_states": True}
         write_layer_weights(folder / LAYERS, width, int(getattr(model, kind.layer_count)))
-    if settings.pooling == "mean-all":
-        _write_json(folder / OWN_FILE, {"pooling": settings.pooling})
+    pooling = settings.pooling if settings.pooling == "mean-all" else None
+    told = {"pooling": pooling, "prompt": settings.prompt}
+    if own := {name: value for name, value in told.items() if value is not None}:
+        _write_json(folder / OWN_FILE, own)
     versions = {
         name: importlib.metadata.version(distribution)
         for name, distribution in {
@@ -104,8 +108,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         dense = [module["path"] for module in modules if module["type"].endswith("Dense")]
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
-        own = folder / OWN_FILE
-        said = json.loads(own.read_text(encoding="utf-8"))["pooling"] if own.is_file() else None
+        said, prompt = _own_words(folder)
         modes = [name or key for key, name in POOLING_KEYS.items() if pooling.get(key)]
         compact = pooling.get("pooling_mode")
         modes += [] if compact is None else [COMPACT_NAMES.get(compact, compact)]
@@ -130,7 +133,15 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"{folder} has the linear layers {', '.join(dense)}: only {DENSE} can be used"
         )
     found = said or ("first-last" if layers else modes[0])
-    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), bool(dense))
+    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), bool(dense), prompt)
+
+
+def _own_words(folder: Path) -> tuple[str | None, str | None]:
+    """What `mirror.json` says of pooling and of a prompt, if anything."""
+    if not (folder / OWN_FILE).is_file():
+        return None, None
+    said = json.loads((folder / OWN_FILE).read_text(encoding="utf-8"))
+    return said.get("pooling"), said.get("prompt")
 
 
 def write_layer_weights(folder: Path, width: int, layers: int) -> None:

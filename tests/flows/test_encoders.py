@@ -34,3 +34,14 @@ def test_a_plain_rival_reads_as_much_as_the_encoder_or_as_it_can(tiny_base: Path
     for wanted, read in ((32, 32), (512, 64)):
         rival = load_rival(str(tiny_base), EncoderSettings("mean", wanted), None)
         assert rival.settings.max_tokens == read
+
+
+def test_a_plain_rival_is_read_with_the_encoders_prompt(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "last", 20, prompt="{text} is one [MASK]").save(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    rival = load_rival(str(tiny_base), encoder.settings, None)
+    assert rival.settings == encoder.settings
+    texts = ["the old mirror", "wagon"]
+    np.testing.assert_allclose(rival.encode(texts), encoder.encode(texts), atol=1e-5)
+    encoder.save(tmp_path / "again")
+    assert load_encoder(str(tmp_path / "again")).settings == encoder.settings
