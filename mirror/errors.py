@@ -11,6 +11,7 @@ MirrorError
 │   ├── PaperError          a table of the paper, or what is asked of them
 │   └── StudyError          a study, or what it was asked to run on
 ├── TuningError             the loss is not a number, or the vectors have collapsed
+├── StoppedError            someone asked for an end; what is whole is kept
 ├── StoreError              the workspace cannot be read or written
 └── ServiceError            a server or a network that may answer later: may be retried
 
@@ -62,6 +63,10 @@ class StudyError(InputError):
 
 class TuningError(MirrorError):
     """Tuning went wrong: the loss is not a number, or the vectors have collapsed."""
+
+
+class StoppedError(MirrorError):
+    """Someone asked a computation to end before it was done."""
 
 
 class StoreError(MirrorError):

@@ -24,8 +24,9 @@ from mirror.batches import batch_count, epoch_batches
 from mirror.contrastive import mean_cosine
 from mirror.drophead import attach_drophead
 from mirror.encoder import Encoder
-from mirror.errors import TuningError
+from mirror.errors import StoppedError, TuningError
 from mirror.held_out import alignment_and_uniformity, best_step, hold_out
+from mirror.interruption import stop_asked
 from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.precision import cpu_has_bf16
 from mirror.ranking import Teacher
@@ -115,9 +116,15 @@ class Run:
                 done += 1
                 now = time.monotonic()
                 on_step(self.report((now - began) / done))
-                if now - saved >= self.settings.checkpoint_seconds:
+                stop = stop_asked() and self.advance.step < self.total
+                if stop or now - saved >= self.settings.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
+                if stop:
+                    raise StoppedError(
+                        f"tuning was stopped after step {self.advance.step} of {self.total}: run "
+                        "again to go on from there"
+                    )
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Both views of the items at `indices`, and what the teacher makes of them."""

@@ -104,6 +104,9 @@ class TuningSection(Section):
     slice_tokens: Positive = 4_096
     """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
     checkpoint_seconds: Positive = 60
+    deadline_minutes: Annotated[float, Field(gt=0)] | None = None
+    """The most that tuning may take, the wait for a place on the device included; where it is over,
+    the run ends at a checkpoint, and the next one goes on from there."""
     seed: int = 42
 
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import tuning_stage
 from mirror.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
+from mirror.tuning_process import tune_apart
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
 from tasks.states import report_state, stage_task
@@ -23,10 +23,10 @@ def tune_encoder(
 ) -> StageRecord:
     """Tunes the base on the strings, and on labelled pairs; see `mirror.tuning_stage.tune_encoder`.
 
-    Without a timeout: how long it takes is the recipe's affair, and a killed run goes on from its
-    last checkpoint.
+    In a process of its own, which a cancelled run ends at a checkpoint.  Without a timeout here:
+    how long it may take is the recipe's affair (`tuning.deadline_minutes`).
     """
     store = Store(workspace)
-    record = tuning_stage.tune_encoder(recipe, sample, base, store, Reporter(), pairs=pairs)
+    record = tune_apart(recipe, sample, base, store, Reporter(), pairs=pairs)
     show_table("tuning", count_rows(record.counts), f"Tuning of {recipe.name}")
     return report_state(record)

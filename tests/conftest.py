@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a GPU, and this machine has none"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Places on devices of this session's own: it waits for nobody, and nobody for it."""
+    before = os.environ.get("MIRROR_SLOTS")
+    os.environ["MIRROR_SLOTS"] = str(tmp_path_factory.mktemp("slots"))
+    yield
+    if before is None:
+        del os.environ["MIRROR_SLOTS"]
+    else:
+        os.environ["MIRROR_SLOTS"] = before
 
 
 @pytest.fixture

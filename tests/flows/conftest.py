@@ -46,6 +46,7 @@ def own_environment(home: Path, **variables: str) -> dict[str, str]:
     """The environment without what this session has set for itself, and with a workspace."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     paths = {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(home)}
+    paths["MIRROR_SLOTS"] = os.environ["MIRROR_SLOTS"]
     return kept | paths | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | variables
 
 

@@ -20,6 +20,7 @@ MODEL = "mirror-en-tiny"
 DYING = """
 import os, signal, time
 from flows.command import main
+from mirror import tuning_process
 from tasks import progress, registry
 from tasks.registry import recording
 
@@ -28,23 +29,43 @@ def die(*_):
 
 def sign_of_life(_reporter, sign):
     print("sign", sign.stage, sign.done, flush=True)
-    if sign.stage == {stage!r} and sign.done >= {done}:
+    if sign.stage == {stage!r} != "tune" and sign.done >= {done}:
         die()
-    if sign.stage == "tune" and sign.done == 3:
-        time.sleep(1.1)  # so that a checkpoint is due after the fourth step
 
 progress.Reporter.__call__ = sign_of_life
 if {function!r}:
     owner = recording if hasattr(recording, {function!r}) else registry
     setattr(owner, {function!r}, die)
+if {stage!r} == "tune":
+    tuning_process.CHILD = ("-c", {child!r})
 main()
+"""
+CHILD = """
+import os, signal, time
+from mirror import tuning_process, tuning_stage
+
+sign_of = tuning_stage._sign_of
+
+def sign_and_die(step):
+    if step.step == 3:
+        time.sleep(1.1)  # so that a checkpoint is due after the fourth step
+    if step.step == {done}:  # both at once, as when the power fails
+        time.sleep(0.5)  # what was said before has been heard
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sign_of(step)
+
+tuning_stage._sign_of = sign_and_die
+tuning_process.main()
 """
 DEATHS = {
     "corpus": {"stage": "corpus", "done": 1, "function": ""},
+    "profile": {"stage": "profile", "done": 1, "function": ""},
     "sample": {"stage": "sample", "done": 32, "function": ""},
     "evaluation of the base": {"stage": "evaluation", "done": 0, "function": ""},
     "tune": {"stage": "tune", "done": 6, "function": ""},
     "evaluation of the tuned": {"stage": "evaluation", "done": 0, "function": ""},
+    "probe": {"stage": "probe", "done": 0, "function": ""},
     "package": {"stage": "package", "done": 1, "function": ""},
     "report": {"stage": "report", "done": 1, "function": ""},
     "recording in MLflow": {"stage": "", "done": 0, "function": "_log_encoder"},
@@ -77,7 +98,12 @@ def deaths(
     recipe, home = write_recipe(folder), folder / "home"
     left: dict[str, Death] = {}
     for name, death in DEATHS.items():
-        done = mirror_run(recipe, home, DYING.format(**death), PREFECT_API_URL=prefect_api)
+        done = mirror_run(
+            recipe,
+            home,
+            DYING.format(**death, child=CHILD.format(**death)),
+            PREFECT_API_URL=prefect_api,
+        )
         signs = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("sign")]
         left[name] = Death(
             done.returncode,
