@@ -16,6 +16,7 @@ from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
 from flows.paper_command import paper
+from flows.serve_command import serve
 from flows.study_command import study
 
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
@@ -188,6 +189,7 @@ def doctor() -> None:
 
 mirror.add_command(bench)
 mirror.add_command(paper)
+mirror.add_command(serve)
 mirror.add_command(study)
 
 

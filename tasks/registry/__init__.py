@@ -82,16 +82,32 @@ def fetch_model(uri: str, workspace: Path) -> Path:
         ServiceError: the registry does not answer.
     """
     with open_store() as client:
-        version = None
-        if named := URI.fullmatch(uri):
-            name, alias, number = named.groups()
-            version = _version(client, name, number or _aliases(client, name).get(alias))
-        if version is None:
-            raise BaseModelError(
-                f"the registry at {shown_uri()} has no {uri}: name a registered model as "
-                "models:/NAME@ALIAS or models:/NAME/VERSION"
-            )
-        return _fetch_version(version, workspace)
+        return _fetch_version(_named_version(client, uri), workspace)
+
+
+def pin_model(uri: str) -> str:
+    """The version that a registered model such as `models:/NAME@champion` is now, by its number.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+        ServiceError: the registry does not answer.
+    """
+    with open_store() as client:
+        version = _named_version(client, uri)
+        return f"models:/{version.name}/{version.version}"
+
+
+def _named_version(client: MlflowClient, uri: str) -> ModelVersion:
+    version = None
+    if named := URI.fullmatch(uri):
+        name, alias, number = named.groups()
+        version = _version(client, name, number or _aliases(client, name).get(alias))
+    if version is None:
+        raise BaseModelError(
+            f"the registry at {shown_uri()} has no {uri}: name a registered model as "
+            "models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
+    return version
 
 
 @task(**RETRIES)

@@ -30,6 +30,7 @@ COMMANDS = (
     "pretrain",
     "recipes",
     "run",
+    "serve",
     "show",
     "study",
 )

@@ -1,0 +1,84 @@
+"""`mirror serve`: a registered encoder over HTTP, by MLflow's own scoring server."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import click
+
+from flows.command_group import Command, err, out, workspace_option
+from flows.faults import STOPPED
+from mirror.errors import InputError, ServiceError
+
+PORT = 5001
+"""5000 is where MLflow's tracking server is mostly found."""
+EXAMPLE = {"inputs": ["How do I reshape an array?"]}
+
+
+@click.command(cls=Command)
+@click.argument("model", metavar="NAME")
+@click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--unprotected", is_flag=True, help="Let other machines reach it, though it asks nobody."
+)
+@workspace_option
+def serve(model: str, port: int, host: str, unprotected: bool) -> None:
+    """Answers with the vectors of texts over HTTP, until it is stopped with Ctrl-C.
+
+    NAME is a registered model, whose champion is served, or models:/NAME@ALIAS or
+    models:/NAME/VERSION.  A champion that changes meanwhile is served after a restart.
+    """
+    from tasks.registry.serving import bracketed, check_address, is_loopback, scoring_server
+
+    if not is_loopback(host) and not unprotected:
+        raise InputError(
+            f"--host {host} can be reached from other machines, and MLflow's scoring server asks "
+            "nobody who they are: leave --host out and put a proxy that does before it, or say "
+            "--unprotected"
+        )
+    check_address(host, port)
+    uri = checked_model(model)
+    err().print(f"starting MLflow's scoring server for {uri}", markup=False, highlight=False)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with scoring_server(uri, host, port) as server:
+            address = f"http://{bracketed(host)}:{port}/invocations"
+            for line in (f"{uri} answers at {address}", example_call(address)):
+                out().print(line, markup=False, highlight=False, soft_wrap=True)
+            code = server.wait()
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(STOPPED) from None
+    raise ServiceError(f"the scoring server ended by itself ({code}): see above what it said")
+
+
+def checked_model(model: str) -> str:
+    """The version to serve, as `models:/NAME/VERSION`, after a look at its files.
+
+    Raises:
+        BaseModelError: there is none, or it is damaged.
+        TokenizerError: likewise its tokenizer.
+        ServiceError: the registry does not answer.
+    """
+    from mirror.base_model import check_base
+    from mirror.encoder_folder import read_encoder_settings
+    from tasks.environment import workspace_root
+    from tasks.registry import CHAMPION, fetch_model, pin_model
+
+    uri = pin_model(model if model.startswith("models:/") else f"models:/{model}@{CHAMPION}")
+    folder = fetch_model(uri, workspace_root())
+    check_base(folder, masks=False)
+    read_encoder_settings(folder)
+    return uri
+
+
+def example_call(address: str) -> str:
+    """A call to paste into a shell."""
+    data = json.dumps(EXAMPLE)
+    return f"curl {address} -H 'Content-Type: application/json' -d '{data}'"
+
+
+def _stop(*_: Any) -> None:
+    raise KeyboardInterrupt
