@@ -1,12 +1,13 @@
 """How fast text is ingested and sampled, beside DuckDB's own reading and writing of the same file.
 
-    python bench/data_speed.py --gigabytes 0.1 1 5
+    python bench/data_speed.py --gigabytes 0.1 1 5 --lines
 
 A seeded generator writes documents of four sentences, of English words drawn by how frequent they
 are, into one Parquet file; ten sentences in a hundred are repeated.  DuckDB reads the file and
 writes it again, which is the least that anything could do.  Ingesting it is splitting, cleaning,
-checking the language, finding what is repeated, and writing what is kept.  The slope is that of
-seconds over size, both as logarithms: 1 means that twice the text takes twice the time.
+checking the language, finding what is repeated, and writing what is kept; with `--lines` a document
+is taken as it is, and its language is not checked.  The slope is that of seconds over size, both as
+logarithms: 1 means that twice the text takes twice the time.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ SENTENCES = 4
 REPEATED = 0.1
 CHUNK = 20_000
 SAMPLE = 10_000
+LINES = {"unit": "line", "check_language": False}
 
 
 def write_text(path: Path, gigabytes: float, seed: int) -> int:
@@ -115,7 +117,7 @@ def _recipe(asked: Asked) -> Recipe:
         "language": "en",
         "domain": "bench",
         "level": "sentence",
-        "corpus": {"source": "files", "paths": [asked["file"]]},
+        "corpus": {"source": "files", "paths": [asked["file"]], **asked["corpus"]},
         "sample": {"size": asked["sample"]},
         "base": {"path": "models/mirror-mini-en"},
         "tuning": {"batch_size": min(200, asked["sample"])},
@@ -185,13 +187,15 @@ def compare(asked: argparse.Namespace, folder: Path, gigabytes: float) -> dict[s
         def run() -> dict[str, Any]:
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 common = {"file": str(file), "work": work, "sample": asked.sample}
+                common["corpus"] = LINES if asked.lines else {}
                 return run_side(__file__, name, common)
 
         return run
 
     results = take_turns({name: side(name) for name in SIDES}, asked.rounds)
     file.unlink()
-    return {"gigabytes": gigabytes, "sentences": sentences, **results}
+    rows = sentences // SENTENCES if asked.lines else sentences
+    return {"gigabytes": gigabytes, "rows": rows, **results}
 
 
 def sum_up(asked: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
@@ -199,7 +203,7 @@ def sum_up(asked: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
     rows = []
     seconds: dict[str, list[float]] = {"ingest": [], "sample": [], "DuckDB": []}
     for made in sizes:
-        size, count = f"{made['gigabytes']:g} GB", made["sentences"]
+        size, count = f"{made['gigabytes']:g} GB", made["rows"]
         ours, theirs = made["mirrored"], made["duckdb"]
         plain = each(theirs, "seconds")
         seconds["DuckDB"].append(float(np.median(plain)))
@@ -215,18 +219,21 @@ def sum_up(asked: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
         rows.append(Row(f"peak memory, ingest, {size}", "MB", each(ours, "ingest_mb")))
         rows.append(Row(f"peak memory, sample, {size}", "MB", each(ours, "sample_mb")))
     if len(sizes) > 1:
-        logs = np.log([made["sentences"] for made in sizes])
+        logs = np.log([made["rows"] for made in sizes])
         for what, taken in seconds.items():
             slope = float(np.polyfit(logs, np.log(taken), 1)[0])
             rows.append(Row(f"slope of time over size, {what}", "", [slope]))
     settings = {"sentences a document": SENTENCES, "sample": asked.sample}
-    return Findings("Ingestion and sampling", settings, rows, ["A row is a sentence."])
+    title = "Ingestion and sampling" + (", line by line" if asked.lines else "")
+    note = f"A row is {'a document' if asked.lines else 'a sentence'}."
+    return Findings(title, settings, rows, [note])
 
 
 def main() -> None:
     """Prints the table, or the JSON of it."""
     made = parser(str(__doc__))
     made.add_argument("--gigabytes", type=float, nargs="+", default=[0.02, 0.06])
+    made.add_argument("--lines", action="store_true", help="no splitting, no language check")
     made.add_argument("--sample", type=int, default=SAMPLE)
     made.add_argument("--folder", type=Path, help="where temporary files go; 4 times the text")
     asked = made.parse_args()

@@ -126,7 +126,8 @@ def read_batches(folder: Path) -> Iterator[pa.RecordBatch]:
     """The rows of all parts in order, many at a time."""
     for part in sorted(folder.glob("part-*.parquet")):
         with pq.ParquetFile(part) as file:
-            yield from file.iter_batches(BUFFER_ROWS)
+            for group in range(file.num_row_groups):  # all at once, it would keep what it has read
+                yield from file.iter_batches(BUFFER_ROWS, row_groups=[group])
 
 
 def read_rows(folder: Path) -> Iterator[tuple[Any, ...]]:

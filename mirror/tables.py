@@ -150,9 +150,10 @@ def _read_parquet(place: Place, section: CorpusSection) -> Iterator[Document]:
         number = 0
         names = list(dict.fromkeys(filter(None, (text, source))))
         try:
-            for batch in file.iter_batches(BATCH_ROWS, columns=names):
-                yield from _rows(batch, number, place, section)
-                number += batch.num_rows
+            for group in range(file.num_row_groups):  # all at once, it would keep what it has read
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names):
+                    yield from _rows(batch, number, place, section)
+                    number += batch.num_rows
         except (pa.ArrowInvalid, OSError) as error:
             raise CorpusError(
                 f"{place.path} is damaged after row {number} ({error}): replace it"
@@ -163,16 +164,16 @@ def _rows(
     batch: pa.RecordBatch, before: int, place: Place, section: CorpusSection
 ) -> Iterator[Document]:
     column = batch.column(section.text_column)
-    sizes = pc.fill_null(pc.binary_length(column), 0).to_pylist()
-    sources = batch.column(section.source_column) if section.source_column else None
-    for number, size in enumerate(sizes):
-        where = f"row {before + number + 1}"
-        if size > MAX_BYTES:
-            yield _fault(place, where, OVERSIZED)
-        elif (text := column[number].as_py()) is None:
-            yield _fault(place, where, NO_TEXT)
+    fits = pc.less_equal(pc.binary_length(column), MAX_BYTES)
+    texts = pc.if_else(fits, column, None).to_pylist()
+    sources: list[Any] = [None] * len(texts)
+    if section.source_column:
+        sources = batch.column(section.source_column).to_pylist()
+    for number, (text, fit, named) in enumerate(zip(texts, fits.to_pylist(), sources, strict=True)):
+        if text is None:
+            fault = OVERSIZED if fit is False else NO_TEXT
+            yield _fault(place, f"row {before + number + 1}", fault)
         else:
-            named = sources[number].as_py() if sources is not None else None
             yield Document(text, place.name if named is None else str(named))
 
 

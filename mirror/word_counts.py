@@ -47,7 +47,8 @@ def count_words(
 def _batches(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         with pq.ParquetFile(part) as file:
-            yield from file.iter_batches(BATCH_ROWS, columns=["text", "source", "count"])
+            for group in range(file.num_row_groups):  # all at once, it would keep what it has read
+                yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=_TALLIES.names)
 
 
 def _tally(batch: pa.RecordBatch, split: Splitter, tallies: dict[str, Counter[str]]) -> None:

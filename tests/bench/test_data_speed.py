@@ -37,7 +37,8 @@ def test_both_sides_read_the_same_file(
     monkeypatch.setattr(data, "CHUNK", 100)
     monkeypatch.setattr(data, "PHRASES", 2_000)
     count = data.write_text(tmp_path / "text.parquet", 1e-5, 0)
-    asked = {"file": str(tmp_path / "text.parquet"), "work": str(tmp_path), "sample": 200}
+    file = str(tmp_path / "text.parquet")
+    asked = {"file": file, "work": str(tmp_path), "sample": 200, "corpus": {}}
     ours, theirs = data.mirrored(asked), data.duckdb_copy(asked)
     assert pq.read_metadata(tmp_path / "copy.parquet").num_rows * 4 == count
     assert 0.97 * count < ours["rows"] <= count  # a sentence may end like an abbreviation
@@ -45,6 +46,8 @@ def test_both_sides_read_the_same_file(
     for made in (ours["ingest_seconds"], ours["sample_seconds"], theirs["seconds"]):
         assert made > 0
     assert ours["ingest_mb"] > 20
+    by_line = data.mirrored({**asked, "sample": 50, "corpus": data.LINES})
+    assert by_line["rows"] == count // 4
 
 
 def test_slopes_come_from_two_sizes(script: Script) -> None:
@@ -52,7 +55,7 @@ def test_slopes_come_from_two_sizes(script: Script) -> None:
     sizes = [
         {
             "gigabytes": size,
-            "sentences": size * 1_000,
+            "rows": size * 1_000,
             "mirrored": [
                 {"ingest_seconds": size, "sample_seconds": size**2, "ingest_mb": 1, "sample_mb": 1}
             ],
@@ -60,7 +63,7 @@ def test_slopes_come_from_two_sizes(script: Script) -> None:
         }
         for size in (1, 10)
     ]
-    rows = data.sum_up(type("Asked", (), {"sample": 10}), sizes).rows
+    rows = data.sum_up(type("Asked", (), {"sample": 10, "lines": False}), sizes).rows
     slopes = {row.what: row.median for row in rows if row.what.startswith("slope")}
     assert slopes == pytest.approx(
         {
