@@ -45,6 +45,8 @@ def test_both_sides_read_the_same_file(
     assert 0.8 * count < ours["kept"] < count
     for made in (ours["ingest_seconds"], ours["sample_seconds"], theirs["seconds"]):
         assert made > 0
+    assert ours["ingest_processor_seconds"] > 0
+    assert theirs["processor_seconds"] >= 0
     assert ours["ingest_mb"] > 20
     by_line = data.mirrored({**asked, "sample": 50, "corpus": data.LINES})
     assert by_line["rows"] == count // 4
@@ -57,13 +59,22 @@ def test_slopes_come_from_two_sizes(script: Script) -> None:
             "gigabytes": size,
             "rows": size * 1_000,
             "mirrored": [
-                {"ingest_seconds": size, "sample_seconds": size**2, "ingest_mb": 1, "sample_mb": 1}
+                {
+                    "ingest_seconds": size,
+                    "ingest_processor_seconds": size / 2,
+                    "sample_seconds": size**2,
+                    "ingest_mb": 1,
+                    "sample_mb": 1,
+                }
             ],
-            "duckdb": [{"seconds": 1.0, "mb": 1}],
+            "duckdb": [{"seconds": 1.0, "processor_seconds": 0.5, "mb": 1}],
         }
         for size in (1, 10)
     ]
     rows = data.sum_up(type("Asked", (), {"sample": 10, "lines": False}), sizes).rows
+    told = {row.what: row.median for row in rows}
+    assert told["ingest, 10 GB, a processor"] == 2_000
+    assert told["ingest / DuckDB, processor time, 10 GB"] == 10
     slopes = {row.what: row.median for row in rows if row.what.startswith("slope")}
     assert slopes == pytest.approx(
         {
