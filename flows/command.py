@@ -16,6 +16,7 @@ from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
 from flows.paper_command import paper
+from flows.run_command import run
 from flows.serve_command import serve
 from flows.study_command import study
 
@@ -48,23 +49,6 @@ def show_version(context: click.Context, _option: click.Parameter, asked: bool) 
 )
 def mirror() -> None:
     """Turns a masked language model into a word or sentence encoder, with no labels."""
-
-
-@mirror.command()
-@click.argument("recipe")
-@click.option("--base", metavar="PATH", help="Start from this model instead of the recipe's.")
-@click.option("--if-changed", is_flag=True, help="Stop if text and recipe are the champion's.")
-@workspace_option
-def run(recipe: str, base: str | None, if_changed: bool) -> None:
-    """Runs RECIPE: ingest, sample, tune, evaluate, register.
-
-    RECIPE is a name that `mirror recipes` lists, or the path of a .toml file.  What is there and
-    whole already is reused.
-    """
-    from flows.running import run_shown
-
-    start = str(Path(base).absolute()) if base else ""
-    run_shown(recipe, start, out(), err(), if_changed=if_changed)
 
 
 @mirror.command()
@@ -189,6 +173,7 @@ def doctor() -> None:
 
 mirror.add_command(bench)
 mirror.add_command(paper)
+mirror.add_command(run)
 mirror.add_command(serve)
 mirror.add_command(study)
 

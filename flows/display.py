@@ -53,7 +53,7 @@ def score_table(
 ) -> Table:
     """Each benchmark before and after, with the difference and its interval."""
     others = sorted({name for line in lines for name in line.beside})
-    table = _table(Text(title, "bold"))
+    table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     for name in (*sides, "difference", f"{confidence:.0%} interval", *map(str.upper, others)):
         table.add_column(name, justify="right")
@@ -73,7 +73,7 @@ def measure_table(
     lines: Sequence[MeasureLine], sides: tuple[str, str] = ("before", "after")
 ) -> Table:
     """Numbers beside the scores, before and after."""
-    table = _table(Text("also measured", "dim"))
+    table = plain_table(Text("also measured", "dim"))
     for name in ("benchmark", "measure"):
         table.add_column(name, overflow="fold")
     for name in sides:
@@ -126,7 +126,7 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     """One encoder's scores."""
     others = sorted({name for result in results.values() for name in result.beside})
     measured = any(result.measures for result in results.values())
-    table = _table(Text(title, "bold"))
+    table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
     for name in ("items", "score", *map(str.upper, others)):
@@ -152,7 +152,7 @@ def _measures(result: BenchmarkResult) -> Text:
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:
     """Recipes, what they are for and where they start."""
-    table = _table()
+    table = plain_table()
     for name in ("recipe", "language", "level", "base", "model"):
         table.add_column(name, overflow="fold")
     for recipe in recipes:
@@ -164,7 +164,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
     """The paper's recipes and where they start; the rest is in their names."""
-    table = _table()
+    table = plain_table()
     table.title, table.title_justify = "The paper's rows", "left"
     table.add_column("recipe", no_wrap=True)
     table.add_column("base", overflow="fold")
@@ -176,7 +176,7 @@ def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 def doctor_table(findings: Sequence[Finding]) -> Table:
     """What was looked at, how it is, and what to do about it."""
-    table = _table()
+    table = plain_table()
     for name in ("", "what", "how it is"):
         table.add_column(name, overflow="fold")
     for finding in findings:
@@ -188,7 +188,8 @@ def doctor_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _table(title: Text | None = None) -> Table:
+def plain_table(title: Text | None = None) -> Table:
+    """A table in the style of all others."""
     return Table(
         title=title, title_justify="left", header_style="dim", box=SIMPLE_HEAD, pad_edge=False
     )

@@ -66,7 +66,7 @@ def test_commands_are_found_in_blocks_only() -> None:
     assert shown_commands(text) == [["run", "a"], ["encode", "e", "t.txt", "--out", "v.npy"]]
 
 
-@pytest.mark.parametrize("arguments", [["rn", "a"], ["run"], ["run", "a", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [["rn", "a"], ["pretrain"], ["run", "a", "--nonsense"]])
 def test_a_wrong_command_would_be_noticed(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         check(arguments)

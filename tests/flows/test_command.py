@@ -170,7 +170,7 @@ def test_terminal_codes_in_a_message_are_not_sent(capsys: pytest.CaptureFixture[
     [
         ["nonsense"],
         ["run"],
-        ["run", "a", "b"],
+        ["run", "a", "--all"],
         ["run", "--nonsense", "a"],
         ["evaluate", "folder"],
         ["encode", "folder"],

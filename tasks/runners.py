@@ -1,0 +1,84 @@
+"""What many runs are fanned out on: threads, processes, or a Dask or Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, get_args
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from mirror.errors import InputError
+from mirror.threads import usable_cores
+
+Runner = Literal["thread", "process", "dask", "ray"]
+RUNNERS: tuple[Runner, ...] = get_args(Runner)
+RUNNER = "MIRROR_RUNNER"
+CLUSTER = "MIRROR_CLUSTER"
+"""The address of a Dask or Ray cluster; without it, one is started on this machine."""
+
+
+def runner_kind(asked: str | None) -> Runner:
+    """What was asked for, else `MIRROR_RUNNER`, else threads.
+
+    Raises:
+        InputError: there is no such runner.
+    """
+    kind = asked or os.environ.get(RUNNER) or "thread"
+    for known in RUNNERS:
+        if kind == known:
+            return known
+    raise InputError(f"{kind!r} is no runner: set {RUNNER} to {', '.join(RUNNERS)}")
+
+
+def task_runner(kind: Runner, at_once: int) -> TaskRunner[Any]:
+    """A runner for so many tasks at once, which share this machine's cores between them.
+
+    Raises:
+        InputError: it needs an extra that is not installed.
+    """
+    if address := os.environ.get(CLUSTER):
+        if kind in ("thread", "process"):
+            raise InputError(f"{CLUSTER} is set, and a {kind} runner uses none: unset it")
+    else:
+        # Read by torch and DuckDB wherever a task runs; a cluster's workers have their own.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // at_once)))
+    match kind:
+        case "thread":
+            return ThreadPoolTaskRunner(max_workers=at_once)
+        case "process":
+            return ProcessPoolTaskRunner(max_workers=at_once)
+        case "dask":
+            return _dask(address, at_once)
+        case "ray":
+            return _ray(address, at_once)
+
+
+def _dask(address: str | None, at_once: int) -> TaskRunner[Any]:
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError as error:
+        raise _not_installed("dask") from error
+    if address:
+        return DaskTaskRunner(address=address)
+    # No dashboard: it would listen on a port that nobody asked for.
+    local = {"n_workers": at_once, "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs={**local, "host": "127.0.0.1"})
+
+
+def _ray(address: str | None, at_once: int) -> TaskRunner[Any]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        from prefect_ray.task_runners import RayTaskRunner
+    except ImportError as error:
+        raise _not_installed("ray") from error
+    local = {"num_cpus": at_once, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    options = {"address": address} if address else {"init_kwargs": local}
+    runner: TaskRunner[Any] = RayTaskRunner(**options)
+    return runner
+
+
+def _not_installed(extra: str) -> InputError:
+    return InputError(
+        f"the runner {extra!r} is not installed: pip install -c constraints.txt -e '.[{extra}]', "
+        "or choose another"
+    )
