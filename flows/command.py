@@ -18,6 +18,7 @@ from flows.faults import run_guarded
 from flows.paper_command import paper
 from flows.run_command import run
 from flows.serve_command import serve
+from flows.servers_command import down, up
 from flows.study_command import study
 
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
@@ -176,6 +177,8 @@ mirror.add_command(paper)
 mirror.add_command(run)
 mirror.add_command(serve)
 mirror.add_command(study)
+mirror.add_command(up)
+mirror.add_command(down)
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
     NAME is a registered model, whose champion is served, or models:/NAME@ALIAS or
     models:/NAME/VERSION.  A champion that changes meanwhile is served after a restart.
     """
-    from tasks.registry.serving import bracketed, check_address, is_loopback, scoring_server
+    from tasks.addresses import bracketed, check_address, is_loopback
+    from tasks.registry.serving import scoring_server
 
     if not is_loopback(host) and not unprotected:
         raise InputError(

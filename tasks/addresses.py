@@ -1,8 +1,12 @@
-"""Addresses of servers, as they may be shown and logged."""
+"""Addresses of servers: where one can listen, who can reach it, and how it may be shown."""
 
 from __future__ import annotations
 
 import re
+import socket
+from ipaddress import ip_address
+
+from mirror.errors import InputError
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
@@ -10,3 +14,40 @@ _CREDENTIALS = re.compile(r"//[^/\s]*@")
 def without_secrets(text: str) -> str:
     """A text without the user names and passwords in its addresses."""
     return _CREDENTIALS.sub("//", text)
+
+
+def check_address(host: str, port: int, option: str = "--port") -> None:
+    """Checks that a server can listen there.
+
+    Args:
+        host: the address.
+        port: likewise.
+        option: how the user names another port.
+
+    Raises:
+        InputError: the port is in use or not ours to take, or no such address is of this machine.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: what a closed connection leaves behind for a minute is no user.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"nothing can listen on port {port} of {host} ({error.strerror or error}): name "
+            f"another with {option}, or end what uses it"
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that is bound to `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in an address of the web."""
+    return f"[{host}]" if ":" in host else host

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import pwd
 import random
+import shutil
+import socket
 import string
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +88,8 @@ SMALL_WORDS = (
     "after",
     "before",
 )
+POSTGRES_PASSWORD = "s3cr3t-in-tests"
+POSTGRES_USER = "postgres"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -202,3 +209,56 @@ def tiny_base(
     assert len(set(ids)) == 7
     assert vocabulary["[UNK]"] not in ids
     return folder
+
+
+def postgres_program(name: str) -> str:
+    found = shutil.which(name)
+    for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")):
+        found = found or str(path)
+    if found is None:
+        pytest.skip(f"no {name}: this test starts PostgreSQL")
+    return found
+
+
+def postgres_user(folder: Path) -> dict[str, str]:
+    # PostgreSQL refuses to run as root.
+    if os.geteuid():
+        return {}
+    try:
+        pwd.getpwnam(POSTGRES_USER)
+    except KeyError:
+        pytest.skip("PostgreSQL does not run as root, and there is no user of its own")
+    shutil.chown(folder, POSTGRES_USER)
+    return {"user": POSTGRES_USER, "group": pwd.getpwnam(POSTGRES_USER).pw_gid}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server with an empty database `mirror`, password in it."""
+    pytest.importorskip("psycopg")
+    initdb, pg_ctl = postgres_program("initdb"), postgres_program("pg_ctl")
+    with tempfile.TemporaryDirectory(prefix="mirror-pg-") as name:
+        folder = Path(name)
+        user = postgres_user(folder)
+        password = folder / "password"
+        password.write_text(POSTGRES_PASSWORD)
+        password.chmod(0o644)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        data = str(folder / "data")
+        settings = ["-U", "mirror", f"--pwfile={password}", "-A", "scram-sha-256", "--no-sync"]
+        subprocess.run([initdb, "-D", data, *settings], cwd=folder, check=True, **user)
+        options = f"-p {port} -k {folder} -h 127.0.0.1 -F"
+        start = [pg_ctl, "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start"]
+        subprocess.run(start, cwd=folder, check=True, **user)
+        try:
+            import psycopg
+
+            url = f"postgresql://mirror:{POSTGRES_PASSWORD}@127.0.0.1:{port}"
+            with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE mirror")
+            yield f"{url}/mirror"
+        finally:
+            stop = [pg_ctl, "-D", data, "-m", "immediate", "stop"]
+            subprocess.run(stop, cwd=folder, check=True, **user)

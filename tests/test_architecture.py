@@ -60,6 +60,11 @@ def test_command_line_alone_loads_no_engine(tmp_path):
     assert loaded_by("flows.command", tmp_path).isdisjoint({"prefect", "duckdb", "pandas", "scipy"})
 
 
+def test_servers_are_started_without_loading_theirs(tmp_path):
+    for module in ("tasks.servers.starting", "tasks.servers.stopping"):
+        assert loaded_by(module, tmp_path).isdisjoint({"prefect", "mlflow", "torch"})
+
+
 def test_library_never_loads_prefect(tmp_path):
     for module in ("mirror.sampling", "mirror.tuning_stage", "mirror.report", "mirror.doctor"):
         assert "prefect" not in loaded_by(module, tmp_path)

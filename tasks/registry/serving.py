@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from mirror.errors import InputError, ServiceError
+from mirror.errors import ServiceError
+from tasks.addresses import bracketed
 
 START_SECONDS = 300.0
 """It imports MLflow, torch and sentence-transformers, which a slow disk draws out."""
@@ -23,33 +22,6 @@ STOP_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 STDERR = 2
 """Where its log of calls goes."""
-
-
-def check_address(host: str, port: int) -> None:
-    """Checks that a server can listen there.
-
-    Raises:
-        InputError: the port is in use or not ours to take, or no such address is of this machine.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            # As the server does: what a closed connection leaves behind for a minute is no user.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise InputError(
-            f"nothing can listen on port {port} of {host} ({error.strerror or error}): name "
-            "another with --port, or end what uses it"
-        ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that is bound to `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager
@@ -72,11 +44,6 @@ def scoring_server(uri: str, host: str, port: int) -> Iterator[subprocess.Popen[
         yield server
     finally:
         _end(server)
-
-
-def bracketed(host: str) -> str:
-    """A host as it stands in an address of the web."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _environment() -> dict[str, str]:

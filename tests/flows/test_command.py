@@ -23,6 +23,7 @@ from mirror.run_record import RunRecord, ScoreLine, StageLine, save_record
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "bench",
+    "down",
     "doctor",
     "encode",
     "evaluate",
@@ -33,6 +34,7 @@ COMMANDS = (
     "serve",
     "show",
     "study",
+    "up",
 )
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "matplotlib", "scipy", "pyarrow", "duckdb")
 RECORD = RunRecord(

@@ -20,7 +20,7 @@ from flows.command import mirror
 from flows.faults import run_guarded
 from flows.serve_command import PORT, example_call
 from mirror.run_record import find_record
-from tasks.registry.serving import bracketed, is_loopback
+from tasks.addresses import bracketed, is_loopback
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMAND = "from flows.command import main; main()"

@@ -1,0 +1,76 @@
+"""Whether the servers answer, asked over HTTP as any client would."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import ProxyHandler, Request, build_opener
+
+from mirror.errors import ServiceError
+from tasks.servers import POOL
+from tasks.servers.state import ServerState
+
+ANSWER_SECONDS = 10.0
+CONFLICT = 409
+
+
+def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether what is at an address says that all is well."""
+    try:
+        with _direct().open(url, timeout=seconds) as answer:
+            return bool(200 <= answer.status < 300)
+    except (OSError, HTTPException, ValueError):
+        return False
+
+
+def make_pool(state: ServerState) -> None:
+    """Makes the work pool, of type process, unless it is there.
+
+    Raises:
+        ServiceError: the server refuses.
+    """
+    try:
+        _ask(state, "work_pools/", {"name": POOL, "type": "process"})
+    except HTTPError as error:
+        if error.code != CONFLICT:
+            raise ServiceError(
+                f"the Prefect server at {state.prefect_url} does not make the work pool {POOL} "
+                f"(HTTP {error.code}): see its log"
+            ) from error
+
+
+def online_workers(state: ServerState) -> dict[str, datetime]:
+    """When each worker that the server holds to be there was heard of last, by name.
+
+    Raises:
+        OSError: the server does not answer.
+    """
+    found = _ask(state, f"work_pools/{quote(POOL)}/workers/filter", {})
+    return {
+        worker["name"]: datetime.fromisoformat(worker["last_heartbeat_time"])
+        for worker in found
+        if worker["status"] == "ONLINE" and worker["last_heartbeat_time"]
+    }
+
+
+def _ask(state: ServerState, path: str, body: Mapping[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    request = Request(  # noqa: S310 - our own server
+        f"{state.prefect_url}/api/{path}", json.dumps(body).encode(), headers
+    )
+    with _direct().open(request, timeout=ANSWER_SECONDS) as answer:
+        return json.load(answer)
+
+
+def _direct() -> Any:
+    # A proxy cannot reach this machine's own loopback.
+    return build_opener(ProxyHandler({}))
