@@ -15,7 +15,9 @@ import click
 from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.faults import run_guarded
+from flows.history_command import history
 from flows.paper_command import paper
+from flows.promotion_command import promote, rollback
 from flows.run_command import run
 from flows.serve_command import serve
 from flows.servers_command import down, up
@@ -173,7 +175,10 @@ def doctor() -> None:
 
 
 mirror.add_command(bench)
+mirror.add_command(history)
 mirror.add_command(paper)
+mirror.add_command(promote)
+mirror.add_command(rollback)
 mirror.add_command(run)
 mirror.add_command(serve)
 mirror.add_command(study)

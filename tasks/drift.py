@@ -16,8 +16,8 @@ from mirror.store import StageRecord, Store, digest_of_json, section_content
 from tasks.artifacts import show_markdown, show_table
 from tasks.candidate import Champion
 from tasks.progress import Reporter
-from tasks.registry import CHAMPION
 from tasks.registry.origins import Origin, find_origin
+from tasks.registry.versions import CHAMPION
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
 

@@ -29,7 +29,19 @@ from tasks.candidate import (
 )
 from tasks.registry import recording
 from tasks.registry.moving import sole_mover, workspace_id
-from tasks.registry.tracking import NOT_THERE, open_store, shown_uri
+from tasks.registry.succession import THE_GATE, move_now, rolled_back_twin, succeed
+from tasks.registry.tracking import open_store, shown_uri
+from tasks.registry.versions import (
+    AWAITS_APPROVAL,
+    CHALLENGER,
+    CHAMPION,
+    NOT_PROMOTED,
+    OVERTAKEN,
+    PROMOTED,
+    SETTLED,
+    aliases_of,
+    find_version,
+)
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
 
@@ -41,13 +53,6 @@ log = logging.getLogger(__name__)
 
 URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
 """Stages, and `latest`, are left out: what they mean can change between two looks."""
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-SETTLED = "settled"
-"""Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
-OVERTAKEN = "overtaken"
-AWAITS_APPROVAL = "awaits approval"
-"""The gate let it through, and the recipe wants a person to say so too."""
 
 
 def check_registry() -> None:
@@ -101,7 +106,7 @@ def _named_version(client: MlflowClient, uri: str) -> ModelVersion:
     version = None
     if named := URI.fullmatch(uri):
         name, alias, number = named.groups()
-        version = _version(client, name, number or _aliases(client, name).get(alias))
+        version = find_version(client, name, number or aliases_of(client, name).get(alias))
     if version is None:
         raise BaseModelError(
             f"the registry at {shown_uri()} has no {uri}: name a registered model as "
@@ -123,7 +128,7 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
     """
     name = recipe.registry.model
     with open_store() as client:
-        version = _version(client, name, _aliases(client, name).get(CHAMPION))
+        version = find_version(client, name, aliases_of(client, name).get(CHAMPION))
         if version is not None and version.tags.get("encoder_digest") == digest:
             version = _beaten_by(client, version)
         if version is None:
@@ -134,7 +139,7 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
 
 def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | None:
     number = champion.tags.get("compared_with")
-    beaten = _version(client, champion.name, number)
+    beaten = find_version(client, champion.name, number)
     if number and beaten is None:
         log.warning(
             "%s version %s is this encoder; version %s, which it was compared with, was deleted: "
@@ -178,21 +183,21 @@ def _move_aliases(
     name, number = candidate.recipe.registry.model, str(version.version)
     client.update_model_version(name, number, candidate.verdict_text())
     client.set_registered_model_alias(name, CHALLENGER, number)
-    today = _aliases(client, name).get(CHAMPION)
+    today = aliases_of(client, name).get(CHAMPION)
     compared = candidate.champion.version if candidate.champion else None
-    outcome = "not promoted"
+    outcome = NOT_PROMOTED
     rivals = (compared, number)
     if candidate.verdict.promote and today not in rivals and not _is_same(client, candidate, today):
         # Another run was quicker: this encoder has not been compared with that champion.
         outcome = f"{OVERTAKEN} by version {today}"
     elif candidate.verdict.promote and candidate.recipe.evaluation.gate.require_approval:
         outcome = AWAITS_APPROVAL
+    elif candidate.verdict.promote and (twin := rolled_back_twin(client, version)):
+        # A person's word is not undone by a schedule that makes the same encoder again.
+        outcome = f"{AWAITS_APPROVAL}: version {twin}, the same encoder, was rolled back"
     elif candidate.verdict.promote:
-        if today and today != number:
-            client.set_model_version_tag(name, number, "previous_champion", today)
-        check()
-        client.set_registered_model_alias(name, CHAMPION, number)
-        outcome = "promoted"
+        succeed(client, version, today, move_now(PROMOTED, THE_GATE), check)
+        outcome = PROMOTED
     client.set_model_version_tag(name, number, SETTLED, outcome)
 
 
@@ -206,7 +211,7 @@ def _is_same(client: MlflowClient, candidate: Candidate, number: str | None) -> 
 
 def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Registration:
     name, outcome = version.name, version.tags[SETTLED]
-    champion = _aliases(client, name).get(CHAMPION)
+    champion = aliases_of(client, name).get(CHAMPION)
     text = f"{name} version {version.version}: {outcome}"
     if outcome.startswith(OVERTAKEN):
         text += "; run again to be compared with it"
@@ -225,28 +230,6 @@ def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Regi
 def _find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
     found = client.search_model_versions(f"name = '{name}' and tag.registration_key = '{key}'")
     return max(found, key=lambda version: int(version.version), default=None)
-
-
-def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return {key: str(value) for key, value in client.get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        if error.error_code == NOT_THERE:
-            return {}
-        raise
-
-
-def _version(client: MlflowClient, name: str, number: str | None) -> ModelVersion | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(name, number) if number else None
-    except MlflowException as error:
-        if error.error_code == NOT_THERE:
-            return None
-        raise
 
 
 def _fetch_version(version: ModelVersion, workspace: Path) -> Path:

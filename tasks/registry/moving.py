@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 OWNER = "workspace"
 DEAD_SECONDS = 300.0
-"""A mark that stands so long unchanged is a dead one's: moving takes less than ten requests, each
+"""A mark that stands so long unchanged is a dead one's: moving takes some twenty requests, each
 with 30 seconds and two more tries, and mostly less than a second in all."""
 PAUSE_SECONDS = 0.2
 
