@@ -66,7 +66,8 @@ def checked_model(model: str) -> str:
     from mirror.base_model import check_base
     from mirror.encoder_folder import read_encoder_settings
     from tasks.environment import workspace_root
-    from tasks.registry import CHAMPION, fetch_model, pin_model
+    from tasks.registry import fetch_model, pin_model
+    from tasks.registry.versions import CHAMPION
 
     uri = pin_model(model if model.startswith("models:/") else f"models:/{model}@{CHAMPION}")
     folder = fetch_model(uri, workspace_root())

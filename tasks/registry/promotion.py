@@ -10,13 +10,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from mirror.errors import InputError
+from mirror.history import Move
 from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.succession import (
     add_move,
@@ -80,18 +81,13 @@ def promote_version(
     """
     _check(name, reason)
     with _moving(name, workspace) as (client, check):
-        versions = {str(found.version): found for found in all_versions(client, name)}
-        aliases = aliases_of(client, name)
-        number, today = version or aliases.get(CHALLENGER), aliases.get(CHAMPION)
-        chosen = versions.get(number or "")
-        if number is None or chosen is None:
-            which = f"no version {number}" if number else "no challenger"
-            raise InputError(f"{name} has {which}: `mirror history {name}` lists its versions")
+        chosen, champion = _chosen(client, name, version)
+        number, today = str(chosen.version), str(champion.version) if champion else None
         if number == today:
             client.set_model_version_tag(name, number, SETTLED, PROMOTED)  # a killed command's
             text = f"{name} version {number} is champion already: nothing to do"
             return Moved(name, number, today, text)
-        objection = _objection(chosen, versions.get(today or ""))
+        objection = _objection(chosen, champion)
         if objection and not force:
             raise InputError(f"{name}: {objection}: give --force to make it champion all the same")
         succeed(client, chosen, today, move_now(PROMOTED, who(), reason, objection), check)
@@ -133,17 +129,30 @@ def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str 
             raise InputError(f"{name} has no champion: `mirror promote {name}` makes one")
         if to == today:
             return Moved(name, today, today, f"{name} version {to} is champion: nothing to do")
-        line = line_before(client, champion)
-        target = _target(client, champion, line, to)
-        number = str(target.version)
-        place = len(line) - 1 - line[::-1].index(number)
-        dropped = {*line[place + 1 :], today} - {number}
-        for each in sorted(dropped, key=int):
-            _mark_rolled_back(client, find_version(client, name, each), reason)
-        client.set_model_version_tag(name, number, SETTLED, PROMOTED)
-        add_move(client, target, move_now(RESTORED, who(), reason))
-        make_champion(client, target, line[:place], check)
-    return Moved(name, number, today, f"{name}: back from version {today} to version {number}")
+        target = _go_back(client, champion, to, move_now(RESTORED, who(), reason), check)
+    text = f"{name}: back from version {today} to version {target}"
+    return Moved(name, target, today, text)
+
+
+def _go_back(
+    client: MlflowClient,
+    champion: ModelVersion,
+    to: str | None,
+    move: Move,
+    check: Callable[[], None],
+) -> str:
+    """Moves the alias from a champion to an earlier one, whose number is returned."""
+    today, line = str(champion.version), line_before(client, champion)
+    target = _target(client, champion, line, to)
+    number = str(target.version)
+    place = len(line) - 1 - line[::-1].index(number)
+    for each in sorted({*line[place + 1 :], today} - {number}, key=int):
+        back = replace(move, what=ROLLED_BACK)
+        _mark_rolled_back(client, find_version(client, champion.name, each), back)
+    client.set_model_version_tag(champion.name, number, SETTLED, PROMOTED)
+    add_move(client, target, move)
+    make_champion(client, target, line[:place], check)
+    return number
 
 
 def who() -> str:
@@ -173,6 +182,19 @@ def _check(name: str, reason: str) -> None:
         raise InputError(
             f"--reason has {len(reason):,} characters: give {REASON_CHARACTERS:,} at most"
         )
+
+
+def _chosen(
+    client: MlflowClient, name: str, number: str | None
+) -> tuple[ModelVersion, ModelVersion | None]:
+    """The version of that number, else the challenger, and today's champion if there is one."""
+    versions = {str(found.version): found for found in all_versions(client, name)}
+    aliases = aliases_of(client, name)
+    chosen = versions.get(number or aliases.get(CHALLENGER, ""))
+    if chosen is None:
+        which = f"no version {number}" if number else "no challenger"
+        raise InputError(f"{name} has {which}: `mirror history {name}` lists its versions")
+    return chosen, versions.get(aliases.get(CHAMPION, ""))
 
 
 def _objection(version: ModelVersion, champion: ModelVersion | None) -> str:
@@ -226,9 +248,9 @@ def _target(
     return target
 
 
-def _mark_rolled_back(client: MlflowClient, version: ModelVersion | None, reason: str) -> None:
+def _mark_rolled_back(client: MlflowClient, version: ModelVersion | None, move: Move) -> None:
     # One that is marked already is a killed command's, or was rolled back before.
     if version is None or version.tags.get(SETTLED) == ROLLED_BACK:
         return
-    add_move(client, version, move_now(ROLLED_BACK, who(), reason))
+    add_move(client, version, move)
     client.set_model_version_tag(version.name, str(version.version), SETTLED, ROLLED_BACK)
