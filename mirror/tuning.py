@@ -14,7 +14,9 @@ import torch
 from mirror.disk_faults import disk_faults
 from mirror.errors import SampleError
 from mirror.ranking import Teacher, read_teacher
+from mirror.ranks import ALONE, ranks_of
 from mirror.threads import thread_count
+from mirror.together import tune_together
 from mirror.tuning_log import write_log
 from mirror.tuning_run import Place, Run, items_of
 from mirror.tuning_settings import TuningSection
@@ -69,12 +71,16 @@ def tune(
             f"the sample holds {different} different strings{but} and a batch takes "
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
+    if settings.processes > 1 and ranks_of() == ALONE:
+        return tune_together(settings, items, vars(place), on_step)
     torch.set_num_threads(thread_count())
     teacher = _teacher(settings, items, place, on_step) if settings.ranking_distillation else None
     run = Run(settings, items, place, teacher)
     with disk_faults():  # by then nothing is read any more
         run.go(on_step)
         run.finish()
+        if not run.ranks.is_first:
+            return {}
         run.encoder.save(place.out / "encoder")
     return write_log(run, place.out)
 

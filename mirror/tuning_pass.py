@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mirror.cpu_arithmetic import bf16_shadows
 from mirror.encoder import Encoder
 from mirror.lanes import ONE_LANE, Lanes
+from mirror.ranks import ALONE, Ranks
 from mirror.slices import Slice
 from mirror.tuning_objective import Objective
 from mirror.tuning_settings import TuningSection
@@ -46,11 +47,13 @@ class TuningPass:
     objective: Objective
     bf16: bool
     """Linear layers in bf16; weights, sums and all else stay fp32."""
+    ranks: Ranks = ALONE
+    """The processes that share the slices."""
 
     def __call__(self, batch: Batch, seed: int, lanes: Lanes = ONE_LANE) -> Outcome:
         """Adds the batch's gradients to the parameters'; `seed` decides what is dropped."""
         encoder, caching = self.encoder, self.settings.gradient_caching
-        slices, seeds = self._slices(batch, seed)
+        slices, seeds = self._share(batch, seed)
         embedded = encoder.embedded(slices)
         leaves = [part.detach().requires_grad_() for part in embedded]
         weights = _Weights(encoder.model, self.bf16 and encoder.device.type == "cpu")
@@ -63,7 +66,7 @@ class TuningPass:
                 return encode(number)
 
         parts: list[Tensor | None] = [*lanes.each(forwards, len(slices))]
-        vectors = encoder.in_order([part.detach() for part in parts if part is not None], slices)
+        vectors = self._gathered([part for part in parts if part is not None], slices, batch)
         first, second = vectors.requires_grad_().split(len(batch.first))
         loss = self.objective(first, second, batch.names, batch.taught)
         loss.backward()
@@ -79,12 +82,13 @@ class TuningPass:
             return weights.carry(number, part, leaves[number], own)
 
         torch.autograd.backward(embedded, lanes.each(backwards, len(slices)))
+        self.ranks.add_up_gradients(encoder.model.parameters())
         return Outcome(loss.detach(), first.detach(), second.detach())
 
     def vectors(self, batch: Batch, seed: int, lanes: Lanes = ONE_LANE) -> tuple[Tensor, Tensor]:
         """Both views' vectors, (N, width) each, as training makes them, without gradients."""
         encoder = self.encoder
-        slices, seeds = self._slices(batch, seed)
+        slices, seeds = self._share(batch, seed)
         weights = _Weights(encoder.model, self.bf16 and encoder.device.type == "cpu")
         with torch.no_grad():
             embedded = encoder.embedded(slices)
@@ -94,9 +98,24 @@ class TuningPass:
                 part = embedded[number]
                 return encoder.pooled(part, slices[number], seeds[number], weights.shadows)
 
-        made = encoder.in_order(lanes.each(forwards, len(slices)), slices)
+        made = self._gathered(lanes.each(forwards, len(slices)), slices, batch)
         first, second = made.split(len(batch.first))
         return first, second
+
+    def _share(self, batch: Batch, seed: int) -> tuple[list[Slice], list[int]]:
+        """This rank's slices, and the seed of each: the same whoever computes it."""
+        slices, seeds = self._slices(batch, seed)
+        own = self.ranks.share(len(slices))
+        return [slices[number] for number in own], [seeds[number] for number in own]
+
+    def _gathered(self, parts: Sequence[Tensor], slices: Sequence[Slice], batch: Batch) -> Tensor:
+        """The vectors of all ranks' slices, in the order of the rows, without their graph."""
+        encoder = self.encoder
+        rows = len(batch.first) + len(batch.second)
+        vectors = torch.zeros(rows, encoder.width, device=encoder.device)
+        for part, cut in zip(parts, slices, strict=True):
+            vectors[cut.rows] = part.detach()
+        return self.ranks.add_up(vectors)
 
     def _slices(self, batch: Batch, seed: int) -> tuple[list[Slice], list[int]]:
         """Slices of both views, whose rows are counted through, and the seed of each."""

@@ -30,6 +30,7 @@ from mirror.interruption import stop_asked
 from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.precision import cpu_has_bf16
 from mirror.ranking import Teacher
+from mirror.ranks import ranks_of
 from mirror.tuning_checkpoint import Kept, restore_checkpoint, save_checkpoint
 from mirror.tuning_objective import Objective
 from mirror.tuning_pass import TuningPass
@@ -86,7 +87,8 @@ class Run:
             _make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
         objective = Objective(settings, self.encoder.width).to(self.encoder.device)
-        self.passing = TuningPass(settings, self.encoder, objective, self.bf16)
+        self.ranks = ranks_of()
+        self.passing = TuningPass(settings, self.encoder, objective, self.bf16, self.ranks)
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
             self.trained.parameters(),
@@ -96,6 +98,7 @@ class Run:
         )
         self.kept = Kept()
         self.advance = restore_checkpoint(place.work, self.trained, self.optimizer, self.kept)
+        self.ranks.wait()  # until all have read it, for the first then writes newer ones
         self.epoch_steps = batch_count(len(self.items), settings.batch_size)
         self.total = self.epoch_steps * settings.epochs
 
@@ -116,7 +119,7 @@ class Run:
                 done += 1
                 now = time.monotonic()
                 on_step(self.report((now - began) / done))
-                stop = stop_asked() and self.advance.step < self.total
+                stop = self.ranks.any(stop_asked()) and self.advance.step < self.total
                 if stop or now - saved >= self.settings.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
@@ -132,7 +135,9 @@ class Run:
         return replace(batch, taught=self.teacher.of(indices)) if self.teacher else batch
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint, on one rank for all."""
+        if not self.ranks.is_first:
+            return
         save_checkpoint(self.place.work, self.trained, self.optimizer, self.advance, self.kept)
 
     def batches(self, epoch: int) -> Iterator[Sequence[int]]:

@@ -104,6 +104,9 @@ class TuningSection(Section):
     slice_tokens: Positive = 4_096
     """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
     checkpoint_seconds: Positive = 60
+    processes: Positive = 1
+    """How many processes of this machine tune the model together, on a GPU each where there are
+    any: for models that are large.  Weights are equal to one process's but for rounding."""
     deadline_minutes: Annotated[float, Field(gt=0)] | None = None
     """The most that tuning may take, the wait for a place on the device included; where it is over,
     the run ends at a checkpoint, and the next one goes on from there."""
@@ -143,6 +146,10 @@ class TuningSection(Section):
         if self.gradient_caching and self.noise == "controlled":
             raise ValueError(
                 "`gradient_caching` does not go with `noise` controlled: leave one of them out"
+            )
+        if self.processes > 1 and self.ranking_distillation:
+            raise ValueError(
+                "`ranking_distillation` does not go with several `processes`: leave one of them out"
             )
         if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
             raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")
