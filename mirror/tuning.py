@@ -64,13 +64,7 @@ def tune(
         TuningError: the loss is not a number, or the vectors have collapsed.
     """
     items = [text if isinstance(text, Item) else Item(text, text) for text in strings]
-    tuned_on, held_out = items_of(settings, items)
-    if (different := len(set(tuned_on))) < settings.batch_size:
-        but = f" beside {len(held_out)} that are held out to be measured on" if held_out else ""
-        raise SampleError(
-            f"the sample holds {different} different strings{but} and a batch takes "
-            f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
-        )
+    _check_enough(settings, items)
     if settings.processes > 1 and ranks_of() == ALONE:
         return tune_together(settings, items, vars(place), on_step)
     torch.set_num_threads(thread_count())
@@ -83,6 +77,16 @@ def tune(
             return {}
         run.encoder.save(place.out / "encoder")
     return write_log(run, place.out)
+
+
+def _check_enough(settings: TuningSection, items: Sequence[Item]) -> None:
+    tuned_on, held_out = items_of(settings, items)
+    if (different := len(set(tuned_on))) < settings.batch_size:
+        but = f" beside {len(held_out)} that are held out to be measured on" if held_out else ""
+        raise SampleError(
+            f"the sample holds {different} different strings{but} and a batch takes "
+            f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
+        )
 
 
 def _teacher(

@@ -70,15 +70,7 @@ class Run:
         self.teacher = teacher
         self.items, self.held_out = items_of(settings, items)
         self.place = place
-        self.encoder = Encoder.load(
-            place.base,
-            settings.pooling,
-            settings.max_tokens,
-            dropout=settings.dropout_rate,
-            prompt=settings.prompt,
-        )
-        if settings.drophead_rate:
-            attach_drophead(self.encoder.model, settings.drophead_rate)
+        self.encoder = _load_encoder(settings, place.base)
         self.views = Views(settings, self.items, self.encoder, place.base)
         self.bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_bf16(self.encoder.device)
@@ -271,6 +263,19 @@ def items_of(
 ) -> tuple[Sequence[Item], Sequence[Item]]:
     """The items that are tuned on, and those that are measured on."""
     return (items, ()) if settings.stopping == "none" else hold_out(items, settings.seed)
+
+
+def _load_encoder(settings: TuningSection, base: Path) -> Encoder:
+    encoder = Encoder.load(
+        base,
+        settings.pooling,
+        settings.max_tokens,
+        dropout=settings.dropout_rate,
+        prompt=settings.prompt,
+    )
+    if settings.drophead_rate:
+        attach_drophead(encoder.model, settings.drophead_rate)
+    return encoder
 
 
 def _has_bf16(device: torch.device) -> bool:
