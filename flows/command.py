@@ -14,6 +14,7 @@ import click
 
 from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
+from flows.export_command import export
 from flows.faults import run_guarded
 from flows.history_command import history
 from flows.paper_command import paper
@@ -175,6 +176,7 @@ def doctor() -> None:
 
 
 mirror.add_command(bench)
+mirror.add_command(export)
 mirror.add_command(history)
 mirror.add_command(paper)
 mirror.add_command(promote)

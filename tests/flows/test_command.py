@@ -27,6 +27,7 @@ COMMANDS = (
     "doctor",
     "encode",
     "evaluate",
+    "export",
     "history",
     "paper",
     "pretrain",

@@ -1,0 +1,1 @@
+"""Encoders in the forms that others read: a folder, ONNX, a table of word vectors."""
