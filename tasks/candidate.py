@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.gate import Verdict
+from mirror.lineage import read_lineage
 from mirror.recipe import Recipe
 from mirror.results import Results, read_json
 from mirror.store import StageRecord, digest_of_json, file_digests, git_commit
@@ -88,6 +89,15 @@ class Candidate:
             "compared_with": compared,
         }
         return digest_of_json(content)[:20]
+
+    def lineage(self) -> dict[str, Any]:
+        """What the encoder was made from, and what it is registered as.
+
+        Raises:
+            StoreError: the package has no lineage, or a damaged one.
+        """
+        model = {"name": self.recipe.registry.model, "registration_key": self.key}
+        return {**read_lineage(self.encoder.parent), "model": model}
 
     def verdict_content(self) -> dict[str, Any]:
         """The verdict, JSON-ready, in words and numbers."""

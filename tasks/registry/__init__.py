@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +40,7 @@ from tasks.registry.versions import (
     SETTLED,
     aliases_of,
     find_version,
+    named_version,
 )
 from tasks.retrying import RETRIES
 from tasks.states import report_state, stage_task
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 log = logging.getLogger(__name__)
-
-URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
-"""Stages, and `latest`, are left out: what they mean can change between two looks."""
 
 
 def check_registry() -> None:
@@ -87,7 +84,7 @@ def fetch_model(uri: str, workspace: Path) -> Path:
         ServiceError: the registry does not answer.
     """
     with open_store() as client:
-        return _fetch_version(_named_version(client, uri), workspace)
+        return _fetch_version(named_version(client, uri), workspace)
 
 
 def pin_model(uri: str) -> str:
@@ -98,21 +95,8 @@ def pin_model(uri: str) -> str:
         ServiceError: the registry does not answer.
     """
     with open_store() as client:
-        version = _named_version(client, uri)
+        version = named_version(client, uri)
         return f"models:/{version.name}/{version.version}"
-
-
-def _named_version(client: MlflowClient, uri: str) -> ModelVersion:
-    version = None
-    if named := URI.fullmatch(uri):
-        name, alias, number = named.groups()
-        version = find_version(client, name, number or aliases_of(client, name).get(alias))
-    if version is None:
-        raise BaseModelError(
-            f"the registry at {shown_uri()} has no {uri}: name a registered model as "
-            "models:/NAME@ALIAS or models:/NAME/VERSION"
-        )
-    return version
 
 
 @task(**RETRIES)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.corpus_profile import PROFILE, CorpusProfile, parse_profile
 from mirror.errors import StoreError
+from mirror.lineage import LINEAGE, parse_lineage
 from tasks.registry.tracking import NOT_THERE, open_store
+from tasks.registry.versions import named_version
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 PROFILE_FOLDER = "corpus"
@@ -65,16 +68,51 @@ def find_origin(model: str, *, alias: str = "", version: str = "") -> Origin | N
 
 
 def _profile(client: MlflowClient, run_id: str, whose: str) -> CorpusProfile | None:
-    artifact = f"{PROFILE_FOLDER}/{PROFILE}"
-    if artifact not in [file.path for file in client.list_artifacts(run_id, PROFILE_FOLDER)]:
+    what = f"the corpus profile of {whose}"
+    content = _artifact(client, run_id, f"{PROFILE_FOLDER}/{PROFILE}", what)
+    return None if content is None else parse_profile(content, what)
+
+
+def _artifact(client: MlflowClient, run_id: str, artifact: str, what: str) -> Any:
+    """A JSON file of a run; nothing if the run has none of that name."""
+    above = str(Path(artifact).parent) if "/" in artifact else None
+    if artifact not in [file.path for file in client.list_artifacts(run_id, above)]:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(client.download_artifacts(run_id, artifact, folder))
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"the corpus profile of {whose} cannot be read ({error}): run the recipe without "
-                "--if-changed"
+                f"{what} cannot be read ({error}): run the recipe without --if-changed"
             ) from error
-    return parse_profile(content, f"the corpus profile of {whose}")
+
+
+def find_lineage(uri: str) -> dict[str, Any]:
+    """The lineage of a registered model such as `models:/NAME/3`.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+        ServiceError: the registry does not answer.
+        StoreError: the version was registered without a lineage, or with a damaged one.
+    """
+    with open_store() as client:
+        version = named_version(client, uri)
+        lineage = version_lineage(client, version)
+    if lineage is None:
+        raise StoreError(
+            f"{uri} was registered without a lineage, by an older version of this project: name "
+            "another version, or a run of its recipe"
+        )
+    return lineage
+
+
+def version_lineage(client: MlflowClient, version: ModelVersion) -> dict[str, Any] | None:
+    """The lineage of a model version; nothing if it was registered without one.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    whose = f"{version.name} version {version.version}"
+    content = _artifact(client, str(version.run_id), LINEAGE, f"the lineage of {whose}")
+    return None if content is None else parse_lineage(content, whose)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.corpus_profile import PROFILE
+from mirror.lineage import LINEAGE
 from mirror.recipe import Recipe
 from tasks.candidate import Candidate, registration_tags
 from tasks.registry.origins import PROFILE_FOLDER
@@ -57,6 +58,7 @@ def record_version(client: MlflowClient, candidate: Candidate, owner: str) -> Mo
         client.log_inputs(run.info.run_id, _datasets(candidate))
         mlflow.log_artifact(str(candidate.report))
         mlflow.log_dict(candidate.verdict_content(), "verdict.json")
+        mlflow.log_dict(candidate.lineage(), LINEAGE)
         if profile := candidate.results.profile:
             mlflow.log_artifact(str(profile.path / PROFILE), PROFILE_FOLDER)
         if drift := candidate.results.drift:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mirror.errors import InputError
+from mirror.errors import BaseModelError, InputError
 from tasks.registry.tracking import NOT_THERE, shown_uri
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
+URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
+"""Stages, and `latest`, are left out: what they mean can change between two looks."""
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SETTLED = "settled"
@@ -63,6 +65,24 @@ def find_version(client: MlflowClient, name: str, number: str | None) -> ModelVe
         if error.error_code == NOT_THERE:
             return None
         raise
+
+
+def named_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that a registered model such as `models:/NAME@champion` is.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+    """
+    version = None
+    if named := URI.fullmatch(uri):
+        name, alias, number = named.groups()
+        version = find_version(client, name, number or aliases_of(client, name).get(alias))
+    if version is None:
+        raise BaseModelError(
+            f"the registry at {shown_uri()} has no {uri}: name a registered model as "
+            "models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
+    return version
 
 
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:

@@ -19,7 +19,7 @@ from mirror.architectures import ARCHITECTURES, set_dropout
 from mirror.base_model import Base
 from mirror.recipe import Recipe, parse_recipe
 from mirror.results import Results
-from mirror.store import StageRecord, digest_of_json
+from mirror.store import MANIFEST, StageRecord, digest_of_json, file_digests
 
 ITEMS = 120
 QUERY = "<script>alert('first')</script> the baker & the miner"
@@ -95,6 +95,12 @@ def write_stage(tmp_path: Path) -> Callable[..., StageRecord]:
             text = content if isinstance(content, str) else json.dumps(content)
             (folder / file).write_text(text, encoding="utf-8")
         digest = digest_of_json([name, counts, files])
+        manifest = {
+            **{"name": name.split("-")[0], "key": digest[:20], "digest": digest},
+            **{"module": name, "code": "c" * 64, "inputs": {}, "section": {}, "versions": {}},
+            **{"python": "3.11.7", "files": file_digests(folder)},
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         return StageRecord(name.split("-")[0], digest[:20], str(folder), digest, counts, 12.5)
 
     return write

@@ -13,6 +13,7 @@ import pytest
 from mirror.base_model import Base
 from mirror.differences import Difference
 from mirror.gate import Verdict
+from mirror.lineage import LINEAGE
 from mirror.recipe import Recipe, parse_recipe
 from mirror.results import Results
 from mirror.store import StageRecord, digest_of_json
@@ -145,6 +146,8 @@ def make_candidate(
                 encoders[number], tmp_path / "packaged" / str(number), dirs_exist_ok=True
             )
         )
+        lineage = {"format": 1, "recipe": {"language": "en"}, "base": {"digest": "b" * 64}}
+        (folder.parent / LINEAGE).write_text(json.dumps({**lineage, "stages": {}}))
         scores = results.after if champion else None
         return Candidate(results, champion, scores, verdict, folder, report)
 

@@ -12,6 +12,7 @@ from flows.serve_command import checked_model
 from mirror.errors import BaseModelError
 from tasks.candidate import Candidate
 from tasks.registry import pin_model, register_encoder
+from tasks.registry.origins import find_lineage
 
 MODEL = "mirror-en-trades"
 
@@ -45,3 +46,10 @@ def test_a_damaged_model_is_not_served(registered: Callable[..., Any], workspace
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(BaseModelError, match="safetensors"):
         checked_model(MODEL)
+
+
+def test_a_version_has_its_lineage(registered: Callable[..., Any]) -> None:
+    registered(0)
+    lineage = find_lineage(f"models:/{MODEL}@champion")
+    assert lineage["base"] == {"digest": "b" * 64}
+    assert lineage["model"]["name"] == MODEL
