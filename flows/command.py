@@ -14,6 +14,7 @@ import click
 
 from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
+from flows.deploy_command import deploy
 from flows.export_command import export
 from flows.faults import run_guarded
 from flows.history_command import history
@@ -185,6 +186,7 @@ mirror.add_command(run)
 mirror.add_command(serve)
 mirror.add_command(study)
 mirror.add_command(up)
+mirror.add_command(deploy)
 mirror.add_command(down)
 
 

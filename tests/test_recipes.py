@@ -63,7 +63,7 @@ def test_a_recipe_is_named_for_its_language_and_domain(recipe: Recipe) -> None:
 def test_a_recipe_has_one_deployment_of_its_name(recipe: Recipe) -> None:
     [found] = [made for made in deployments() if made["name"] == recipe.name]
     assert found["parameters"] == {"recipe": recipe.name, "if_changed": True}
-    assert found["tags"] == [recipe.language, recipe.domain, recipe.level]
+    assert found["tags"] == [recipe.language, recipe.domain, recipe.level, "mirror-bert-pipeline"]
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

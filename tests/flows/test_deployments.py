@@ -90,6 +90,21 @@ def place(
     return folder, environment
 
 
+def deploy(environment: dict[str, str]) -> str:
+    """Runs `mirror deploy`; returns what it shows of the difference."""
+    code = "from flows.command import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "deploy", "--yes"],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def prefect(place: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., str]]:
     """Runs a prefect command in the checkout, with a server."""
@@ -113,7 +128,7 @@ def prefect(place: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., str]]:
     with running(server, folder, environment) as log:
         await_answer(lambda: fetch(f"{url}/health"), 120, log)
         command("work-pool", "create", "--type", "process", "mirror")
-        command("--no-prompt", "deploy", "--all")
+        deploy(environment)
         yield command
 
 
@@ -143,10 +158,11 @@ def test_a_worker_runs_what_is_deployed(
 def test_a_deployment_made_twice_has_its_schedule_once(
     prefect: Callable[..., str], place: tuple[Path, dict[str, str]]
 ) -> None:
+    assert deploy(place[1]) == ""
     prefect("--no-prompt", "deploy", "--all")
     [found] = fetch(f"{place[1]['PREFECT_API_URL']}/deployments/filter", {})
     assert [(made["slug"], made["active"]) for made in found["schedules"]] == [("weekly", True)]
-    assert found["parameters"] == {"recipe": "en-python-docs"}
+    assert found["parameters"] == {"recipe": "en-python-docs", "if_changed": True}
     assert found["concurrency_limit"] == 1 or found["global_concurrency_limit"]["limit"] == 1
 
 
