@@ -28,10 +28,11 @@ from tasks import (
 )
 from tasks.api_server import temporary_api
 from tasks.candidate import Candidate
+from tasks.notices import tell_failure
 from tasks.states import result_of
 
 
-@flow(flow_run_name="{recipe}")
+@flow(flow_run_name="{recipe}", on_failure=[tell_failure], on_crashed=[tell_failure])
 def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
     """Runs a recipe by its name; what is there and whole already is reused.
 

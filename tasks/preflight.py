@@ -15,6 +15,7 @@ from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.recipe import Recipe
 from mirror.store import Store
 from tasks.environment import workspace_root
+from tasks.notices import check_notices, notice_blocks
 from tasks.registry import check_registry, fetch_model
 from tasks.retrying import RETRIES
 
@@ -31,6 +32,7 @@ def check_ready(recipe: Recipe) -> Path:
     Raises:
         MirrorError: something is missing; all faults that were found are listed.
     """
+    check_notices()
     return find_workspace(recipe)
 
 
@@ -46,6 +48,7 @@ def find_workspace(recipe: Recipe) -> Path:
         partial(_check_base, recipe, root),
         partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
+        notice_blocks,
     ]
     faults = [fault for check in checks if (fault := _fault_of(check)) is not None]
     if len(faults) == 1:

@@ -16,6 +16,7 @@ from mirror.store import StageRecord, Store
 from tasks.artifacts import show_link, show_markdown, show_table
 from tasks.candidate import Candidate, Registration
 from tasks.drift import Change, Gathered
+from tasks.notices import tell
 from tasks.progress import Reporter
 from tasks.states import named, report_state, stage_task
 
@@ -66,6 +67,7 @@ def record_run(
     )
     save_record(record, workspace)
     _show(record)
+    tell(f"{record.recipe}: {registration.outcome}", [*record.reasons, record.model])
     return record
 
 

@@ -1,0 +1,109 @@
+"""Promotion, refusal and failure are told through Prefect's blocks, to a real webhook."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = """
+import os
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+CustomWebhookNotificationBlock(
+    name="team",
+    url=os.environ["HOOK"] + "{{token}}",
+    json_data={"subject": "{{subject}}", "body": "{{body}}"},
+    secrets={"token": "s3cret"},
+).save("team", overwrite=True)
+from flows.command import main
+main()
+"""
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address, and what was posted to it."""
+    posted: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            posted.append({"path": self.path, **json.loads(body)})
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", posted
+        server.shutdown()
+
+
+def test_a_refusal_and_a_failure_are_told(
+    webhook: tuple[str, list[dict[str, Any]]],
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tmp_path: Path,
+) -> None:
+    address, posted = webhook
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    told = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    done = mirror_run(recipe, home, COMMAND, HOOK=address, **told)
+    assert done.returncode == 0, done.stderr
+    [refusal] = posted
+    assert refusal["path"] == "/s3cret"
+    assert refusal["subject"] == "en-tiny: not promoted"
+    assert refusal["body"].startswith("Not better than its base")
+    assert "models:/mirror-en-tiny/1" in refusal["body"]
+    assert "s3cret" not in done.stderr + done.stdout
+    assert not any("s3cret" in path.read_text() for path in home.glob("runs/*/*.json"))
+
+    text = tmp_path / "one-sentence-each.txt"
+    text.write_text("".join(f"The baker sells {number} wet hats.\n\n" for number in range(40)))
+    failing = write_recipe(tmp_path / "failing", text=str(text))
+    done = mirror_run(failing, home, COMMAND, HOOK=address, **told)
+    assert done.returncode == 1
+    [_, failure] = posted
+    assert failure["subject"].endswith("en-tiny.toml: failed")
+    assert "passages that nothing tuned on touches" in failure["body"]
+
+
+def test_a_webhook_that_is_away_is_a_warning_and_no_failure(
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tmp_path: Path,
+) -> None:
+    told = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    away = "http://127.0.0.1:9/"
+    done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **told)
+    assert done.returncode == 0, done.stderr
+    assert "custom-webhook/team was not told of 'en-tiny: not promoted'" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_a_block_that_is_not_there_is_refused_before_any_work(
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tmp_path: Path,
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    for named, said in (
+        ("slack-webhook/nobody", "which the Prefect server does not give"),
+        ("https://hooks.example/T0/SECRET", "name a notification block by type and name"),
+    ):
+        done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api, MIRROR_NOTIFY=named)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "SECRET" not in done.stderr
+    assert not list(home.glob("stages/*/*"))
