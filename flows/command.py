@@ -5,7 +5,6 @@ What a command needs is imported inside it: `mirror --help` answers at once.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import click
 from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
 from flows.deploy_command import deploy
+from flows.doctor_command import doctor
 from flows.export_command import export
 from flows.faults import run_guarded
 from flows.history_command import history
@@ -162,21 +162,8 @@ def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
     pretrain_shown(name, corpus, minutes, err())
 
 
-@mirror.command()
-@workspace_option
-def doctor() -> None:
-    """Says what this machine has and lacks; fails if something needed is missing."""
-    from flows.display import doctor_table
-    from mirror import doctor
-    from tasks.environment import workspace_root
-
-    findings = doctor.examine(workspace_root(), os.environ["MLFLOW_TRACKING_URI"])
-    out().print(doctor_table(findings))
-    if any(finding.state == "bad" for finding in findings):
-        raise click.exceptions.Exit(1)
-
-
 mirror.add_command(bench)
+mirror.add_command(doctor)
 mirror.add_command(export)
 mirror.add_command(history)
 mirror.add_command(paper)

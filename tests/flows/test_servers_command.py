@@ -191,6 +191,18 @@ def test_a_number_that_another_process_has_by_now_is_not_trusted(team: Team) -> 
         stranger.wait()
 
 
+def test_doctor_tells_of_servers_workers_and_schedules(team: Team) -> None:
+    shown = " ".join(team.mirror("doctor").stdout.split())
+    for port in team.ports:
+        assert f"http://127.0.0.1:{port} answers" in shown
+    assert "mirror: worker-1 online" in shown
+    assert "the server differs from prefect.yaml: + run-recipe/en-python-docs" in shown
+    team.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{team.ports[0]}/api"
+    assert "+ run-recipe/en-python-docs" in team.mirror("deploy", "--yes").stdout
+    assert "the server has what prefect.yaml says" in team.mirror("doctor").stdout
+    del team.environment["PREFECT_API_URL"]
+
+
 def test_workers_are_added_and_taken_away(team: Team) -> None:
     assert "2 workers" in team.mirror("up", "--workers", "2").stdout
     assert sorted(team.pids) == ["mlflow", "prefect", "worker-1", "worker-2"]
