@@ -24,6 +24,7 @@ from flows.run_command import run
 from flows.serve_command import serve
 from flows.servers_command import down, up
 from flows.study_command import study
+from flows.verify_command import verify
 
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
 
@@ -175,6 +176,7 @@ mirror.add_command(study)
 mirror.add_command(up)
 mirror.add_command(deploy)
 mirror.add_command(down)
+mirror.add_command(verify)
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "bench",
     "deploy",
-    "down",
     "doctor",
+    "down",
     "encode",
     "evaluate",
     "export",
@@ -40,6 +40,7 @@ COMMANDS = (
     "show",
     "study",
     "up",
+    "verify",
 )
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "matplotlib", "scipy", "pyarrow", "duckdb")
 RECORD = RunRecord(
