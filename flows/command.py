@@ -13,6 +13,7 @@ import click
 
 from flows.bench_command import bench
 from flows.command_group import Group, err, out, workspace_option
+from flows.compare_command import compare
 from flows.deploy_command import deploy
 from flows.doctor_command import doctor
 from flows.export_command import export
@@ -164,6 +165,7 @@ def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
 
 
 mirror.add_command(bench)
+mirror.add_command(compare)
 mirror.add_command(doctor)
 mirror.add_command(export)
 mirror.add_command(history)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from prefect import flow
 
+from mirror.gate import Verdict
 from mirror.recipe import Recipe, find_recipe
 from mirror.results import Results
 from mirror.run_record import RunRecord
 from tasks import (
     base,
+    compatibility,
     corpus,
     drift,
     evaluation,
@@ -27,7 +30,7 @@ from tasks import (
     tuning,
 )
 from tasks.api_server import temporary_api
-from tasks.candidate import Candidate
+from tasks.candidate import Candidate, Champion
 from tasks.notices import tell_failure
 from tasks.states import result_of
 
@@ -65,8 +68,8 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     answer = probe.probe_encoder(encoder, strings, workspace)
     verdict = gate.decide(plan, before, after, of_rival, answer)
-    moved = drift.find_drift(plan, gathered, rival)
-    results = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile, moved)
+    made = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile)
+    results = beside_champion(made, gathered, rival, verdict, workspace)
     package = packaging.package_encoder(results, workspace)
     page = report.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
@@ -82,6 +85,20 @@ def gather(plan: Recipe, workspace: Path) -> drift.Gathered:
     model = base.find_base(plan, workspace)
     profile = drift.profile_corpus(snapshot, model, workspace)
     return drift.Gathered(model, snapshot, profile, pairs)
+
+
+def beside_champion(
+    made: Results,
+    gathered: drift.Gathered,
+    rival: Champion | None,
+    verdict: Verdict,
+    workspace: Path,
+) -> Results:
+    """With what has changed since the champion: its text, and whether its index still serves."""
+    moved = drift.find_drift(made.recipe, gathered, rival)
+    new = evaluation.tuned_encoder(made.tuned)
+    kin = compatibility.compare_with_champion(verdict, rival, new, made.sample, workspace)
+    return replace(made, drift=moved, compatibility=kin)
 
 
 def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:

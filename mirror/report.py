@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from mirror import plots
 from mirror.card import corpus_words, other_methods
+from mirror.compatibility import read_compatibility, summary
 from mirror.drift import drift_lines
 from mirror.errors import StoreError
 from mirror.gate import Verdict
@@ -35,6 +36,7 @@ def report_stage(results: Results, verdict: Verdict) -> Stage:
             **results.digests,
             "drift": digest_of_json(asdict(results.drift) if results.drift else None),
             "verdict": digest_of_json(_plain(asdict(verdict))),
+            **_compatibility_digest(results),
             "template": template_digest(REPORT_TEMPLATE),
             "style": template_digest(REPORT_STYLE),
         },
@@ -73,6 +75,7 @@ def render_report(results: Results, verdict: Verdict) -> str:
             "scores": scores,
             "measures": measure_lines(results),
             "drift": drift_lines(results.drift) if results.drift else [],
+            "compatibility": _compatibility(results),
             "others": other_methods(scores),
             "scale": score_scale(scores),
             "subsets": _subsets(results),
@@ -88,6 +91,16 @@ def render_report(results: Results, verdict: Verdict) -> str:
             "tuned": results.tuned.counts,
         },
     )
+
+
+def _compatibility(results: Results) -> tuple[str, ...]:
+    """Three lines for those who hold an index; none where no champion is succeeded."""
+    made = results.compatibility
+    return summary(read_compatibility(made)) if made else ()
+
+
+def _compatibility_digest(results: Results) -> dict[str, str]:
+    return {"compatibility": results.compatibility.digest} if results.compatibility else {}
 
 
 def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:

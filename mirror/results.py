@@ -35,6 +35,8 @@ class Results:
     """The corpus's profile, which later corpora are compared with."""
     drift: Drift | None = None
     """The corpus beside today's champion's, where that has been looked at."""
+    compatibility: StageRecord | None = None
+    """The champion that it succeeds and this encoder, for those who hold an index."""
 
     @property
     def digests(self) -> dict[str, str]:

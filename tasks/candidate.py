@@ -172,6 +172,8 @@ def registration_tags(candidate: Candidate) -> dict[str, str]:
         "verdict": "promote" if candidate.verdict.promote else "refuse",
         "registration_key": candidate.key,
     }
+    if results.compatibility:
+        tags["compatibility"] = str(results.compatibility.counts["verdict"])
     if candidate.champion:
         tags["compared_with"] = candidate.champion.version
     return tags

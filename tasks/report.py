@@ -51,6 +51,8 @@ def record_run(
     records = [*filter(None, inputs), made.tuned, made.before, made.after]
     if candidate.champion_scores:
         records.append(candidate.champion_scores)
+    if made.compatibility:
+        records.append(made.compatibility)
     record = RunRecord(
         recipe=candidate.recipe.name,
         started_at=began.isoformat(timespec="microseconds"),

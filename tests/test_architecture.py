@@ -48,6 +48,7 @@ def loaded_by(module, tmp_path):
         "mirror.probe_stage",
         "mirror.profile_stage",
         "mirror.packaging_stage",
+        "mirror.compatibility_stage",
         "mirror.report",
         "mirror.doctor",
     ],

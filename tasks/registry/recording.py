@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror.compatibility import COMPATIBILITY, MAP, PAGE
 from mirror.corpus_profile import PROFILE
 from mirror.lineage import LINEAGE
 from mirror.recipe import Recipe
@@ -63,6 +64,9 @@ def record_version(client: MlflowClient, candidate: Candidate, owner: str) -> Mo
             mlflow.log_artifact(str(profile.path / PROFILE), PROFILE_FOLDER)
         if drift := candidate.results.drift:
             mlflow.log_dict(asdict(drift), f"{PROFILE_FOLDER}/drift.json")
+        if kin := candidate.results.compatibility:
+            for name in (COMPATIBILITY, PAGE, MAP):
+                mlflow.log_artifact(str(kin.path / name), kin.stage)
         with quiet_transformers():
             uri = _log_encoder(candidate.encoder)
     with redirect_stderr(io.StringIO()):  # it prints what the command says itself

@@ -23,6 +23,7 @@ from mirror.run_record import RunRecord, ScoreLine, StageLine, save_record
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "bench",
+    "compare",
     "deploy",
     "doctor",
     "down",

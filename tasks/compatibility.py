@@ -1,0 +1,52 @@
+"""What a new champion means for those who hold an index, as a task."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mirror import compatibility_stage
+from mirror.compatibility import LEAST, PAGE, read_compatibility, summary
+from mirror.evaluation_stage import EncoderPlace
+from mirror.gate import Verdict
+from mirror.store import StageRecord, Store
+from tasks.artifacts import show_link, show_markdown
+from tasks.candidate import Champion
+from tasks.evaluation import champion_encoder
+from tasks.progress import Reporter
+from tasks.states import report_state, stage_task
+
+log = logging.getLogger(__name__)
+
+
+@stage_task()
+def compare_encoders(
+    old: EncoderPlace, new: EncoderPlace, sample: StageRecord, workspace: Path
+) -> StageRecord:
+    """Compares them; see `mirror.compatibility_stage.compare_encoders`."""
+    record = compatibility_stage.compare_encoders(old, new, sample, Store(workspace), Reporter())
+    lines = "\n".join(f"- {line}" for line in summary(read_compatibility(record)))
+    show_markdown("compatibility", lines, "Whether an index of the champion's vectors still serves")
+    show_link("compatibility-page", (record.path / PAGE).as_uri(), "Compatibility")
+    return report_state(record)
+
+
+def compare_with_champion(
+    verdict: Verdict,
+    champion: Champion | None,
+    new: EncoderPlace,
+    sample: StageRecord,
+    workspace: Path,
+) -> StageRecord | None:
+    """The comparison, where an encoder is about to succeed a champion; else nothing."""
+    if champion is None or not verdict.promote:
+        return None
+    if sample.counts["strings"] < LEAST:
+        log.warning(
+            "the sample has %d strings, and whether the champion's index still serves is told "
+            "from %d on",
+            sample.counts["strings"],
+            LEAST,
+        )
+        return None
+    return compare_encoders(champion_encoder(champion), new, sample, workspace)
