@@ -18,6 +18,7 @@ from flows.deploy_command import deploy
 from flows.doctor_command import doctor
 from flows.export_command import export
 from flows.faults import run_guarded
+from flows.gc_command import gc
 from flows.history_command import history
 from flows.paper_command import paper
 from flows.promotion_command import promote, rollback
@@ -168,6 +169,7 @@ mirror.add_command(bench)
 mirror.add_command(compare)
 mirror.add_command(doctor)
 mirror.add_command(export)
+mirror.add_command(gc)
 mirror.add_command(history)
 mirror.add_command(paper)
 mirror.add_command(promote)

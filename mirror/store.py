@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,6 +144,8 @@ class Store:
         key = stage.key
         with FileLock(self.root / "locks" / f"{key}.lock"):
             if found := self.find(stage):
+                with suppress(OSError):  # when it was last used, for `mirror.retention`
+                    os.utime(found.path / MANIFEST)
                 return replace(found, reused=True)
             out, work = self.root / "work" / f"{key}.out", self.root / "work" / key
             shutil.rmtree(out, ignore_errors=True)

@@ -237,4 +237,5 @@ def _fetch_version(version: ModelVersion, workspace: Path) -> Path:
                 if not configs:
                     raise BaseModelError(f"{name} version {number} holds no transformer model")
                 shutil.move(configs[0].parent, place)
+        os.utime(place)  # when it was last used, for `mirror.retention`
     return place

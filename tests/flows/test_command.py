@@ -30,6 +30,7 @@ COMMANDS = (
     "encode",
     "evaluate",
     "export",
+    "gc",
     "history",
     "paper",
     "pretrain",
