@@ -85,6 +85,12 @@ def undisturbed(
     return tune_encoder(recipe(), sample, base, Store(tmp_path_factory.mktemp("undisturbed")))
 
 
+def tuning_children() -> list[psutil.Process]:
+    """Not the servers that tests of this session keep."""
+    mine = psutil.Process().children()
+    return [child for child in mine if "mirror.tuning_process" in child.cmdline()]
+
+
 def checkpoints(store: Store) -> list[str]:
     return [path.name for path in (store.root / "work").glob("*/checkpoint-*")]
 
@@ -115,7 +121,7 @@ def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
 
     def cancel(sign: Progress) -> None:
         if sign.done >= 3:
-            children.extend(psutil.Process().children())
+            children.extend(tuning_children())
             raise KeyboardInterrupt
 
     began = time.monotonic()
@@ -151,7 +157,7 @@ def test_a_killed_parent_takes_the_child_with_it(store, sample, base, undisturbe
 
 def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
     def kill(sign: Progress) -> None:
-        for child in psutil.Process().children():
+        for child in tuning_children():
             child.kill()
 
     with pytest.raises(TuningError, match="ended with signal 9 and without a word"):
