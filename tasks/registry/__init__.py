@@ -29,7 +29,7 @@ from tasks.candidate import (
 from tasks.registry import recording
 from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.succession import THE_GATE, move_now, rolled_back_twin, succeed
-from tasks.registry.tracking import open_store, shown_uri
+from tasks.registry.tracking import open_store, retrying, shown_uri
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
     CHALLENGER,
@@ -59,21 +59,14 @@ def check_registry() -> None:
         ServiceError: it does not.
         InputError: it answers that it will not serve us, or MLFLOW_TRACKING_URI names none.
     """
-    patient = os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
     try:
-        with open_store() as client:
+        with retrying(1), open_store() as client:
             client.search_registered_models(max_results=1)
     except (ImportError, OSError) as error:
         raise InputError(
             f"the tracking store {shown_uri()} cannot be used ({without_secrets(str(error))}): "
             "correct MLFLOW_TRACKING_URI, or install what its kind needs"
         ) from error
-    finally:
-        if patient is None:
-            del os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
-        else:
-            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = patient
 
 
 def fetch_model(uri: str, workspace: Path) -> Path:
@@ -151,7 +144,10 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
             OVERTAKEN
         )
         if version is None:
-            version = recording.record_version(client, candidate, owner)
+            # What a server made without being heard is found by the task's next try; a request
+            # that is sent again would make it twice.
+            with retrying(0):
+                version = recording.record_version(client, candidate, owner)
         if not reused:
             with sole_mover(client, name, owner) as check:
                 _move_aliases(client, candidate, version, check)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 USERS_FAULT = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", NOT_THERE}
 LINE_CHARACTERS = 200
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+"""MLflow looks it up before each request, in the environment, which is the whole process's."""
+_RETRIES_LOCK = Lock()
+_retries: list[int] = []
+_before: list[str | None] = []
 
 
 @contextmanager
@@ -49,6 +55,29 @@ def open_store() -> Iterator[MlflowClient]:
             f"the tracking store {shown_uri()} did not answer: {first_line}; start it, or set "
             "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
         ) from error
+
+
+@contextmanager
+def retrying(times: int) -> Iterator[None]:
+    """Within the block, MLflow's client asks a server that does not answer only so often again.
+
+    Blocks of several threads may overlap: the least number holds for all, until the last ends.
+    """
+    with _RETRIES_LOCK:
+        if not _retries:
+            _before.append(os.environ.get(RETRIES))
+        _retries.append(times)
+        os.environ[RETRIES] = str(min(_retries))
+    try:
+        yield
+    finally:
+        with _RETRIES_LOCK:
+            _retries.remove(times)
+            after = str(min(_retries)) if _retries else _before.pop()
+            if after is None:
+                del os.environ[RETRIES]
+            else:
+                os.environ[RETRIES] = after
 
 
 def sqlite_file(uri: str) -> Path | None:
