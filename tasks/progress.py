@@ -17,6 +17,8 @@ from mirror.progress import OnProgress, Progress, describe
 log = logging.getLogger(__name__)
 
 ARTIFACT_SECONDS = 3
+AWAY_SECONDS = 60
+"""From an artifact that Prefect's server did not take to the next."""
 LOG_SECONDS = 15
 
 _listener: ContextVar[OnProgress | None] = ContextVar("listener", default=None)
@@ -52,7 +54,15 @@ class Reporter:
             log.info("%s", describe(progress))
         if progress.total and now >= self._artifact_due and TaskRunContext.get() is not None:
             self._artifact_due = now + ARTIFACT_SECONDS
-            self._show(progress, 100 * progress.done / progress.total)
+            self.show(progress, 100 * progress.done / progress.total)
+
+    def show(self, progress: Progress, percent: float) -> None:
+        """Shows it on Prefect's pages; that they are away is no reason for hours of work to end."""
+        try:
+            self._show(progress, percent)
+        except Exception as error:  # whatever Prefect raises where its server does not answer
+            self._artifact_due = time.monotonic() + AWAY_SECONDS
+            log.warning("progress of %s is not shown by Prefect (%s)", progress.stage, error)
 
     def _show(self, progress: Progress, percent: float) -> None:
         if self._artifact is None:

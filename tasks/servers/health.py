@@ -37,7 +37,7 @@ def make_pool(state: ServerState) -> None:
         ServiceError: the server refuses.
     """
     try:
-        _ask(state, "work_pools/", {"name": POOL, "type": "process"})
+        ask(state, "work_pools/", {"name": POOL, "type": "process"})
     except HTTPError as error:
         if error.code != CONFLICT:
             raise ServiceError(
@@ -52,7 +52,7 @@ def online_workers(state: ServerState) -> dict[str, datetime]:
     Raises:
         OSError: the server does not answer.
     """
-    found = _ask(state, f"work_pools/{quote(POOL)}/workers/filter", {})
+    found = ask(state, f"work_pools/{quote(POOL)}/workers/filter", {})
     return {
         worker["name"]: datetime.fromisoformat(worker["last_heartbeat_time"])
         for worker in found
@@ -60,13 +60,18 @@ def online_workers(state: ServerState) -> dict[str, datetime]:
     }
 
 
-def _ask(state: ServerState, path: str, body: Mapping[str, Any]) -> Any:
+def ask(state: ServerState, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """What Prefect's server answers to a GET, or with a body to a POST.
+
+    Raises:
+        OSError: it does not answer, or refuses.
+    """
     headers = {"Content-Type": "application/json"}
     if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    request = Request(  # noqa: S310 - our own server
-        f"{state.prefect_url}/api/{path}", json.dumps(body).encode(), headers
-    )
+    data = None if body is None else json.dumps(body).encode()
+    address = f"{state.prefect_url}/api/{path}"
+    request = Request(address, data, headers)  # noqa: S310 - our own server
     with _direct().open(request, timeout=ANSWER_SECONDS) as answer:
         return json.load(answer)
 

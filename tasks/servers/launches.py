@@ -15,6 +15,8 @@ from tasks.servers.state import MLFLOW, PREFECT, WORKER, ServerState
 
 MLFLOW_PROCESSES = "1"
 """It serves from threads; a second process would take as much memory again."""
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+"""Where the places of deployments that run at most so many times at once are noted."""
 OTHERS = (
     VARIABLE,
     "MLFLOW_BACKEND_STORE_URI",
@@ -73,7 +75,12 @@ def _prefect(
     _name: str, state: ServerState, folder: Path, database: Database | None
 ) -> tuple[list[str], dict[str, str]]:
     url = f"sqlite+aiosqlite:///{folder / PREFECT / 'prefect.db'}"
-    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database.prefect_url if database else url}
+    own = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.prefect_url if database else url,
+        # In memory, as is its default, they would be gone with a server that is killed, and the
+        # runs that hold them would be ended within minutes.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+    }
     port = str(state.prefect_port)
     return ["prefect", "server", "start", "--host", state.host, "--port", port], own
 
@@ -101,7 +108,14 @@ def _mlflow(
 def _worker(
     name: str, state: ServerState, folder: Path, _database: Database | None
 ) -> tuple[list[str], dict[str, str]]:
-    own = {"MIRROR_HOME": str(folder.parent), "MLFLOW_TRACKING_URI": state.mlflow_url}
+    own = {
+        "MIRROR_HOME": str(folder.parent),
+        "MLFLOW_TRACKING_URI": state.mlflow_url,
+        # Prefect's server says so while its database is away; runs wait for a minute.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": os.environ.get(
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES", "500"
+        ),
+    }
     if state.authenticated:
         own |= {
             "PREFECT_API_AUTH_STRING": os.environ["PREFECT_SERVER_API_AUTH_STRING"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,15 +99,16 @@ def stop(names: Iterable[str], known: Iterable[Started], servers: Path, seconds:
         time.sleep(POLL_SECONDS)
 
 
-def remains(name: str, servers: Path) -> list[int]:
-    """Numbers of the processes that a process of this name started, or is."""
-    return [process.pid for process in _marked({_mark(servers, name)})]
+def of_servers(servers: Path) -> list[psutil.Process]:
+    """All processes that were started from this folder, and those that they started."""
+    return _marked(lambda mark: mark.endswith(_mark(servers, "")))
 
 
 def _family(
     names: Iterable[str], leaders: Iterable[Started], servers: Path
 ) -> list[psutil.Process]:
-    found = _marked({_mark(servers, name) for name in names})
+    marks = {_mark(servers, name) for name in names}
+    found = _marked(lambda mark: mark in marks)
     for started in leaders:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(started.pid)
@@ -116,11 +117,11 @@ def _family(
     return found
 
 
-def _marked(marks: set[str]) -> list[psutil.Process]:
+def _marked(is_ours: Callable[[str], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # others' processes, and those that have just ended
-            if process.environ().get(MARK) in marks and _lives(process):
+            if is_ours(process.environ().get(MARK, "")) and _lives(process):
                 found.append(process)
     return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mirror.errors import ServiceError
 from tasks.addresses import without_secrets
+from tasks.servers.abandoned import tell_abandoned
 from tasks.servers.database import Database, prepare
 from tasks.servers.health import answers, make_pool, online_workers
 from tasks.servers.launches import launch_of, log_of
@@ -116,6 +117,7 @@ def _start_all(attempt: _Upbringing, missing: list[str], workers: list[str]) -> 
             attempt.launch(name)
     attempt.wait(PREFECT, lambda: answers(f"{state.prefect_url}/api/health"))
     make_pool(state)
+    _tell_abandoned(attempt, set(missing))
     began = datetime.now(UTC)
     for name in workers:
         if name in missing:
@@ -124,6 +126,15 @@ def _start_all(attempt: _Upbringing, missing: list[str], workers: list[str]) -> 
     for name in workers:
         if name in missing:
             attempt.wait(name, partial(_is_online, state, name, began))
+
+
+def _tell_abandoned(attempt: _Upbringing, missing: set[str]) -> None:
+    try:
+        told = tell_abandoned(attempt.folder, attempt.state, missing - {PREFECT, MLFLOW})
+    except OSError as error:
+        raise ServiceError(f"Prefect's server does not tell of its runs ({error})") from error
+    if told:
+        attempt.say(f"was killed: {', '.join(told)}")
 
 
 def _is_online(state: ServerState, name: str, since: datetime) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from contextvars import copy_context
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mirror.progress import Progress
 from tasks import progress
@@ -55,3 +57,13 @@ def test_without_a_listener_lines_go_to_the_log_now_and_then(
             reporter(STEP)
     lines = [record.getMessage() for record in caplog.records]
     assert lines == ["tune: 3 of 10 steps: loss 2.5"] * (40 // progress.LOG_SECONDS)
+
+
+def test_work_goes_on_where_prefects_server_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: address}):
+            Reporter().show(STEP, 30.0)
+    [said] = [record.getMessage() for record in caplog.records if record.name == "tasks.progress"]
+    assert said.startswith("progress of tune is not shown by Prefect (")
