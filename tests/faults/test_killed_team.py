@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from mirror.device_slots import device_slot
 from mirror.run_record import find_record, find_stage
 from mirror.store import MANIFEST, file_digests
+from tasks.candidate import encoder_digest
 from tests.faults.conftest import Undisturbed, WriteRecipe
 from tests.faults.team import ENDS, Team, await_process, is_tuning, of_workspace
 
@@ -26,7 +28,8 @@ pytestmark = pytest.mark.slow
 MACHINE = "machine"
 """All at once, as when the power fails."""
 VICTIMS = ("worker", "flow", "tuning", "prefect", "mlflow", "postgres", MACHINE)
-MOMENTS = int(os.environ.get("MIRROR_FAULT_MOMENTS", len(VICTIMS)))
+MOMENTS = int(os.environ.get("MIRROR_FAULT_MOMENTS", "6"))
+"""Six are one of each that can die by itself; thirty take half an hour."""
 SEED = int(os.environ.get("MIRROR_FAULT_SEED", "1"))
 NOTICED_SECONDS = 5.0
 """The most from a death to the `mirror up` that heals it."""
@@ -201,10 +204,23 @@ def registered(team: Team, model: str) -> dict[str, Any]:
     return {
         "versions": [(str(one.version), one.tags["settled"]) for one in versions],
         "encoders": [one.tags["encoder_digest"] for one in versions],
+        "kept": [kept_encoder(team, one) for one in versions],
         "aliases": {k: str(v) for k, v in client.get_registered_model(model).aliases.items()},
         "being moved": [name for name in names if name == f"{model}~moving"],
         "whole runs": ended.count("FINISHED"),
     }
+
+
+def kept_encoder(team: Team, version: Any) -> str:
+    """The digest of what a service would get."""
+    import mlflow
+
+    mlflow.set_tracking_uri(team.tracking)
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"models:/{version.name}/{version.version}"
+        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+        configs = sorted(Path(folder).rglob("config.json"), key=lambda path: len(path.parts))
+        return encoder_digest(configs[0].parent)
 
 
 def assert_nothing_half_made(home: Path) -> None:
