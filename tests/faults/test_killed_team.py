@@ -148,7 +148,8 @@ def heal(moment: Moment, team: Team) -> None:
     if moment.victim in ("postgres", MACHINE):
         team.cluster.start()
     if moment.victim not in ("flow", "tuning"):
-        say(team.up().partition("Prefect")[0])
+        told = team.up().splitlines()
+        say("; ".join(line for line in told if line.startswith(("starting", "was killed"))))
 
 
 def see_it_end(run: str, team: Team, recipe: Path, home: Path) -> None:
