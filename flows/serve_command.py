@@ -32,7 +32,7 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
     models:/NAME/VERSION.  A champion that changes meanwhile is served after a restart.
     """
     from tasks.addresses import bracketed, check_address, is_loopback
-    from tasks.registry.serving import scoring_server
+    from tasks.registry.serving import checked_copy, scoring_server
 
     if not is_loopback(host) and not unprotected:
         raise InputError(
@@ -45,7 +45,7 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
     err().print(f"starting MLflow's scoring server for {uri}", markup=False, highlight=False)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with scoring_server(uri, host, port) as server:
+        with checked_copy(uri) as copy, scoring_server(copy, host, port) as server:
             address = f"http://{bracketed(host)}:{port}/invocations"
             for line in (f"{uri} answers at {address}", example_call(address)):
                 out().print(line, markup=False, highlight=False, soft_wrap=True)
@@ -59,6 +59,7 @@ def checked_model(model: str) -> str:
     """The version to serve, as `models:/NAME/VERSION`, after a look at its files.
 
     Raises:
+        InputError: it is no model's name.
         BaseModelError: there is none, or it is damaged.
         TokenizerError: likewise its tokenizer.
         ServiceError: the registry does not answer.
@@ -67,9 +68,10 @@ def checked_model(model: str) -> str:
     from mirror.encoder_folder import read_encoder_settings
     from tasks.environment import workspace_root
     from tasks.registry import fetch_model, pin_model
-    from tasks.registry.versions import CHAMPION
+    from tasks.registry.versions import CHAMPION, check_name
 
-    uri = pin_model(model if model.startswith("models:/") else f"models:/{model}@{CHAMPION}")
+    named = model.startswith("models:/")
+    uri = pin_model(model if named else f"models:/{check_name(model)}@{CHAMPION}")
     folder = fetch_model(uri, workspace_root())
     check_base(folder, masks=False)
     read_encoder_settings(folder)

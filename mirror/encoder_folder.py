@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LAYERS = "1_WeightedLayerPooling"
 DENSE = "2_Dense"
+LINEAR = "torch.nn.modules.linear.Identity"
+"""What follows a linear layer, as sentence-transformers names it."""
 OWN_FILE = "mirror.json"
 """Says what sentence-transformers has no word for: a mean over padding too, or a prompt's words."""
 POOLING_KEYS: dict[str, Pooling | None] = {

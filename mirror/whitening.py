@@ -18,10 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mirror.encoder_folder import DENSE
+from mirror.encoder_folder import DENSE, LINEAR
 from mirror.errors import BaseModelError, TuningError
 
-LINEAR = "torch.nn.modules.linear.Identity"
 """What sentence-transformers calls a layer that nothing follows."""
 LEAST_SHARE = 1e-6
 """A direction's variance counts as at least this share of the largest one."""
