@@ -33,9 +33,15 @@ class OfficialMethod:
         self.asked, self.device = asked, torch.device(asked["device"])
         rates = ("hidden_dropout_prob", "attention_probs_dropout_prob")
         dropout = dict.fromkeys(rates, asked["dropout"])
-        self.model = AutoModel.from_pretrained(base, dtype=torch.float32, **dropout)
+        self.model = AutoModel.from_pretrained(
+            base,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **dropout,
+        )
         self.model.to(self.device).train()
-        self.tokenizer = AutoTokenizer.from_pretrained(base)
+        self.tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         self.criterion = NTXentLoss(temperature=asked["temperature"])
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=asked["learning_rate"], weight_decay=asked["weight_decay"]

@@ -48,7 +48,7 @@ def random_base(tokenizer: Path, layers: int, width: int, folder: Path) -> Path:
     import torch
     from transformers import AutoConfig, AutoTokenizer, BertConfig, BertForMaskedLM
 
-    old = AutoConfig.from_pretrained(tokenizer)
+    old = AutoConfig.from_pretrained(tokenizer, trust_remote_code=False)
     config = BertConfig(
         vocab_size=old.vocab_size,
         hidden_size=width,
@@ -60,5 +60,5 @@ def random_base(tokenizer: Path, layers: int, width: int, folder: Path) -> Path:
     )
     torch.manual_seed(0)
     BertForMaskedLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False).save_pretrained(folder)
     return folder

@@ -211,8 +211,8 @@ def work_per_string(base: Path, texts: Sequence[str], max_tokens: int) -> tuple[
     """Arithmetic operations and tokens that a string needs in training, both views counted."""
     from transformers import AutoConfig, AutoTokenizer
 
-    config = AutoConfig.from_pretrained(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     lengths = [
         len(row)
         for row in tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]

@@ -155,7 +155,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The model's configuration.
 
     Raises:
-        BaseModelError: it is missing, damaged, or wants to run code of its own.
+        BaseModelError: it is missing, damaged, or wants to run code of its own, or to be loaded
+            from other files than those that are checked here.
     """
     path = folder / "config.json"
     try:
@@ -169,13 +170,31 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BaseModelError(f"{path} cannot be read as JSON ({error}): get it again") from error
     if not isinstance(config, dict):
         raise BaseModelError(f"{path} holds no configuration: get it again")
+    _check_weights_are_its_own(folder, config)
     for name, settings in ((path, config), *_tokenizer_settings(folder)):
-        if "auto_map" in settings:
+        if "auto_map" in settings or _names_kernel(settings):
             raise BaseModelError(
-                f"{name} asks for code of its own (auto_map), which is never run: choose a model "
-                f"of a known kind ({', '.join(ARCHITECTURES)})"
+                f"{name} asks for code of its own (auto_map, or a kernel from a hub), which is "
+                f"never run: choose a model of a known kind ({', '.join(ARCHITECTURES)})"
             )
     return config
+
+
+def _check_weights_are_its_own(folder: Path, config: dict[str, Any]) -> None:
+    # transformers would read them in place of the weights that were checked and digested.
+    adapter = folder / "adapter_config.json"
+    if "transformers_weights" in config or adapter.exists():
+        which = adapter.name if adapter.exists() else "transformers_weights in config.json"
+        raise BaseModelError(
+            f"the model in {folder} names other weights than model.safetensors ({which}), which "
+            "are not read: load it as it is meant, and save it whole with save_pretrained"
+        )
+
+
+def _names_kernel(settings: dict[str, Any]) -> bool:
+    """Whether a way of computing is named that transformers would fetch from a hub, and run."""
+    chosen = [value for name, value in settings.items() if name.endswith("_implementation")]
+    return "/" in json.dumps(chosen)
 
 
 def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:

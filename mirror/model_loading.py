@@ -42,7 +42,9 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
     options = {"add_pooling_layer": False} if kind.has_pooler else {}
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             if dropout is not None:
                 set_dropout(config, dropout)
             model, report = AutoModel.from_pretrained(
@@ -51,6 +53,7 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
                 dtype=torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,
                 output_loading_info=True,
                 **options,
             )
@@ -75,7 +78,9 @@ def load_tokenizer(folder: Path, vocab_size: int) -> Any:
     """
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             backend = tokenizer.backend_tokenizer
     except Exception as error:  # whatever the many tokenizer classes raise
         raise TokenizerError(

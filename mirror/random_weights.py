@@ -37,7 +37,8 @@ def random_base(base: Base, seed: int, store: Store) -> Base:
         model = out / "model"
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
-            drawn = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(base.folder))
+            config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
+            drawn = AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
         with quiet_transformers():
             drawn.save_pretrained(model)
         for path in (path for part in PARTS for path in Path(base.folder).glob(part)):

@@ -178,7 +178,13 @@ def _read_hub(section: CorpusSection) -> Iterator[Document]:
             f"the hub did not answer for data set {place} ({error}): check the network and "
             "run again, or name a local folder in corpus.dataset"
         ) from error
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,  # of one that comes with a script, which is never run
+        datasets.exceptions.DatasetsError,
+    ) as error:
         raise CorpusError(
             f"data set {place} cannot be read ({error}): check corpus.dataset, subset, split "
             f"{section.split!r} and revision"

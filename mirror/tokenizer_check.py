@@ -124,7 +124,9 @@ def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool)
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
         backend = tokenizer.backend_tokenizer
     except Exception as error:  # whatever the many tokenizer classes raise
         raise TokenizerError(

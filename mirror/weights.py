@@ -72,8 +72,11 @@ def read_entries(folder: Path) -> dict[str, TensorEntry]:
     try:
         places = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         files = sorted(set(places.values()))
+        astray = [file for file in files if Path(file).name != file]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise BaseModelError(f"{folder / INDEX} cannot be read: {AGAIN}") from error
+    if astray:
+        raise BaseModelError(f"{folder / INDEX} names {astray[0]}, which is not beside it: {AGAIN}")
     entries = {name: entry for file in files for name, entry in read_header(folder / file).items()}
     if absent := sorted(set(places) - set(entries)):
         raise BaseModelError(f"the weights in {folder} lack {absent[0]} and maybe more: {AGAIN}")

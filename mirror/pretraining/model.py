@@ -36,7 +36,8 @@ def write_model(
     set_dropout(model.config, SHIPPED_DROPOUT)
     with disk_faults():
         model.cpu().half().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(pieces.path / "start").save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(pieces.path / "start", trust_remote_code=False)
+    tokenizer.save_pretrained(folder)
     losses = {
         "steps": last.step,
         "tokens": last.tokens,

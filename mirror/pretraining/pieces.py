@@ -71,7 +71,10 @@ def _new_tokenizer(
 
 def _read_base(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     model = AutoModelForMaskedLM.from_pretrained(
-        folder, use_safetensors=True, local_files_only=True
+        folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
     )
     masked_head(model)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True), model
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer, model

@@ -134,10 +134,16 @@ class _Run:
         self.rank, self.settings, self.sitting = rank, settings, sitting
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         start = sitting.pieces / "start"
-        self.tokenizer = AutoTokenizer.from_pretrained(start)
-        config = AutoConfig.from_pretrained(start)
+        self.tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(start, trust_remote_code=False)
         set_dropout(config, settings.dropout)
-        self.model = AutoModelForMaskedLM.from_pretrained(start, config=config, dtype=torch.float32)
+        self.model = AutoModelForMaskedLM.from_pretrained(
+            start,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
         self.model.to(self.device).train()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
