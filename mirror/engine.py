@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -10,6 +12,7 @@ import duckdb
 from mirror.threads import thread_count
 
 MEMORY_LIMIT = "1GB"
+_PATTERN = re.compile(r"[*?\[]")
 
 
 def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -28,3 +31,11 @@ def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnec
     )
     engine.execute("SET enable_progress_bar = false")  # it would draw over ours
     return engine
+
+
+def exact_names(paths: Iterable[Path]) -> list[str]:
+    """Names for `read_parquet`, which would read what lies in other folders that fit a pattern.
+
+    Give it `hive_partitioning = false` too: a folder called `text=x` would stand for a column.
+    """
+    return [_PATTERN.sub(r"[\g<0>]", str(path)) for path in paths]

@@ -35,9 +35,9 @@ SKETCH = 16_384
 HASH_DIGITS = 16
 BATCH = 1_000
 
-_COUNT = "SELECT count(DISTINCT text) FROM read_parquet($parts)"
+_COUNT = "SELECT count(DISTINCT text) FROM read_parquet($parts, hive_partitioning = false)"
 _LOWEST = """
-SELECT md5(text) AS hash, text FROM read_parquet($parts)
+SELECT md5(text) AS hash, text FROM read_parquet($parts, hive_partitioning = false)
 GROUP BY text ORDER BY hash, text LIMIT $size
 """
 
@@ -121,7 +121,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         else:
             from transformers import AutoTokenizer
 
-            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            loaded: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             tokenizer = loaded.backend_tokenizer
     except Exception as error:  # the tokenizers library raises bare Exception
         raise TokenizerError(
@@ -135,9 +137,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[str, str]]]:
     import duckdb
 
-    from mirror.engine import open_engine
+    from mirror.engine import exact_names, open_engine
 
-    parts = [str(part) for part in sorted((corpus.path / "sentences").glob("part-*.parquet"))]
+    parts = exact_names(sorted((corpus.path / "sentences").glob("part-*.parquet")))
     if not parts:
         raise StoreError(f"no strings in {corpus.folder}: remove that folder and run again")
     with open_engine(work) as engine:

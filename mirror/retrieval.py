@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror.engine import MEMORY_LIMIT, open_engine
+from mirror.engine import MEMORY_LIMIT, exact_names, open_engine
 from mirror.errors import BenchmarkError, StoreError
 from mirror.store import StageRecord
 
@@ -25,16 +25,17 @@ LEAST = 20
 DEPTH = 10
 """Ranks beyond count as not found (MRR@10)."""
 
-_SAMPLED = "SELECT text, document FROM read_parquet($strings)"
+_SAMPLED = "SELECT text, document FROM read_parquet($strings, hive_partitioning = false)"
 _PAIRED = """
-SELECT text, document FROM read_parquet($sentences)
-WHERE text IN (SELECT unnest([first, second]) FROM read_parquet($pairs))
-UNION ALL SELECT unnest([first, second]), NULL FROM read_parquet($pairs)
+SELECT text, document FROM read_parquet($sentences, hive_partitioning = false)
+WHERE text IN (SELECT unnest([first, second]) FROM read_parquet($pairs, hive_partitioning = false))
+UNION ALL SELECT unnest([first, second]), NULL FROM read_parquet($pairs, hive_partitioning = false)
 """
 _PASSAGES = """
 WITH tuned AS ({tuned}),
 fresh AS (
-    SELECT min(source) AS source, query, min(answer) AS answer FROM read_parquet($passages)
+    SELECT min(source) AS source, query, min(answer) AS answer
+    FROM read_parquet($passages, hive_partitioning = false)
     WHERE document NOT IN (SELECT document FROM tuned WHERE document IS NOT NULL)
       AND query NOT IN (SELECT text FROM tuned) AND answer NOT IN (SELECT text FROM tuned)
     GROUP BY query),
@@ -70,7 +71,7 @@ def held_out_passages(
         BenchmarkError: fewer than 20 are left.
         StoreError: memory and temporary space do not suffice.
     """
-    files = sorted(str(path) for path in (corpus.path / "passages").glob("*.parquet"))
+    files = exact_names(sorted((corpus.path / "passages").glob("*.parquet")))
     rows = _draw(files, corpus, sample, pairs) if files else []
     if len(rows) < LEAST:
         raise BenchmarkError(
@@ -85,12 +86,13 @@ def held_out_passages(
 def _draw(
     files: list[str], corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None
 ) -> list[tuple[str, str, str, str]]:
-    values = {"strings": str(sample.path / "strings.parquet"), "passages": files, "most": MOST}
+    strings = exact_names([sample.path / "strings.parquet"])
+    values = {"strings": strings, "passages": files, "most": MOST}
     tuned = _SAMPLED
     if pairs is not None:
         tuned = f"{_SAMPLED} UNION ALL {_PAIRED}"
-        sentences = sorted(str(path) for path in (corpus.path / "sentences").glob("*.parquet"))
-        values |= {"sentences": sentences, "pairs": str(pairs.path / "pairs.parquet")}
+        sentences = exact_names(sorted((corpus.path / "sentences").glob("*.parquet")))
+        values |= {"sentences": sentences, "pairs": exact_names([pairs.path / "pairs.parquet"])}
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:
             with open_engine(Path(work)) as engine:

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirror.engine import MEMORY_LIMIT, open_engine
+from mirror.engine import MEMORY_LIMIT, exact_names, open_engine
 from mirror.errors import SampleError, StoreError
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe
@@ -37,7 +37,7 @@ _ALL_STRINGS = """
 CREATE TEMP TABLE strings AS
 SELECT text, arg_min(source, (document, source)) AS source, min(document) AS document,
        sum(count)::BIGINT AS count, md5($seed || ':' || text) AS hash
-FROM read_parquet($parts) GROUP BY text
+FROM read_parquet($parts, hive_partitioning = false) GROUP BY text
 """
 # A line's second and later occurrences have hashes of their own.
 _ALL_LINES = """
@@ -46,7 +46,7 @@ WITH numbered AS (
     SELECT *, row_number() OVER (
         PARTITION BY text ORDER BY document, position, source, count
     ) AS nth
-    FROM read_parquet($parts)
+    FROM read_parquet($parts, hive_partitioning = false)
 )
 SELECT text, source, document, count,
        md5($seed || ':' || text || CASE nth WHEN 1 THEN '' ELSE ':' || nth END) AS hash
@@ -162,7 +162,7 @@ def gather_strings(
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     seed = str(draw.seed)
     if draw.split is None:
-        names = [str(part) for part in parts]
+        names = exact_names(parts)
         query = _ALL_LINES if draw.repeats else _ALL_STRINGS
         engine.execute(query, {"seed": seed, "parts": names})
     else:
