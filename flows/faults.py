@@ -55,9 +55,12 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _report(fault: Exception, debugging: Debugging) -> int:
+    from mirror.secrets import without_secrets
+
     if debugging.on:
-        traceback.print_exception(fault)
-    say(f"error: {fault}")
+        # What others raised, and ours came from, may quote an address whole.
+        say(without_secrets("".join(traceback.format_exception(fault))))
+    say(without_secrets(f"error: {fault}"))
     if not debugging.on and fault.__cause__ is not None:
         say("(add --debug for the traceback)")
     return FAILED

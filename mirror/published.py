@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mirror.sections import Section
+from mirror.sections import Address, Section
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -22,7 +22,7 @@ class DataFile(Section):
     path: str
     """Relative to the folder of all data of its kind."""
     sha256: Sha256
-    url: str | None = None
+    url: Address | None = None
     """Where exactly these bytes are; nothing where no one publishes them as they are."""
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from mirror.errors import RecipeError
 from mirror.local_paths import local_path
 from mirror.published import DataFile
-from mirror.sections import Language, Level, Name, Positive, Section, list_faults
+from mirror.sections import Address, Language, Level, Name, Positive, Section, list_faults
 from mirror.tuning_settings import TuningSection, fill_tuning
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -32,7 +32,7 @@ class CorpusSection(Section):
     """Where the text comes from, and what is kept of it."""
 
     source: Literal["files", "published", "docstrings", "wordfreq", "hub"]
-    paths: tuple[str, ...] = ()
+    paths: tuple[Address, ...] = ()
     """files: files, folders, globs or URIs (`s3://`, `gs://`, `file://`)."""
     files: tuple[DataFile, ...] = ()
     """published: files by checksum, fetched from their `url` where they are not at hand."""
@@ -50,7 +50,7 @@ class CorpusSection(Section):
     """docstrings: distributions to read; nothing means all that are installed."""
     words: Positive = 50_000
     """wordfreq: how many words of the list to take."""
-    dataset: str | None = None
+    dataset: Address | None = None
     """hub: the data set's id, or a local folder in its layout, found as `paths` are."""
     subset: str | None = None
     """hub: the data set's configuration."""
@@ -114,12 +114,12 @@ class SampleSection(Section):
 class BaseSection(Section):
     """The masked language model to start from: exactly one of `path`, `hub` and `registry`."""
 
-    path: str | None = None
+    path: Address | None = None
     """A folder: from the checkout, from the working folder, from `~`, or absolute."""
     hub: str | None = None
     revision: str | None = None
     """hub: the commit, in full; required, or a run could not be repeated."""
-    registry: str | None = None
+    registry: Address | None = None
     """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
 
     @model_validator(mode="after")
@@ -187,7 +187,7 @@ class RegistrySection(Section):
 class PairsSection(Section):
     """Pairs of texts that mean the same, in place of or beside strings paired with themselves."""
 
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    paths: Annotated[tuple[Address, ...], Field(min_length=1)]
     """TSV or JSONL files, found as `corpus.paths` are."""
     first: str | int = "first"
     """The column with one text: its name, or its number from 0 in a TSV without a header."""

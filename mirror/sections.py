@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from mirror.secrets import check_no_secret, without_secrets
 
 Level = Literal["word", "name", "sentence"]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Address = Annotated[str, AfterValidator(check_no_secret)]
+"""A path, or an address without a secret."""
 
 
 class Section(BaseModel):
@@ -39,5 +50,6 @@ def list_faults(error: ValidationError) -> str:
                 lines.append(f"  {place}: missing; add it")
             case _:
                 message = fault["msg"].removeprefix("Value error, ")
-                lines.append(f"  {place}: {message}; got {fault['input']!r:.80}")
+                given = without_secrets(repr(fault["input"]))
+                lines.append(f"  {place}: {without_secrets(message)}; got {given:.80}")
     return "\n".join(lines)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from ipaddress import ip_address
 
 from mirror.errors import InputError
-
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
-
-
-def without_secrets(text: str) -> str:
-    """A text without the user names and passwords in its addresses."""
-    return _CREDENTIALS.sub("//", text)
+from mirror.secrets import without_secrets as without_secrets
 
 
 def check_address(host: str, port: int, option: str = "--port") -> None:
