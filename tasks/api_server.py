@@ -127,6 +127,8 @@ def _start(port: int) -> subprocess.Popen[bytes]:
         env={
             **services,
             **NO_BLOCKS,
+            # Else any page in a browser on this machine could speak to it.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
             **os.environ,
             **settings,
             "PREFECT__SERVER_EPHEMERAL": "1",

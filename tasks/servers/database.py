@@ -53,6 +53,17 @@ class Database:
         found = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
         return found.render_as_string(hide_password=False)
 
+    @property
+    def login_url(self) -> str:
+        """For the file that tells MLflow where it keeps its logins: it has no password."""
+        found = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
+        return found._replace(password=None).render_as_string(hide_password=False)
+
+    @property
+    def password(self) -> str:
+        """For the environment of MLflow's server; empty where none is needed."""
+        return str(self.url.password or "")
+
 
 def find_database(given: str | None) -> Database | None:
     """The database that a command or the environment names, or None: then databases are files.

@@ -10,8 +10,9 @@ from pathlib import Path
 from tasks.environment import MLFLOW_DEFAULTS
 from tasks.servers import POOL
 from tasks.servers.database import VARIABLE, Database
+from tasks.servers.prefect_server import bare_name
 from tasks.servers.processes import Launch
-from tasks.servers.state import MLFLOW, PREFECT, WORKER, ServerState
+from tasks.servers.state import LOOPBACK, MLFLOW, PREFECT, WORKER, ServerState
 
 MLFLOW_PROCESSES = "1"
 """It serves from threads; a second process would take as much memory again."""
@@ -31,6 +32,12 @@ OTHERS = (
     "PREFECT_SERVER_DATABASE_PASSWORD",
 )
 """What speaks of another server or of secrets that a process does not need."""
+ORIGINS = ("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS")
+"""Both mean from which pages a browser lets scripts speak to the server; any, if none is set."""
+LOGIN_SETTINGS = """[mlflow]
+default_permission = READ
+database_uri = {}
+"""
 LOGINS = (
     "MLFLOW_AUTH_ADMIN_PASSWORD",
     "MLFLOW_AUTH_ADMIN_USERNAME",
@@ -82,7 +89,21 @@ def _prefect(
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
     }
     port = str(state.prefect_port)
-    return ["prefect", "server", "start", "--host", state.host, "--port", port], own
+    if not any(os.environ.get(name) for name in ORIGINS):
+        # Else any page that a browser on this machine shows could have workers run what it likes.
+        places = (state.client_host, LOOPBACK, "localhost")
+        own[ORIGINS[0]] = ",".join(dict.fromkeys(f"http://{place}:{port}" for place in places))
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    return ["tasks.servers.prefect_server", state.host, port, *_own_names(state)], own
+
+
+def _own_names(state: ServerState) -> list[str]:
+    """By which Prefect's server may be called; any where it asks who calls."""
+    if state.authenticated:
+        return []
+    told = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", "").split(",")
+    known = (LOOPBACK, "localhost", "[::1]", state.client_host)
+    return sorted({bare_name(name.strip()) for name in (*known, *told)} - {""})
 
 
 def _mlflow(
@@ -102,7 +123,18 @@ def _mlflow(
         arguments += ["--app-name", "basic-auth"]
         key = os.environ.get("MLFLOW_FLASK_SERVER_SECRET_KEY") or secrets.token_hex(32)
         own["MLFLOW_FLASK_SERVER_SECRET_KEY"] = key
+        if database and not os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
+            own |= _logins_in(database, folder / MLFLOW)
     return arguments, own
+
+
+def _logins_in(database: Database, folder: Path) -> dict[str, str]:
+    """Has MLflow keep its logins in PostgreSQL too; their file has no password, as all files."""
+    path = folder / "login.ini"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(LOGIN_SETTINGS.format(database.login_url.replace("%", "%%")), "utf-8")
+    password = {"PGPASSWORD": database.password} if database.password else {}
+    return {"MLFLOW_AUTH_CONFIG_PATH": str(path), **password}
 
 
 def _worker(

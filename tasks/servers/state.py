@@ -96,6 +96,7 @@ def read_state(folder: Path) -> ServerState | None:
 def write_state(folder: Path, state: ServerState) -> None:
     """Replaces the state by a new one in one step."""
     draft = folder / f"{NAME}.{os.getpid()}"
+    draft.touch(0o600)
     draft.write_text(json.dumps(asdict(state), indent=1), "utf-8")
     flush(draft)
     draft.replace(folder / NAME)
