@@ -106,6 +106,8 @@ def _receive(url: str, part: Path, fault: type[InputError]) -> str:
         ConnectionError,
     ) as error:
         raise ServiceError(f"{url} does not answer ({error}): try again, or later") from error
+    except ValueError as error:
+        raise fault(f"{url} is no address ({error}): correct `url`") from error
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ NOISE = r"<!DOCTYPE[^>]*>\s*|\s*<metadata>.*?</metadata>"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "study",
+    "text.parse_math": False,  # a title with two dollar signs is no formula
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

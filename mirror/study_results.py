@@ -221,7 +221,7 @@ def table_cells(rows: Sequence[Row], axis: str) -> Iterator[list[str]]:
 
 def markdown(outcome: StudyOutcome) -> str:
     """The whole outcome as Markdown, with the figure by its file's name."""
-    parts = [f"# {outcome.title}", in_the_paper(outcome)]
+    parts = [f"# {cell(outcome.title)}", cell(in_the_paper(outcome))]
     for level in outcome.levels():
         if len(outcome.levels()) > 1:
             parts.append(f"## {level.capitalize()}s")

@@ -37,5 +37,5 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value that stays in its cell of a Markdown table."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """A value that stays in its cell of a Markdown table, and opens no tag of HTML there."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")

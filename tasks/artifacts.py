@@ -16,9 +16,10 @@ def show_table(key: str, rows: Sequence[dict[str, Any]], description: str) -> No
 
 
 def show_markdown(key: str, text: str, description: str) -> None:
-    """Leaves a text; nothing outside a run."""
+    """Leaves a text, in which Markdown marks stand and HTML's do not; nothing outside a run."""
     if _in_run():
-        create_markdown_artifact(key=key, markdown=text, description=description)
+        marked = text.replace("<", "&lt;")
+        create_markdown_artifact(key=key, markdown=marked, description=description)
 
 
 def show_link(key: str, link: str, text: str) -> None:
