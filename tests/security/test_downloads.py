@@ -263,3 +263,24 @@ def test_a_data_sets_archive_writes_nothing_beside_it(
         texts = []
     assert set(texts) <= {"the baker sells", "the judge counts"}
     assert set(left_in(tmp_path)) == before
+
+
+@pytest.mark.parametrize("name", ["../../escaped.txt", "/{tmp}/escaped.txt", "a/..%2f..%2f../b"])
+def test_a_registry_of_others_writes_nothing_outside_the_copy(
+    name: str, hostile: tuple[dict[str, Answer], str], tmp_path: Path
+) -> None:
+    """As `mirror serve` and every comparison with a champion fetch models."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    answers, address = hostile
+    place = "/api/2.0/mlflow-artifacts/artifacts"
+    listed = {"files": [{"path": name.format(tmp=tmp_path), "is_dir": False, "file_size": 3}]}
+    for path in (f"{place}?path=model", f"{place}?path=model%2F"):
+        answers[path] = send(json.dumps(listed).encode(), Content_Type="application/json")
+    (tmp_path / "in" / "here").mkdir(parents=True)
+    with pytest.raises(MlflowException, match="Invalid path"):
+        download_artifacts(
+            artifact_uri=f"{address}{place}/model", dst_path=str(tmp_path / "in" / "here")
+        )
+    assert left_in(tmp_path) == []
