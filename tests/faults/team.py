@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -77,7 +78,8 @@ class Team:
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            text = answer.read()
+        return json.loads(text) if text else None
 
     def start_run(self, recipe: Path, home: Path) -> str:
         """Has the worker run a recipe in a workspace of its own; returns the run's id."""
@@ -93,6 +95,21 @@ class Team:
             state = self.ask(f"flow_runs/{run}")["state"]
             return state["type"], f"{state['name']}: {state['message']}"
         return "", ""
+
+    def keeps_place(self, run: str) -> bool:
+        """Whether a run, where it runs, has its place among its deployment's for some time more.
+
+        Without it Prefect ends the run when it next asks, which takes minutes.
+        """
+        state = self.ask(f"flow_runs/{run}")["state"]
+        if state["type"] != "RUNNING":
+            return True
+        place = state["state_details"]["deployment_concurrency_lease_id"]
+        try:
+            self.ask(f"v2/concurrency_limits/leases/{place}/renew", {"lease_duration": 300})
+        except HTTPError:
+            return self.ask(f"flow_runs/{run}")["state"]["type"] != "RUNNING"
+        return True
 
     def await_end(self, run: str, seconds: float) -> tuple[str, str]:
         """The state that a run ends in, or is in when the time is over."""

@@ -82,6 +82,7 @@ def test_a_run_ends_as_if_nothing_had_been_killed(
     else:
         pytest.fail(f"{moment.victim} was never there to be killed")
     heal(moment, team)
+    assert team.keeps_place(run)
     see_it_end(run, team, recipe, home)
 
     assert outcome_of(home, model) == outcome_of(undisturbed.home, undisturbed.model)
