@@ -109,13 +109,15 @@ def kill(
     if team.state_of(run)[0] in ENDS:
         return False
     victims = find_victims(moment.victim, team, home)
+    if not victims and moment.victim != "postgres":
+        return False
     for victim in victims:
         with suppress(psutil.NoSuchProcess):
             victim.kill()
     if moment.victim in ("postgres", MACHINE):
         team.cluster.kill()
     say(f"{moment.victim} killed {time.monotonic() - began:.1f} s after the request")
-    return bool(victims) or moment.victim == "postgres"
+    return True
 
 
 def find_victims(victim: str, team: Team, home: Path) -> list[psutil.Process]:
