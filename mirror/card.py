@@ -26,6 +26,12 @@ POOLING_WORDS = {
     ),
     "last": "the vector of its last token",
 }
+WEIGHTING_WORDS = {
+    "equal": "",
+    "inverse-frequency": (
+        ", in which a token counts less the more frequent it was in the sample (`1_WordWeights`)"
+    ),
+}
 UNKNOWN = "unknown"
 
 
@@ -41,7 +47,8 @@ def render_card(results: Results) -> str:
             "recipe": recipe,
             "kind": recipe.level,
             "pooling": recipe.tuning.pooling,
-            "pooling_words": POOLING_WORDS[recipe.tuning.pooling],
+            "pooling_words": POOLING_WORDS[recipe.tuning.pooling]
+            + WEIGHTING_WORDS[recipe.tuning.weighting],
             "tags": _tags(recipe),
             "scores": scores,
             "measures": measure_lines(results),

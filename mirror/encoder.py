@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,8 +26,12 @@ from mirror.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.pooling import pool
 from mirror.prompt import check_room, prompted
 from mirror.slices import Slice, cut_slices
-from mirror.tuning_settings import FIRST_LAYER, Pooling
+from mirror.token_weights import read_token_weights, write_token_weights
+from mirror.tuning_settings import FIRST_LAYER, WEIGHABLE, Pooling
 from mirror.whitening import Projection, read_projection, write_projection
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 SLICE_TOKENS = 4_096
 MAX_PADDING = {"cpu": 128, "cuda": 2_048}
@@ -43,11 +47,13 @@ class Encoder:
         tokenizer: Any,
         settings: EncoderSettings,
         projection: Projection | None = None,
+        token_weights: Tensor | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
         self.projection = projection
+        self.token_weights = token_weights
 
     @classmethod
     def load(
@@ -82,9 +88,8 @@ class Encoder:
             attach_first_token(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size)
         tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
-        width = model.config.hidden_size
-        projection = read_projection(folder, width) if settings.projected else None
-        made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, projection)
+        fitted = _read_fitted(folder, settings, model.config)
+        made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
         length = made.longest(max_tokens or own.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
         made.settings = replace(settings, max_tokens=length)
@@ -180,7 +185,7 @@ class Encoder:
             if layers
             else (output.last_hidden_state,)
         )
-        return pool(hidden, mask, self.settings.pooling)
+        return pool(hidden, self._weighed(mask, cut.ids), self.settings.pooling)
 
     def in_order(self, parts: Sequence[Tensor], slices: Sequence[Slice]) -> Tensor:
         """The slices' vectors in the order of the rows that the slices were cut from."""
@@ -216,10 +221,22 @@ class Encoder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
         kind = ARCHITECTURES[self.model.config.model_type]
-        settings = replace(self.settings, projected=self.projection is not None)
+        settings = replace(
+            self.settings,
+            projected=self.projection is not None,
+            weighted=self.token_weights is not None,
+        )
         write_encoder_settings(folder, settings, self.model.config, kind)
+        if self.token_weights is not None:
+            write_token_weights(folder, self.token_weights, self.tokenizer.get_vocab())
         if self.projection:
             write_projection(folder, self.projection)
+
+    def _weighed(self, mask: Tensor, ids: Tensor) -> Tensor:
+        """What each token counts in a mean: 1, or its weight, and 0 for padding."""
+        if self.token_weights is None:
+            return mask
+        return mask * self.token_weights[ids].to(mask.device)
 
     def _slice(self, rows: Sequence[list[int]], widths: Sequence[int], indices: list[int]) -> Slice:
         width = max(widths[index] for index in indices)
@@ -228,6 +245,16 @@ class Encoder:
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in chosen])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen])
         return Slice(ids, mask, indices)
+
+
+def _read_fitted(
+    folder: Path, settings: EncoderSettings, model: PretrainedConfig
+) -> tuple[Projection | None, Tensor | None]:
+    """What was fitted to a sample: a last layer, and weights of tokens."""
+    projection = read_projection(folder, int(model.hidden_size)) if settings.projected else None
+    if settings.weighted and settings.pooling in WEIGHABLE:
+        return projection, read_token_weights(folder, int(model.vocab_size))
+    return projection, None
 
 
 def _settings_of_plain(folder: Path, pooling: Pooling | None) -> EncoderSettings:

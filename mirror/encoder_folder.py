@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 LAYERS = "1_WeightedLayerPooling"
+WEIGHTS = "1_WordWeights"
 DENSE = "2_Dense"
+AROUND_POOLING = ("LayerPooling", "WordWeights", "Dense")
+"""How the names of sentence-transformers' modules end that may stand around its `Pooling`."""
 LINEAR = "torch.nn.modules.linear.Identity"
 """What follows a linear layer, as sentence-transformers names it."""
 OWN_FILE = "mirror.json"
@@ -51,6 +55,8 @@ class EncoderSettings:
     max_tokens: int
     projected: bool = False
     """Whether a linear layer follows the pooling (`mirror.whitening`)."""
+    weighted: bool = False
+    """Whether tokens have weights in the mean over them (`mirror.token_weights`)."""
     prompt: str | None = None
     """As `tuning.prompt`, for those who want another model read likewise; the tokenizer has it."""
 
@@ -107,7 +113,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         return None
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        dense = [module["path"] for module in modules if module["type"].endswith("Dense")]
+        layers, weights, dense = (_paths(modules, kind) for kind in AROUND_POOLING)
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
         said, prompt = _own_words(folder)
@@ -124,18 +130,20 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'nothing'}: only "
             f"one of {', '.join(COMPACT_NAMES.values())} can be used"
         )
-    layers = [module["path"] for module in modules if module["type"].endswith("LayerPooling")]
     if layers not in ([], [LAYERS]) or said not in (None, "mean-all"):
         raise BaseModelError(
             f"the encoder in {folder} mixes its layers in a way that we do not have: only the mean "
             "of the first and the last, as we save it"
         )
-    if dense not in ([], [DENSE]):
-        raise BaseModelError(
-            f"{folder} has the linear layers {', '.join(dense)}: only {DENSE} can be used"
-        )
-    found = said or ("first-last" if layers else modes[0])
-    return EncoderSettings(cast(Pooling, found), int(max_tokens or 0), bool(dense), prompt)
+    for found, ours in ((dense, DENSE), (weights, WEIGHTS)):
+        if found not in ([], [ours]):
+            raise BaseModelError(f"{folder} has {', '.join(found)}: only {ours} can be used")
+    name = cast(Pooling, said or ("first-last" if layers else modes[0]))
+    return EncoderSettings(name, int(max_tokens or 0), bool(dense), bool(weights), prompt)
+
+
+def _paths(modules: Sequence[Mapping[str, str]], kind: str) -> list[str]:
+    return [module["path"] for module in modules if module["type"].endswith(kind)]
 
 
 def _own_words(folder: Path) -> tuple[str | None, str | None]:
@@ -171,6 +179,7 @@ def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:
     """What sentence-transformers runs a text through, in order."""
     steps = [("Transformer", "")]
     steps += [("WeightedLayerPooling", LAYERS)] if settings.pooling == "first-last" else []
+    steps += [("WordWeights", WEIGHTS)] if settings.weighted else []
     steps += [("Pooling", "1_Pooling")]
     steps += [("Dense", DENSE)] if settings.projected else []
     return [

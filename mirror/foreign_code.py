@@ -19,7 +19,8 @@ from mirror.errors import BaseModelError
 CARD = "*.md"
 MODULES = "modules.json"
 OWN_MODULES = re.compile(
-    r"sentence_transformers\.[a-z_.]*(Transformer|WeightedLayerPooling|Pooling|Dense|Normalize)"
+    r"sentence_transformers\.[a-z_.]*"
+    r"(Transformer|WeightedLayerPooling|WordWeights|Pooling|Dense|Normalize)"
 )
 """Those of its modules that read no pickle and name no further class."""
 VOCABULARIES = ("tokenizer.json", "vocab.json")

@@ -14,7 +14,8 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
     Args:
         hidden: (rows, tokens, width) each: the last layer's alone, or for `first-last` those of the
             first layer and of the last.
-        mask: (rows, tokens), 1 for a token and 0 for padding.
+        mask: (rows, tokens), 1 for a token and 0 for padding; for a mean over tokens a token's
+            weight may stand in the 1's place.
         pooling: `cls`: the first token; `mean`: over tokens; `mean-all`: over padding too, as the
             official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens of both
             layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.

@@ -31,6 +31,7 @@ from mirror.lanes import ONE_LANE, Lanes, lane_count, open_lanes
 from mirror.precision import cpu_has_bf16
 from mirror.ranking import Teacher
 from mirror.ranks import ranks_of
+from mirror.token_weights import inverse_frequencies
 from mirror.tuning_checkpoint import Kept, restore_checkpoint, save_checkpoint
 from mirror.tuning_objective import Objective
 from mirror.tuning_pass import TuningPass
@@ -70,7 +71,7 @@ class Run:
         self.teacher = teacher
         self.items, self.held_out = items_of(settings, items)
         self.place = place
-        self.encoder = _load_encoder(settings, place.base)
+        self.encoder = _load_encoder(settings, place.base, self.items)
         self.views = Views(settings, self.items, self.encoder, place.base)
         self.bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_bf16(self.encoder.device)
@@ -265,7 +266,7 @@ def items_of(
     return (items, ()) if settings.stopping == "none" else hold_out(items, settings.seed)
 
 
-def _load_encoder(settings: TuningSection, base: Path) -> Encoder:
+def _load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> Encoder:
     encoder = Encoder.load(
         base,
         settings.pooling,
@@ -275,6 +276,11 @@ def _load_encoder(settings: TuningSection, base: Path) -> Encoder:
     )
     if settings.drophead_rate:
         attach_drophead(encoder.model, settings.drophead_rate)
+    encoder.token_weights = None
+    if settings.weighting == "inverse-frequency":
+        rows = encoder.token_ids([item.first for item in items])
+        vocabulary = int(encoder.model.config.vocab_size)
+        encoder.token_weights = inverse_frequencies(rows, vocabulary)
     return encoder
 
 

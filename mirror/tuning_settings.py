@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 from mirror.sections import Positive, Section, Share
 
 Pooling = Literal["cls", "mean", "mean-all", "first-last", "last"]
+WEIGHABLE: tuple[Pooling, ...] = ("mean", "first-last")
+"""The poolings that are a mean over tokens, in which they can have weights."""
 Masking = Literal["characters", "characters-official", "word-pieces", "words"]
 Noise = Literal["dropout", "drophead", "both", "none", "controlled"]
 FIRST_LAYER = 1
@@ -58,6 +60,9 @@ class TuningSection(Section):
     pooling: Pooling = "mean"
     """mean-all averages padding too, up to `max_tokens`, as the official code does; first-last is
     the mean over tokens of the first and the last layer's mean; last is the last token."""
+    weighting: Literal["equal", "inverse-frequency"] = "equal"
+    """What a token counts in a mean over tokens: inverse-frequency counts those less that are
+    frequent in the sample, while tuning and in the encoder (Arora et al. 2017, SIF)."""
     prompt: str | None = None
     """Words around every text, as in `{text} means [MASK]`, written into the tokenizer and so read
     by whoever reads the encoder (Jiang et al. 2022, PromptBERT); the base is scored with them too.
@@ -153,6 +158,15 @@ class TuningSection(Section):
             )
         if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
             raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_have_a_mean(self) -> Self:
+        if self.weighting != "equal" and self.pooling not in WEIGHABLE:
+            raise ValueError(
+                f"`weighting` is for a mean over tokens, and `pooling` is {self.pooling}: "
+                f"choose {' or '.join(WEIGHABLE)}, or leave the weights out"
+            )
         return self
 
     @model_validator(mode="after")

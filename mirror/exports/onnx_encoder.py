@@ -26,8 +26,7 @@ from mirror.errors import BaseModelError, InputError
 from mirror.exports.whole_folder import whole_folder
 from mirror.model_loading import load_model
 from mirror.pooling import pool
-from mirror.tuning_settings import FIRST_LAYER, Pooling
-from mirror.whitening import Projection
+from mirror.tuning_settings import FIRST_LAYER
 
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -53,9 +52,10 @@ CHECK_TEXTS = (
 class _Graph(torch.nn.Module):
     """What is exported: token ids and their mask in, vectors out."""
 
-    def __init__(self, model: Any, pooling: Pooling, projection: Projection | None) -> None:
+    def __init__(self, encoder: Encoder, model: Any) -> None:
         super().__init__()
-        self.model, self.pooling, self.projection = model, pooling, projection
+        self.model, self.pooling = model, encoder.settings.pooling
+        self.projection, self.token_weights = encoder.projection, encoder.token_weights
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Vectors (texts, width) of ids and mask (texts, tokens)."""
@@ -75,7 +75,8 @@ class _Graph(torch.nn.Module):
             ends = attention_mask - torch.nn.functional.pad(attention_mask[:, 1:], (0, 1))
             vectors = (hidden[-1] * ends[:, :, None]).sum(1)
         else:
-            vectors = pool(hidden, attention_mask, self.pooling)
+            weights = 1 if self.token_weights is None else self.token_weights[input_ids]
+            vectors = pool(hidden, attention_mask * weights, self.pooling)
         return self.projection(vectors) if self.projection else vectors
 
 
@@ -168,7 +169,7 @@ def _write_graph(encoder: Encoder, folder: Path, path: Path) -> None:
     kind = ARCHITECTURES[encoder.model.config.model_type]
     # Anew, for the encoder's own may have its last layer for the first token alone.
     model = load_model(folder, kind, None).eval()
-    graph = _Graph(model, encoder.settings.pooling, encoder.projection).eval()
+    graph = _Graph(encoder, model).eval()
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     ids = torch.tensor(encoder.token_ids(CHECK_TEXTS[1:2])).repeat(2, 1)
     texts, tokens = torch.export.Dim("texts"), torch.export.Dim("tokens")

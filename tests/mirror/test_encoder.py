@@ -278,7 +278,7 @@ def test_linear_layers_elsewhere_than_ours_are_refused(tiny_base: Path, tmp_path
     modules = json.loads((tmp_path / "e" / "modules.json").read_text())
     modules.append({**modules[1], "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
     (tmp_path / "e" / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(BaseModelError, match="has the linear layers 3_Dense"):
+    with pytest.raises(BaseModelError, match="has 3_Dense: only 2_Dense"):
         Encoder.load(tmp_path / "e")
 
 

@@ -268,6 +268,7 @@ def test_a_linear_rate_falls_to_zero_after_the_warm_up(place: Place, sentences: 
         {"projection_head": "mlp"},
         {"pooling": "mean-all"},
         {"pooling": "first-last"},
+        {"weighting": "inverse-frequency"},
         {"pooling": "cls"},
         {"batches": "like-length"},
         {"decay": "linear"},

@@ -13,6 +13,7 @@ from mirror.encoder import Encoder
 from mirror.errors import BaseModelError, InputError
 from mirror.exports import onnx_encoder
 from mirror.exports.onnx_encoder import OnnxEncoder, export_onnx
+from mirror.token_weights import inverse_frequencies
 from mirror.tuning_settings import Pooling
 from mirror.whitening import fit_whitening
 
@@ -59,14 +60,17 @@ def test_every_pooling_is_part_of_the_graph(
 
 
 @pytest.mark.usefixtures("_extra")
-def test_a_last_layer_and_a_prompt_are_part_of_it(
+def test_a_last_layer_token_weights_and_a_prompt_are_part_of_it(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", 32, prompt="the [X] is not")
+    rows = encoder.token_ids(sentences[:64])
+    encoder.token_weights = inverse_frequencies(rows, encoder.model.config.vocab_size)
     encoder.projection = fit_whitening(encoder.encode(sentences[:64]), 0.25)
     encoder.save(tmp_path / "encoder")
     loaded, graph = exported(tmp_path / "encoder", tmp_path / "onnx", None)
     assert loaded.projection is not None
+    assert loaded.token_weights is not None
     np.testing.assert_allclose(graph.encode(sentences[:5]), loaded.encode(sentences[:5]), atol=1e-5)
 
 
