@@ -37,7 +37,7 @@ MOST = 4_000
 KEEP = 0.9
 """Share of the nearest that old vectors must find as they are, at the interval's lower end."""
 ROTATE = 0.8
-"""Likewise when they are rotated."""
+"""Likewise when they are rotated; or as they are, where rotating them does not surely find more."""
 SEED = 20_210_908
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -84,6 +84,8 @@ class Compatibility:
     kept: Found | None
     """Old vectors as they are; nothing where the widths differ."""
     rotated: Found
+    gained: Share | None
+    """Overlap that rotating adds to old vectors as they are; nothing where the widths differ."""
     verdict: Verdict
     reasons: tuple[str, ...]
     """Whole sentences."""
@@ -113,19 +115,28 @@ def compare_spaces(
     x, y = x[judge], y[judge]
     anew = nearest(y, y, own=False)
     neighbours = interval(overlaps(nearest(x, x, own=False), anew))
-    kept = _find(x, y, anew) if x.shape[1] == y.shape[1] else None
-    rotated = _find(found.apply(x), y, anew)
-    verdict: Verdict = "re-embed"
-    if kept and kept.overlap.low >= KEEP:
-        verdict = "keep"
-    elif rotated.overlap.low >= ROTATE:
-        verdict = "rotate"
+    rotated, by_rotated = _find(found.apply(x), y, anew)
+    kept = gained = None
+    if x.shape[1] == y.shape[1]:
+        kept, by_kept = _find(x, y, anew)
+        gained = interval(by_rotated - by_kept)
+    verdict = decide(kept, rotated, gained)
     widths = (old.shape[1], new.shape[1])
-    reasons = tuple(_reasons(verdict, kept, rotated, len(fit), widths))
+    reasons = (_reason(verdict, kept, rotated, gained), *_remarks(kept, len(fit), widths))
     report = Compatibility(
-        len(fit), len(judge), widths, neighbours, kept, rotated, verdict, reasons
+        len(fit), len(judge), widths, neighbours, kept, rotated, gained, verdict, reasons
     )
     return report, found
+
+
+def decide(kept: Found | None, rotated: Found, gained: Share | None) -> Verdict:
+    """What to do with an index; nobody is sent to rotate one for what is not surely a gain."""
+    if kept and kept.overlap.low >= KEEP:
+        return "keep"
+    served = rotated.overlap.low >= ROTATE
+    if kept and gained and gained.low <= 0:
+        return "keep" if served or kept.overlap.low >= ROTATE else "re-embed"
+    return "rotate" if served else "re-embed"
 
 
 def nearest(queries: Floats, index: Floats, *, own: bool) -> NDArray[np.int64]:
@@ -216,6 +227,7 @@ def read_compatibility(record: StageRecord) -> Compatibility:
                 "neighbours": Share(**content["neighbours"]),
                 "kept": _read_found(kept) if kept else None,
                 "rotated": _read_found(content["rotated"]),
+                "gained": Share(**content["gained"]) if kept else None,
             }
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -228,31 +240,46 @@ def _read_found(content: dict[str, Any]) -> Found:
     return Found(Share(**content["overlap"]), Share(**content["recall"]), content["cosine"])
 
 
-def _find(old: Floats, new: Floats, anew: NDArray[np.int64]) -> Found:
+def _find(old: Floats, new: Floats, anew: NDArray[np.int64]) -> tuple[Found, Floats]:
+    """What is found, and the overlap of each text."""
     places = np.arange(len(new))[:, None]
     recalled = (nearest(new, old, own=True) == places).any(axis=1).astype(np.float64)
-    overlap = interval(overlaps(nearest(new, old, own=False), anew))
-    return Found(overlap, interval(recalled), float(np.einsum("ij,ij->i", old, new).mean()))
+    shares = overlaps(nearest(new, old, own=False), anew)
+    cosine = float(np.einsum("ij,ij->i", old, new).mean())
+    return Found(interval(shares), interval(recalled), cosine), shares
 
 
-def _reasons(
-    verdict: Verdict, kept: Found | None, rotated: Found, fitted: int, widths: Sequence[int]
-) -> list[str]:
-    if verdict == "keep" and kept:
-        said = [
-            f"Asked with new vectors, old ones find {kept.overlap.mean:.1%} of what new ones "
-            f"would, surely {KEEP:.0%}: an index can stay as it is."
-        ]
-    elif verdict == "rotate":
-        said = [
-            f"Brought over by the map, old vectors find {rotated.overlap.mean:.1%} of what new "
-            f"ones would, surely {ROTATE:.0%}: an index can be rotated instead of made again."
-        ]
-    else:
-        said = [
-            f"Even brought over by the map, old vectors find {rotated.overlap.mean:.1%} of what "
-            f"new ones would, not surely {ROTATE:.0%}: make the index again."
-        ]
+def _reason(verdict: Verdict, kept: Found | None, rotated: Found, gained: Share | None) -> str:
+    turned = rotated.overlap.mean
+    if verdict == "keep" and kept and gained:
+        surely = KEEP if kept.overlap.low >= KEEP else ROTATE
+        sure = f", surely {surely:.0%}" if kept.overlap.low >= surely else ""
+        more = f"rotated they would find {turned:.1%}"
+        if gained.low <= 0:
+            more += ", which is not surely more"
+        return (
+            f"Asked with new vectors, old ones find {kept.overlap.mean:.1%} of what new ones would"
+            f"{sure}; {more}: an index can stay as it is."
+        )
+    if verdict == "rotate":
+        before = f", and {kept.overlap.mean:.1%} as they are" if kept else ""
+        return (
+            f"Brought over by the map, old vectors find {turned:.1%} of what new ones would, "
+            f"surely {ROTATE:.0%}{before}: an index can be rotated instead of made again."
+        )
+    if kept and gained and gained.low <= 0:
+        return (
+            f"Old vectors find {kept.overlap.mean:.1%} of what new ones would, not surely "
+            f"{ROTATE:.0%}, and not surely more when brought over by the map: make the index again."
+        )
+    return (
+        f"Even brought over by the map, old vectors find {turned:.1%} of what new ones would, "
+        f"not surely {ROTATE:.0%}: make the index again."
+    )
+
+
+def _remarks(kept: Found | None, fitted: int, widths: Sequence[int]) -> list[str]:
+    said = []
     if kept is None:
         said.append(f"The vectors are {widths[0]:,} and {widths[1]:,} numbers wide.")
     if fitted < max(widths):

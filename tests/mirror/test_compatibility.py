@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from mirror.compatibility import (
     COMPATIBILITY,
+    KEEP,
+    ROTATE,
     Compatibility,
+    Found,
     Share,
     compare_spaces,
+    decide,
     interval,
     nearest,
     overlaps,
@@ -74,6 +78,67 @@ def test_unrelated_encoders_ask_for_another_index() -> None:
         assert share.mean == pytest.approx(chance, abs=0.04)
     assert found.rotated.recall.mean < 0.2
     assert "make the index again" in found.reasons[0]
+
+
+def with_noise(noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """A space, and the same a little otherwise for each text: no map undoes that."""
+    old = unit_rows(space(1), "old").astype(np.float32)
+    drawn = np.random.default_rng(4).standard_normal(old.shape).astype(np.float32)
+    return old, old + noise * drawn
+
+
+def test_an_index_that_rotating_makes_no_better_is_left_as_it_is() -> None:
+    old, new = with_noise(0.025)
+    found, _ = compare_spaces(old, new)
+    assert found.kept is not None and found.gained is not None
+    assert ROTATE <= found.kept.overlap.low < KEEP
+    assert found.rotated.overlap.low >= ROTATE
+    assert found.kept.overlap.mean >= found.rotated.overlap.mean
+    assert found.gained.low <= 0
+    assert found.verdict == "keep"
+    assert "surely 80%" in found.reasons[0]
+    assert "which is not surely more: an index can stay as it is" in found.reasons[0]
+
+
+def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
+    found, _ = compare_spaces(space(1), space(1) @ rotation(2))
+    assert found.kept is not None and found.gained is not None
+    apart = found.rotated.overlap.mean - found.kept.overlap.mean
+    assert found.gained.mean == pytest.approx(apart)
+    assert 0.5 < found.gained.low <= found.gained.mean <= found.gained.high
+    assert f"and {found.kept.overlap.mean:.1%} as they are" in found.reasons[0]
+
+
+def test_a_space_that_rotating_does_not_help_is_not_said_to_be_helped_by_it() -> None:
+    found, _ = compare_spaces(*with_noise(0.12))
+    assert found.verdict == "re-embed"
+    assert "Even brought over" not in found.reasons[0]
+    assert "and not surely more when brought over by the map: make" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("kept", "rotated", "gained", "verdict"),
+    [
+        (0.91, 0.99, 0.05, "keep"),
+        (0.85, 0.85, -0.01, "keep"),
+        (0.85, 0.75, -0.12, "keep"),
+        (0.79, 0.81, 0.0, "keep"),
+        (0.79, 0.79, -0.01, "re-embed"),
+        (0.85, 0.95, 0.08, "rotate"),
+        (0.30, 0.80, 0.45, "rotate"),
+        (0.30, 0.79, 0.45, "re-embed"),
+        (None, 0.80, None, "rotate"),
+        (None, 0.79, None, "re-embed"),
+    ],
+)
+def test_rotating_has_to_be_surely_better_than_doing_nothing(
+    kept: float | None, rotated: float, gained: float | None, verdict: str
+) -> None:
+    def side(low: float) -> Found:
+        return Found(Share(low + 0.01, low, low + 0.02), Share(1, 1, 1), 0.9)
+
+    more = None if gained is None else Share(gained + 0.01, gained, gained + 0.02)
+    assert decide(side(kept) if kept else None, side(rotated), more) == verdict
 
 
 def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
@@ -202,4 +267,5 @@ def test_the_page_shows_names_and_runs_nothing() -> None:
     assert "&lt;script&gt;old&lt;/script&gt; → models:/new/2" in page
     assert "Keep the index" in page
     assert "An index is kept from 90% on as it is, rotated from 80% on" in page
+    assert "Rotating finds +.000 more (+.000 to +.000)" in page
     assert "the widths differ" in render_compatibility("a", "b", report(12))
