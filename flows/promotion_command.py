@@ -49,4 +49,5 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 
 
 def _say(moved: Moved) -> None:
-    out().print(moved.text, markup=False, highlight=False, soft_wrap=True)
+    for line in filter(None, (moved.text, moved.index)):
+        out().print(line, markup=False, highlight=False, soft_wrap=True)

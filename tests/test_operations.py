@@ -115,6 +115,15 @@ def said_of_runs(walk: SimpleNamespace) -> list[str]:
     return [part for part in parts if "stages reused" in part]
 
 
+def test_who_holds_an_index_learns_whether_it_serves(walk: SimpleNamespace) -> None:
+    command = "mirror compare models:/mirror-en-notes/1 models:/mirror-en-notes/2 --recipe en-notes"
+    assert command in output(walk, "promote mirror-en-notes 2")
+    said = output(walk, "mirror compare").splitlines()
+    assert {"Keep", "Rotate", "Re-embed"} & {line.strip() for line in said}
+    back = "mirror compare models:/mirror-en-notes/2 models:/mirror-en-notes/1 --recipe en-notes"
+    assert back in output(walk, "mirror rollback")
+
+
 def test_the_rollback_is_told_in_the_history_with_its_reason(walk: SimpleNamespace) -> None:
     assert "version 1" in output(walk, "mirror rollback")
     page = (walk.folder / "history.html").read_text()

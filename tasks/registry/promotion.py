@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from mirror.errors import InputError
 from mirror.history import Move
+from tasks.registry.indexes import alike, word_on_indexes
 from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.succession import (
     add_move,
@@ -61,6 +62,8 @@ class Moved:
     """The champion before; the same where there was nothing to do."""
     text: str
     """All that in a sentence."""
+    index: str = ""
+    """What it means for those who hold an index of the former champion's vectors."""
 
 
 def promote_version(
@@ -94,7 +97,8 @@ def promote_version(
         client.set_model_version_tag(name, number, SETTLED, PROMOTED)
     after = f" after version {today}" if today else ""
     despite = f", though {objection}" if objection else ""
-    return Moved(name, number, today, f"{name} version {number}: champion{after}{despite}")
+    text = f"{name} version {number}: champion{after}{despite}"
+    return Moved(name, number, today, text, word_on_indexes(champion, chosen) if champion else "")
 
 
 def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str = "") -> Moved:
@@ -130,8 +134,9 @@ def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str 
         if to == today:
             return Moved(name, today, today, f"{name} version {to} is champion: nothing to do")
         target = _go_back(client, champion, to, move_now(RESTORED, who(), reason), check)
-    text = f"{name}: back from version {today} to version {target}"
-    return Moved(name, target, today, text)
+    number = str(target.version)
+    text = f"{name}: back from version {today} to version {number}"
+    return Moved(name, number, today, text, word_on_indexes(champion, target))
 
 
 def _go_back(
@@ -140,8 +145,8 @@ def _go_back(
     to: str | None,
     move: Move,
     check: Callable[[], None],
-) -> str:
-    """Moves the alias from a champion to an earlier one, whose number is returned."""
+) -> ModelVersion:
+    """Moves the alias from a champion to an earlier one, which is returned."""
     today, line = str(champion.version), line_before(client, champion)
     target = _target(client, champion, line, to)
     number = str(target.version)
@@ -152,7 +157,7 @@ def _go_back(
     client.set_model_version_tag(champion.name, number, SETTLED, PROMOTED)
     add_move(client, target, move)
     make_champion(client, target, line[:place], check)
-    return number
+    return target
 
 
 def who() -> str:
@@ -210,18 +215,13 @@ def _objection(version: ModelVersion, champion: ModelVersion | None) -> str:
         return f"version {number} was rolled back"
     if not settled.startswith(AWAITS_APPROVAL):
         return f"version {number} was champion before, and `mirror rollback` goes back to such"
-    if champion is None or _alike(version, champion):
+    if champion is None or alike(version, champion):
         return ""
     compared = version.tags.get("compared_with")
     if compared == str(champion.version):
         return ""
     other = f"version {compared}" if compared else "no champion"
     return f"version {number} was compared with {other}, and not with version {champion.version}"
-
-
-def _alike(version: ModelVersion, other: ModelVersion) -> bool:
-    digest = version.tags.get("encoder_digest")
-    return digest is not None and bool(digest == other.tags.get("encoder_digest"))
 
 
 def _target(

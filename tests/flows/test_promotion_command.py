@@ -40,9 +40,13 @@ def test_promotion_history_and_the_way_back(
         return shown.out if code == 0 else shown.err
 
     assert give("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
-    assert give("promote", MODEL) == f"{MODEL} version 2: champion after version 1\n"
-    back = give("rollback", MODEL, "--reason", "slow [bold]answers")
-    assert back == f"{MODEL}: back from version 2 to version 1\n"
+    up = give("promote", MODEL).splitlines()
+    assert up[0] == f"{MODEL} version 2: champion after version 1"
+    assert up[1].endswith(f"models:/{MODEL}/1 models:/{MODEL}/2 --texts FILE --save-map map.npz")
+    back = give("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
+    assert back[0] == f"{MODEL}: back from version 2 to version 1"
+    pair = f"models:/{MODEL}/2 models:/{MODEL}/1"
+    assert back[1].endswith(f"mirror compare {pair} --recipe en-trades --save-map map.npz")
     page = tmp_path / "history.html"
     table = give("history", MODEL, "--out", str(page))
     assert "slow [bold]answers" in table
