@@ -12,6 +12,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from mirror.errors import MirrorError, StoreError
+from mirror.interruption import stopping_on_interrupt
 from mirror.paper.bases import BasePlaces
 from mirror.paper.circumstances import machine, versions
 from mirror.paper.filling import Outcome, Side, Value, fill_table
@@ -152,6 +153,6 @@ def start_paper(
     """As `run_paper`, for a person at a terminal: a fault shows before Prefect is waited for."""
     read_tables(tables)
     Store(workspace_root())
-    with temporary_api() as wait_for_api:
+    with temporary_api() as wait_for_api, stopping_on_interrupt():
         wait_for_api()
         return run_paper(tables, seeds, places, command)

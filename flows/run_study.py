@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from mirror.interruption import stopping_on_interrupt
 from mirror.study_plan import Wanted
 from mirror.study_results import StudyOutcome
 from tasks import studies, trials
@@ -34,6 +35,6 @@ def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
 
 def start_study(name: str, wanted: Wanted, at_once: int = 1) -> StudyOutcome:
     """As `run_study`, for a person at a terminal, with so many trials at once."""
-    with temporary_api() as wait_for_api:
+    with temporary_api() as wait_for_api, stopping_on_interrupt():
         wait_for_api()
         return run_study.with_options(task_runner=trials.trial_runner(at_once))(name, wanted)

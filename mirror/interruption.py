@@ -44,6 +44,26 @@ def stopping_on_sigterm(grace: float = GRACE_SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def stopping_on_interrupt() -> Iterator[None]:
+    """Within the block, of the main thread, Ctrl-C also asks computations in other threads to stop.
+
+    They cannot be interrupted, and the process would end only when they have.
+    """
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        ask_to_stop()
+        if callable(before):
+            before(number, frame)
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def end_after(seconds: float) -> None:
     """Ends this process after that time, whatever it is doing."""
     timer = threading.Timer(seconds, os._exit, [TERMINATED])

@@ -1,7 +1,8 @@
 """Where an encoder comes from: source files, base, and every stage between them and it.
 
 Drawn from the stages' manifests.  Times and folders are left out, so that a run which is made again
-to the same bytes has the same lineage.
+to the same bytes has the same lineage.  What a run did beside the encoder is no part of it: neither
+the probe, nor the comparison with whoever was champion then (`compatibility_stage`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from mirror.results import read_json
 from mirror.sampling import sample_strings
 from mirror.store import StageRecord, Store, folder_digest
 from mirror.tuning_settings import Pooling, fill_tuning
-from mirror.tuning_stage import tune_encoder
+from mirror.tuning_turn import tune_in_turn
 
 TUNING = "tuning."
 
@@ -85,7 +85,7 @@ def run_trial(trial: Trial, store: Store, on_progress: OnProgress = silent) -> T
     """Makes and scores the trial's encoder, or finds it made and scored.
 
     Within a process trials wait for each other, for torch's random numbers and its number of
-    threads are the process's.
+    threads are the process's; and to tune they wait for a place on the device, as any run does.
 
     Raises:
         MirrorError: as the stages do: corpus, sample, base, tuning, benchmarks.
@@ -106,7 +106,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     made = [corpus, sample, *([pairs] if pairs else [])]
     tuned = None
     if trial.kind == "tuned":
-        tuned = tune_encoder(recipe, sample, base, store, on_progress, pairs=pairs)
+        tuned = tune_in_turn(recipe, sample, base, store, on_progress, pairs=pairs)
         made.append(tuned)
     place = _encoder_place(trial, base, tuned)
     searched = _searched_sample(trial, corpus, sample, store)

@@ -21,13 +21,14 @@ from typing import Any
 
 from mirror import errors
 from mirror.base_model import Base
-from mirror.device_slots import device_slot, runs_per_device
-from mirror.errors import MirrorError, StoppedError, TuningError
+from mirror.device_slots import runs_per_device
+from mirror.errors import MirrorError, TuningError
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import StageRecord, Store, section_content
 from mirror.threads import thread_count
-from mirror.tuning_stage import tune_encoder, tuning_stage
+from mirror.tuning_stage import tuning_stage
+from mirror.tuning_turn import tune_in_turn
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,9 @@ def _answer(
             kind, content = json.loads(line)
             if kind == "progress":
                 on_progress(Progress(**content))
-            elif kind == "warning":
-                log.warning("%s", content)
+            elif kind == "log":
+                level, text = content
+                log.log(level, "%s", text)
             elif kind == "record":
                 return StageRecord(**content)
             elif kind == "fault" and not late.is_set():
@@ -156,7 +158,9 @@ def main() -> None:
         with speaking, suppress(BrokenPipeError):  # no one is left to hear it
             answers.write(json.dumps([kind, content]) + "\n")
 
-    logging.getLogger("mirror").addHandler(_Warnings(say))
+    ours = logging.getLogger("mirror")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(_Lines(say))
     # As many as this run's share of the processor; read when torch is imported.
     os.environ["OMP_NUM_THREADS"] = str(max(1, thread_count() // runs_per_device()))
     job = json.loads(sys.stdin.readline())
@@ -171,29 +175,15 @@ def main() -> None:
 
 
 def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
-    from mirror.devices import device_name
-    from mirror.interruption import stop_asked
-
     content = job["recipe"]
-    recipe = parse_recipe(content, name=content["name"], place=content["name"])
-    pairs = StageRecord(**job["pairs"]) if job["pairs"] else None
-    device = device_name()
-
-    def wait(seconds: float) -> None:
-        if stop_asked():
-            raise StoppedError(f"stopped while waiting for a place on {device}: run again")
-        text = f"waiting for a place on {device}, for {seconds:,.0f} s"
-        on_progress(Progress("tune", 0, None, "steps", text))
-
-    with device_slot(device, wait):
-        return tune_encoder(
-            recipe,
-            StageRecord(**job["sample"]),
-            Base(**job["base"]),
-            Store(Path(job["root"])),
-            on_progress,
-            pairs=pairs,
-        )
+    return tune_in_turn(
+        parse_recipe(content, name=content["name"], place=content["name"]),
+        StageRecord(**job["sample"]),
+        Base(**job["base"]),
+        Store(Path(job["root"])),
+        on_progress,
+        pairs=StageRecord(**job["pairs"]) if job["pairs"] else None,
+    )
 
 
 def _await_end_of_parent() -> None:
@@ -204,13 +194,13 @@ def _await_end_of_parent() -> None:
     ask_to_stop()
 
 
-class _Warnings(logging.Handler):
+class _Lines(logging.Handler):
     def __init__(self, say: Any) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say("warning", record.getMessage())
+        self._say("log", [record.levelno, record.getMessage()])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A recorded run made again: whether every stage gives the same bytes, and if not, why.
 
-What a run came to is its lineage (`mirror.lineage`); two of them are compared stage by stage.  The
-probe is left out, since it measures times.
+What a run came to is its lineage (`mirror.lineage`); two of them are compared stage by stage.  Left
+out are the probe, since it measures times, and what a run did with the champion that it found: that
+champion's scores, and the word for those who hold an index of its vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mirror.recipe import Recipe, parse_recipe
 from mirror.results import Results
 from mirror.sampling import sample_strings
 from mirror.store import Store
-from mirror.tuning_stage import tune_encoder
+from mirror.tuning_turn import tune_in_turn
 
 Lineage = Mapping[str, Any]
 FROM_STAGES = ("corpus", "pairs", "sample", "tune", "base", "encoder")
@@ -75,7 +76,7 @@ def make_again(
         return evaluate_encoder(recipe, encoder, corpus, sample, store, on_progress, pairs=pairs)
 
     before = measure(_base_place(recipe, base))
-    tuned = tune_encoder(recipe, sample, base, store, on_progress, pairs=pairs)
+    tuned = tune_in_turn(recipe, sample, base, store, on_progress, pairs=pairs)
     made = Results(recipe, base, corpus, sample, tuned, before, before, pairs, profile)
     digest = lineage_of(made)["encoder_digest"]
     after = measure(EncoderPlace(str(tuned.path / ENCODER), digest, None, None, "tuned"))

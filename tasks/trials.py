@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mirror import trials
+from mirror.device_slots import RUNS_PER_DEVICE
 from mirror.errors import TuningError
 from mirror.progress import Progress
 from mirror.store import Store
@@ -37,11 +38,13 @@ def run_trial(trial: Trial, workspace: Path) -> TrialResult:
 def trial_runner(at_once: int = 1) -> TaskRunner[Any]:
     """What a flow of trials submits them to: one after the other, or so many processes at once.
 
-    Processes share the cores between them, unless OMP_NUM_THREADS says otherwise.
+    Processes share the cores between them, unless OMP_NUM_THREADS says otherwise; and so many may
+    tune on the device at a time, unless MIRROR_RUNS_PER_DEVICE does.
     """
     if at_once == 1:
         return ThreadPoolTaskRunner(max_workers=1)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // at_once)))
+    os.environ.setdefault(RUNS_PER_DEVICE, str(at_once))
     return ProcessPoolTaskRunner(max_workers=at_once)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
+from flows.faults import STOPPED
+from mirror.device_slots import device_slot
+from mirror.devices import device_name
 
 STUDY = """
 title = "How many characters to mask"
@@ -31,6 +38,18 @@ from flows.command import mirror
 from flows.faults import run_guarded
 for arguments in {calls!r}:
     print("CODE", run_guarded(mirror, arguments))
+"""
+
+
+SAYING = """
+from flows.command import main
+from tasks import progress
+
+def say(_reporter, sign):
+    print(sign.text, flush=True)
+
+progress.Reporter.__call__ = say
+main()
 """
 
 
@@ -103,3 +122,32 @@ def test_trials_are_tasks_and_found_ones_are_cached(
     assert {run["name"] for run in runs} == {
         f"trial-masks, sentence, {k}-{seed}" for k in (2, 5) for seed in (1, 2)
     }
+
+
+@pytest.mark.slow
+def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
+    tmp_path: Path,
+    write_recipe: Callable[..., Path],
+    environment_of: Callable[..., dict[str, str]],
+    prefect_api: str,
+) -> None:
+    recipe, study = write_recipe(tmp_path), tmp_path / "masks.toml"
+    study.write_text(STUDY)
+    options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
+    with device_slot(device_name()):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAYING, "study", str(study), *options],
+            env=environment_of(tmp_path / "home", PREFECT_API_URL=prefect_api),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            assert any("waiting for a place" in line for line in process.stdout)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == STOPPED, told
+    assert "stopped; what is whole is kept" in told

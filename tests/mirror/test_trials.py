@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,16 @@ import pytest
 
 from mirror.base_model import Base, base_digest
 from mirror.benchmark import DEFINITIONS
+from mirror.device_slots import device_slot
+from mirror.devices import device_name
 from mirror.encoder import Encoder
 from mirror.errors import RecipeError
+from mirror.progress import Progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.retrieval import held_out_passages
 from mirror.scoring import cosines
 from mirror.store import StageRecord, Store
-from mirror.trials import Trial, run_trial, with_changes, with_settings
+from mirror.trials import Trial, TrialResult, run_trial, with_changes, with_settings
 
 PAIRS = [
     ("the baker sells a mirror", "the baker sells a mirror", 5),
@@ -73,6 +77,31 @@ def test_a_tuned_trial_is_scored_and_reused_whole(trial: Trial, store: Store) ->
     again = run_trial(replace(trial, label="by another name"), store)
     assert again.reused
     assert (again.scores, again.evaluation.key) == (made.scores, made.evaluation.key)
+
+
+def test_to_tune_a_trial_waits_for_its_place_and_what_is_made_waits_for_nobody(
+    trial: Trial, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRROR_SLOTS", str(tmp_path / "slots"))
+    monkeypatch.delenv("MIRROR_RUNS_PER_DEVICE", raising=False)
+    waiting, signs, made = threading.Event(), list[Progress](), list[TrialResult]()
+
+    def hear(sign: Progress) -> None:
+        signs.append(sign)
+        if "waiting for a place" in sign.text:
+            waiting.set()
+
+    thread = threading.Thread(target=lambda: made.append(run_trial(trial, store, hear)))
+    with device_slot(device_name()):
+        raw = run_trial(replace(trial, kind="raw"), store)  # which tunes nothing
+        thread.start()
+        assert waiting.wait(60)
+        assert not [sign for sign in signs if sign.stage == "tune" and sign.done]
+    thread.join(60)
+    assert made[0].tuned is not None
+    with device_slot(device_name()):
+        assert run_trial(trial, store).reused
+        assert run_trial(replace(trial, kind="raw"), store).scores == raw.scores
 
 
 def test_a_raw_trial_tunes_nothing_and_is_pooled_as_told(trial: Trial, store: Store) -> None:
