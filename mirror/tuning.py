@@ -94,7 +94,9 @@ def _teacher(
 ) -> Teacher:
     """What a first encoder makes of the items: tuned now, or found as an earlier process left it.
 
-    Once it is written, what the first pass needed to go on is removed.
+    Its batches are those of the second pass, whose encoder starts from the base and has seen none:
+    with and without a teacher, nothing but the loss differs.  Once it is written, what the first
+    pass needed to go on is removed.
     """
     path, work = place.work / TEACHER, place.work / FIRST_PASS
     if found := read_teacher(path):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.errors import CorpusError
 from mirror.local_paths import local_path
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
+
+BATCH_ROWS = 5_000
 
 
 def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) -> Iterator[str]:
@@ -22,14 +25,19 @@ def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) 
     done = 0
     for name in settings.corpus:
         path = local_path(name, Path.is_file)
-        file = pq.ParquetFile(path)
-        columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
-        if "text" not in columns:
-            raise CorpusError(f"{path} has no column `text`; it has {file.schema_arrow.names}")
-        for batch in file.iter_batches(columns=columns, batch_size=5_000):
-            for row in batch.to_pylist():
-                source = row.get("source") or ""
-                if row["text"] and not any(part in source for part in settings.leave_out):
-                    yield row["text"]
-            done += batch.num_rows
-            on_progress(Progress("pieces", done, None, "paragraphs"))
+        with pq.ParquetFile(path) as file:
+            for batch in _batches(file, path):
+                for row in batch.to_pylist():
+                    source = row.get("source") or ""
+                    if row["text"] and not any(part in source for part in settings.leave_out):
+                        yield row["text"]
+                done += batch.num_rows
+                on_progress(Progress("pieces", done, None, "paragraphs"))
+
+
+def _batches(file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
+    columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
+    if "text" not in columns:
+        raise CorpusError(f"{path} has no column `text`; it has {file.schema_arrow.names}")
+    for group in range(file.num_row_groups):  # all at once, it would keep what it has read
+        yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
