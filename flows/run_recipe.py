@@ -21,6 +21,7 @@ from tasks import (
     evaluation,
     gate,
     labelled_pairs,
+    outcome,
     packaging,
     preflight,
     probe,
@@ -75,7 +76,10 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
     candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
-    return report.record_run(candidate, (answer, package, page), registration, began, workspace)
+    ends = (answer, package, page)
+    record = report.record_run(candidate, ends, registration, began, workspace)
+    outcome.show_outcome(record, registration)
+    return record
 
 
 def gather(plan: Recipe, workspace: Path) -> drift.Gathered:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
 
@@ -22,12 +22,6 @@ def show_markdown(key: str, text: str, description: str) -> None:
         create_markdown_artifact(key=key, markdown=marked, description=description)
 
 
-def show_link(key: str, link: str, text: str) -> None:
-    """Leaves a link; nothing outside a run."""
-    if _in_run():
-        create_link_artifact(key=key, link=link, link_text=text)
-
-
 def count_rows(counts: Any, prefix: str = "") -> list[dict[str, Any]]:
     """Counts of a stage as rows; what is not a number or a short text is left to the manifest."""
     rows: list[dict[str, Any]] = []
@@ -35,8 +29,14 @@ def count_rows(counts: Any, prefix: str = "") -> list[dict[str, Any]]:
         if isinstance(value, dict):
             rows += count_rows(value, f"{prefix}{name}: ")
         elif isinstance(value, str | int | float):
-            rows.append({"what": f"{prefix}{name}", "value": value})
+            shown = rounded(value) if isinstance(value, float) else value
+            rows.append({"what": f"{prefix}{name}", "value": shown})
     return rows
+
+
+def rounded(value: float) -> float:
+    """A number as a table shows it; exact ones are in the manifests."""
+    return float(f"{value:.4g}")
 
 
 def _in_run() -> bool:

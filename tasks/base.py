@@ -14,7 +14,7 @@ from tasks.registry import fetch_model
 from tasks.retrying import RETRIES
 
 
-@task(**RETRIES)
+@task(task_run_name="find_base", **RETRIES)
 def find_base(recipe: Recipe, workspace: Path) -> Base:
     """Finds the masked language model to start from, and checks that it will do."""
     base = base_model.find_base(recipe.base, partial(fetch_model, workspace=workspace))

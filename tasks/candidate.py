@@ -46,6 +46,8 @@ class Registration:
     """All that in a sentence."""
     reused: bool = False
     """Whether it was registered before."""
+    pages: tuple[tuple[str, str], ...] = ()
+    """Names and addresses of its pages, where the tracking store is a server that has any."""
 
     @property
     def promoted(self) -> bool:

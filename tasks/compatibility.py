@@ -10,7 +10,7 @@ from mirror.compatibility import LEAST, PAGE, read_compatibility, summary
 from mirror.evaluation_stage import EncoderPlace
 from mirror.gate import Verdict
 from mirror.store import StageRecord, Store
-from tasks.artifacts import show_link, show_markdown
+from tasks.artifacts import show_markdown
 from tasks.candidate import Champion
 from tasks.evaluation import champion_encoder
 from tasks.progress import Reporter
@@ -25,9 +25,11 @@ def compare_encoders(
 ) -> StageRecord:
     """Compares them; see `mirror.compatibility_stage.compare_encoders`."""
     record = compatibility_stage.compare_encoders(old, new, sample, Store(workspace), Reporter())
-    lines = "\n".join(f"- {line}" for line in summary(read_compatibility(record)))
-    show_markdown("compatibility", lines, "Whether an index of the champion's vectors still serves")
-    show_link("compatibility-page", (record.path / PAGE).as_uri(), "Compatibility")
+    lines = [f"- {line}" for line in summary(read_compatibility(record))]
+    lines += ["", f"On the machine that ran it: `{record.path / PAGE}`"]
+    show_markdown(
+        "compatibility", "\n".join(lines), "Whether an index of the champion's vectors still serves"
+    )
     return report_state(record)
 
 

@@ -49,7 +49,7 @@ def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRec
     return report_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
 
 
-@task(**RETRIES)
+@task(task_run_name="find_change", **RETRIES)
 def find_change(recipe: Recipe, made: Gathered) -> Change:
     """Compares recipe, base, pairs and corpus with those of today's champion.
 
@@ -64,7 +64,7 @@ def find_change(recipe: Recipe, made: Gathered) -> Change:
     return change
 
 
-@task(**RETRIES)
+@task(task_run_name="find_drift", **RETRIES)
 def find_drift(recipe: Recipe, made: Gathered, rival: Champion | None) -> Drift | None:
     """The corpus beside that of the encoder to beat; nothing if they cannot be compared.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -11,11 +12,13 @@ from mirror.threads import calm_waiting
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+LOGGERS = "PREFECT_LOGGING_EXTRA_LOGGERS"
+OURS = ("mirror", "tasks", "flows")
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # A slow disk takes longer than Prefect's 20 seconds, and the run would end there.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "mirror,tasks,flows",
+    LOGGERS: ",".join(OURS),
     # Library functions called outside a flow log too, and are not to be warned of for it.
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
@@ -61,4 +64,7 @@ def set_defaults() -> None:
             defaults["PREFECT_HOME"] = str(root / "prefect")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    for name in OURS:  # Prefect passes on what these let through, which else are warnings
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.INFO)
     calm_waiting()

@@ -7,9 +7,10 @@ from pathlib import Path
 from mirror import evaluation_stage
 from mirror.base_model import Base
 from mirror.evaluation_stage import EncoderPlace
+from mirror.progress import Progress
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
-from tasks.artifacts import show_table
+from tasks.artifacts import rounded, show_table
 from tasks.candidate import Champion, encoder_digest
 from tasks.progress import Reporter
 from tasks.states import report_state, stage_task
@@ -25,10 +26,14 @@ def evaluate_encoder(
     pairs: StageRecord | None = None,
 ) -> StageRecord:
     """Measures an encoder on the benchmarks; see `mirror.evaluation_stage.evaluate_encoder`."""
+    report = Reporter()
     record = evaluation_stage.evaluate_encoder(
-        recipe, encoder, corpus, sample, Store(workspace), Reporter(), pairs=pairs
+        recipe, encoder, corpus, sample, Store(workspace), report, pairs=pairs
     )
-    rows = [{"benchmark": name, "score": score} for name, score in record.counts.items()]
+    if not record.reused:
+        number = len(record.counts) + 1  # after them comes a look at the vectors
+        report(Progress("evaluation", number, number, "benchmarks", "measured"))
+    rows = [{"benchmark": name, "score": rounded(score)} for name, score in record.counts.items()]
     show_table(f"scores-{encoder.label}", rows, f"Scores of {encoder.label}, {recipe.name}")
     return report_state(record)
 

@@ -15,7 +15,7 @@ from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
 
 
-@task
+@task(task_run_name="decide")
 def decide(
     recipe: Recipe,
     before: StageRecord,

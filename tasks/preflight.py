@@ -25,7 +25,7 @@ FREE_BYTES = 2 << 30
 """A run of the shipped recipe leaves about a fifth of this behind."""
 
 
-@task(**RETRIES)
+@task(task_run_name="check_ready", **RETRIES)
 def check_ready(recipe: Recipe) -> Path:
     """Checks workspace, space, text, base, benchmarks and tracking store; returns the workspace.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mirror import probe_stage
 from mirror.evaluation_stage import EncoderPlace
+from mirror.progress import Progress
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter
 from tasks.states import report_state, stage_task
@@ -15,4 +16,8 @@ from tasks.states import report_state, stage_task
 def probe_encoder(encoder: EncoderPlace, sample: StageRecord, workspace: Path) -> StageRecord:
     """Asks the encoder in a clean process; see `mirror.probe_stage.probe_encoder`."""
     place = (Path(encoder.folder), encoder.digest)
-    return report_state(probe_stage.probe_encoder(place, sample, Store(workspace), Reporter()))
+    report = Reporter()
+    record = probe_stage.probe_encoder(place, sample, Store(workspace), report)
+    if not record.reused:
+        report(Progress("probe", 1, 1, "encoders"))
+    return report_state(record)

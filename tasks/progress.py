@@ -52,9 +52,12 @@ class Reporter:
         elif now >= self._log_due:
             self._log_due = now + LOG_SECONDS
             log.info("%s", describe(progress))
-        if progress.total and now >= self._artifact_due and TaskRunContext.get() is not None:
-            self._artifact_due = now + ARTIFACT_SECONDS
-            self.show(progress, 100 * progress.done / progress.total)
+        if progress.total and TaskRunContext.get() is not None:
+            ended = progress.done >= progress.total
+            # What has ended with its first sign needs no ring; one that is there is closed at once.
+            if (self._artifact is not None) if ended else now >= self._artifact_due:
+                self._artifact_due = now + ARTIFACT_SECONDS
+                self.show(progress, 100 * progress.done / progress.total)
 
     def show(self, progress: Progress, percent: float) -> None:
         """Shows it on Prefect's pages; that they are away is no reason for hours of work to end."""

@@ -13,7 +13,7 @@ from mirror.recipe import Recipe
 from mirror.results import Results, measure_lines, score_lines
 from mirror.run_record import RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
-from tasks.artifacts import show_link, show_markdown, show_table
+from tasks.artifacts import rounded, show_table
 from tasks.candidate import Candidate, Registration
 from tasks.drift import Change, Gathered
 from tasks.notices import tell
@@ -28,7 +28,6 @@ UNCHANGED = "Unchanged"
 def write_report(results: Results, verdict: Verdict, workspace: Path) -> StageRecord:
     """Writes the page; see `mirror.report.write_report`."""
     record = report.write_report(results, verdict, Store(workspace), Reporter())
-    show_link("report", report_file(record).as_uri(), "Report")
     return report_state(record)
 
 
@@ -37,7 +36,7 @@ def report_file(page: StageRecord) -> Path:
     return page.path / report.REPORT
 
 
-@task
+@task(task_run_name="record_run")
 def record_run(
     candidate: Candidate,
     ends: tuple[StageRecord, ...],
@@ -105,14 +104,11 @@ def _show(record: RunRecord) -> None:
     scores = [
         {
             "benchmark": line.benchmark,
-            "before": line.before,
-            "after": line.after,
-            "change": line.change,
+            "before": rounded(line.before),
+            "after": rounded(line.after),
+            "change": rounded(line.change),
             "interval": f"{line.low:+.4f} to {line.high:+.4f}",
         }
         for line in record.scores
     ]
     show_table("scores", scores, f"Scores of {record.recipe}, before and after tuning")
-    show_markdown(
-        "outcome", "\n".join(f"- {reason}" for reason in record.reasons), f"{record.model}"
-    )

@@ -66,9 +66,9 @@ class StageTask(Task[P, R]):
 
 
 def stage_task(**options: Any) -> Callable[[Callable[P, R]], StageTask[P, R]]:
-    """Makes a function a `StageTask`; `options` are those of `prefect.task`."""
+    """Makes a function a `StageTask`, its runs named like it; `options` are those of a task."""
 
     def decorate(function: Callable[P, R]) -> StageTask[P, R]:
-        return StageTask(function, **options)
+        return StageTask(function, **{"task_run_name": function.__name__} | options)
 
     return decorate

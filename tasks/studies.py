@@ -31,7 +31,7 @@ from tasks.sampling import sample_strings
 FOLDER = "studies"
 
 
-@task(**RETRIES)
+@task(task_run_name="plan_study", **RETRIES)
 def plan_study(name: str, wanted: Wanted) -> StudyPlan:
     """Lays out a study's trials; see `mirror.study_plan.plan_study`."""
     return find_plan(name, wanted)
@@ -77,7 +77,7 @@ def _check_passages(
         held_out_passages(corpus, sample, pairs)
 
 
-@task
+@task(task_run_name="write_study")
 def write_study(
     plan: StudyPlan,
     results: Sequence[TrialResult],

@@ -29,7 +29,7 @@ from tasks.candidate import (
 from tasks.registry import recording
 from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.succession import THE_GATE, move_now, rolled_back_twin, succeed
-from tasks.registry.tracking import open_store, retrying, shown_uri
+from tasks.registry.tracking import open_store, pages_of, retrying, shown_uri
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
     CHALLENGER,
@@ -92,7 +92,7 @@ def pin_model(uri: str) -> str:
         return f"models:/{version.name}/{version.version}"
 
 
-@task(**RETRIES)
+@task(task_run_name="find_champion", **RETRIES)
 def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
     """The encoder to beat: today's champion, or what today's champion beat if it is this encoder.
 
@@ -204,6 +204,7 @@ def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Regi
         run_id=str(version.run_id),
         text=f"{text} (registered before; reused)" if reused else text,
         reused=reused,
+        pages=pages_of(client, version),
     )
 
 

@@ -15,6 +15,7 @@ from mirror.errors import InputError, ServiceError
 from tasks.addresses import without_secrets
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
@@ -85,6 +86,20 @@ def sqlite_file(uri: str) -> Path | None:
     kind, _, place = uri.partition(":///")
     file = place.partition("?")[0].removeprefix("file:")
     return Path(file).absolute() if kind.partition("+")[0] == "sqlite" and file else None
+
+
+def pages_of(client: MlflowClient, version: ModelVersion) -> tuple[tuple[str, str], ...]:
+    """Names and addresses of what MLflow's pages show of a version; none without a server."""
+    server = shown_uri().rstrip("/")
+    if not server.startswith(("http://", "https://")):
+        return ()
+    experiment = client.get_run(str(version.run_id)).info.experiment_id
+    run = f"{server}/#/experiments/{experiment}/runs/{version.run_id}"
+    return (
+        ("Report", f"{run}/artifacts/report.html"),
+        ("Model version", f"{server}/#/models/{version.name}/versions/{version.version}"),
+        ("Run in MLflow", run),
+    )
 
 
 def shown_uri() -> str:

@@ -7,7 +7,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from tasks.environment import MLFLOW_DEFAULTS
+from tasks.environment import LOGGERS, MLFLOW_DEFAULTS, PREFECT_DEFAULTS
 from tasks.servers import POOL
 from tasks.servers.database import VARIABLE, Database
 from tasks.servers.prefect_server import bare_name
@@ -147,6 +147,8 @@ def _worker(
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": os.environ.get(
             "PREFECT_CLIENT_RETRY_EXTRA_CODES", "500"
         ),
+        # Here, for in a run's process Prefect has read its settings before we are imported.
+        LOGGERS: os.environ.get(LOGGERS, PREFECT_DEFAULTS[LOGGERS]),
     }
     if state.authenticated:
         own |= {

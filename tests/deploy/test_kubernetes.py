@@ -64,7 +64,8 @@ def test_jobs_are_not_root_and_secrets_come_from_a_secret() -> None:
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["envFrom"] == [{"secretRef": {"name": "mirror"}}]
-    assert [one["name"] for one in container["env"]] == ["MIRROR_HOME"]
+    names = [one["name"] for one in container["env"]]
+    assert names == ["MIRROR_HOME", "PREFECT_LOGGING_EXTRA_LOGGERS"]
 
 
 def test_the_user_and_the_workspace_are_those_of_the_image() -> None:

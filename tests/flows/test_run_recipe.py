@@ -197,13 +197,9 @@ def task_states(ask_api: Callable[[str, Any], Any], recipe: Path) -> dict[str, s
     [run] = ask_api("flow_runs/filter", wanted)
     assert run["state_name"] == "Completed"
     tasks = ask_api("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
-    # Tasks without a name of their own get one that ends in a dash and a few letters.
-    names = [task["name"] for task in tasks]
-    assert len(set(names)) == len(names)
-    return {
-        name if name in STAGE_TASKS else name.rpartition("-")[0]: task["state_name"]
-        for name, task in zip(names, tasks, strict=True)
-    }
+    states = {task["name"]: task["state_name"] for task in tasks}
+    assert len(states) == len(tasks)
+    return states
 
 
 def test_prefect_shows_what_was_made_as_completed(
