@@ -93,13 +93,17 @@ def pages_of(client: MlflowClient, version: ModelVersion) -> tuple[tuple[str, st
     server = shown_uri().rstrip("/")
     if not server.startswith(("http://", "https://")):
         return ()
-    experiment = client.get_run(str(version.run_id)).info.experiment_id
+    from mlflow.exceptions import MlflowException
+
+    model = ("Model version", f"{server}/#/models/{version.name}/versions/{version.version}")
+    try:
+        experiment = client.get_run(str(version.run_id)).info.experiment_id
+    except MlflowException as error:
+        if error.error_code != NOT_THERE:
+            raise
+        return (model,)  # its run was removed, and the report with it
     run = f"{server}/#/experiments/{experiment}/runs/{version.run_id}"
-    return (
-        ("Report", f"{run}/artifacts/report.html"),
-        ("Model version", f"{server}/#/models/{version.name}/versions/{version.version}"),
-        ("Run in MLflow", run),
-    )
+    return (("Report", f"{run}/artifacts/report.html"), model, ("Run in MLflow", run))
 
 
 def shown_uri() -> str:
