@@ -13,6 +13,7 @@ from mirror.gate import Verdict
 from mirror.recipe import Recipe, find_recipe
 from mirror.results import Results
 from mirror.run_record import RunRecord
+from mirror.store import StageRecord
 from tasks import (
     base,
     compatibility,
@@ -31,7 +32,7 @@ from tasks import (
     tuning,
 )
 from tasks.api_server import temporary_api
-from tasks.candidate import Candidate, Champion
+from tasks.candidate import Candidate, Champion, Registration
 from tasks.notices import tell_failure
 from tasks.states import result_of
 
@@ -76,10 +77,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     folder, file = packaging.packaged_encoder(package), report.report_file(page)
     candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
-    ends = (answer, package, page)
-    record = report.record_run(candidate, ends, registration, began, workspace)
-    outcome.show_outcome(record, registration)
-    return record
+    return write_down(candidate, (answer, package, page), registration, began, workspace)
 
 
 def gather(plan: Recipe, workspace: Path) -> drift.Gathered:
@@ -103,6 +101,19 @@ def beside_champion(
     new = evaluation.tuned_encoder(made.tuned)
     kin = compatibility.compare_with_champion(verdict, rival, new, made.sample, workspace)
     return replace(made, drift=moved, compatibility=kin)
+
+
+def write_down(
+    candidate: Candidate,
+    ends: tuple[StageRecord, ...],
+    registration: Registration,
+    began: datetime,
+    workspace: Path,
+) -> RunRecord:
+    """The run's record, and its outcome on the run's own page, not on a task's."""
+    record = report.record_run(candidate, ends, registration, began, workspace)
+    outcome.show_outcome(record, registration)
+    return record
 
 
 def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
