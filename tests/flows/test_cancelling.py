@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -64,10 +65,17 @@ class Team:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def ask(self, path: str, body: Any = None) -> Any:
+        """Asks again, as Prefect's own clients do, where its database is busy."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for left in reversed(range(10)):
+            try:
+                with urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except HTTPError as error:
+                if error.code != 503 or not left:
+                    raise
+                time.sleep(2)
 
     def start(self) -> str:
         [found] = self.ask("deployments/filter", {})
