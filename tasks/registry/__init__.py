@@ -1,8 +1,9 @@
 """MLflow: the run that is recorded, the version that is registered, and who is champion.
 
-The only package that imports MLflow, and only inside functions: it takes seconds to load.  The two
-aliases are only ever moved, never removed, and by one run at a time (`moving`), so that a model has
-one champion from its first promotion on, whoever else is registering.
+The only package that imports MLflow, and only inside functions: it takes seconds to load.  Versions
+are registered, and the two aliases only ever moved, never removed, by one run at a time (`moving`):
+so an encoder with its verdict is one version, and a model has one champion from its first promotion
+on, whoever else is registering.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from prefect import task
 
-from mirror.errors import BaseModelError, InputError
+from mirror.errors import BaseModelError, InputError, ServiceError
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
 from tasks.addresses import without_secrets
@@ -132,29 +133,55 @@ def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | N
 def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.
 
-    An encoder that is registered with this very verdict is not registered twice; was it overtaken,
-    today's champion is looked at anew.
+    An encoder that is registered with this very verdict is not registered twice, whichever
+    workspaces it was made in; was it overtaken, today's champion is looked at anew.
     """
     name = candidate.recipe.registry.model
     owner = workspace_id(workspace)
     with FileLock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
         recording.end_killed_runs(client, candidate.recipe, owner)
         version = _find_version(client, name, candidate.key)
-        reused = version is not None and not version.tags.get(SETTLED, OVERTAKEN).startswith(
-            OVERTAKEN
-        )
-        if version is None:
+        reused = version is not None and _is_settled(version)
+        if version is None or not reused:
             # What a server made without being heard is found by the task's next try; a request
             # that is sent again would make it twice.
             with retrying(0):
-                version = recording.record_version(client, candidate, owner)
-        if not reused:
+                recorded = None if version else recording.record_run(client, candidate, owner)
             with sole_mover(client, name, owner) as check:
-                _move_aliases(client, candidate, version, check)
+                version = _version_of(client, candidate, recorded, check)
+                if not (reused := _is_settled(version)):
+                    _move_aliases(client, candidate, version, check)
         version = client.get_model_version(name, version.version)
         registration = _describe(client, version, reused)
     log.info("%s", registration.text)
     return report_state(registration)
+
+
+def _version_of(
+    client: MlflowClient,
+    candidate: Candidate,
+    recorded: recording.Recorded | None,
+    check: Callable[[], None],
+) -> ModelVersion:
+    """The candidate's only version; call it where nobody else registers."""
+    name = candidate.recipe.registry.model
+    # While a run is being recorded, one in another workspace may have registered its encoder.
+    if version := _find_version(client, name, candidate.key):
+        if recorded:
+            recording.drop_run(client, recorded, version)
+        return version
+    if recorded is None:
+        raise ServiceError(
+            f"a version of {name} was deleted while this run was about to settle it: run again"
+        )
+    check()
+    with retrying(0):
+        return recording.add_version(candidate, recorded)
+
+
+def _is_settled(version: ModelVersion) -> bool:
+    """Whether its aliases have been seen to, and no other encoder has overtaken it."""
+    return not version.tags.get(SETTLED, OVERTAKEN).startswith(OVERTAKEN)
 
 
 def _move_aliases(

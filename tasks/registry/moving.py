@@ -1,9 +1,10 @@
-"""One at a time: who may move a model's aliases, whichever workspace or machine it works from.
+"""One at a time: who may register a model's versions and move its aliases, from wherever it works.
 
-MLflow sets an alias whatever it was, so that looking and setting must not be parted by another's
-setting.  A file of SQLite has a lock beside it, which the kernel frees when its holder dies.  A
-server has nothing of the kind, but makes a registered model of one name once: while there is one
-called `NAME~moving`, whoever made it moves the aliases of NAME.
+MLflow sets an alias whatever it was, and makes a version whether or not there is one alike, so that
+looking and setting must not be parted by another's setting.  A file of SQLite has a lock beside it,
+which the kernel frees when its holder dies.  A server has nothing of the kind, but makes a
+registered model of one name once: while there is one called `NAME~moving`, whoever made it
+registers versions of NAME and moves its aliases.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 OWNER = "workspace"
 DEAD_SECONDS = 300.0
-"""A mark that stands so long unchanged is a dead one's: moving takes some twenty requests, each
+"""A mark that stands so long unchanged is a dead one's: it takes some thirty requests, each
 with 30 seconds and two more tries, and mostly less than a second in all."""
 PAUSE_SECONDS = 0.2
 
@@ -46,7 +47,7 @@ def workspace_id(workspace: Path) -> str:
 
 @contextmanager
 def sole_mover(client: MlflowClient, name: str, owner: str) -> Iterator[Callable[[], None]]:
-    """Within the block, nobody else who asks here moves the aliases of a model.
+    """Within the block, nobody else who asks here registers or moves aliases of a model.
 
     Args:
         client: of the tracking store.
@@ -54,8 +55,8 @@ def sole_mover(client: MlflowClient, name: str, owner: str) -> Iterator[Callable
         owner: the workspace's id; within it, the caller holds a lock of its own.
 
     Yields:
-        To be called right before an alias is moved: raises ServiceError if the caller slept so
-        long that it was taken for dead.
+        To be called right before a version is made or an alias moved: raises ServiceError if the
+        caller slept so long that it was taken for dead.
     """
     if file := sqlite_file(os.environ["MLFLOW_TRACKING_URI"]):
         with FileLock(f"{file.resolve()}.{name}.lock"):

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 from contextlib import redirect_stderr
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +44,17 @@ def end_killed_runs(client: MlflowClient, recipe: Recipe, owner: str) -> None:
         log.info("MLflow's run %s was left by one that was killed", run.info.run_id)
 
 
-def record_version(client: MlflowClient, candidate: Candidate, owner: str) -> ModelVersion:
-    """Logs the candidate's run, and registers its encoder as a version without alias."""
+@dataclass(frozen=True)
+class Recorded:
+    """A run with its evidence and its encoder, which is no version yet."""
+
+    run_id: str
+    encoder: str
+    """Its address, `models:/` and the number of the logged model."""
+
+
+def record_run(client: MlflowClient, candidate: Candidate, owner: str) -> Recorded:
+    """Logs the candidate's run, its encoder included."""
     import mlflow
 
     from mirror.model_loading import quiet_transformers
@@ -68,9 +77,30 @@ def record_version(client: MlflowClient, candidate: Candidate, owner: str) -> Mo
             for name in (COMPATIBILITY, PAGE, MAP):
                 mlflow.log_artifact(str(kin.path / name), kin.stage)
         with quiet_transformers():
-            uri = _log_encoder(candidate.encoder)
+            return Recorded(run.info.run_id, _log_encoder(candidate.encoder))
+
+
+def add_version(candidate: Candidate, recorded: Recorded) -> ModelVersion:
+    """Registers what was recorded as a version without alias."""
+    import mlflow
+
+    name, tags = candidate.recipe.registry.model, registration_tags(candidate)
     with redirect_stderr(io.StringIO()):  # it prints what the command says itself
-        return mlflow.register_model(uri, recipe.registry.model, 0, tags=tags)
+        return mlflow.register_model(recorded.encoder, name, 0, tags=tags)
+
+
+def drop_run(client: MlflowClient, recorded: Recorded, version: ModelVersion) -> None:
+    """Deletes a run that was recorded in vain: its encoder is a version of another's."""
+    client.set_tag(recorded.run_id, "same_as", f"models:/{version.name}/{version.version}")
+    client.delete_logged_model(recorded.encoder.removeprefix("models:/"))
+    client.delete_run(recorded.run_id)
+    log.info(
+        "%s version %s is this encoder, registered from another workspace meanwhile: MLflow's run "
+        "%s is deleted",
+        version.name,
+        version.version,
+        recorded.run_id,
+    )
 
 
 def _recorder(recipe: Recipe, owner: str) -> tuple[tuple[str, str], ...]:

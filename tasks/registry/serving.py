@@ -91,6 +91,8 @@ def _strange(uri: str, why: str) -> BaseModelError:
 def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Within the block, MLflow's scoring server answers for a model; afterwards it is ended.
 
+    It ends with this process too, also where that is killed.
+
     Args:
         model: its folder, as `checked_copy` gives it.
         host: the address to listen on.
@@ -99,9 +101,16 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
     Raises:
         ServiceError: it ended, or did not answer in time.
     """
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model)]
+    command = [sys.executable, "-m", "tasks.ends_with_parent", "mlflow", "models", "serve"]
+    command += ["--model-uri", str(model)]
     command += ["--env-manager", "local", "--host", host, "--port", str(port)]
-    server = subprocess.Popen(command, env=_environment(), stdout=STDERR, start_new_session=True)
+    server = subprocess.Popen(
+        command,
+        env=_environment(),
+        stdin=subprocess.PIPE,  # held open: what it ends by
+        stdout=STDERR,
+        start_new_session=True,
+    )
     try:
         _await(server, f"http://{bracketed(host)}:{port}/ping")
         yield server
@@ -113,7 +122,8 @@ def _environment() -> dict[str, str]:
     # MLflow starts `uvicorn` by its name, wherever the shell finds one.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     offline = {"HF_HUB_OFFLINE": "1", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    return {**os.environ, **offline, "PATH": path}
+    modules = os.pathsep.join(filter(None, sys.path))
+    return {**os.environ, **offline, "PATH": path, "PYTHONPATH": modules}
 
 
 def _await(server: subprocess.Popen[bytes], address: str) -> None:

@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -70,45 +70,81 @@ def as_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "sqlite_file", lambda uri: None)
 
 
+@pytest.fixture
+def register_at_once(
+    client: Any, tmp_path: Path
+) -> Iterator[Callable[[list[Candidate], bool], list[str]]]:
+    """Registers candidates at the same time, each from a workspace and process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def register(candidates: list[Candidate], as_file: bool) -> list[str]:
+        for number, candidate in enumerate(candidates, 1):
+            home = tmp_path / f"workspace-{number}"
+            (home / "locks").mkdir(parents=True)
+            content = tmp_path / f"{number}.pickle"
+            content.write_bytes(pickle.dumps((candidate, home, as_file)))
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", PROMOTE, str(content)],
+                    env=os.environ | {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(home)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate(timeout=120)[0].strip() for process in processes]
+
+    yield register
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
 def test_two_workspaces_at_once_make_one_champion(
     as_file: bool,
     make_candidate: Callable[..., Candidate],
+    register_at_once: Callable[[list[Candidate], bool], list[str]],
     client: Any,
-    tmp_path: Path,
 ) -> None:
     client.create_registered_model(MODEL)
     add_version(client, make_candidate(0))
     client.set_registered_model_alias(MODEL, "champion", "1")
     champion = Champion("1", str(make_candidate(0).encoder), "c" * 64)
-    processes = []
-    for number in (1, 2):
-        home = tmp_path / f"workspace-{number}"
-        (home / "locks").mkdir(parents=True)
-        content = tmp_path / f"{number}.pickle"
-        candidate = make_candidate(number, champion=champion)
+    candidates = [make_candidate(number, champion=champion) for number in (1, 2)]
+    for candidate in candidates:
         add_version(client, candidate)
-        content.write_bytes(pickle.dumps((candidate, home, as_file)))
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", PROMOTE, str(content)],
-                env=os.environ | {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(home)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outcomes = [process.communicate(timeout=120)[0].strip() for process in processes]
+    outcomes = register_at_once(candidates, as_file)
     winner = aliases(client)["champion"]
     assert winner in ("2", "3")
     assert sorted(outcomes) == [f"overtaken by version {winner}", "promoted"]
     assert client.get_model_version(MODEL, winner).tags["previous_champion"] == "1"
     assert set(aliases(client)) == {"champion", "challenger"}
+    assert not marks(client)
+
+
+@pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
+def test_the_same_encoder_from_two_workspaces_at_once_is_one_version(
+    as_file: bool,
+    make_candidate: Callable[..., Candidate],
+    register_at_once: Callable[[list[Candidate], bool], list[str]],
+    client: Any,
+) -> None:
+    candidate = make_candidate(0)
+    assert register_at_once([candidate, candidate], as_file) == ["promoted", "promoted"]
+    [version] = client.search_model_versions("")
+    assert aliases(client) == {"champion": "1", "challenger": "1"}
+    [experiment] = client.search_experiments(filter_string=f"name = '{candidate.recipe.name}'")
+    [run] = client.search_runs([experiment.experiment_id])
+    [encoder] = client.search_logged_models([experiment.experiment_id])
+    assert run.info.run_id == version.run_id == encoder.source_run_id
+    [move] = [key for key in version.tags if key.startswith("move.")]
+    assert move == "move.0001"
     assert not marks(client)
 
 
