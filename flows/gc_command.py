@@ -38,7 +38,8 @@ def gc(dry_run: bool, keep_days: int) -> None:
     from tasks.environment import workspace_root
     from tasks.registry.keeping import referred_by_registry
 
-    root = Store(workspace_root()).root
+    # A look needs no folder that can be written.
+    root = workspace_root() if dry_run else Store(workspace_root()).root
     kept = referred_by_runs(root, keep_days) | referred_by_registry()
     found = find_removable(root, kept, keep_days)
     if dry_run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from prefect import flow
 from mirror.gate import Verdict
 from mirror.recipe import Recipe, find_recipe
 from mirror.results import Results
-from mirror.run_record import RunRecord
+from mirror.run_record import Beginning, RunRecord
 from mirror.store import StageRecord
 from tasks import (
     base,
@@ -49,7 +48,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     Raises:
         MirrorError: something is wrong; nothing half-made is left.
     """
-    began = datetime.now(UTC)
+    began = Beginning.now()
     plan = base.choose_base(find_recipe(recipe), base_path)
     workspace = preflight.check_ready(plan)
 

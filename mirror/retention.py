@@ -17,11 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
 from mirror.errors import StoreError
 from mirror.lineage import LINEAGE
-from mirror.run_record import RUNS, RunRecord, read_record
+from mirror.locking import BusyError, sole_holder
+from mirror.run_record import RUNS, RunRecord, read_record, record_paths
 from mirror.store import MANIFEST
 
 DAY_SECONDS = 86_400.0
@@ -74,8 +73,7 @@ def referred_by_runs(root: Path, keep_days: float) -> Kept:
     oldest = time.time() - keep_days * DAY_SECONDS
     kept: set[tuple[str, str]] = set()
     for recipe in sorted((root / RUNS).glob("*")):
-        records = [read_record(path) for path in sorted(recipe.glob("*.json"))]
-        records.sort(key=lambda record: _started(record))
+        records = [read_record(path) for path in record_paths(root, recipe.name)]
         newest = [records[-1:], [record for record in records if not record.unchanged][-1:]]
         recent = [record for record in records if _started(record) >= oldest]
         for record in (*recent, *newest[0], *newest[1]):
@@ -114,14 +112,14 @@ def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Rem
     gone = []
     for removable in found:
         try:
-            with FileLock(root / "locks" / removable.lock, timeout=0):
+            with sole_holder(root / "locks" / removable.lock, wait=False):
                 if not removable.path.is_dir() or last_used(removable.path) >= oldest:
                     continue
                 # Whole or not at all, for whoever looks: first it has no name that anyone knows.
                 aside = root / "work" / f"{GONE}{uuid4().hex}"
                 removable.path.rename(aside)
             shutil.rmtree(aside)
-        except Timeout:
+        except BusyError:
             continue
         except OSError as error:
             raise StoreError(
@@ -164,7 +162,7 @@ def _encoder_of(package: Path) -> str | None:
 def _works(root: Path) -> Iterator[tuple[str, Path, str]]:
     for path in sorted((root / "work").glob("*")):
         if path.is_dir():
-            yield "work", path, f"{path.name.removesuffix('.out')}.lock"
+            yield "work", path, f"{path.name.removesuffix('.out').partition('-')[0]}.lock"
 
 
 def _copies(root: Path, kept: Kept) -> Iterator[tuple[str, Path, str]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from mirror.errors import StoreError
 from mirror.store import MANIFEST, StageRecord
 
 RUNS = "runs"
+STAMP = "%Y%m%dT%H%M%S.%fZ"
+"""Always to the microsecond, or names would not sort by time."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -84,6 +88,24 @@ class RunRecord:
     """Whether the run ended where it found nothing to do; it then has no scores of its own."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """When a run began, by the clock on the wall and by one that nobody sets."""
+
+    at: str
+    """UTC, ISO 8601."""
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Beginning:
+        """This moment."""
+        return cls(datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic())
+
+    def seconds(self) -> float:
+        """How long ago that is."""
+        return round(time.monotonic() - self.monotonic, 1)
+
+
 def stage_lines(records: Sequence[StageRecord]) -> tuple[StageLine, ...]:
     """The stages of a run, in its order."""
     return tuple(StageLine(made.stage, made.seconds, made.reused, made.folder) for made in records)
@@ -95,20 +117,34 @@ def save_record(record: RunRecord, root: Path) -> Path:
     Raises:
         StoreError: it cannot be written.
     """
-    # Always to the microsecond, or names would not sort by time.
-    stamp = f"{datetime.fromisoformat(record.started_at).astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-    path = root / RUNS / record.recipe / f"{stamp}.json"
-    written = path.with_name(f"{stamp}.part")
+    path = root / RUNS / record.recipe / f"{_stamp(record, root)}.json"
+    written = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
         written.rename(path)
     except OSError as error:
+        with suppress(OSError):
+            written.unlink(missing_ok=True)
         raise StoreError(
             f"the run's record {path} cannot be written ({error.strerror}): free or allow the "
             "folder, or set MIRROR_HOME to another"
         ) from error
     return path
+
+
+def _stamp(record: RunRecord, root: Path) -> str:
+    """When the run began; later than any other's, if the clock was set back behind one."""
+    began = datetime.fromisoformat(record.started_at).astimezone(UTC)
+    ahead = f"{datetime.now(UTC):{STAMP}}"
+    if (newest := max((path.stem for path in record_paths(root)), default="")) > ahead:
+        began = datetime.strptime(newest, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1)
+    return f"{began:{STAMP}}"
+
+
+def record_paths(root: Path, recipe: str = "*") -> list[Path]:
+    """The records of a recipe's runs, or of all, oldest first, whatever the clock said."""
+    return sorted((root / RUNS).glob(f"{recipe}/*.json"), key=lambda path: path.name)
 
 
 def read_record(path: Path) -> RunRecord:
@@ -144,7 +180,7 @@ def find_record(root: Path, recipe: str | None = None) -> RunRecord:
                 f"{recipe!r} is no recipe's name, so {root} has no run of it: use a name that "
                 "`mirror recipes` lists, or the path of a .toml file"
             )
-    paths = sorted((root / RUNS).glob(f"{folder}/*.json"), key=lambda path: path.name)
+    paths = record_paths(root, folder)
     if not paths:
         of_recipe, name = (f" of {recipe}", recipe) if recipe else ("", "RECIPE")
         raise StoreError(f"no run{of_recipe} in {root}: make one with `mirror run {name}`")

@@ -3,8 +3,8 @@
 A stage's key is the digest of its inputs, its section of the recipe and the code that makes it.
 Its output is a folder, written beside its place under a temporary name and renamed into it with a
 `manifest.json` that lists every file's digest.  What is there and whole is reused; what is missing
-or damaged is made again.  A lock per key, freed by the kernel when its holder dies, keeps two runs
-from making the same stage twice.
+or damaged is made again.  A lock per key, which the dead do not hold, keeps two runs from making
+the same stage twice.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from filelock import FileLock
 from pydantic import BaseModel
 
 from mirror.code_identity import code_digest
 from mirror.errors import StoreError
+from mirror.locking import sole_holder
 
 log = logging.getLogger(__name__)
 
@@ -142,18 +143,21 @@ class Store:
             StoreError: no space is left, or a file cannot be read or written.
         """
         key = stage.key
-        with FileLock(self.root / "locks" / f"{key}.lock"):
+        with sole_holder(self.root / "locks" / f"{key}.lock") as check:
             if found := self.find(stage):
-                with suppress(OSError):  # when it was last used, for `mirror.retention`
-                    os.utime(found.path / MANIFEST)
+                _note_use(found.path / MANIFEST)
                 return replace(found, reused=True)
-            out, work = self.root / "work" / f"{key}.out", self.root / "work" / key
-            shutil.rmtree(out, ignore_errors=True)
+            for left in (self.root / "work").glob(f"{key}*.out"):
+                shutil.rmtree(left, ignore_errors=True)
+            # Its own name: who was taken for dead and wakes up writes nowhere.
+            out = self.root / "work" / f"{key}-{uuid4().hex[:8]}.out"
+            work = self.root / "work" / key
             try:
                 out.mkdir()
                 work.mkdir(exist_ok=True)
                 began = time.monotonic()
                 counts = dict(write(out, work))
+                check()
                 self._publish(stage, out, counts, time.monotonic() - began)
             except OSError as error:
                 shutil.rmtree(out, ignore_errors=True)
@@ -192,6 +196,13 @@ class Store:
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
         flush(place.parent)
+
+
+def _note_use(manifest: Path) -> None:
+    """When a stage was last used, for `mirror.retention`; never earlier than it was noted."""
+    with suppress(OSError):
+        now = max(time.time_ns(), manifest.stat().st_mtime_ns)
+        os.utime(manifest, ns=(now, now))
 
 
 def _remedy(error: OSError) -> str:

@@ -196,7 +196,10 @@ def _make_tables() -> None:
             asyncio.run(provide_database_interface().create_db())
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        sys.exit(f"Prefect's database in {PREFECT_HOME.value()} cannot be used: {reason}")
+        sys.exit(
+            f"Prefect's database in {PREFECT_HOME.value()} cannot be used: {reason}: free some "
+            "space or allow the folder, or set MIRROR_HOME to another"
+        )
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -11,7 +10,7 @@ from mirror import report
 from mirror.gate import Verdict
 from mirror.recipe import Recipe
 from mirror.results import Results, measure_lines, score_lines
-from mirror.run_record import RunRecord, save_record, stage_lines
+from mirror.run_record import Beginning, RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
 from tasks.candidate import Candidate, Registration
@@ -41,7 +40,7 @@ def record_run(
     candidate: Candidate,
     ends: tuple[StageRecord, ...],
     registration: Registration,
-    began: datetime,
+    began: Beginning,
     workspace: Path,
 ) -> RunRecord:
     """Writes down what a run came to; `ends` are the probe, the package and the page."""
@@ -54,8 +53,8 @@ def record_run(
         records.append(made.compatibility)
     record = RunRecord(
         recipe=candidate.recipe.name,
-        started_at=began.isoformat(timespec="microseconds"),
-        seconds=round((datetime.now(UTC) - began).total_seconds(), 1),
+        started_at=began.at,
+        seconds=began.seconds(),
         stages=stage_lines([*records, *ends]),
         scores=score_lines(made),
         promote=registration.promoted,
@@ -73,14 +72,14 @@ def record_run(
 
 
 def record_unchanged(
-    recipe: Recipe, made: Gathered, change: Change, began: datetime, workspace: Path
+    recipe: Recipe, made: Gathered, change: Change, began: Beginning, workspace: Path
 ) -> RunRecord:
     """Writes down that a run found nothing to do, and names the flow's state for it."""
     model = recipe.registry.model
     record = RunRecord(
         recipe=recipe.name,
-        started_at=began.isoformat(timespec="microseconds"),
-        seconds=round((datetime.now(UTC) - began).total_seconds(), 1),
+        started_at=began.at,
+        seconds=began.seconds(),
         stages=stage_lines([*filter(None, (made.corpus, made.pairs, made.profile))]),
         scores=(),
         promote=False,

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
 from prefect import task
 
 from mirror.errors import BaseModelError, InputError, ServiceError
+from mirror.locking import sole_holder
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
 from tasks.addresses import without_secrets
@@ -138,7 +138,7 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """
     name = candidate.recipe.registry.model
     owner = workspace_id(workspace)
-    with FileLock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
+    with sole_holder(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
         recording.end_killed_runs(client, candidate.recipe, owner)
         version = _find_version(client, name, candidate.key)
         reused = version is not None and _is_settled(version)
@@ -250,7 +250,7 @@ def _fetch_version(version: ModelVersion, workspace: Path) -> Path:
     # Another store has another version of this number.
     mark = digest_of_json([version.run_id, version.source])[:12]
     place = workspace / "registered" / name / f"{number}-{mark}"
-    with FileLock(workspace / "locks" / f"fetch-{name}-{place.name}.lock"):
+    with sole_holder(workspace / "locks" / f"fetch-{name}-{place.name}.lock"):
         if not place.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent) as beside:

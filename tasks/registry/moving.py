@@ -2,7 +2,7 @@
 
 MLflow sets an alias whatever it was, and makes a version whether or not there is one alike, so that
 looking and setting must not be parted by another's setting.  A file of SQLite has a lock beside it,
-which the kernel frees when its holder dies.  A server has nothing of the kind, but makes a
+which the dead do not hold.  A server has nothing of the kind, but makes a
 registered model of one name once: while there is one called `NAME~moving`, whoever made it
 registers versions of NAME and moves its aliases.
 """
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from filelock import FileLock
-
 from mirror.errors import ServiceError
+from mirror.locking import sole_holder
 from tasks.registry.tracking import NOT_THERE, sqlite_file
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ PAUSE_SECONDS = 0.2
 def workspace_id(workspace: Path) -> str:
     """What tells a workspace from all others, on any machine and wherever it is moved to."""
     path = workspace / "id"
-    with FileLock(workspace / "locks" / "id.lock"):
+    with sole_holder(workspace / "locks" / "id.lock"):
         if not path.is_file():
             part = path.with_name("id.part")
             part.write_text(uuid4().hex, encoding="utf-8")
@@ -59,8 +58,8 @@ def sole_mover(client: MlflowClient, name: str, owner: str) -> Iterator[Callable
         caller slept so long that it was taken for dead.
     """
     if file := sqlite_file(os.environ["MLFLOW_TRACKING_URI"]):
-        with FileLock(f"{file.resolve()}.{name}.lock"):
-            yield lambda: None
+        with sole_holder(Path(f"{file.resolve()}.{name}.lock")) as check_held:
+            yield check_held
         return
     mark = f"{name}~moving"
     _take(client, mark, owner)

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from mirror.errors import InputError
 from mirror.history import Move
+from mirror.locking import sole_holder
 from tasks.registry.indexes import alike, word_on_indexes
 from tasks.registry.moving import sole_mover, workspace_id
 from tasks.registry.succession import (
@@ -174,7 +173,7 @@ def _moving(name: str, workspace: Path) -> Iterator[tuple[MlflowClient, Callable
     (workspace / "locks").mkdir(parents=True, exist_ok=True)
     owner = workspace_id(workspace)
     with (
-        FileLock(workspace / "locks" / f"registry-{name}.lock"),
+        sole_holder(workspace / "locks" / f"registry-{name}.lock"),
         open_store() as client,
         sole_mover(client, name, owner) as check,
     ):

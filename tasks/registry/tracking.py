@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from mirror.errors import InputError, ServiceError
+from mirror.errors import InputError, ServiceError, StoreError
+from mirror.locking import sole_holder
+from mirror.store import NO_SPACE
 from tasks.addresses import without_secrets
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _RETRIES_LOCK = Lock()
 _retries: list[int] = []
 _before: list[str | None] = []
+FULL = os.strerror(errno.ENOSPC)
 
 
 @contextmanager
@@ -39,14 +41,12 @@ def open_store() -> Iterator[MlflowClient]:
 
     uri = os.environ["MLFLOW_TRACKING_URI"]
     mlflow.set_tracking_uri(uri)
-    # Two first runs at once would both make the tables of a file, and one would fail.
-    file = sqlite_file(uri)
-    making = FileLock(f"{file}.lock") if file else nullcontext()
     try:
-        with making:
+        with _making_tables(sqlite_file(uri)):
             client = MlflowClient()
         yield client
     except (MlflowException, RequestException, SQLAlchemyError) as error:
+        _check_full(error)
         first_line = without_secrets(str(error).partition("\n")[0])[:LINE_CHARACTERS]
         if getattr(error, "error_code", None) in USERS_FAULT:
             raise InputError(
@@ -56,6 +56,27 @@ def open_store() -> Iterator[MlflowClient]:
             f"the tracking store {shown_uri()} did not answer: {first_line}; start it, or set "
             "MLFLOW_TRACKING_URI to another, or unset it to keep runs in the workspace"
         ) from error
+    except OSError as error:  # of a copy of an encoder, or of a report
+        _check_full(error)
+        raise
+
+
+def _check_full(error: Exception) -> None:
+    """Raises StoreError where the disk is full: later it will be too, until someone makes room."""
+    full = getattr(error, "errno", None) in NO_SPACE
+    if full or any(text in str(error) for text in ("database or disk is full", FULL)):
+        place = getattr(error, "filename", None) or shown_uri()
+        raise StoreError(
+            f"there is no room for {place} ({FULL}): free some space, or raise the limit on it, "
+            "and run again; what is whole is kept"
+        ) from error
+
+
+def _making_tables(file: Path | None) -> AbstractContextManager[object]:
+    """Two first runs at once would both make the tables of a file, and one would fail."""
+    if file is None or (file.is_file() and not os.access(file.parent, os.W_OK)):
+        return nullcontext()  # where nothing can be written nothing is made, and reading is safe
+    return sole_holder(Path(f"{file}.lock"))
 
 
 @contextmanager

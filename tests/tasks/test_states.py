@@ -171,7 +171,7 @@ def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) 
     ids=lambda made: made.name,
 )
 def test_tasks_that_ask_a_service_may_ask_again(made: Any) -> None:
-    assert (made.retries, made.retry_condition_fn) == (3, may_answer_later)
+    assert (made.retries, made.retry_condition_fn) == (RETRIES["retries"], may_answer_later)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""A disk that is full, at every stage of a run; and when there is room again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MODEL = "mirror-en-tiny"
+FULL = "No space left on device"
+STAGES = ("corpus", "profile", "sample", "evaluation", "tune", "probe", "package", "report")
+PLACES = (*STAGES, "logging the encoder", "registering", "record")
+"""Where the disk is full, in the order of the chain."""
+FILLING = """
+import json, sys
+from pathlib import Path
+
+from flows.run_recipe import start_run
+from mirror import run_record
+from mirror.errors import MirrorError
+from tasks import preflight, progress, registry, report
+from tasks.registry import recording
+
+preflight.check_space.__defaults__ = (0,)  # the disk is small, and is to be full only later
+ballast = Path(sys.argv[3]) / "ballast"
+wanted = None
+
+def fill(place):
+    if place != wanted or ballast.exists():
+        return
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                pass
+
+def before(owner, name, place):
+    function = getattr(owner, name)
+    def filling(*arguments, **options):
+        fill(place)
+        return function(*arguments, **options)
+    setattr(owner, name, filling)
+
+told = progress.Reporter.__call__
+progress.Reporter.__call__ = lambda self, sign: (fill(sign.stage), told(self, sign))[1]
+before(recording, "_log_encoder", "logging the encoder")
+before(recording, "add_version", "registering")
+before(report, "save_record", "record")
+for wanted in (*sys.argv[4:], None):
+    ballast.unlink(missing_ok=True)
+    try:
+        start_run(sys.argv[2])
+        said = [wanted, ballast.exists(), "", "done"]
+    except MirrorError as error:
+        said = [wanted, ballast.exists(), type(error).__name__, str(error)]
+    sys.stderr.flush()
+    print(json.dumps(said), flush=True)
+"""
+
+
+@pytest.fixture
+def disk(mount: Callable[..., Path]) -> Path:
+    return mount("-t", "tmpfs", "-o", "size=32m", "tmpfs")
+
+
+def test_a_disk_that_is_full_is_told_before_anything_runs(
+    disk: Path, undisturbed: SimpleNamespace, mirror_run: Callable[..., Any]
+) -> None:
+    done = mirror_run(undisturbed.recipe, disk / "home")
+    assert done.returncode == 1
+    assert f"the disk of the workspace {disk / 'home'} has 0.0 GiB free and a run needs" in (
+        done.stderr
+    )
+    assert "MIRROR_HOME" in done.stderr
+    assert list((disk / "home").glob("stages/*")) == []
+
+
+def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
+    disk: Path,
+    undisturbed: SimpleNamespace,
+    environment_of: Callable[..., dict[str, str]],
+    prefect_api: str,
+    check_whole: Callable[[Path], Any],
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    home = disk / "home"
+    environment = environment_of(home, PREFECT_API_URL=prefect_api)
+    done = python(FILLING, "run", undisturbed.recipe, disk, *PLACES, env=environment)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [place for place, *_ in said] == [*PLACES, None]
+    for place, was_filled, kind, text in said[:-1]:
+        assert was_filled, place
+        assert kind == "StoreError", (place, text)
+        assert FULL in text or "disk is full" in text, (place, text)
+        assert "free" in text, (place, text)
+        assert str(home) in text, (place, text)
+    assert said[-1][3] == "done"
+    record = check_whole(home)
+    assert record.model == f"models:/{MODEL}/1"
+    assert all(line.reused for line in record.stages)
