@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from ssl import SSLError
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError as AnswerError
+from urllib.error import URLError
 from urllib.request import urlopen
 
+from httpx import HTTPError
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -30,7 +34,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from mirror.errors import ServiceError
+from mirror.errors import ServiceError, StoreError
 from tasks.addresses import without_secrets
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ HOST = "127.0.0.1"
 POLL_SECONDS = 0.1
 STOP_SECONDS = 5
 ANSWER_SECONDS = 5
+ROOM_BYTES = 1 << 20
+"""SQLite needs less, and a run that leaves so little more than this."""
 SERVER_FAULTS = 500
 """Where the codes begin with which a server, or what stands before it, says that it is down."""
 EXTRA_SERVICES = (
@@ -67,16 +73,19 @@ def temporary_api() -> Iterator[Callable[[], None]]:
     Where an API is configured already, that one is used.
 
     Raises:
-        ServiceError: the server does not start, or the one that is configured does not answer.
+        ServiceError: the server does not start, or the one that is configured does not answer, or
+            either fails later.
+        StoreError: there is no room for what the temporary one keeps.
     """
     if configured := PREFECT_API_URL.value():
-        yield lambda: _check_answers(str(configured))
+        with _faults_told(str(configured)):
+            yield lambda: _check_answers(str(configured))
         return
     port = _free_port()
     url = f"http://{HOST}:{port}/api"
     process = _start(port)
     try:
-        with temporary_settings({PREFECT_API_URL: url}):
+        with temporary_settings({PREFECT_API_URL: url}), _faults_told(url, PREFECT_HOME.value()):
             try:
                 yield lambda: _wait(process, url)
             finally:
@@ -86,12 +95,30 @@ def temporary_api() -> Iterator[Callable[[], None]]:
         _stop(process)
 
 
+@contextmanager
+def _faults_told(url: str, kept: Path | None = None) -> Iterator[None]:
+    """What Prefect's client raises within is one of our errors; `kept`: the server's folder."""
+    try:
+        yield
+    except HTTPError as error:
+        if kept and kept.is_dir() and shutil.disk_usage(kept).free < ROOM_BYTES:
+            raise StoreError(
+                f"there is no room for Prefect's database in {kept} (the disk is full): free some "
+                "space, or set MIRROR_HOME to another folder, and run again; what is whole is kept"
+            ) from error
+        said = without_secrets(str(error).partition("\n")[0])
+        raise ServiceError(
+            f"the Prefect server at {without_secrets(url)} failed while the run was under way "
+            f"({said or type(error).__name__}): run again when it answers; what is whole is kept"
+        ) from error
+
+
 def _check_answers(url: str) -> None:
     address = without_secrets(url).rstrip("/")
     try:
         with urlopen(f"{address}/health", timeout=ANSWER_SECONDS):  # noqa: S310 - the user's own
             return
-    except HTTPError as answer:
+    except AnswerError as answer:
         if answer.code < SERVER_FAULTS:
             return  # it is there, and may want a key, which Prefect knows and we do not
         raise _not_there(address, f"HTTP {answer.code} {answer.reason}") from answer

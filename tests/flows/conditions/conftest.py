@@ -131,9 +131,11 @@ def registered(tracking_server: TrackingServer) -> Iterator[Callable[[], SimpleN
     def look() -> SimpleNamespace:
         experiments = [found.experiment_id for found in client.search_experiments()]
         runs = client.search_runs(experiments)
+        model = client.get_registered_model(MODEL)
+        versions = client.search_model_versions(f"name = '{MODEL}'")
         return SimpleNamespace(
-            versions=client.search_model_versions(f"name = '{MODEL}'"),
-            aliases=client.get_registered_model(MODEL).aliases,
+            versions=versions,
+            aliases={key: str(of) for key, of in model.aliases.items()},
             finished=[run for run in runs if run.info.status == "FINISHED"],
             running=[run for run in runs if run.info.status == "RUNNING"],
             models=[found.name for found in client.search_registered_models()],
