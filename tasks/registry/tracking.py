@@ -76,6 +76,7 @@ def _making_tables(file: Path | None) -> AbstractContextManager[object]:
     """Two first runs at once would both make the tables of a file, and one would fail."""
     if file is None or (file.is_file() and not os.access(file.parent, os.W_OK)):
         return nullcontext()  # where nothing can be written nothing is made, and reading is safe
+    file.parent.stat()  # a folder that is not there is a wrong address
     return sole_holder(Path(f"{file}.lock"))
 
 

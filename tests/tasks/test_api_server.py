@@ -42,6 +42,7 @@ finally:
 def environment(tmp_path: Path) -> dict[str, str]:
     """Without a server, and with a workspace of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"  # a busy machine's
     return kept | {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(tmp_path / "home")}
 
 
