@@ -20,23 +20,24 @@ pytestmark = pytest.mark.slow
 MODEL = "mirror-en-tiny"
 AWAY_SECONDS = 8.0
 RECORDING = """
-import sys
+import os, sys
+from pathlib import Path
 import tasks.retrying as retrying
 
-if "impatient" in sys.argv[1]:
+if sys.argv.pop(1) == "impatient":
     retrying.RETRIES.update(retries=1, retry_delay_seconds=[1.0])
 
 from flows.command import main
 from tasks.registry import recording
 
 first = recording._log_metrics
-def stop_here(*arguments):
+def stop_here(*given):
     recording._log_metrics = first
-    print("recording", flush=True)
-    sys.stdin.readline()
-    first(*arguments)
+    Path(arguments[0]).touch()
+    os.read(0, 1)
+    first(*given)
 recording._log_metrics = stop_here
-del sys.argv[1]
+arguments, sys.argv[3:] = sys.argv[3:], []
 main()
 """
 
@@ -47,14 +48,16 @@ def begin(
     environment_of: Callable[..., dict[str, str]],
     prefect_api: str,
     tracking_server: Any,
+    tmp_path: Path,
 ) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a run, and returns when it has begun to record what it made."""
     started: list[subprocess.Popen[str]] = []
 
     def start(home: Path, how: str = "patient") -> subprocess.Popen[str]:
         servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
+        mark = tmp_path / f"recording-{len(started)}"
         process = subprocess.Popen(
-            [sys.executable, "-c", RECORDING, how, "run", str(undisturbed.recipe)],
+            [sys.executable, "-c", RECORDING, how, "run", str(undisturbed.recipe), str(mark)],
             env=environment_of(home, **servers),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -62,7 +65,9 @@ def begin(
             text=True,
         )
         started.append(process)
-        assert process.stdout.readline() == "recording\n", process.stderr.read()
+        while not mark.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
         return process
 
     yield start
