@@ -106,7 +106,7 @@ def write_down(
     candidate: Candidate,
     ends: tuple[StageRecord, ...],
     registration: Registration,
-    began: datetime,
+    began: Beginning,
     workspace: Path,
 ) -> RunRecord:
     """The run's record, and its outcome on the run's own page, not on a task's."""

@@ -92,7 +92,7 @@ def mirror_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
             env=own_environment(home, **variables),
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=540,
         )
 
     return run

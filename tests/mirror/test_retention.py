@@ -167,6 +167,21 @@ def test_using_a_stage_keeps_it(store: Store) -> None:
     assert folder.is_dir()
 
 
+def test_using_a_stage_while_the_clock_is_set_back_does_not_make_it_old(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(out: Path, work: Path) -> dict[str, int]:
+        return {}
+
+    stage, now = Stage("corpus", "errors", {}, {}), time.time_ns()
+    folder = store.make(stage, write).path
+    with monkeypatch.context() as back:
+        back.setattr(time, "time_ns", lambda: now - 90 * 86_400 * 10**9)
+        assert store.make(stage, write).reused
+    assert find_removable(store.root, Kept(), DAYS) == []
+    assert folder.is_dir()
+
+
 def test_a_stage_that_is_being_made_is_left_alone(store: Store) -> None:
     work = aged(store.root / "work" / "k", 90)
     found = find_removable(store.root, Kept(), DAYS)

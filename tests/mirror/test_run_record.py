@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mirror.errors import StoreError
 from mirror.run_record import (
+    Beginning,
     MeasureLine,
     RunRecord,
     ScoreLine,
     StageLine,
     find_record,
     find_stage,
+    read_record,
+    record_paths,
     save_record,
     stage_lines,
 )
@@ -58,6 +62,20 @@ def test_the_newest_is_found_of_one_recipe_or_of_all(tmp_path: Path) -> None:
         save_record(record, tmp_path)
     assert find_record(tmp_path, "en-trades") == newest
     assert find_record(tmp_path) == LATER
+
+
+def test_a_run_after_the_clock_was_set_back_is_the_newest(tmp_path: Path) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=40)
+    save_record(replace(RECORD, started_at=ahead.isoformat(timespec="microseconds")), tmp_path)
+    for record in (RECORD, LATER, RECORD):
+        save_record(record, tmp_path)
+        assert find_record(tmp_path) == record
+    assert [read_record(path) for path in record_paths(tmp_path)][1:] == [RECORD, LATER, RECORD]
+
+
+def test_a_runs_length_is_not_measured_by_a_clock_that_is_set() -> None:
+    began = Beginning.now()
+    assert 0 <= replace(began, at="2001-01-01T00:00:00+00:00").seconds() < 60
 
 
 def test_no_run_is_said_with_the_remedy(tmp_path: Path) -> None:
