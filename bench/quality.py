@@ -1,4 +1,4 @@
-"""How good a base and the encoders tuned from it are: the table of the README.
+"""How good a base and the encoders tuned from it are: the table of docs/quality.md.
 
     python bench/quality.py ../shared/corpora/english.parquet --seeds 42 33 44
 
