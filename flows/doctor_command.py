@@ -38,7 +38,9 @@ def doctor() -> None:
 def _team_setting() -> Iterator[Finding]:
     from tasks.servers import servers_folder
     from tasks.servers.looking import look_at_servers, prefect_address
+    from tasks.settings import look_at_settings
 
+    yield look_at_settings()
     yield from look_at_servers(servers_folder())
     # Prefect takes seconds to import, and where there is no server there are no schedules.
     if address := os.environ.get("PREFECT_API_URL") or prefect_address(servers_folder()):

@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect import task
 
 from mirror import base_model, benchmark, labelled_pairs, sampling, sources
+from mirror.device_slots import runs_per_device
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.recipe import Recipe
 from mirror.store import Store
@@ -27,7 +28,7 @@ FREE_BYTES = 2 << 30
 
 @task(task_run_name="check_ready", **RETRIES)
 def check_ready(recipe: Recipe) -> Path:
-    """Checks workspace, space, text, base, benchmarks and tracking store; returns the workspace.
+    """Checks workspace, space, text, base, benchmarks, store, settings; returns the workspace.
 
     Raises:
         MirrorError: something is missing; all faults that were found are listed.
@@ -49,6 +50,7 @@ def find_workspace(recipe: Recipe) -> Path:
         partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
         notice_blocks,
+        runs_per_device,
     ]
     faults = [fault for check in checks if (fault := _fault_of(check)) is not None]
     if len(faults) == 1:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, get_args
-
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mirror.errors import InputError
 from mirror.threads import usable_cores
+
+if TYPE_CHECKING:
+    from prefect.task_runners import TaskRunner
 
 Runner = Literal["thread", "process", "dask", "ray"]
 RUNNERS: tuple[Runner, ...] = get_args(Runner)
@@ -36,6 +37,9 @@ def task_runner(kind: Runner, at_once: int) -> TaskRunner[Any]:
     Raises:
         InputError: it needs an extra that is not installed.
     """
+    # Here, not above: it takes seconds to import, and who asks for a kind does not need it.
+    from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
     if address := os.environ.get(CLUSTER):
         if kind in ("thread", "process"):
             raise InputError(f"{CLUSTER} is set, and a {kind} runner uses none: unset it")

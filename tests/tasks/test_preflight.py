@@ -154,6 +154,14 @@ def test_a_store_that_does_not_answer_is_found_in_seconds(
     assert time.monotonic() - began < 30
 
 
+def test_a_number_of_runs_that_is_none_is_found_before_tuning(
+    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
+    with pytest.raises(InputError, match="MIRROR_RUNS_PER_DEVICE is 'abc': set it to a number"):
+        find_workspace(recipe_on())
+
+
 def test_a_workspace_that_cannot_be_written_comes_first(
     recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

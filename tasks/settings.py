@@ -1,0 +1,34 @@
+"""The settings from the environment that a run reads late, looked at early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mirror.device_slots import RUNS_PER_DEVICE, runs_per_device
+from mirror.errors import InputError
+from mirror.finding import Finding
+from tasks.notices import NOTIFY, notice_blocks
+from tasks.runners import RUNNER, runner_kind
+
+NAME = "settings"
+
+
+def look_at_settings() -> Finding:
+    """Whether they have a form that can be read; no server is asked."""
+    needed, others = (
+        _faults_of(runs_per_device, notice_blocks),
+        _faults_of(lambda: runner_kind(None)),
+    )
+    if faults := (*needed, *others):
+        return Finding(NAME, "bad" if needed else "warn", "; ".join(faults), "correct or unset it")
+    return Finding(NAME, "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} can be read")
+
+
+def _faults_of(*checks: Callable[[], object]) -> tuple[str, ...]:
+    faults = []
+    for check in checks:
+        try:
+            check()
+        except InputError as fault:
+            faults.append(str(fault))
+    return tuple(faults)
