@@ -55,13 +55,15 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _report(fault: Exception, debugging: Debugging) -> int:
+    from mirror.errors import InputError
     from mirror.secrets import without_secrets
 
     if debugging.on:
         # What others raised, and ours came from, may quote an address whole.
         say(without_secrets("".join(traceback.format_exception(fault))))
     say(without_secrets(f"error: {fault}"))
-    if not debugging.on and fault.__cause__ is not None:
+    # What the user gave is told whole by the message; a traceback would add nothing.
+    if not (debugging.on or fault.__cause__ is None or isinstance(fault, InputError)):
         say("(add --debug for the traceback)")
     return FAILED
 

@@ -20,9 +20,9 @@ def run_shown(
     recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
 ) -> None:
     """Runs a recipe."""
-    from mirror.recipe import find_recipe
+    from mirror.matrix import read_judged
 
-    find_recipe(recipe)  # a fault in it shows at once, not after Prefect's seconds
+    read_judged(recipe)  # a fault in it shows at once, not after Prefect's seconds
     with progress_shown(err):
         from flows.run_recipe import start_run
 

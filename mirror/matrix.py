@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.errors import RecipeError
+from mirror.benchmark import check_definitions
+from mirror.errors import BenchmarkError, RecipeError
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
+from mirror.recipe_folders import check_known, unknown_names
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,33 @@ def choose_recipes(choice: Choice, folder: Path = RECIPES) -> tuple[Recipe, ...]
     return chosen
 
 
+def read_judged(name: str, folder: Path = RECIPES) -> Recipe:
+    """A recipe whose benchmarks are known and one of which the gate judges by.
+
+    Raises:
+        RecipeError: it has faults, or its benchmarks have.
+    """
+    recipe = find_recipe(name, folder)
+    try:
+        check_definitions(recipe.evaluation.benchmarks)
+    except BenchmarkError as error:
+        raise RecipeError(f"{recipe.name}: {error}") from error
+    return recipe
+
+
 def _read(names: Sequence[str], folder: Path) -> tuple[Recipe, ...]:
     recipes, faults = [], []
+    unknown = unknown_names(names, folder)
     for name in names:
         try:
-            recipes.append(find_recipe(name, folder))
+            if name not in unknown:
+                recipes.append(read_judged(name, folder))
         except RecipeError as fault:
             faults.append(str(fault))
+    try:
+        check_known(unknown, folder)
+    except RecipeError as fault:
+        faults.append(str(fault))
     if faults:
         raise RecipeError("\n".join(faults))
     return tuple(recipes)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from mirror.errors import RecipeError
 from mirror.local_paths import local_path
 from mirror.published import DataFile
-from mirror.sections import Address, Language, Level, Name, Positive, Section, list_faults
+from mirror.recipe_folders import PAPER_RECIPES as PAPER_RECIPES
+from mirror.recipe_folders import RECIPES as RECIPES
+from mirror.recipe_folders import recipe_names as recipe_names
+from mirror.recipe_folders import recipe_path
+from mirror.sections import Address, Language, Level, Name, Positive, Section, tell_fault
 from mirror.tuning_settings import TuningSection, fill_tuning
 
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-PAPER_RECIPES = RECIPES / "paper"
-"""One for each row of the paper; nothing runs them by the clock."""
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = """`revision`, a commit's 40 hexadecimal digits: \
@@ -249,10 +252,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        known = ", ".join(recipe_names(path.parent)) or "none"
-        paper = ", ".join(recipe_names(path.parent / PAPER_RECIPES.name))
-        listed = f"{known}; of the paper: {paper}" if paper else known
-        raise RecipeError(f"no recipe at {path}: recipes there are {listed}") from error
+        raise RecipeError(
+            f"no file at {path}: correct the path, or give a name that `mirror recipes` lists"
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
     if "name" in content:
@@ -273,21 +275,18 @@ def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:
-        raise RecipeError(
-            f"{place} has {error.error_count()} fault(s):\n{list_faults(error)}"
-        ) from error
+        faults = error.errors()
+        if any(fault["loc"] == ("level",) for fault in faults):
+            # What the level would have said is not the user's to add.
+            faults = [fault for fault in faults if not _follows_from_level(fault)]
+        listed = "\n".join(map(tell_fault, faults))
+        raise RecipeError(f"{place} has {len(faults)} fault(s):\n{listed}") from error
+
+
+def _follows_from_level(fault: ErrorDetails) -> bool:
+    return fault["type"] == "missing" and fault["loc"][0] == "tuning"
 
 
 def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
     """The recipe of that name in `folder` or its `paper`, or at that path if it ends in `.toml`."""
-    if name.endswith(".toml"):
-        return read_recipe(Path(name))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
-        raise RecipeError(f"{name!r} is no recipe's name: use lower-case letters, digits, . _ -")
-    of_paper = folder / PAPER_RECIPES.name / f"{name}.toml"
-    return read_recipe(of_paper if of_paper.is_file() else folder / f"{name}.toml")
-
-
-def recipe_names(folder: Path = RECIPES) -> list[str]:
-    """Names of the recipes in `folder`, sorted: those that run by the clock, or `PAPER_RECIPES`."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
+    return read_recipe(recipe_path(name, folder))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,9 @@ from pydantic import (
 )
 
 from mirror.secrets import check_no_secret, without_secrets
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Level = Literal["word", "name", "sentence"]
 Positive = Annotated[int, Field(gt=0)]
@@ -40,16 +43,18 @@ class Section(BaseModel):
 
 def list_faults(error: ValidationError) -> str:
     """All faults that pydantic found, a line each, with place and remedy."""
-    lines = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
-        match fault["type"]:
-            case "extra_forbidden":
-                lines.append(f"  {place}: unknown key; remove it or correct its spelling")
-            case "missing":
-                lines.append(f"  {place}: missing; add it")
-            case _:
-                message = fault["msg"].removeprefix("Value error, ")
-                given = without_secrets(repr(fault["input"]))
-                lines.append(f"  {place}: {without_secrets(message)}; got {given:.80}")
-    return "\n".join(lines)
+    return "\n".join(map(tell_fault, error.errors()))
+
+
+def tell_fault(fault: ErrorDetails) -> str:
+    """A line for one of them."""
+    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"  {place}: unknown key; remove it or correct its spelling"
+        case "missing":
+            return f"  {place}: missing; add it"
+        case _:
+            message = without_secrets(fault["msg"].removeprefix("Value error, "))
+            given = without_secrets(repr(fault["input"]))
+            return f"  {place}: {message}; got {given:.80}"

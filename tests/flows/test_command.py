@@ -160,6 +160,16 @@ def test_a_hidden_cause_is_hinted_at(capsys: pytest.CaptureFixture[str]) -> None
     assert shown == "error: no space: free some\n(add --debug for the traceback)\n"
 
 
+def test_what_the_user_gave_is_no_reason_for_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.toml").write_text('language = "en')
+    assert run_guarded(mirror, ["run", str(tmp_path / "broken.toml")]) == 1
+    shown = capsys.readouterr().err
+    assert "broken.toml cannot be read as TOML" in shown
+    assert "--debug" not in shown
+
+
 def test_a_fault_of_our_own_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run_guarded(failing(ZeroDivisionError()), ["fail"])
@@ -197,8 +207,9 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(
 ) -> None:
     assert run_guarded(mirror, ["run", "no-such-recipe"]) == 1
     shown = capfd.readouterr().err
-    assert "error: no recipe at" in shown
-    assert "recipes there are" in shown
+    assert "error: no recipe is called 'no-such-recipe'" in shown
+    assert "there is en-python-docs; `mirror recipes` lists all" in shown
+    assert "--debug" not in shown
     assert "Traceback" not in shown
 
 
@@ -399,3 +410,14 @@ def test_doctor_fails_only_if_something_is_bad(
     shown = capsys.readouterr().out
     assert shown.count("mend it") == 1
     assert "thing 0" in shown
+
+
+def test_doctor_tells_of_a_setting_that_cannot_be_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mirror import doctor
+
+    monkeypatch.setattr(doctor, "examine", lambda *_: ())
+    monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
+    assert run_guarded(mirror, ["doctor"]) == 1
+    assert "MIRROR_RUNS_PER_DEVICE is 'abc'" in " ".join(capsys.readouterr().out.split())

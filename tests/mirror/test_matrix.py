@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import RecipeError
-from mirror.matrix import Choice, choose_recipes
+from mirror.matrix import Choice, choose_recipes, read_judged
 
 RECIPE = """
 language = "{language}"
@@ -63,7 +63,7 @@ def test_names_are_taken_in_their_order(folder) -> None:
         ({"languages": ("de", "fr")}, r"the language fr: there are de-law \(de, law\)"),
         ({"domains": ("sports",)}, "the domain sports"),
         ({"languages": ("en",), "domains": ("law",)}, "that language and that domain"),
-        ({"names": ("de-law", "nl-law")}, "no recipe at"),
+        ({"names": ("de-law", "nl-law")}, r"no recipe is called 'nl-law' \(nearest: ..-law\)"),
         ({"names": ("de-law", "de-law")}, "de-law and de-law register the same model m-de-law"),
     ],
 )
@@ -79,3 +79,26 @@ def test_the_faults_of_all_recipes_are_told_at_once(folder) -> None:
         chosen(folder, everything=True)
     assert "de-law.toml" in str(caught.value)
     assert "es-law.toml" in str(caught.value)
+
+
+def test_wrong_names_are_told_together_with_one_list_and_beside_other_faults(folder) -> None:
+    (folder / "es-law.toml").write_text("level = 3")
+    with pytest.raises(RecipeError) as caught:
+        chosen(folder, names=("de-lawn", "es-law", "zulu", "de-lawn"))
+    assert "es-law.toml has" in str(caught.value)
+    [line] = [line for line in str(caught.value).splitlines() if "no recipe is called" in line]
+    assert "called 'de-lawn' (nearest: de-law) or 'zulu': there are de-law, de-news," in line
+    assert str(caught.value).count("`mirror recipes` lists all") == 1
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "said"),
+    [('["stsbb"]', "no benchmark at"), ('["sample-space"]', "judges by none of sample-space")],
+)
+def test_benchmarks_that_cannot_serve_are_told_with_the_recipe(folder, benchmarks, said) -> None:
+    path = folder / "de-law.toml"
+    path.write_text(path.read_text().replace('["passage-retrieval"]', benchmarks))
+    with pytest.raises(RecipeError, match=f"de-law: .*{said}"):
+        read_judged("de-law", folder)
+    with pytest.raises(RecipeError, match=f"de-law: .*{said}"):
+        chosen(folder, everything=True)

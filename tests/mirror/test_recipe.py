@@ -194,6 +194,17 @@ def test_an_absent_section_is_named() -> None:
     assert "level: missing" in str(caught.value)
 
 
+@pytest.mark.parametrize("level", [None, "sentense", 3])
+def test_what_follows_from_the_level_is_not_asked_for_where_the_level_is_wrong(level: Any) -> None:
+    content = {**deepcopy(MINIMAL), "level": level, "tuning": {"batch_size": 0}}
+    if level is None:
+        del content["level"]
+    with pytest.raises(RecipeError, match=r"trial\.toml has 2 fault\(s\)") as fault:
+        parse_recipe(content, name="trial", place="trial.toml")
+    places = [line.split(":")[0].strip() for line in str(fault.value).splitlines()[1:]]
+    assert places == ["level", "tuning.batch_size"]
+
+
 def test_missing_file_names_the_recipes_there_are(tmp_path: Path) -> None:
     (tmp_path / "de-wiki.toml").write_text("")
     with pytest.raises(RecipeError, match="de-wiki"):
@@ -219,8 +230,27 @@ def test_the_papers_recipes_are_found_by_name_and_listed_apart(tmp_path: Path) -
     assert find_recipe("paper-en", tmp_path).name == "paper-en"
     assert find_recipe("en-own", tmp_path).name == "en-own"
     assert recipe_names(tmp_path) == ["en-own"]
-    with pytest.raises(RecipeError, match="are en-own; of the paper: paper-en"):
+
+
+def test_an_unknown_name_is_told_the_nearest_and_not_the_papers_many(tmp_path: Path) -> None:
+    (tmp_path / "paper").mkdir()
+    for name in ("en-own", "paper/paper-en", "paper/paper-de"):
+        (tmp_path / f"{name}.toml").write_text(WHOLE)
+    with pytest.raises(RecipeError) as fault:
         find_recipe("paper-fr", tmp_path)
+    assert str(fault.value) == (
+        "no recipe is called 'paper-fr' (nearest: paper-en): there is en-own; "
+        "`mirror recipes` lists all, the paper's too"
+    )
+    with pytest.raises(RecipeError, match="no recipe is called 'zulu': there is en-own;"):
+        find_recipe("zulu", tmp_path)
+
+
+def test_a_path_without_a_file_lists_nothing_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    with pytest.raises(RecipeError, match=r"no file at .*mine\.toml: correct the path") as fault:
+        find_recipe(str(tmp_path / "mine.toml"))
+    assert "pyproject" not in str(fault.value)
 
 
 def test_recipes_are_frozen() -> None:
