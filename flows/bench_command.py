@@ -18,7 +18,7 @@ OTHERS = ("accelerate", "pytorch_metric_learning")
 """What the method as published and sentence-transformers' trainer need, and we do not."""
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Measures tuning, encoding and ingestion beside others.")
 @click.option("--quick", is_flag=True, help="Minutes instead of an hour: one round, small sizes.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of every side; else all cores."

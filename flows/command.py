@@ -59,7 +59,7 @@ def mirror() -> None:
     """Turns a masked language model into a word or sentence encoder, with no labels."""
 
 
-@mirror.command()
+@mirror.command(short_help="Lists the recipes.")
 def recipes() -> None:
     """Lists the recipes: those that run by the clock, then the paper's."""
     from flows.display import paper_recipe_table, recipe_table
@@ -91,7 +91,7 @@ def show(recipe: str | None) -> None:
     show_run(find_record(workspace_root(), recipe), out())
 
 
-@mirror.command()
+@mirror.command(short_help="Scores an encoder on benchmarks.")
 @click.argument("encoder", required=False)
 @click.option("--benchmarks", metavar="A,B", help="Names of files in benchmarks/, with commas.")
 @click.option("--benchmark", "files", multiple=True, metavar="FILE", help="A definition of yours.")
@@ -120,7 +120,7 @@ def evaluate(
     score_shown(Wanted(encoder, (*names, *files), **options), out(), err())
 
 
-@mirror.command()
+@mirror.command(short_help="Writes the vectors of texts, one a line.")
 @click.argument("encoder")
 @click.argument("source", metavar="[FILE]", default="-")
 @click.option("--out", "place", required=True, metavar="FILE", help="A .npy or .parquet file.")

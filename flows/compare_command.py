@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.command_group import Command, err, out, workspace_option
+from mirror.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Says whether an index of OLD's vectors serves NEW.")
 @click.argument("old")
 @click.argument("new")
 @click.option("--texts", metavar="FILE", help="Lines to compare on; else the newest run's sample.")
@@ -43,6 +44,7 @@ def compare(
     page, save_to = page_place(place), options["save_map"]
     if save_to:
         check_map_place(Path(save_to))
+    _check_two(old, new, otherwise=bool(options["pooling"] or options["max_tokens"]))
     strings = _texts(texts, recipe)
     from flows.encoders import load_encoder, load_rival
     from flows.live import live_progress
@@ -61,6 +63,32 @@ def compare(
 
         write_page(page, render_compatibility(old, new, found))
         err().print(str(page), markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_two(old: str, new: str, *, otherwise: bool) -> None:
+    """Checks that both are there and are not one, whatever they are called.
+
+    Args:
+        old: an encoder.
+        new: likewise.
+        otherwise: NEW pools or cuts as this command says, and a saved OLD as it says itself.
+
+    Raises:
+        BaseModelError: one is not there.
+        InputError: they are the same.
+        ServiceError: the registry does not answer.
+    """
+    from flows.encoders import find_encoder_folder
+    from mirror.base_model import check_base
+    from mirror.encoder_folder import read_encoder_settings
+    from tasks.candidate import encoder_digest
+
+    before, after = find_encoder_folder(old), find_encoder_folder(new)
+    for folder in (before, after):
+        check_base(folder, masks=False)
+    differs = otherwise and read_encoder_settings(before) is not None
+    if not differs and encoder_digest(before) == encoder_digest(after):
+        raise InputError("OLD and NEW are the same encoder: name two")
 
 
 def _texts(file: str | None, recipe: str | None) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Says what this machine has and lacks.")
 @workspace_option
 def doctor() -> None:
     """Says what this machine has and lacks; fails if something needed is missing.

@@ -12,7 +12,7 @@ FORMS = ("sentence-transformers", "onnx", "static")
 MOST = 50_000
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Writes an encoder in a form that others read.")
 @click.argument("encoder")
 @click.option("--to", "form", required=True, type=click.Choice(FORMS))
 @click.option("--out", "place", required=True, metavar="PLACE", help="A folder that is not there.")
@@ -22,7 +22,8 @@ MOST = 50_000
 @click.option(
     "--pooling",
     type=click.Choice(["cls", "mean", "first-last", "last"]),
-    help="For a plain model, which says nothing of it.",
+    help="For a plain model, which says nothing of it.  No mean-all: what reads these forms cannot "
+    "pool over padding.",
 )
 @click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
 @workspace_option

@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 DAYS = 30
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Removes from the workspace what nothing refers to.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option(
     "--keep-days",
     type=click.IntRange(min=1),
     default=DAYS,
     show_default=True,
-    help="Keep what these days' runs refer to, and what was used in them.",
+    help="How many days: what their runs refer to is kept, and what was used in them.",
 )
 @workspace_option
 def gc(dry_run: bool, keep_days: int) -> None:
     """Removes from the workspace what nothing refers to, and nothing else.
 
-    Kept are the stages of the last days' runs, of each recipe's newest run, of what has an alias in
-    the registry, and of pretraining; what is locked, and what was used in these days by anything.
+    These stages are kept: those of the runs of the last days, of each recipe's newest run, of the
+    versions that have an alias in the registry, and of pretraining.  So is whatever is locked, or
+    was used in those days.
     """
     from mirror.retention import find_removable, referred_by_runs, remove
     from mirror.store import Store

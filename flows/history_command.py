@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Lists a model's versions, and what became of each.")
 @click.argument("name")
 @click.option("--out", "place", metavar="FILE.html", help="Write a page too, which needs nothing.")
 @workspace_option

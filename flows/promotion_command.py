@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 NUMBER = click.IntRange(min=1)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Makes a version of a model its champion.")
 @click.argument("name")
 @click.argument("version", required=False, type=NUMBER)
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version.")
-@click.option("--force", is_flag=True, help="Though the gate refused it, or it was overtaken.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Promote also a version that the gate refused, or that was overtaken or rolled back.",
+)
 @workspace_option
 def promote(name: str, version: int | None, reason: str, force: bool) -> None:
     """Makes a VERSION of the model NAME champion; without VERSION, the challenger.
@@ -32,7 +36,7 @@ def promote(name: str, version: int | None, reason: str, force: bool) -> None:
     _say(promote_version(name, number, workspace_root(), reason=reason, force=force))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Makes the champion before today's champion again.")
 @click.argument("name")
 @click.option("--to", type=NUMBER, metavar="VERSION", help="An earlier champion; else the last.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version.")

@@ -18,7 +18,12 @@ RUNNERS = click.Choice(["thread", "process", "dask", "ray"])
 @click.option("--domain", metavar="A,B", default="", help="Those of these domains.")
 @click.option("--base", metavar="PATH", help="Start one recipe from this model instead of its own.")
 @click.option("--if-changed", is_flag=True, help="Stop if text and recipe are the champion's.")
-@click.option("--at-once", type=click.IntRange(min=1), default=2, help="Of many; else two.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(min=1),
+    default=2,
+    help="Run so many at the same time; default 2.",
+)
 @click.option("--runner", type=RUNNERS, help="For many; else MIRROR_RUNNER, else thread.")
 @workspace_option
 def run(

@@ -17,12 +17,12 @@ PORT = 5001
 EXAMPLE = {"inputs": ["How do I reshape an array?"]}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Answers with the vectors of texts over HTTP.")
 @click.argument("model", metavar="NAME")
 @click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--unprotected", is_flag=True, help="Let other machines reach it, though it asks nobody."
+    "--unprotected", is_flag=True, help="Let other machines reach it, although it has no login."
 )
 @workspace_option
 def serve(model: str, port: int, host: str, unprotected: bool) -> None:

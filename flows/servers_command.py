@@ -9,7 +9,7 @@ from flows.command_group import Command, err, out, workspace_option
 PORT = click.IntRange(1, 65_535)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Brings up Prefect's server, MLflow's and workers.")
 @click.option("--host", help="Bind to this address; another than loopback wants a login.")
 @click.option("--prefect-port", type=PORT, help="Port of Prefect's server; else 4200.")
 @click.option("--mlflow-port", type=PORT, help="Port of MLflow's server; else 5000.")
@@ -31,7 +31,7 @@ def up(
 
     What runs already is left as it is; what has died is started again.  State, artifacts and logs
     are kept in `servers` in the workspace.  PostgreSQL's address, with its password, stands in
-    MIRROR_DATABASE_URL; each server has a database of its own beside the one that it names.
+    MIRROR_DATABASE_URL: for .../NAME the servers' databases are NAME_prefect and NAME_mlflow.
     """
     from tasks.servers import POOL, servers_folder
     from tasks.servers.database import find_database
@@ -55,7 +55,7 @@ def up(
     out().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Stops what `mirror up` started, and nothing else.")
 @workspace_option
 def down() -> None:
     """Stops what `mirror up` started, runs in work included, and nothing else.

@@ -32,7 +32,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         return found
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Runs one of the paper's analyses, or lists them.")
 @click.argument("name", required=False)
 @click.option("--base", metavar="PATH", default="", help="Tune this model; else the shipped one.")
 @click.option("--corpus", metavar="FILE", default="", help="Sentences to tune on, e.g. a Parquet.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILES_SHOWN = 3
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Makes a run again, and says if it gives the same bytes.")
 @click.argument("run", metavar="RUN")
 @click.option("--into", metavar="DIR", help="Make it here and keep it; else in a temporary folder.")
 @workspace_option

@@ -16,12 +16,20 @@ def check_free(place: Path) -> None:
     """Checks that a folder can be made there, before anything long is done.
 
     Raises:
-        InputError: something is there already, or the folder above is not.
+        InputError: something is there already, or the folder above is not, or takes nothing.
     """
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"{place} is there already: name a place where nothing is, or remove it")
     if not place.absolute().parent.is_dir():
         raise InputError(f"{place} lies in no folder that exists: make {place.parent} first")
+    try:
+        # Rights alone do not say it: some file systems take nothing from anybody.
+        Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.absolute().parent)).rmdir()
+    except OSError as error:
+        raise InputError(
+            f"no folder can be made in {place.absolute().parent} ({error.strerror or error}): "
+            "name another place with --out, or make the folder one that you can write to"
+        ) from error
 
 
 @contextmanager

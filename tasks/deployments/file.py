@@ -30,6 +30,7 @@ KEYS = {
     "version",
     "work_pool",
 }
+NEEDED = ("name", "entrypoint", "work_pool")
 CONCURRENCY = ("collision_strategy", "grace_period_seconds")
 SCHEDULE_KEYS = ("cron", "interval", "rrule", "anchor_date", "timezone")
 SCHEDULE_MARKS = ("slug", "active", "parameters")
@@ -41,17 +42,11 @@ def read_file(path: Path) -> tuple[str, dict[str, Deployment]]:
     Raises:
         InputError: the file is missing or wrong, or holds what cannot be compared.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        tag, listed = content["name"], content["deployments"]
-        if not isinstance(tag, str) or not all(isinstance(one, dict) for one in listed):
-            raise TypeError("name is to be a text, and deployments a list of mappings")
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read: {error}: correct it as Prefect's docs say") from (
-            error
-        )
+    content = _content(path)
+    tag = content["name"]
     found: dict[str, Deployment] = {}
-    for raw in listed:
+    for number, raw in enumerate(content["deployments"], 1):
+        _check(raw, f"{path}: deployment {raw.get('name') or f'number {number}'}")
         made = _deployment(_filled(raw), content, path)
         if tag not in made.tags:
             raise InputError(f"{path}: {made.name} lacks the tag {tag}, by which it is known again")
@@ -59,6 +54,40 @@ def read_file(path: Path) -> tuple[str, dict[str, Deployment]]:
             raise InputError(f"{path}: {made.name} is there twice: rename one")
         found[made.name] = made
     return tag, found
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}: name a prefect.yaml with --file") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): name a prefect.yaml that can with --file"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML: correct it: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no keys: give it `name` and `deployments`")
+    if not isinstance(content.get("name"), str):
+        raise InputError(f"{path}: `name` is no text: give it one, the tag of its deployments")
+    listed = content.get("deployments")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise InputError(
+            f"{path}: `deployments` is no list of mappings: give it one, with each deployment's "
+            f"{', '.join(NEEDED)}"
+        )
+    return content
+
+
+def _check(raw: Mapping[str, Any], which: str) -> None:
+    if lacking := [key for key in NEEDED if not raw.get(key)]:
+        raise InputError(f"{which} lacks {', '.join(f'`{key}`' for key in lacking)}: add it")
+    pool, schedules = raw["work_pool"], raw.get("schedules") or []
+    if not isinstance(pool, dict) or not pool.get("name"):
+        raise InputError(f"{which}: `work_pool` lacks `name`: add the name of a work pool")
+    if not isinstance(schedules, list) or not all(isinstance(one, dict) for one in schedules):
+        raise InputError(f"{which}: `schedules` is no list of mappings: make it one, or remove it")
 
 
 def _filled(raw: dict[str, Any]) -> Any:
@@ -72,8 +101,8 @@ def _deployment(raw: Mapping[str, Any], content: Mapping[str, Any], path: Path) 
         raise InputError(
             f"{path}: {raw.get('name')} has {listed}, which is not compared: remove it"
         )
+    flow = _flow(raw, path)
     try:
-        flow: Flow[..., Any] = load_flow_from_entrypoint(raw["entrypoint"])
         name = f"{flow.name}/{raw['name']}"
         pool = raw["work_pool"]
         limit = raw.get("concurrency_limit")
@@ -96,13 +125,25 @@ def _deployment(raw: Mapping[str, Any], content: Mapping[str, Any], path: Path) 
             "pull": raw.get("pull", content.get("pull")) or [],
             "the flow's parameters": parameter_schema(flow).model_dump(exclude_unset=True),
         }
-    except (KeyError, TypeError, AttributeError, ValueError, ImportError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         told = f"{type(error).__name__}: {error}"
-        raise InputError(f"{path}: deployment {raw.get('name')} cannot be made: {told}") from error
+        raise InputError(
+            f"{path}: deployment {raw.get('name')} cannot be made: {told}: correct it"
+        ) from (error)
     schedules = [_schedule(one, name, path) for one in raw.get("schedules") or []]
     if len({slug for slug, _ in schedules}) < len(schedules):
         raise InputError(f"{path}: {name} has two schedules of one slug: rename one")
     return Deployment(name, settings, dict(schedules), frozenset(settings["tags"]))
+
+
+def _flow(raw: Mapping[str, Any], path: Path) -> Flow[..., Any]:
+    try:
+        return load_flow_from_entrypoint(raw["entrypoint"])
+    except Exception as error:  # the module is the user's, and runs when it is loaded
+        raise InputError(
+            f"{path}: deployment {raw['name']}: `entrypoint` {raw['entrypoint']} gives no flow "
+            f"({error}): correct it, FILE.py:FUNCTION or MODULE.FUNCTION"
+        ) from error
 
 
 def _schedule(raw: Mapping[str, Any], name: str, path: Path) -> tuple[str, dict[str, Any]]:

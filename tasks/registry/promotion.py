@@ -129,7 +129,11 @@ def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str 
             )
         champion = find_version(client, name, today)
         if today is None or champion is None:
-            raise InputError(f"{name} has no champion: `mirror promote {name}` makes one")
+            raise InputError(
+                f"{name} has no champion, so there is none to go back to: `mirror history {name}` "
+                f"says why; `mirror promote {name} VERSION` makes one, with --force even a version "
+                "that the gate refused"
+            )
         if to == today:
             return Moved(name, today, today, f"{name} version {to} is champion: nothing to do")
         target = _go_back(client, champion, to, move_now(RESTORED, who(), reason), check)

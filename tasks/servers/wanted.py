@@ -36,6 +36,8 @@ def agree(wanted: Wanted, known: ServerState | None) -> ServerState:
     Raises:
         InputError: something else than what is asked for runs already, or a login is lacking.
     """
+    if wanted.host is not None and not wanted.host.strip():
+        raise InputError(f"--host is empty: name an address, or leave it out for {LOOPBACK}")
     shown = wanted.database.shown if wanted.database else ""
     if known is None:
         host = wanted.host or LOOPBACK

@@ -121,6 +121,16 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert "--debug" in shown
 
 
+def test_the_list_of_commands_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_guarded(mirror, ["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(COMMANDS)  # one line each
+    assert [line for line in listed if not line.endswith(".") or "..." in line] == []
+
+
 def failing(error: BaseException) -> click.Group:
     """A command line whose only command fails."""
     group = type(mirror)("mirror")
@@ -211,6 +221,15 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(
     assert "there is en-python-docs; `mirror recipes` lists all" in shown
     assert "--debug" not in shown
     assert "Traceback" not in shown
+
+
+def test_a_base_that_is_not_there_is_told_as_it_was_given(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["run", "en-python-docs", "--base", "/no/base"]) == 1
+    shown = capfd.readouterr().err
+    assert "error: no base model at /no/base: name a model's folder with --base" in shown
+    assert not home.exists()
 
 
 def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

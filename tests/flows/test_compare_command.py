@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,6 @@ def test_a_whitened_encoder_beside_the_same_without(
 
     texts = ("--texts", str(tmp_path / "texts.txt"))
     places = ("--save-map", str(tmp_path / "map.npz"), "--out", str(tmp_path / "page.html"))
-    same = give("white", *texts)
-    assert "10 nearest by either encoder alone: 1.000 [1.000, 1.000] the same" in same
-    assert "\nKeep\n" in same
     other = give("plain", *texts, *places)
     assert "as it is" in other and "rotated" in other
     assert "\nKeep\n" not in other
@@ -43,16 +41,45 @@ def test_a_whitened_encoder_beside_the_same_without(
     assert "2 different texts are too few: give 60 or more" in few
 
 
-def test_places_and_texts_are_looked_at_before_encoders(
+def test_places_are_looked_at_before_encoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
     for arguments, code, complaint in (
         (["--save-map", "map.pkl"], 1, "ends in neither .safetensors nor .npz"),
         (["--out", "page.md"], 1, "ends in .html"),
-        ([], 1, "no run in"),
+        ([], 1, "no encoder at no-such"),
         (["--texts", "a", "--recipe", "b"], 2, "not both"),
-        (["--texts", str(tmp_path / "none.txt")], 1, "cannot be read"),
     ):
         assert run_guarded(mirror, ["compare", "no-such", "no-such", *arguments]) == code
         assert complaint in capsys.readouterr().err
+
+
+def test_encoders_are_looked_at_before_texts_and_must_be_two(
+    tiny_base: Path,
+    sentences: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    first, twin, other = (str(tmp_path / name) for name in ("first", "twin", "other"))
+    Encoder.load(tiny_base, "mean", 32).save(Path(first))
+    shutil.copytree(first, twin)
+    Encoder.load(tiny_base, "cls", 32).save(Path(other))
+    lines = tmp_path / "texts.txt"
+    lines.write_text("".join(f"{line}\n" for line in sentences[:200]))
+
+    def told(*arguments: str, code: int = 1) -> str:
+        assert run_guarded(mirror, ["compare", *arguments]) == code
+        shown = capsys.readouterr()
+        return shown.out + shown.err
+
+    assert "no encoder at no-such" in told(first, "no-such")
+    for same in (first, twin):
+        assert "OLD and NEW are the same encoder: name two" in told(first, same)
+    assert "are the same" in told(str(tiny_base), str(tiny_base), "--pooling", "cls")
+    assert "no run in" in told(first, other)
+    assert "cannot be read" in told(first, other, "--texts", str(tmp_path / "none.txt"))
+    shorter = told(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
+    assert "\nKeep\n" in shorter

@@ -107,8 +107,9 @@ def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) 
 
 def test_nothing_is_changed_without_a_yes(deployer: Deployer) -> None:
     deployer.write(deployment("a"))
-    for answer in ("n\n", ""):
-        assert deployer.deploy(answer=answer, code=1 if answer else 130)[0] == ["+ run-recipe/a"]
+    for answer, told in (("n\n", "nothing was changed"), ("", "asked here: give --yes")):
+        lines, said = deployer.deploy(answer=answer, code=1)
+        assert lines == ["+ run-recipe/a"] and told in said
         assert deployer.found() == {}
     deployer.deploy(answer="y\n")
     assert list(deployer.found()) == ["a"]
@@ -162,3 +163,5 @@ def test_without_a_server_it_says_how_to_have_one(deployer: Deployer) -> None:
     assert "mirror up" in deployer.deploy(code=1)[1]
     deployer.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
     assert "does not answer" in deployer.deploy(code=1)[1]
+    deployer.file.write_text("deployments: 5\n")
+    assert "`name` is no text" in deployer.deploy(code=1)[1]

@@ -310,7 +310,9 @@ def test_a_model_without_a_champion_has_nothing_to_go_back_from(
     add_version: AddVersion, workspace: Path
 ) -> None:
     add_version("not promoted")
-    with pytest.raises(InputError, match=f"{MODEL} has no champion: `mirror promote {MODEL}`"):
+    with pytest.raises(
+        InputError, match=rf"{MODEL} has no champion.*`mirror promote {MODEL} VERSION`.*--force"
+    ):
         roll_back(MODEL, workspace)
 
 

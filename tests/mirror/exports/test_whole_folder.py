@@ -55,3 +55,14 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "out") as folder:
         (folder / "a").write_text("1")
     assert (tmp_path / "out" / "a").read_text() == "1"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="has no file system that takes nothing")
+def test_a_folder_above_that_takes_nothing_is_told_at_once() -> None:
+    with pytest.raises(InputError, match=r"no folder can be made in /proc .*name another place"):
+        check_free(Path("/proc/out"))
+
+
+def test_a_look_leaves_nothing(tmp_path: Path) -> None:
+    check_free(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -65,9 +65,15 @@ def test_variables_of_the_environment_are_filled_in(
     ("changes", "told"),
     [
         ({"tags": []}, "lacks the tag team"),
-        ({"entrypoint": "flows.nothing_there.run"}, "deployment a cannot be made"),
+        ({"entrypoint": "flows.nothing_there.run"}, "deployment a: `entrypoint` flows.nothing_"),
+        ({"entrypoint": "flows/nope.py:run"}, r"entrypoint` flows/nope\.py:run gives no .*correct"),
+        ({"entrypoint": "flows.run_recipe.nope"}, "'nope' not found"),
+        ({"entrypoint": ""}, "deployment a lacks `entrypoint`: add it"),
+        ({"name": ""}, "deployment number 1 lacks `name`"),
         ({"triggers": []}, "a has triggers, which is not compared"),
-        ({"work_pool": None}, "deployment a cannot be made"),
+        ({"work_pool": None}, "deployment a lacks `work_pool`"),
+        ({"work_pool": {"queue": "q"}}, "deployment a: `work_pool` lacks `name`"),
+        ({"schedules": "weekly"}, "deployment a: `schedules` is no list"),
         ({"schedules": [{**SCHEDULE, "slug": ""}]}, "has no slug"),
         ({"schedules": [{**SCHEDULE, "cron": "every week"}]}, "schedule weekly of run-recipe/a"),
         ({"schedules": [{**SCHEDULE, "cro": "x"}]}, "has cro"),
@@ -75,16 +81,39 @@ def test_variables_of_the_environment_are_filled_in(
     ],
 )
 def test_a_wrong_deployment_is_told(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=rf"(?s)prefect\.yaml: .*{told}"):
         read_file(write(tmp_path, deployment(**changes)))
 
 
-@pytest.mark.parametrize("text", ["", "name: [", "name: team\n", "deployments: []\n"])
-def test_a_file_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+def test_a_module_that_fails_when_it_is_loaded_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def run(:\n")
+    with pytest.raises(InputError, match=r"deployment a: `entrypoint` .*gives no flow"):
+        read_file(write(tmp_path, deployment(entrypoint=f"{tmp_path}/broken.py:run")))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "holds no keys"),
+        ("name: [", "is no YAML"),
+        ("name: team\n", "`deployments` is no list"),
+        ("name: team\ndeployments: 5\n", "`deployments` is no list"),
+        ("name: team\ndeployments: [5]\n", "`deployments` is no list"),
+        ("deployments: []\n", "`name` is no text"),
+    ],
+)
+def test_a_file_that_is_none_is_told(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "prefect.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"prefect\.yaml cannot be read"):
+    with pytest.raises(InputError, match=rf"prefect\.yaml:? {told}"):
         read_file(path)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file .*none\.yaml: name .* with --file"):
+        read_file(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match=r"Is a directory.*--file"):
+        read_file(tmp_path)
 
 
 def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_what_differs_from_what_runs_is_refused(wanted: Wanted, told: str) -> No
         agree(wanted, KNOWN)
 
 
+@pytest.mark.parametrize("host", ["", " "])
+@pytest.mark.parametrize("known", [None, KNOWN])
+def test_an_empty_host_is_not_taken_for_the_default(host: str, known: ServerState | None) -> None:
+    with pytest.raises(InputError, match="--host is empty: name an address"):
+        agree(Wanted(host=host), known)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "box.example"])
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_other_addresses_want_a_login_for_both_servers(
