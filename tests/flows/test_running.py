@@ -19,6 +19,11 @@ from types import SimpleNamespace
 shutil.disk_usage = lambda _: SimpleNamespace(free=1 << 29)
 from flows.command import main; main()
 """
+WITHOUT_PREFECT = """
+import sys
+sys.modules["prefect"] = None  # whoever imports it fails
+from flows.command import main; main()
+"""
 INTERRUPTED = """
 import os, signal
 from flows.command import main
@@ -94,15 +99,21 @@ def test_a_base_without_mask_token(
     assert "mask token" in line and "tuning.mask_length" in line
 
 
-def test_a_benchmark_that_is_not_as_declared(
-    refused: Run, write_recipe: Write, tmp_path: Path
-) -> None:
+def other_pairs(data: Path) -> Path:
+    """A file in the place of the benchmark stsb's that is not the one it declares."""
     from mirror.benchmark import read_definition
 
     [file] = read_definition("stsb").files
-    place = tmp_path / "data" / file.path
+    place = data / file.path
     place.parent.mkdir(parents=True)
     place.write_text("sentence1\tsentence2\tscore\na red ladder\ta wet kettle\t1\n")
+    return place
+
+
+def test_a_benchmark_that_is_not_as_declared(
+    refused: Run, write_recipe: Write, tmp_path: Path
+) -> None:
+    place = other_pairs(tmp_path / "data")
     recipe = write_recipe(tmp_path, benchmarks=["passage-retrieval", "stsb"])
     [line] = refused(recipe, MIRROR_BENCHMARKS=str(tmp_path / "data"))
     assert f"stsb: {place} is not the file that was declared" in line and "--fetch" in line
@@ -130,13 +141,22 @@ def test_a_full_disk(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
     assert "has 0.5 GiB free and a run needs 2.0" in line
 
 
+def test_an_unknown_benchmark_is_told_before_prefect_is_imported(
+    refused: Run, write_recipe: Write, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, benchmarks=["no-such-benchmark"])
+    [line] = refused(recipe, WITHOUT_PREFECT)
+    assert line.startswith("error: en-tiny: no benchmark at")
+
+
 def test_all_of_it_at_once(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
-    recipe = write_recipe(
-        tmp_path, text="/no/text.txt", base="no/such-base", benchmarks=["no-such-benchmark"]
-    )
-    head, *lines = refused(recipe, FULL_DISK, MLFLOW_TRACKING_URI="http://127.0.0.1:1")
+    recipe = write_recipe(tmp_path, text="/no/text.txt", base="no/such-base", benchmarks=["stsb"])
+    place = other_pairs(tmp_path / "data")
+    wrong = {"MIRROR_BENCHMARKS": str(tmp_path / "data")}
+    wrong["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:1"
+    head, *lines = refused(recipe, FULL_DISK, **wrong)
     assert head == "error: recipe en-tiny cannot run, for 5 reasons:"
-    parts = ("GiB free", "no text at", "no base model", "no benchmark at", "did not answer")
+    parts = ("GiB free", "no text at", "no base model", f"stsb: {place} is not", "did not answer")
     assert len(lines) == len(parts)
     assert all(part in line for part, line in zip(parts, lines, strict=True))
 
