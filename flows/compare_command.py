@@ -81,9 +81,10 @@ def _check_two(old: str, new: str, *, otherwise: bool) -> None:
     from flows.encoders import find_encoder_folder
     from mirror.base_model import check_base
     from mirror.encoder_folder import read_encoder_settings
-    from tasks.candidate import encoder_digest
 
     before, after = find_encoder_folder(old), find_encoder_folder(new)
+    from tasks.candidate import encoder_digest
+
     for folder in (before, after):
         check_base(folder, masks=False)
     differs = otherwise and read_encoder_settings(before) is not None
@@ -98,9 +99,9 @@ def _texts(file: str | None, recipe: str | None) -> list[str]:
         return read_lines(Path(file))
     from mirror.run_record import find_record, find_stage
     from mirror.space import sampled_texts
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
 
-    return sampled_texts(find_stage(find_record(workspace_root(), recipe), "sample"))
+    return sampled_texts(find_stage(find_record(open_workspace(), recipe), "sample"))
 
 
 def _show(old: str, new: str, found: Compatibility) -> None:

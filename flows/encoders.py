@@ -67,13 +67,16 @@ def find_encoder_folder(name: str) -> Path:
 
     Raises:
         BaseModelError: there is none.
+        InputError: no workspace is there that could have it.
         ServiceError: the registry does not answer.
     """
     if name.startswith("models:/"):
-        from tasks.environment import workspace_root
+        from mirror.workspace import open_workspace
+
+        workspace = open_workspace(for_registry=True)
         from tasks.registry import fetch_model
 
-        return fetch_model(name, workspace_root())
+        return fetch_model(name, workspace)
     folder = Path(name)
     if not folder.is_dir():
         raise BaseModelError(

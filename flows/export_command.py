@@ -126,8 +126,8 @@ def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[s
     from flows.live import live_progress
     from mirror.exports.frequent_words import frequent_words
     from mirror.run_record import find_record, find_stage
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
 
-    corpus = find_stage(find_record(workspace_root(), recipe), "corpus")
+    corpus = find_stage(find_record(open_workspace(), recipe), "corpus")
     with live_progress(err()) as on_progress:
         return frequent_words(corpus, most, on_progress)

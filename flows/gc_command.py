@@ -36,11 +36,13 @@ def gc(dry_run: bool, keep_days: int) -> None:
     """
     from mirror.retention import find_removable, referred_by_runs, remove
     from mirror.store import Store
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
+
+    root = open_workspace()
     from tasks.registry.keeping import referred_by_registry
 
-    # A look needs no folder that can be written.
-    root = workspace_root() if dry_run else Store(workspace_root()).root
+    if not dry_run:
+        Store(root)  # a look needs no folder that can be written
     kept = referred_by_runs(root, keep_days) | referred_by_registry()
     found = find_removable(root, kept, keep_days)
     if dry_run:

@@ -27,6 +27,9 @@ def history(name: str, place: str | None) -> None:
     """Lists the versions of the model NAME: scores, and what became of each, by whom and why."""
     page = page_place(place)
     from mirror.history import render_history
+    from mirror.workspace import open_workspace
+
+    open_workspace(for_registry=True)
     from tasks.registry.history import read_history
 
     lines = read_history(name)

@@ -29,11 +29,13 @@ def promote(name: str, version: int | None, reason: str, force: bool) -> None:
 
     One that awaits approval needs nothing more.  Who, when and why are kept: `mirror history NAME`.
     """
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
+
+    workspace = open_workspace(for_registry=True)
     from tasks.registry.promotion import promote_version
 
     number = str(version) if version else None
-    _say(promote_version(name, number, workspace_root(), reason=reason, force=force))
+    _say(promote_version(name, number, workspace, reason=reason, force=force))
 
 
 @click.command(cls=Command, short_help="Makes the champion before today's champion again.")
@@ -46,10 +48,12 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 
     Twice goes back two promotions.  The gate does not promote again what was rolled back.
     """
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
+
+    workspace = open_workspace(for_registry=True)
     from tasks.registry.promotion import roll_back
 
-    _say(roll_back(name, workspace_root(), to=str(to) if to else None, reason=reason))
+    _say(roll_back(name, workspace, to=str(to) if to else None, reason=reason))
 
 
 def _say(moved: Moved) -> None:

@@ -65,6 +65,9 @@ def progress_shown(
     if not debugging.on:
         # Prefect logs what it raises, traceback and all; the command says it in a line.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from mirror.workspace import writable_workspace
+
+    writable_workspace()
     from tasks.progress import listening
 
     with (

@@ -31,6 +31,9 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
     NAME is a registered model, whose champion is served, or models:/NAME@ALIAS or
     models:/NAME/VERSION.  A champion that changes meanwhile is served after a restart.
     """
+    from mirror.workspace import open_workspace
+
+    open_workspace(for_registry=True)
     from tasks.addresses import bracketed, check_address, is_loopback
     from tasks.registry.serving import checked_copy, scoring_server
 

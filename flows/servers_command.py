@@ -33,6 +33,9 @@ def up(
     are kept in `servers` in the workspace.  PostgreSQL's address, with its password, stands in
     MIRROR_DATABASE_URL: for .../NAME the servers' databases are NAME_prefect and NAME_mlflow.
     """
+    from mirror.workspace import writable_workspace
+
+    writable_workspace()
     from tasks.servers import POOL, servers_folder
     from tasks.servers.database import find_database
     from tasks.servers.starting import bring_up

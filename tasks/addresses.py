@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import ip_address
 
 from mirror.errors import InputError
 from mirror.secrets import without_secrets as without_secrets
+
+_UNESCAPED = re.compile(r"[/@#?\s]")
 
 
 def check_address(host: str, port: int, option: str = "--port") -> None:
@@ -31,6 +34,23 @@ def check_address(host: str, port: int, option: str = "--port") -> None:
             f"nothing can listen on port {port} of {host} ({error.strerror or error}): name "
             f"another with {option}, or end what uses it"
         ) from error
+
+
+def check_login(address: str, setting: str) -> None:
+    """Checks that the user and password in an address end where all who read it think they do.
+
+    Else a part of the password is taken for the host, and shown as one.
+
+    Raises:
+        InputError: a character in them stands for something else in an address.
+    """
+    login, at, _ = address.partition("://")[2].rpartition("@")
+    if at and _UNESCAPED.search(login):
+        raise InputError(
+            f"{setting}: the user or password has a character that means something else in an "
+            "address: percent-encode the password (@ as %40, / as %2F, # as %23, ? as %3F, a "
+            "space as %20)"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -6,11 +6,10 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from mirror.threads import calm_waiting
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+from mirror.workspace import CHECKOUT as CHECKOUT
+from mirror.workspace import workspace_root as workspace_root
 
 LOGGERS = "PREFECT_LOGGING_EXTRA_LOGGERS"
 OURS = ("mirror", "tasks", "flows")
@@ -38,11 +37,6 @@ COMMON_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
-
-def workspace_root() -> Path:
-    """`MIRROR_HOME`, or `.mirror` in the checkout."""
-    return Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror").absolute()
 
 
 def set_defaults() -> None:

@@ -14,6 +14,7 @@ from mirror.errors import InputError, ServiceError, StoreError
 from mirror.locking import sole_holder
 from mirror.store import NO_SPACE
 from tasks.addresses import without_secrets
+from tasks.registry.reaching import check_address
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -40,6 +41,7 @@ def open_store() -> Iterator[MlflowClient]:
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = os.environ["MLFLOW_TRACKING_URI"]
+    check_address(uri)
     mlflow.set_tracking_uri(uri)
     try:
         with _making_tables(sqlite_file(uri)):
@@ -47,7 +49,7 @@ def open_store() -> Iterator[MlflowClient]:
         yield client
     except (MlflowException, RequestException, SQLAlchemyError) as error:
         _check_full(error)
-        first_line = without_secrets(str(error).partition("\n")[0])[:LINE_CHARACTERS]
+        first_line = _shortened(without_secrets(str(error).partition("\n")[0]))
         if getattr(error, "error_code", None) in USERS_FAULT:
             raise InputError(
                 f"the tracking store {shown_uri()} refused: {first_line}; see MLFLOW_TRACKING_URI"
@@ -59,6 +61,13 @@ def open_store() -> Iterator[MlflowClient]:
     except OSError as error:  # of a copy of an encoder, or of a report
         _check_full(error)
         raise
+
+
+def _shortened(line: str) -> str:
+    if len(line) <= LINE_CHARACTERS:
+        return line
+    kept = line[:LINE_CHARACTERS]
+    return f"{kept.rpartition(' ')[0] or kept} …"
 
 
 def _check_full(error: Exception) -> None:

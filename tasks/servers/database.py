@@ -16,11 +16,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from mirror.errors import InputError, ServiceError
-from tasks.addresses import without_secrets
+from tasks.addresses import check_login, without_secrets
 
 VARIABLE = "MIRROR_DATABASE_URL"
-EXAMPLE = "postgresql://USER:PASSWORD@HOST:5432/mirror"
+EXAMPLE = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"
+"""Without a login where one stands: that would be taken out before it is shown."""
 CONNECT_SECONDS = 10
+MOST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,13 @@ def find_database(given: str | None) -> Database | None:
     """The database that a command or the environment names, or None: then databases are files.
 
     Raises:
-        InputError: it is no address of PostgreSQL, or its password stands on the command line.
+        InputError: it is no address of PostgreSQL, its login is not escaped, or its password
+            stands on the command line.
     """
     text = given or os.environ.get(VARIABLE) or ""
     if not text:
         return None
-    try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise InputError(f"the database's address cannot be read: write it as {EXAMPLE}") from error
+    url = _read(text, "--database" if given else VARIABLE)
     shown = without_secrets(url._replace(password=None).render_as_string())
     if url.get_backend_name() != "postgresql" or not url.database:
         raise InputError(f"database {shown}: write it as {EXAMPLE}")
@@ -89,6 +89,18 @@ def find_database(given: str | None) -> Database | None:
     if other := set(url.query) - {"sslmode"}:
         raise InputError(f"database {shown}: {', '.join(sorted(other))} is not taken, only sslmode")
     return Database(url.set(drivername="postgresql"))
+
+
+def _read(text: str, setting: str) -> URL:
+    check_login(text, setting)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # What was raised quotes a part of it, which may be of a password.
+        raise InputError(f"the database's address cannot be read: write it as {EXAMPLE}") from None
+    if url.port is not None and not 1 <= url.port <= MOST_PORT:
+        raise InputError(f"{setting}: port {url.port} is none: write the port as 1 to {MOST_PORT}")
+    return url
 
 
 def prepare(database: Database) -> None:

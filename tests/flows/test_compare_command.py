@@ -79,7 +79,7 @@ def test_encoders_are_looked_at_before_texts_and_must_be_two(
     for same in (first, twin):
         assert "OLD and NEW are the same encoder: name two" in told(first, same)
     assert "are the same" in told(str(tiny_base), str(tiny_base), "--pooling", "cls")
-    assert "no run in" in told(first, other)
+    assert "no workspace at" in told(first, other)
     assert "cannot be read" in told(first, other, "--texts", str(tmp_path / "none.txt"))
     shorter = told(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
     assert "\nKeep\n" in shorter

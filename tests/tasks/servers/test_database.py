@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirror.errors import InputError, ServiceError
+from mirror.secrets import without_secrets
 from tasks.servers.database import Database, find_database, prepare
 
 WORD = "a-p@ss:w/rd"
@@ -52,6 +53,43 @@ def test_other_addresses_are_refused_without_their_password(
     with pytest.raises(InputError, match="write it as postgresql://") as told:
         found(url, monkeypatch)
     assert "ann:word" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "login", ["u:sE/c@ret", "u:sEc@ret", "u:sEc#ret", "u:sEc?ret", "u:sE cret", "u@corp:sEcret"]
+)
+def test_a_login_that_is_not_escaped_is_refused_and_no_part_of_it_shown(
+    login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="percent-encode the password") as told:
+        found(f"postgresql://{login}@127.0.0.1/mirror", monkeypatch)
+    assert not any(part in str(told.value) for part in ("sE", "ret", "corp"))
+
+
+@pytest.mark.parametrize("port", ["abc", "sEcret", "54x2"])
+def test_a_port_that_is_no_number_is_told_without_it(
+    port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="address cannot be read") as told:
+        found(f"postgresql://u:p@127.0.0.1:{port}/mirror", monkeypatch)
+    assert port not in str(told.value) and told.value.__suppress_context__
+
+
+@pytest.mark.parametrize("port", [0, 99_999])
+def test_a_port_that_no_machine_has_is_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="write the port as 1 to 65535"):
+        found(f"postgresql://u:p@127.0.0.1:{port}/mirror", monkeypatch)
+    assert found("postgresql://u:p@127.0.0.1:65535/mirror", monkeypatch).url.port == 65_535
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://db/team"])
+def test_the_example_is_still_whole_when_secrets_are_taken_out(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError) as told:
+        found(url, monkeypatch)
+    example = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"
+    assert without_secrets(str(told.value)).endswith(example)
 
 
 def test_options_that_one_driver_would_not_know_are_refused(
