@@ -9,6 +9,7 @@ from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from mirror.compatibility import COMPATIBILITY, MAP, PAGE
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 METRICS_AT_ONCE = 1_000
+_STDERR_LOCK = Lock()
 
 
 def end_killed_runs(client: MlflowClient, recipe: Recipe, owner: str) -> None:
@@ -85,7 +87,9 @@ def add_version(candidate: Candidate, recorded: Recorded) -> ModelVersion:
     import mlflow
 
     name, tags = candidate.recipe.registry.model, registration_tags(candidate)
-    with redirect_stderr(io.StringIO()):  # it prints what the command says itself
+    # It prints what the command says itself.  Standard error is the whole process's: two threads
+    # that put it away and back at once would leave it away.
+    with _STDERR_LOCK, redirect_stderr(io.StringIO()):
         return mlflow.register_model(recorded.encoder, name, 0, tags=tags)
 
 

@@ -55,7 +55,7 @@ def test_one_that_fails_leaves_the_others_alone_and_is_named(
         timeout=300,
     )
     assert done.returncode == 1, done.stderr
-    assert "1 of 3 runs failed: en-gone" in done.stderr
+    assert "1 of 3 runs failed: en-gone" in done.stderr, done.stdout
     assert "nowhere.jsonl" in done.stdout.replace("\n", "")
     for name in ("en-one", "en-two"):
         assert find_record(place.home, name).model == f"models:/mirror-{name}/1"
