@@ -1,6 +1,6 @@
 """What a user sees when something goes wrong: one message, and an exit code that scripts can read.
 
-0 done, 1 failed, 2 the command was misused, 130 stopped with Ctrl-C.
+0 done, 1 failed, 2 the command was misused, 130 stopped, with Ctrl-C or as asked otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
     A fault of our own, which no error of the tree foresees, keeps its traceback.
     """
-    from mirror.errors import MirrorError
+    from mirror.errors import MirrorError, StoppedError
 
     debugging = Debugging()
     try:
@@ -43,7 +43,7 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
     except click.ClickException as fault:
         fault.show()
         return fault.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, StoppedError):
         say("stopped; what is whole is kept, and the same command goes on from there")
         return STOPPED
     except BrokenPipeError:
