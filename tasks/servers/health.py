@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from http.client import HTTPException
@@ -19,6 +20,8 @@ from tasks.servers.state import ServerState
 
 ANSWER_SECONDS = 10.0
 CONFLICT = 409
+BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 5, 1.0
+"""What Prefect's server answers while its database is in use; its own clients then ask again."""
 
 
 def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
@@ -61,7 +64,7 @@ def online_workers(state: ServerState) -> dict[str, datetime]:
 
 
 def ask(state: ServerState, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """What Prefect's server answers to a GET, or with a body to a POST.
+    """What Prefect's server answers to a GET, or with a body to a POST, once it is not busy.
 
     Raises:
         OSError: it does not answer, or refuses.
@@ -72,8 +75,16 @@ def ask(state: ServerState, path: str, body: Mapping[str, Any] | None = None) ->
     data = None if body is None else json.dumps(body).encode()
     address = f"{state.prefect_url}/api/{path}"
     request = Request(address, data, headers)  # noqa: S310 - our own server
-    with _direct().open(request, timeout=ANSWER_SECONDS) as answer:
-        return json.load(answer)
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            with _direct().open(request, timeout=ANSWER_SECONDS) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            if error.code != BUSY or tries == BUSY_TRIES:
+                raise
+        time.sleep(BUSY_SECONDS)
 
 
 def _direct() -> Any:
