@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from mirror.base_model import choose_base
 from mirror.gate import Verdict
 from mirror.recipe import Recipe, find_recipe
 from mirror.results import Results
@@ -49,7 +50,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
         MirrorError: something is wrong; nothing half-made is left.
     """
     began = Beginning.now()
-    plan = base.choose_base(find_recipe(recipe), base_path)
+    plan = choose_base(find_recipe(recipe), base_path)
     workspace = preflight.check_ready(plan)
 
     gathered = gather(plan, workspace)
@@ -117,7 +118,7 @@ def write_down(
 
 def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
     """As `run_recipe`, for a person at a terminal: a fault shows before Prefect is waited for."""
-    plan = base.choose_base(find_recipe(recipe), base_path)
+    plan = choose_base(find_recipe(recipe), base_path)
     with temporary_api() as wait_for_api:
         preflight.find_workspace(plan)
         wait_for_api()

@@ -20,9 +20,10 @@ def run_shown(
     recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
 ) -> None:
     """Runs a recipe."""
+    from mirror.base_model import choose_base
     from mirror.matrix import read_judged
 
-    read_judged(recipe)  # a fault in it shows at once, not after Prefect's seconds
+    choose_base(read_judged(recipe), base)  # faults show at once, not after Prefect's seconds
     with progress_shown(err):
         from flows.run_recipe import start_run
 

@@ -212,6 +212,19 @@ def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
     return ARCHITECTURES[str(kind)]
 
 
+def choose_base(recipe: Recipe, path: str) -> Recipe:
+    """The recipe, starting from the model in the folder `path`; as it is if that is empty.
+
+    Raises:
+        BaseModelError: there is no such folder.
+    """
+    if not path:
+        return recipe
+    if not local_path(path, Path.is_dir).is_dir():
+        raise BaseModelError(f"no base model at {path}: name a model's folder with --base")
+    return recipe.model_copy(update={"base": BaseSection(path=path)})
+
+
 def base_digest(folder: Path) -> str:
     """Digest of the files that make up a model; a changed card changes nothing.
 
