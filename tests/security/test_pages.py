@@ -69,7 +69,7 @@ def test_the_texts_of_a_poisoned_run_stand_in_its_report_as_text(ran: Ran) -> No
 def test_what_a_run_leaves_on_prefects_pages_opens_no_tag(ran: Ran) -> None:
     with closing(sqlite3.connect(ran.home / "prefect" / "prefect.db")) as database:
         found = database.execute("SELECT key, type, data, description FROM artifact").fetchall()
-    assert {"outcome", "scores", "stages", "report"} <= {key for key, *_ in found}
+    assert {"outcome", "scores", "stages"} <= {key for key, *_ in found}
     for _, kind, data, description in found:
         if kind == "markdown":
             assert not re.search(r"<[a-z/!]", f"{data} {description}")

@@ -24,6 +24,15 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture
+def undisturbed(undisturbed: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
+    """The first run, its recipe elsewhere: Prefect's server names runs by their recipe's path."""
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    recipe = Path(shutil.copy2(undisturbed.recipe, folder))
+    return SimpleNamespace(**{**vars(undisturbed), "recipe": recipe})
+
+
+@pytest.fixture
 def seeded(undisturbed: SimpleNamespace) -> Callable[[Path], Path]:
     """Makes a workspace that has the stages of a first run, and neither registry nor record."""
     assert undisturbed.done.returncode == 0, undisturbed.done.stderr

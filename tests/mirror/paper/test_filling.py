@@ -266,7 +266,7 @@ def test_markdown_tables_keep_their_columns(sides: Callable[..., FilledTable]) -
     of_table = [width for line, width in zip(rows, widths, strict=True) if "| paper |" in line]
     assert of_table == [8, 8, 8, 8]
     assert "Base \\| plain" in text
-    assert "| An <Invented> 9000 \\| fast |" in text
+    assert "| An &lt;Invented> 9000 \\| fast |" in text
     assert "## T8 (T18): Noise <b>& marks</b>" in text
     assert "mirror paper --seeds 42,33" in text
     assert "| Tuning helps, noise more. | not run | holds |" in text
