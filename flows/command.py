@@ -86,9 +86,9 @@ def show(recipe: str | None) -> None:
     """Shows what the newest run came to, of RECIPE or of any."""
     from flows.display import show_run
     from mirror.run_record import find_record
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
 
-    show_run(find_record(workspace_root(), recipe), out())
+    show_run(find_record(open_workspace(), recipe), out())
 
 
 @mirror.command(short_help="Scores an encoder on benchmarks.")

@@ -65,6 +65,9 @@ def down() -> None:
 
     Databases, artifacts and logs stay.
     """
+    from mirror.workspace import open_workspace
+
+    open_workspace()
     from tasks.servers import servers_folder
     from tasks.servers.stopping import bring_down
 

@@ -31,12 +31,12 @@ def verify(run: str, into: str | None) -> None:
     such as models:/NAME/3.  Nothing is registered.  Fails if a stage differs, with the reason:
     source, code or library versions changed, or none of them.
     """
+    recorded = recorded_lineage(run)
     from flows.live import live_progress
     from mirror.store import Store
     from mirror.verifying import compare_lineages, make_again
     from tasks.registry import fetch_model
 
-    recorded = recorded_lineage(run)
     with fresh_folder(into) as folder, live_progress(err()) as on_progress:
         store = Store(folder)
         again = make_again(recorded, store, partial(fetch_model, workspace=folder), on_progress)
@@ -51,18 +51,19 @@ def recorded_lineage(run: str) -> Mapping[str, Any]:
 
     Raises:
         BaseModelError: there is no such version.
+        InputError: there is no such workspace.
         StoreError: there is no such run, or what it left is gone.
         ServiceError: the registry does not answer.
     """
     from mirror.lineage import read_lineage
     from mirror.run_record import find_record, find_stage, read_record
-    from tasks.environment import workspace_root
+    from mirror.workspace import open_workspace
 
     if run.startswith("models:/"):
         from tasks.registry.origins import find_lineage
 
         return find_lineage(run)
-    record = read_record(Path(run)) if run.endswith(".json") else find_record(workspace_root(), run)
+    record = read_record(Path(run)) if run.endswith(".json") else find_record(open_workspace(), run)
     if record.unchanged:
         raise StoreError(
             f"the run of {record.recipe} at {record.started_at} found nothing to do and made no "

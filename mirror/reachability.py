@@ -43,6 +43,9 @@ def look_at_tracking(uri: str) -> Finding:
         return _sqlite(uri)
     if scheme in ("http", "https"):
         return _server(uri)
+    if not scheme and not Path(uri).exists():
+        remedy = "write http://… or sqlite:////…, or unset MLFLOW_TRACKING_URI"
+        return Finding("tracking", "bad", f"{shown} is no address", remedy)
     if scheme in ("", "file"):
         if fault := write_fault(Path(unquote(urlsplit(uri).path))):
             text = f"{shown} cannot be written: {fault}"

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -243,6 +244,7 @@ def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[st
 def test_show_without_a_run_says_how_to_make_one(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    save_record(replace(RECORD, recipe="en-others"), home)
     assert run_guarded(mirror, ["show", "en-trades"]) == 1
     assert "`mirror run en-trades`" in capsys.readouterr().err
 
@@ -258,6 +260,9 @@ def test_workspace_stands_for_mirror_home(
 READING = (
     ["gc"],
     ["gc", "--dry-run"],
+    ["show"],
+    ["verify", "some-recipe"],
+    ["down"],
     ["history", "some-model"],
     ["promote", "some-model"],
     ["rollback", "some-model"],

@@ -209,6 +209,11 @@ def test_tracking_server_that_is_down_is_bad_and_told_fast():
     assert time.monotonic() - began < 4
 
 
+def test_what_is_no_address_of_a_tracking_store_is_told() -> None:
+    finding = look_at_tracking("nonsense")
+    assert (finding.state, finding.text) == ("bad", "nonsense is no address")
+
+
 def test_server_that_never_answers_is_given_up(serve, monkeypatch):
     monkeypatch.setattr(reachability, "TIMEOUT_SECONDS", 0.2)
     _, url = serve(200, seconds=1.0)
