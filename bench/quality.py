@@ -30,8 +30,9 @@ from mirror.base_model import Base, base_digest
 from mirror.benchmark import read_definition
 from mirror.corpus import ingest_corpus
 from mirror.encoder import Encoder
+from mirror.encoder_place import EncoderPlace
 from mirror.evaluation import score_encoder
-from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
+from mirror.evaluation_stage import evaluate_encoder
 from mirror.random_weights import random_base
 from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.retrieval import bm25_reciprocal_ranks, held_out_passages

@@ -20,8 +20,9 @@ from mirror.errors import BaseModelError, RecipeError, ServiceError
 from mirror.local_paths import local_path, local_places
 from mirror.prompt import check_room, write_prompt
 from mirror.recipe import BaseSection, Recipe
+from mirror.special_tokens import read_special_tokens
 from mirror.store import digest_of_json, file_digest
-from mirror.tokenizer_check import check_tokenizer_folder, read_special_tokens
+from mirror.tokenizer_check import check_tokenizer_folder
 from mirror.tuning_settings import TuningSection, fill_tuning
 from mirror.weights import check_weights
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.compatibility_page import COMPATIBILITY_TEMPLATE
-from mirror.evaluation_stage import EncoderPlace
+from mirror.encoder_place import EncoderPlace
 from mirror.progress import OnProgress, silent
 from mirror.store import Stage, StageRecord, Store
 from mirror.templating import template_digest

@@ -21,8 +21,8 @@ from mirror.benchmark import Definition, read_definition
 from mirror.benchmark_data import load_pairs
 from mirror.benchmark_result import BenchmarkResult, Encodes, Remembers, average_of, result_of
 from mirror.encoder import Encoder
+from mirror.encoder_place import EncoderPlace
 from mirror.errors import BenchmarkError
-from mirror.evaluation_stage import EncoderPlace
 from mirror.lexicon import score_lexicon
 from mirror.linking import score_linking
 from mirror.looks import STRINGS, look_at

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mirror.benchmark import definition_digest, read_definition
+from mirror.encoder_place import EncoderPlace
 from mirror.progress import OnProgress, silent
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
-from mirror.tuning_settings import Pooling
 
 LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
-
-
-@dataclass(frozen=True)
-class EncoderPlace:
-    """An encoder, or a model to be used as one."""
-
-    folder: str
-    digest: str
-    pooling: Pooling | None
-    """Nothing means what the folder says."""
-    max_tokens: int | None
-    """Likewise."""
-    label: str
-    """`base`, `tuned` or `champion`; for people, no part of the stage's key."""
-    prompt: str | None = None
-    """Nothing means what the folder's tokenizer does."""
 
 
 def evaluation_stage(

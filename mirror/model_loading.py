@@ -13,8 +13,9 @@ from transformers.utils import logging as transformers_logging
 
 from mirror.architectures import Architecture, set_dropout
 from mirror.errors import BaseModelError, TokenizerError
+from mirror.special_tokens import special_tokens_of
 from mirror.threads import keep_few_kernels
-from mirror.tokenizer_check import check_tokenizer, special_tokens_of
+from mirror.tokenizer_check import check_tokenizer
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirror.errors import TokenizerError
+from mirror.special_tokens import SpecialTokens, special_tokens_of
 from mirror.tuning_settings import PROMPT_MASK, PROMPT_TEXT, Pooling
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from mirror.tokenizer_check import SpecialTokens
 
 BEFORE, AFTER = "prompt-before", "prompt-after"
 """What the entries of a tokenizer's template are called; each stands for several tokens."""
@@ -88,8 +87,6 @@ def prompted(tokenizer: Any, prompt: str | None, pooling: Pooling, place: Path) 
     if prompt is None:
         return tokenizer
     from transformers import PreTrainedTokenizerFast
-
-    from mirror.tokenizer_check import special_tokens_of
 
     write_prompt(tokenizer.backend_tokenizer, special_tokens_of(tokenizer), prompt, pooling, place)
     return PreTrainedTokenizerFast(

@@ -10,19 +10,12 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mirror import errors
-from mirror.errors import MirrorError, StoppedError, TuningError
-from mirror.interruption import (
-    GRACE_SECONDS,
-    ask_to_stop,
-    end_after,
-    stop_asked,
-    stopping_on_sigterm,
-)
+from mirror.errors import StoppedError, TuningError
+from mirror.interruption import stop_asked
 from mirror.threads import thread_count
 from mirror.tuning_settings import TuningSection
 from mirror.tuning_step import OnStep, TuningStep
@@ -72,7 +65,7 @@ def _start(processes: int, job: Path) -> subprocess.Popen[str]:
     own = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.Popen(
-        [sys.executable, *torchrun, "-m", "mirror.together", str(job)],
+        [sys.executable, *torchrun, "-m", "mirror.tuning_rank", str(job)],
         stdin=subprocess.PIPE,  # its end tells the ranks that no one listens any more
         stdout=subprocess.PIPE,
         text=True,
@@ -121,37 +114,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def main(job: Path) -> None:
-    """One of the processes; the first of them speaks for all."""
-    from mirror.ranks import joined
-    from mirror.tuning import tune
-    from mirror.tuning_run import Place
-
-    content = json.loads(job.read_text(encoding="utf-8"))
-    folders = {name: Path(folder) for name, folder in content["folders"].items()}
-    items = [Item(*sides) for sides in content["items"]]
-    settings = TuningSection.model_validate_json(json.dumps(content["settings"]))
-    threading.Thread(target=_await_end_of_listener, daemon=True).start()
-    with stopping_on_sigterm(), joined() as ranks:
-
-        def say(kind: str, said: Any) -> None:
-            if ranks.is_first:
-                print(WORD + json.dumps([kind, said]), flush=True)  # noqa: T201
-
-        try:
-            counts = tune(settings, items, Place(**folders), lambda step: say("step", asdict(step)))
-            say("counts", dict(counts))
-        except MirrorError as fault:
-            say("fault", {"kind": type(fault).__name__, "text": str(fault)})
-
-
-def _await_end_of_listener() -> None:
-    sys.stdin.read()
-    end_after(GRACE_SECONDS)
-    ask_to_stop()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,9 @@ from tokenizers import Tokenizer
 from mirror.architectures import Architecture
 from mirror.errors import TokenizerError
 from mirror.prompt import Marks, read_marks
+from mirror.special_tokens import SpecialTokens, read_special_tokens, special_tokens_of
 
 PROBES = 200
-PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """The tokens that the method relies on; nothing where a tokenizer has none."""
-
-    cls: str | None
-    sep: str | None
-    mask: str | None
-    unknown: str | None
 
 
 def check_tokenizer_folder(
@@ -102,23 +90,6 @@ def _check_ids(
         )
 
 
-def read_special_tokens(folder: Path, kind: Architecture) -> SpecialTokens:
-    """The special tokens by the folder's files, or by its kind of model where they say nothing.
-
-    Raises:
-        TokenizerError: one of the files is not JSON.
-    """
-    settings = _read_json(folder / "tokenizer_config.json")
-    said = {**_read_json(folder / "special_tokens_map.json"), **settings}
-    if settings.get("tokenizer_class") not in PLAIN_CLASSES:
-        said = {**kind.special_tokens, **said}
-    cls, sep, mask, unknown = (
-        token.get("content") if isinstance(token := said.get(f"{name}_token"), dict) else token
-        for name in ("cls", "sep", "mask", "unk")
-    )
-    return SpecialTokens(cls, sep, mask, unknown)
-
-
 def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool) -> None:
     """For folders from before `tokenizer.json`; slower, as transformers has to build it."""
     from transformers import AutoTokenizer
@@ -135,13 +106,6 @@ def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool)
     vocab_size = int(config.get("vocab_size", 1 << 62))
     tokens = special_tokens_of(tokenizer)
     check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=masks)
-
-
-def special_tokens_of(tokenizer: Any) -> SpecialTokens:
-    """The special tokens of a tokenizer of transformers."""
-    return SpecialTokens(
-        tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token, tokenizer.unk_token
-    )
 
 
 def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
@@ -166,15 +130,3 @@ def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> Marks | None:
     marks = read_marks(tokenizer) or Marks((cls,), (sep,))
     ends = (marks.before[0], marks.after[-1])
     return marks if ends in ((cls, sep), (mask, sep), (cls, mask)) else None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path} cannot be read as JSON: get it again") from error
-    if not isinstance(content, dict):
-        raise TokenizerError(f"{path} holds no settings: get it again")
-    return content

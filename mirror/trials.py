@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from mirror.base_model import Base
 from mirror.corpus import ingest_corpus
-from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
+from mirror.encoder_place import EncoderPlace
+from mirror.evaluation_stage import evaluate_encoder
 from mirror.labelled_pairs import gather_pairs
 from mirror.progress import OnProgress, silent
 from mirror.random_weights import random_base

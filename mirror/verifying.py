@@ -14,7 +14,8 @@ from typing import Any
 
 from mirror.base_model import Base, find_base
 from mirror.corpus import ingest_corpus
-from mirror.evaluation_stage import EncoderPlace, evaluate_encoder
+from mirror.encoder_place import EncoderPlace
+from mirror.evaluation_stage import evaluate_encoder
 from mirror.labelled_pairs import gather_pairs
 from mirror.lineage import ENCODER, lineage_of
 from mirror.profile_stage import profile_corpus

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirror import compatibility_stage
 from mirror.compatibility import LEAST, PAGE, read_compatibility, summary
-from mirror.evaluation_stage import EncoderPlace
+from mirror.encoder_place import EncoderPlace
 from mirror.gate import Verdict
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_markdown

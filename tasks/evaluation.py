@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mirror import evaluation_stage
 from mirror.base_model import Base
-from mirror.evaluation_stage import EncoderPlace
+from mirror.encoder_place import EncoderPlace
 from mirror.progress import Progress
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror import probe_stage
-from mirror.evaluation_stage import EncoderPlace
+from mirror.encoder_place import EncoderPlace
 from mirror.progress import Progress
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter

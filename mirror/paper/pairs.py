@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mirror.benchmark import definition_digest, read_definition
-from mirror.evaluation_stage import LIBRARIES, EncoderPlace
+from mirror.encoder_place import EncoderPlace
+from mirror.evaluation_stage import LIBRARIES
 from mirror.paper.jobs import Job
 from mirror.store import Stage, StageRecord, Store
 from mirror.trials import TrialResult

@@ -16,8 +16,8 @@ from mirror.comparing import compare_encoders as compare_loaded
 from mirror.compatibility import read_compatibility
 from mirror.compatibility_stage import compare_encoders, compatibility_stage
 from mirror.encoder import Encoder
+from mirror.encoder_place import EncoderPlace
 from mirror.errors import InputError
-from mirror.evaluation_stage import EncoderPlace
 from mirror.store import StageRecord, Store
 
 

@@ -13,9 +13,9 @@ import pytest
 from mirror import benchmark
 from mirror.benchmark import read_definition
 from mirror.benchmark_result import Remembers
+from mirror.encoder_place import EncoderPlace
 from mirror.errors import BenchmarkError
 from mirror.evaluation import score_encoder, write_evaluation
-from mirror.evaluation_stage import EncoderPlace
 from mirror.store import StageRecord
 
 LABELS = 'labels = ["no", "yes"]\n'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mirror.evaluation_stage import EncoderPlace, evaluation_stage
+from mirror.encoder_place import EncoderPlace
+from mirror.evaluation_stage import evaluation_stage
 from mirror.recipe import Recipe
 from mirror.store import StageRecord
 

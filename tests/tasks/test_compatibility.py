@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.evaluation_stage import EncoderPlace
+from mirror.encoder_place import EncoderPlace
 from mirror.gate import Verdict
 from mirror.store import StageRecord
 from tasks import compatibility, registry
