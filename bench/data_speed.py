@@ -89,8 +89,8 @@ def _phrases(draw: np.random.Generator) -> list[str]:
 
 def mirrored(asked: Asked) -> dict[str, Any]:
     """Ingest, then sample."""
-    from mirror.corpus import ingest_corpus
-    from mirror.sampling import sample_strings
+    from mirror.corpus.stage import ingest_corpus
+    from mirror.sampling.stage import sample_strings
     from mirror.store import Store
 
     recipe, store = _recipe(asked), Store(Path(asked["work"]) / "home")

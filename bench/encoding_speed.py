@@ -2,7 +2,7 @@
 
     python bench/encoding_speed.py --strings 5000
 
-`mirror.encoder.Encoder` and sentence-transformers read one saved encoder; each runs in a process of
+Our `Encoder` and sentence-transformers read one saved encoder; each runs in a process of
 its own, in turn, in fp32, on what it is given at once, after one short call that is not counted.
 """
 
@@ -38,7 +38,7 @@ def ours(asked: Asked) -> dict[str, Any]:
     """`Encoder.encode`."""
     import torch
 
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
     from mirror.threads import thread_count
 
     torch.set_num_threads(thread_count())
@@ -72,7 +72,7 @@ SIDES = {"ours": ours, "theirs": theirs}
 
 def make_encoder(base: Path, pooling: Any, max_tokens: int, folder: Path) -> Path:
     """The base saved as an encoder, as tuning would save it."""
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
     Encoder.load(base, pooling, max_tokens).save(folder)
     return folder

@@ -153,9 +153,9 @@ def trainer(asked: Asked) -> dict[str, Any]:
 
 
 def ours(asked: Asked) -> dict[str, Any]:
-    """`mirror.tuning.tune`, as a recipe would run it."""
-    from mirror.tuning import tune
-    from mirror.tuning_run import Place
+    """`mirror.tuning.tune.tune`, as a recipe would run it."""
+    from mirror.tuning.run import Place
+    from mirror.tuning.tune import tune
     from mirror.tuning_settings import TuningSection, fill_tuning
 
     given = {name: asked[name] for name in (*COMMON, "precision")} | {"epochs": 1}
@@ -298,7 +298,7 @@ def sum_up(
 
 def device(asked: str) -> str:
     """`cuda` where there is one if `auto`."""
-    from mirror.encoder import resolve_device
+    from mirror.encoders.encoder import resolve_device
 
     return resolve_device(asked)
 

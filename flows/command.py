@@ -136,7 +136,7 @@ def encode(
     """
     from flows.encoders import load_encoder
     from flows.live import live_progress
-    from mirror.vectors import check_place, read_lines, write_vectors
+    from mirror.encoders.vectors import check_place, read_lines, write_vectors
 
     check_place(Path(place))
     texts = read_lines(None if source == "-" else Path(source))

@@ -13,7 +13,7 @@ from mirror.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mirror.compatibility import Compatibility, Found
+    from mirror.evidence.compatibility import Compatibility, Found
 
 POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
 
@@ -39,7 +39,7 @@ def compare(
     if texts and recipe:
         raise click.UsageError("give --texts or --recipe, not both")
     from flows.history_command import page_place, write_page
-    from mirror.procrustes import check_map_place, save_map
+    from mirror.evaluation.procrustes import check_map_place, save_map
 
     page, save_to = page_place(place), options["save_map"]
     if save_to:
@@ -48,7 +48,7 @@ def compare(
     strings = _texts(texts, recipe)
     from flows.encoders import load_encoder, load_rival
     from flows.live import live_progress
-    from mirror.comparing import compare_encoders
+    from mirror.evidence.comparing import compare_encoders
 
     after = load_encoder(new, options["pooling"], options["max_tokens"])
     before = load_rival(old, after.settings, options["pooling"])
@@ -59,7 +59,7 @@ def compare(
         save_map(space_map, Path(save_to))
         err().print(save_to, markup=False, highlight=False, soft_wrap=True)
     if page:
-        from mirror.compatibility_page import render_compatibility
+        from mirror.evidence.compatibility_page import render_compatibility
 
         write_page(page, render_compatibility(old, new, found))
         err().print(str(page), markup=False, highlight=False, soft_wrap=True)
@@ -79,8 +79,8 @@ def _check_two(old: str, new: str, *, otherwise: bool) -> None:
         ServiceError: the registry does not answer.
     """
     from flows.encoders import find_encoder_folder
-    from mirror.base_model import check_base
-    from mirror.encoder_folder import read_encoder_settings
+    from mirror.encoders.base_model import check_base
+    from mirror.encoders.encoder_folder import read_encoder_settings
 
     before, after = find_encoder_folder(old), find_encoder_folder(new)
     from tasks.candidate import encoder_digest
@@ -94,11 +94,11 @@ def _check_two(old: str, new: str, *, otherwise: bool) -> None:
 
 def _texts(file: str | None, recipe: str | None) -> list[str]:
     if file:
-        from mirror.vectors import read_lines
+        from mirror.encoders.vectors import read_lines
 
         return read_lines(Path(file))
+    from mirror.evaluation.space import sampled_texts
     from mirror.run_record import find_record, find_stage
-    from mirror.space import sampled_texts
     from mirror.workspace import open_workspace
 
     return sampled_texts(find_stage(find_record(open_workspace(), recipe), "sample"))
@@ -107,7 +107,7 @@ def _texts(file: str | None, recipe: str | None) -> list[str]:
 def _show(old: str, new: str, found: Compatibility) -> None:
     from rich.text import Text
 
-    from mirror.compatibility import NEAREST
+    from mirror.evidence.compatibility import NEAREST
 
     console = out()
     console.print(_table(f"{old} → {new}", found))

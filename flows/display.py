@@ -15,7 +15,7 @@ from mirror.numbers import score, signed
 from mirror.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
 
 if TYPE_CHECKING:
-    from mirror.benchmark_result import BenchmarkResult
+    from mirror.evaluation.benchmark_result import BenchmarkResult
     from mirror.finding import Finding
     from mirror.recipe import Recipe
 

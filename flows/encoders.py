@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 from mirror.errors import BaseModelError
 
 if TYPE_CHECKING:
-    from mirror.encoder import Encoder
-    from mirror.encoder_folder import EncoderSettings
+    from mirror.encoders.encoder import Encoder
+    from mirror.encoders.encoder_folder import EncoderSettings
     from mirror.tuning_settings import Pooling
 
 
@@ -23,9 +23,9 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
-    from mirror.base_model import token_limit
-    from mirror.encoder import Encoder
-    from mirror.encoder_folder import read_encoder_settings
+    from mirror.encoders.base_model import token_limit
+    from mirror.encoders.encoder import Encoder
+    from mirror.encoders.encoder_folder import read_encoder_settings
 
     limit = token_limit(folder)
     if max_tokens and limit and max_tokens > limit:
@@ -50,9 +50,9 @@ def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder
         TokenizerError: the other one's prompt does not fit it.
         ServiceError: the registry does not answer.
     """
-    from mirror.base_model import token_limit
-    from mirror.encoder import Encoder
-    from mirror.encoder_folder import read_encoder_settings
+    from mirror.encoders.base_model import token_limit
+    from mirror.encoders.encoder import Encoder
+    from mirror.encoders.encoder_folder import read_encoder_settings
 
     folder = find_encoder_folder(name)
     if read_encoder_settings(folder) is not None:

@@ -75,7 +75,7 @@ def check_options(form: str, words: str | None, recipe: str | None, most: int | 
 def folder_written(name: str, pooling: str | None, max_tokens: int | None, place: Path) -> str:
     """Writes the folder for sentence-transformers, and says so."""
     from flows.encoders import find_encoder_folder, load_encoder
-    from mirror.encoder_folder import read_encoder_settings
+    from mirror.encoders.encoder_folder import read_encoder_settings
     from mirror.exports.encoder_copy import copy_encoder, save_encoder
 
     folder = find_encoder_folder(name)

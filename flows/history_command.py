@@ -14,7 +14,7 @@ from mirror.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mirror.history import VersionLine
+    from mirror.evidence.history import VersionLine
 
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
@@ -26,7 +26,7 @@ UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 def history(name: str, place: str | None) -> None:
     """Lists the versions of the model NAME: scores, and what became of each, by whom and why."""
     page = page_place(place)
-    from mirror.history import render_history
+    from mirror.evidence.history import render_history
     from mirror.workspace import open_workspace
 
     open_workspace(for_registry=True)
@@ -45,7 +45,7 @@ def history_table(name: str, lines: Sequence[VersionLine]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from mirror.history import short_digest, short_time
+    from mirror.evidence.history import short_digest, short_time
 
     table = Table(title=Text(name, "bold"), title_justify="left", box=SIMPLE_HEAD)
     for column in ("version", "registered", "recipe", "corpus", "scores", "verdict", "outcome"):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from mirror.base_model import choose_base
-from mirror.gate import Verdict
+from mirror.encoders.base_model import choose_base
+from mirror.evidence.gate import Verdict
+from mirror.evidence.results import Results
 from mirror.recipe import Recipe, find_recipe
-from mirror.results import Results
 from mirror.run_record import Beginning, RunRecord
 from mirror.store import StageRecord
 from tasks import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from mirror.interruption import stopping_on_interrupt
-from mirror.study_plan import Wanted
-from mirror.study_results import StudyOutcome
+from mirror.studies.plan import Wanted
+from mirror.studies.results import StudyOutcome
 from tasks import studies, trials
 from tasks.api_server import temporary_api
 from tasks.environment import workspace_root

@@ -20,7 +20,7 @@ def run_shown(
     recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
 ) -> None:
     """Runs a recipe."""
-    from mirror.base_model import choose_base
+    from mirror.encoders.base_model import choose_base
     from mirror.matrix import read_judged
 
     choose_base(read_judged(recipe), base)  # faults show at once, not after Prefect's seconds

@@ -11,17 +11,17 @@ from rich.console import Console
 from flows.display import measure_table, result_table, score_table
 from flows.encoders import load_encoder, load_rival
 from flows.live import live_progress
-from mirror.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
 from mirror.errors import BenchmarkError
+from mirror.evaluation.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
 from mirror.progress import OnProgress, Progress
 from mirror.recipe import GateSection
 from mirror.run_record import MeasureLine, ScoreLine, find_record, find_stage
 from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
-    from mirror.benchmark_result import BenchmarkResult
-    from mirror.encoder import Encoder
-    from mirror.retrieval import Passages
+    from mirror.encoders.encoder import Encoder
+    from mirror.evaluation.benchmark_result import BenchmarkResult
+    from mirror.evaluation.retrieval import Passages
 
 Results = dict[str, "BenchmarkResult"]
 
@@ -80,7 +80,7 @@ def score_shown(wanted: Wanted, out: Console, err: Console) -> None:
 def _print_both(
     definitions: Sequence[Definition], before: Results, after: Results, title: str, out: Console
 ) -> None:
-    from mirror.side_by_side import compare_measures, compare_results
+    from mirror.evidence.side_by_side import compare_measures, compare_results
 
     gate, sides = GateSection(), ("against", "encoder")
     lines: list[ScoreLine] = []
@@ -106,7 +106,7 @@ def _check_two_languages(definitions: Sequence[Definition]) -> None:
 
 
 def _fetch_missing(definitions: Sequence[Definition], err: Console) -> None:
-    from mirror.fetching import fetch_benchmark
+    from mirror.evaluation.fetching import fetch_benchmark
 
     folder = workspace_root() / "benchmarks"
     with live_progress(err) as on_progress:
@@ -127,8 +127,8 @@ def _texts_of_run(definitions: Sequence[Definition], recipe: str | None) -> _Run
         raise BenchmarkError(
             f"{names}: of a run's own texts; name a recipe that has run with --recipe"
         )
-    from mirror.retrieval import held_out_passages
-    from mirror.space import sampled_texts
+    from mirror.evaluation.retrieval import held_out_passages
+    from mirror.evaluation.space import sampled_texts
 
     record = find_record(workspace_root(), recipe)
     corpus, sample = find_stage(record, "corpus"), find_stage(record, "sample")
@@ -146,7 +146,7 @@ def _score(
     other: Encoder | None,
     on_progress: OnProgress,
 ) -> Results:
-    from mirror.evaluation import score_encoder
+    from mirror.evaluation.run import score_encoder
 
     results: Results = {}
     for done, definition in enumerate(definitions):

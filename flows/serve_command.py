@@ -67,8 +67,8 @@ def checked_model(model: str) -> str:
         TokenizerError: likewise its tokenizer.
         ServiceError: the registry does not answer.
     """
-    from mirror.base_model import check_base
-    from mirror.encoder_folder import read_encoder_settings
+    from mirror.encoders.base_model import check_base
+    from mirror.encoders.encoder_folder import read_encoder_settings
     from tasks.environment import workspace_root
     from tasks.registry import fetch_model, pin_model
     from tasks.registry.versions import CHAMPION, check_name

@@ -59,7 +59,7 @@ def study(name: str | None, base: str, benchmarks: str, at_once: int, **options:
         _list_studies()
         return
     from flows.study_display import study_shown
-    from mirror.study_plan import Wanted
+    from mirror.studies.plan import Wanted
 
     names = tuple(part.strip() for part in benchmarks.split(",") if part.strip())
     path = str(Path(base).absolute()) if base else ""
@@ -69,6 +69,6 @@ def study(name: str | None, base: str, benchmarks: str, at_once: int, **options:
 
 def _list_studies() -> None:
     from flows.study_display import study_table
-    from mirror.studies import find_study, study_names
+    from mirror.studies.study import find_study, study_names
 
     out().print(study_table([find_study(name) for name in study_names()]))

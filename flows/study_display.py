@@ -15,14 +15,14 @@ from flows.running import progress_shown
 from mirror.progress import OnProgress, Progress, describe
 
 if TYPE_CHECKING:
-    from mirror.studies import Study
-    from mirror.study_plan import Wanted
-    from mirror.study_results import StudyOutcome
+    from mirror.studies.plan import Wanted
+    from mirror.studies.results import StudyOutcome
+    from mirror.studies.study import Study
 
 
 def study_shown(name: str, wanted: Wanted, at_once: int, out: Console, err: Console) -> None:
     """Runs a study, saying first how much there is to do."""
-    from mirror.studies import find_study
+    from mirror.studies.study import find_study
 
     find_study(name)  # a fault in it shows at once, not after Prefect's seconds
     with progress_shown(err, OneBar):
@@ -59,7 +59,7 @@ class OneBar:
 
 def show_outcome(outcome: StudyOutcome, console: Console) -> None:
     """Prints a table for each level."""
-    from mirror.study_results import in_the_paper, setting, table_cells
+    from mirror.studies.results import in_the_paper, setting, table_cells
 
     console.print()
     console.print(Text(outcome.title, "bold"))

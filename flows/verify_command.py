@@ -15,7 +15,7 @@ from flows.command_group import Command, err, out, workspace_option
 from mirror.errors import InputError, StoreError
 
 if TYPE_CHECKING:
-    from mirror.verifying import StageVerdict
+    from mirror.evidence.verifying import StageVerdict
 
 FILES_SHOWN = 3
 
@@ -33,8 +33,8 @@ def verify(run: str, into: str | None) -> None:
     """
     recorded = recorded_lineage(run)
     from flows.live import live_progress
+    from mirror.evidence.verifying import compare_lineages, make_again
     from mirror.store import Store
-    from mirror.verifying import compare_lineages, make_again
     from tasks.registry import fetch_model
 
     with fresh_folder(into) as folder, live_progress(err()) as on_progress:
@@ -55,7 +55,7 @@ def recorded_lineage(run: str) -> Mapping[str, Any]:
         StoreError: there is no such run, or what it left is gone.
         ServiceError: the registry does not answer.
     """
-    from mirror.lineage import read_lineage
+    from mirror.evidence.lineage import read_lineage
     from mirror.run_record import find_record, find_stage, read_record
     from mirror.workspace import open_workspace
 

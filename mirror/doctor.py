@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mirror.base_model import CHECKOUT, check_base
+from mirror.encoders.base_model import CHECKOUT, check_base
 from mirror.errors import InputError
 from mirror.finding import Finding
 from mirror.installation import look_at_installation

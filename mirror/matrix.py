@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.benchmark import check_definitions
 from mirror.errors import BenchmarkError, RecipeError
+from mirror.evaluation.benchmark import check_definitions
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
 from mirror.recipe_folders import check_known, unknown_names
 

@@ -166,7 +166,7 @@ class EvaluationSection(Section):
 class DriftSection(Section):
     """How much a corpus must differ from the champion's before a scheduled run goes on.
 
-    Any one is enough; see `mirror.drift`.
+    Any one is enough; see `mirror.corpus.drift`.
     """
 
     new_strings: Annotated[float, Field(ge=0, le=1)] = 0.01

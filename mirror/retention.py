@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from mirror.errors import StoreError
-from mirror.lineage import LINEAGE
+from mirror.evidence.lineage import LINEAGE
 from mirror.locking import BusyError, sole_holder
 from mirror.run_record import RUNS, RunRecord, read_record, record_paths
 from mirror.store import MANIFEST

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import base_model
-from mirror.base_model import Base
+from mirror.encoders import base_model
+from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from tasks.registry import fetch_model
 from tasks.retrying import RETRIES

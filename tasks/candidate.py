@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mirror.gate import Verdict
-from mirror.lineage import read_lineage
+from mirror.evidence.gate import Verdict
+from mirror.evidence.lineage import read_lineage
+from mirror.evidence.results import Results, read_json
 from mirror.recipe import Recipe
-from mirror.results import Results, read_json
 from mirror.store import StageRecord, digest_of_json, file_digests, git_commit
 
 CARD = "README.md"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mirror import compatibility_stage
-from mirror.compatibility import LEAST, PAGE, read_compatibility, summary
-from mirror.encoder_place import EncoderPlace
-from mirror.gate import Verdict
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evidence import compatibility_stage
+from mirror.evidence.compatibility import LEAST, PAGE, read_compatibility, summary
+from mirror.evidence.gate import Verdict
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_markdown
 from tasks.candidate import Champion
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def compare_encoders(
     old: EncoderPlace, new: EncoderPlace, sample: StageRecord, workspace: Path
 ) -> StageRecord:
-    """Compares them; see `mirror.compatibility_stage.compare_encoders`."""
+    """Compares them; see `mirror.evidence.compatibility_stage.compare_encoders`."""
     record = compatibility_stage.compare_encoders(old, new, sample, Store(workspace), Reporter())
     lines = [f"- {line}" for line in summary(read_compatibility(record))]
     lines += ["", f"On the machine that ran it: `{record.path / PAGE}`"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import corpus
+from mirror.corpus import stage as corpus
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
@@ -15,7 +15,7 @@ from tasks.states import report_state, stage_task
 
 @stage_task(**RETRIES)
 def ingest_corpus(recipe: Recipe, workspace: Path) -> StageRecord:
-    """Turns the recipe's sources into a snapshot; see `mirror.corpus.ingest_corpus`."""
+    """Turns the recipe's sources into a snapshot; see `mirror.corpus.stage.ingest_corpus`."""
     record = corpus.ingest_corpus(recipe, Store(workspace), Reporter())
     show_table("corpus", count_rows(record.counts), f"Corpus of {recipe.name}: rows by fate")
     return report_state(record)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import profile_stage
-from mirror.base_model import Base
-from mirror.corpus_profile import read_profile
-from mirror.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
+from mirror.corpus import profile_stage
+from mirror.corpus.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
+from mirror.corpus.profile import read_profile
+from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store, digest_of_json, section_content
 from tasks.artifacts import show_markdown, show_table
@@ -45,7 +45,7 @@ class Change:
 
 @stage_task()
 def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRecord:
-    """Draws up the corpus's profile; see `mirror.profile_stage.profile_corpus`."""
+    """Draws up the corpus's profile; see `mirror.corpus.profile_stage.profile_corpus`."""
     return report_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
 
 

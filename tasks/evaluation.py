@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import evaluation_stage
-from mirror.base_model import Base
-from mirror.encoder_place import EncoderPlace
+from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evaluation import stage as evaluation_stage
 from mirror.progress import Progress
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
@@ -25,7 +25,7 @@ def evaluate_encoder(
     workspace: Path,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Measures an encoder on the benchmarks; see `mirror.evaluation_stage.evaluate_encoder`."""
+    """Measures an encoder on the benchmarks; see `mirror.evaluation.stage.evaluate_encoder`."""
     report = Reporter()
     record = evaluation_stage.evaluate_encoder(
         recipe, encoder, corpus, sample, Store(workspace), report, pairs=pairs

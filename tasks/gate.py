@@ -6,10 +6,10 @@ import json
 
 from prefect import task
 
-from mirror import gate
-from mirror.differences import compare, compare_slices
-from mirror.gate import Evidence, Verdict
-from mirror.probe import read_probe
+from mirror.evaluation.differences import compare, compare_slices
+from mirror.evidence import gate
+from mirror.evidence.gate import Evidence, Verdict
+from mirror.evidence.probe import read_probe
 from mirror.recipe import Recipe
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
@@ -23,7 +23,7 @@ def decide(
     champion: StageRecord | None,
     probe: StageRecord,
 ) -> Verdict:
-    """Compares the tuned encoder with its base and with the champion; see `mirror.gate`."""
+    """Compares the tuned encoder with base and champion; see `mirror.evidence.gate`."""
     section = recipe.evaluation.gate
     evidence = Evidence(
         base=compare(before, after, section),

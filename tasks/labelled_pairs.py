@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import labelled_pairs
+from mirror.corpus import labelled_pairs
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
@@ -14,7 +14,7 @@ from tasks.states import report_state, stage_task
 
 @stage_task()
 def gather_pairs(recipe: Recipe, workspace: Path) -> StageRecord:
-    """Gathers a recipe's labelled pairs; see `mirror.labelled_pairs.gather_pairs`."""
+    """Gathers a recipe's labelled pairs; see `mirror.corpus.labelled_pairs.gather_pairs`."""
     record = labelled_pairs.gather_pairs(recipe, Store(workspace), Reporter())
     show_table("pairs", count_rows(record.counts), f"Labelled pairs of {recipe.name}")
     return report_state(record)

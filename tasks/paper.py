@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.encoder_place import EncoderPlace
+from mirror.encoders.encoder_place import EncoderPlace
 from mirror.paper import pairs
 from mirror.store import StageRecord, Store
 from tasks.states import report_state, stage_task

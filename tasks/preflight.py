@@ -10,11 +10,14 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import base_model, benchmark, labelled_pairs, sampling, sources
-from mirror.device_slots import runs_per_device
+from mirror.corpus import labelled_pairs, sources
+from mirror.encoders import base_model
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
+from mirror.evaluation import benchmark
 from mirror.recipe import Recipe
+from mirror.sampling import stage as sampling
 from mirror.store import Store
+from mirror.tuning.device_slots import runs_per_device
 from tasks.environment import workspace_root
 from tasks.notices import check_notices, notice_blocks
 from tasks.registry import check_registry, fetch_model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import probe_stage
-from mirror.encoder_place import EncoderPlace
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evidence import probe_stage
 from mirror.progress import Progress
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter
@@ -14,7 +14,7 @@ from tasks.states import report_state, stage_task
 
 @stage_task()
 def probe_encoder(encoder: EncoderPlace, sample: StageRecord, workspace: Path) -> StageRecord:
-    """Asks the encoder in a clean process; see `mirror.probe_stage.probe_encoder`."""
+    """Asks the encoder in a clean process; see `mirror.evidence.probe_stage.probe_encoder`."""
     place = (Path(encoder.folder), encoder.digest)
     report = Reporter()
     record = probe_stage.probe_encoder(place, sample, Store(workspace), report)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prefect import task
 
-from mirror import report
-from mirror.gate import Verdict
+from mirror.evidence import report
+from mirror.evidence.gate import Verdict
+from mirror.evidence.results import Results, measure_lines, score_lines
 from mirror.recipe import Recipe
-from mirror.results import Results, measure_lines, score_lines
 from mirror.run_record import Beginning, RunRecord, save_record, stage_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
@@ -25,7 +25,7 @@ UNCHANGED = "Unchanged"
 
 @stage_task()
 def write_report(results: Results, verdict: Verdict, workspace: Path) -> StageRecord:
-    """Writes the page; see `mirror.report.write_report`."""
+    """Writes the page; see `mirror.evidence.report.write_report`."""
     record = report.write_report(results, verdict, Store(workspace), Reporter())
     return report_state(record)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror import sampling
 from mirror.recipe import Recipe
+from mirror.sampling import stage as sampling
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
@@ -14,7 +14,7 @@ from tasks.states import report_state, stage_task
 
 @stage_task()
 def sample_strings(recipe: Recipe, corpus: StageRecord, workspace: Path) -> StageRecord:
-    """Draws the strings to tune on; see `mirror.sampling.sample_strings`."""
+    """Draws the strings to tune on; see `mirror.sampling.stage.sample_strings`."""
     record = sampling.sample_strings(recipe, corpus, Store(workspace), Reporter())
     show_table("sample", count_rows(record.counts), f"Sample of {recipe.name}")
     return report_state(record)

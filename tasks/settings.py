@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mirror.device_slots import RUNS_PER_DEVICE, runs_per_device
 from mirror.errors import InputError
 from mirror.finding import Finding
+from mirror.tuning.device_slots import RUNS_PER_DEVICE, runs_per_device
 from tasks.notices import NOTIFY, notice_blocks
 from tasks.runners import RUNNER, runner_kind
 

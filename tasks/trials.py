@@ -10,13 +10,13 @@ from typing import Any
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from mirror import trials
-from mirror.device_slots import RUNS_PER_DEVICE
 from mirror.errors import TuningError
 from mirror.progress import Progress
 from mirror.store import Store
+from mirror.studies import trials
+from mirror.studies.trials import Trial, TrialResult
 from mirror.threads import usable_cores
-from mirror.trials import Trial, TrialResult
+from mirror.tuning.device_slots import RUNS_PER_DEVICE
 from tasks.artifacts import show_table
 from tasks.progress import Reporter
 from tasks.states import report_state, stage_task
@@ -24,7 +24,7 @@ from tasks.states import report_state, stage_task
 
 @stage_task(task_run_name="trial-{trial.label}-{trial.seed}")
 def run_trial(trial: Trial, workspace: Path) -> TrialResult:
-    """Makes and scores one encoder; see `mirror.trials.run_trial`.
+    """Makes and scores one encoder; see `mirror.studies.trials.run_trial`.
 
     May be submitted any number of times at once: within one process trials wait for each other,
     whatever the flow's task runner.

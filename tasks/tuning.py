@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.base_model import Base
+from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
-from mirror.tuning_process import tune_apart
+from mirror.tuning.process import tune_apart
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
 from tasks.states import report_state, stage_task
@@ -21,7 +21,7 @@ def tune_encoder(
     workspace: Path,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Tunes the base on the strings, and on labelled pairs; see `mirror.tuning_stage.tune_encoder`.
+    """Tunes the base on the strings, and on labelled pairs; see `mirror.tuning.stage.tune_encoder`.
 
     In a process of its own, which a cancelled run ends at a checkpoint.  Without a timeout here:
     how long it may take is the recipe's affair (`tuning.deadline_minutes`).

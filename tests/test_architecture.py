@@ -39,17 +39,17 @@ def loaded_by(module, tmp_path):
         "flows.command",
         "flows.run_paper",
         "tasks.registry",
-        "mirror.corpus",
-        "mirror.sampling",
-        "mirror.base_model",
-        "mirror.tuning_stage",
-        "mirror.evaluation_stage",
-        "mirror.gate",
-        "mirror.probe_stage",
-        "mirror.profile_stage",
-        "mirror.packaging_stage",
-        "mirror.compatibility_stage",
-        "mirror.report",
+        "mirror.corpus.stage",
+        "mirror.sampling.stage",
+        "mirror.encoders.base_model",
+        "mirror.tuning.stage",
+        "mirror.evaluation.stage",
+        "mirror.evidence.gate",
+        "mirror.evidence.probe_stage",
+        "mirror.corpus.profile_stage",
+        "mirror.evidence.packaging_stage",
+        "mirror.evidence.compatibility_stage",
+        "mirror.evidence.report",
         "mirror.doctor",
     ],
 )
@@ -67,13 +67,18 @@ def test_servers_are_started_without_loading_theirs(tmp_path):
 
 
 def test_library_never_loads_prefect(tmp_path):
-    for module in ("mirror.sampling", "mirror.tuning_stage", "mirror.report", "mirror.doctor"):
+    for module in (
+        "mirror.sampling.stage",
+        "mirror.tuning.stage",
+        "mirror.evidence.report",
+        "mirror.doctor",
+    ):
         assert "prefect" not in loaded_by(module, tmp_path)
 
 
 def test_loading_is_seen(tmp_path):
     """The others prove nothing if this fails."""
-    assert "torch" in loaded_by("mirror.contrastive", tmp_path)
+    assert "torch" in loaded_by("mirror.tuning.contrastive", tmp_path)
 
 
 def test_import_rules_hold():

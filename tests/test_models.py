@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from mirror.base_model import check_base
-from mirror.benchmark import read_definition
+from mirror.encoders.base_model import check_base
+from mirror.evaluation.benchmark import read_definition
 from mirror.pretraining.settings import find_pretraining
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "mirror-mini-en"
@@ -79,8 +79,8 @@ def test_its_card_tells_corpus_licences_tokens_loss_and_scores() -> None:
 
 
 def test_it_beats_a_random_model_of_its_shape_by_far(shared: Path) -> None:
-    from mirror.encoder import Encoder
-    from mirror.evaluation import score_encoder
+    from mirror.encoders.encoder import Encoder
+    from mirror.evaluation.run import score_encoder
 
     benchmark = read_definition("stsb")
     trained = Encoder.load(MODEL, "cls")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.base_model import Base, base_digest
-from mirror.benchmark import definition_names
-from mirror.corpus import ingest_corpus
+from mirror.corpus.stage import ingest_corpus
 from mirror.downloads import is_declared
+from mirror.encoders.base_model import Base, base_digest
+from mirror.evaluation.benchmark import definition_names
 from mirror.recipe import PAPER_RECIPES, BaseSection, CorpusSection, find_recipe, recipe_names
-from mirror.sampling import sample_strings
+from mirror.sampling.stage import sample_strings
 from mirror.store import Store
-from mirror.tuning_stage import tune_encoder
+from mirror.tuning.stage import tune_encoder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAPER = recipe_names(PAPER_RECIPES)

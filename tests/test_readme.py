@@ -10,7 +10,7 @@ import click
 import pytest
 
 from flows.command import mirror
-from mirror.benchmark import read_definition
+from mirror.evaluation.benchmark import read_definition
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLACEHOLDER = re.compile(r"[<\[{]\w[^>\]}]*[>\]}]|…|\.\.\.")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mirror.benchmark import definition_names, read_definition
+from mirror.evaluation.benchmark import definition_names, read_definition
 from mirror.recipe import Recipe, find_recipe, recipe_names
 
 CHECKOUT = Path(__file__).resolve().parent.parent

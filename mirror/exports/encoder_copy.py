@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.base_model import PARTS, check_base
+from mirror.encoders.base_model import PARTS, check_base
 from mirror.exports.whole_folder import whole_folder
 
 if TYPE_CHECKING:
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
 CARD = "*.md"
 

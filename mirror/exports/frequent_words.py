@@ -11,9 +11,9 @@ import duckdb
 from mirror.engine import open_engine
 from mirror.errors import StoreError
 from mirror.progress import OnProgress, silent
-from mirror.sampling import Draw, gather_strings
+from mirror.sampling.stage import Draw, gather_strings
+from mirror.sampling.words import word_splitter
 from mirror.store import MANIFEST, StageRecord
-from mirror.words import word_splitter
 
 _MOST_FREQUENT = "SELECT text FROM strings ORDER BY count DESC, text LIMIT $size"
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mirror.architectures import ARCHITECTURES
-from mirror.encoder import Encoder
+from mirror.encoders.architectures import ARCHITECTURES
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.model_loading import load_model
+from mirror.encoders.pooling import pool
 from mirror.errors import BaseModelError, InputError
 from mirror.exports.whole_folder import whole_folder
-from mirror.model_loading import load_model
-from mirror.pooling import pool
 from mirror.tuning_settings import FIRST_LAYER
 
 GRAPH = "model.onnx"

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from mirror.encoders.vectors import AT_ONCE, Encodes, read_lines
 from mirror.errors import BaseModelError, InputError
 from mirror.exports.whole_folder import whole_folder
 from mirror.progress import OnProgress, Progress, silent
-from mirror.vectors import AT_ONCE, Encodes, read_lines
 
 TEXT, BINARY = "word2vec.txt", "word2vec.bin"
 MATRIX, VOCABULARY = "vectors.safetensors", "vocabulary.txt"

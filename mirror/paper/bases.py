@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.base_model import (
+from mirror.encoders.base_model import (
     CHECKOUT,
     NOT_PARTS,
     PARTS,

@@ -11,7 +11,7 @@ from mirror.paper.jobs import Key, Work
 from mirror.paper.plan import Cell, Place, Plan
 from mirror.paper.tables import Claim, Column, Row, Table
 from mirror.paper.verdicts import Measured, Ordering, Verdict, judge, judge_order
-from mirror.trials import TrialResult
+from mirror.studies.trials import TrialResult
 
 OF_OTHERS = "the mean of the row needs all of it"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mirror.base_model import Base
+from mirror.corpus.sources import check_sources
+from mirror.encoders.base_model import Base
 from mirror.errors import MirrorError, StoreError
 from mirror.paper.bases import BasePlaces, Found, paper_base, stand_in_base
 from mirror.paper.plan import Cell, Encoder, Place, Plan
 from mirror.paper.wording import without_folders
-from mirror.random_strings import random_strings
 from mirror.recipe import Recipe
-from mirror.sources import check_sources
+from mirror.sampling.random_strings import random_strings
 from mirror.store import Store
-from mirror.trials import Trial, with_changes
+from mirror.studies.trials import Trial, with_changes
 
 Key = tuple[str, str]
 """An encoder's identity and its base's digest."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.benchmark import definition_digest, read_definition
-from mirror.encoder_place import EncoderPlace
-from mirror.evaluation_stage import LIBRARIES
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evaluation.benchmark import definition_digest, read_definition
+from mirror.evaluation.stage import LIBRARIES
 from mirror.paper.jobs import Job
 from mirror.store import Stage, StageRecord, Store
-from mirror.trials import TrialResult
+from mirror.studies.trials import TrialResult
 
 SCORE = "score"
 
@@ -46,8 +46,8 @@ def score_pair(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         import torch
 
-        from mirror.encoder import Encoder
-        from mirror.evaluation import score_encoder
+        from mirror.encoders.encoder import Encoder
+        from mirror.evaluation.run import score_encoder
         from mirror.threads import thread_count
 
         torch.set_num_threads(thread_count())

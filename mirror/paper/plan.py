@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mirror.benchmark import definition_digest, read_definition
 from mirror.errors import BenchmarkError, MirrorError, PaperError
+from mirror.evaluation.benchmark import definition_digest, read_definition
 from mirror.paper.tables import Column, Part, Row, Table
 from mirror.paper.wording import without_folders
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
 from mirror.store import digest_of_json
-from mirror.trials import with_changes
+from mirror.studies.trials import with_changes
 from mirror.tuning_settings import Pooling
 
 FOLDER = RECIPES / "paper"

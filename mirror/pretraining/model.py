@@ -10,8 +10,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel
 
-from mirror.architectures import set_dropout
 from mirror.disk_faults import disk_faults
+from mirror.encoders.architectures import set_dropout
 from mirror.pretraining.run import PretrainingStep
 from mirror.pretraining.settings import PretrainingSettings
 from mirror.store import StageRecord, section_content

@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from mirror.architectures import set_dropout
+from mirror.encoders.architectures import set_dropout
 from mirror.errors import TuningError
 from mirror.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
 from mirror.pretraining.objective import Objective, Rank

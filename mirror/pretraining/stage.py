@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.base_model import check_base
+from mirror.encoders.base_model import check_base
 from mirror.errors import CorpusError
 from mirror.local_paths import local_path
 from mirror.pretraining.settings import PretrainingSettings

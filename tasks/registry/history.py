@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.history import VersionLine
+from mirror.evidence.history import VersionLine
 from tasks.registry.succession import read_moves
 from tasks.registry.tracking import NOT_THERE, open_store
 from tasks.registry.versions import NOT_PROMOTED, SETTLED, aliases_of, all_versions, check_name

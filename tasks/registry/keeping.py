@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.lineage import stage_keys
+from mirror.evidence.lineage import stage_keys
 from mirror.retention import Kept
 from tasks.registry.origins import version_lineage
 from tasks.registry.tracking import open_store

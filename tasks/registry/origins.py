@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.corpus_profile import PROFILE, CorpusProfile, parse_profile
+from mirror.corpus.profile import PROFILE, CorpusProfile, parse_profile
 from mirror.errors import StoreError
-from mirror.lineage import LINEAGE, parse_lineage
+from mirror.evidence.lineage import LINEAGE, parse_lineage
 from tasks.registry.tracking import NOT_THERE, open_store
 from tasks.registry.versions import named_version
 

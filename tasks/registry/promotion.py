@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import InputError
-from mirror.history import Move
+from mirror.evidence.history import Move
 from mirror.locking import sole_holder
 from tasks.registry.indexes import alike, word_on_indexes
 from tasks.registry.moving import sole_mover, workspace_id

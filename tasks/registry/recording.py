@@ -12,9 +12,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mirror.compatibility import COMPATIBILITY, MAP, PAGE
-from mirror.corpus_profile import PROFILE
-from mirror.lineage import LINEAGE
+from mirror.corpus.profile import PROFILE
+from mirror.evidence.compatibility import COMPATIBILITY, MAP, PAGE
+from mirror.evidence.lineage import LINEAGE
 from mirror.recipe import Recipe
 from tasks.candidate import Candidate, registration_tags
 from tasks.registry.origins import PROFILE_FOLDER
@@ -59,7 +59,7 @@ def record_run(client: MlflowClient, candidate: Candidate, owner: str) -> Record
     """Logs the candidate's run, its encoder included."""
     import mlflow
 
-    from mirror.model_loading import quiet_transformers
+    from mirror.encoders.model_loading import quiet_transformers
 
     recipe, tags = candidate.recipe, registration_tags(candidate)
     experiment = _experiment(client, recipe.name)

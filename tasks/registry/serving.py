@@ -17,10 +17,10 @@ from urllib.request import urlopen
 
 import yaml
 
-from mirror.base_model import check_base
-from mirror.encoder_folder import read_encoder_settings
+from mirror.encoders.base_model import check_base
+from mirror.encoders.encoder_folder import read_encoder_settings
+from mirror.encoders.foreign_code import check_no_code
 from mirror.errors import BaseModelError, ServiceError
-from mirror.foreign_code import check_no_code
 from mirror.published import is_inside
 from tasks.addresses import bracketed
 from tasks.registry.tracking import open_store

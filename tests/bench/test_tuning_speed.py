@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from mirror.contrastive import info_nce
-from mirror.encoder import Encoder
+from mirror.encoders.encoder import Encoder
+from mirror.tuning.contrastive import info_nce
 
 Script = Callable[[str], ModuleType]
 

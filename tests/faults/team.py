@@ -23,7 +23,7 @@ from tests.faults.cluster import Cluster
 COMMAND = "from flows.command import main; main()"
 DEPLOYMENT = "run-recipe/en-tiny"
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-TUNING = "mirror.tuning_process"
+TUNING = "mirror.tuning.process"
 
 
 @dataclass

@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from mirror.device_slots import device_slot
 from mirror.run_record import find_record, find_stage
 from mirror.store import MANIFEST, file_digests
+from mirror.tuning.device_slots import device_slot
 from tasks.candidate import encoder_digest
 from tests.faults.conftest import Undisturbed, WriteRecipe
 from tests.faults.team import ENDS, Team, await_process, is_tuning, of_workspace

@@ -19,8 +19,8 @@ import psutil
 import pytest
 import yaml
 
-from mirror.device_slots import device_slot
-from mirror.devices import device_name
+from mirror.encoders.devices import device_name
+from mirror.tuning.device_slots import device_slot
 
 pytestmark = pytest.mark.slow
 COMMAND = "from flows.command import main; main()"
@@ -99,7 +99,7 @@ class Team:
         for process in psutil.process_iter():
             try:
                 ours = process.environ().get("MIRROR_HOME") == str(self.home)
-                if ours and "mirror.tuning_process" in process.cmdline():
+                if ours and "mirror.tuning.process" in process.cmdline():
                     found.append(process)
             except (psutil.Error, OSError):
                 pass

@@ -328,7 +328,7 @@ def run_encode(
 def test_encode_gives_the_encoders_vectors(
     run_encode: Callable[..., int], tiny_base: Path, tmp_path: Path
 ) -> None:
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
     place, texts = tmp_path / "vectors.npy", ["the baker sells one mirror", "a wet letter"]
     assert run_encode("--out", str(place), "--pooling", "cls", text="\n".join(texts)) == 0

@@ -10,8 +10,8 @@ import pytest
 
 from flows.command import mirror
 from flows.faults import run_guarded
-from mirror.encoder import Encoder
-from mirror.whitening import fit_whitening
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.whitening import fit_whitening
 
 
 def test_a_whitened_encoder_beside_the_same_without(

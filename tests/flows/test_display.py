@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from flows.display import result_table, show_run
-from mirror.benchmark_result import BenchmarkResult
+from mirror.evaluation.benchmark_result import BenchmarkResult
 from mirror.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
 
 RECORD = RunRecord(

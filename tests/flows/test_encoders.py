@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from flows.encoders import load_encoder, load_rival
-from mirror.encoder import Encoder
-from mirror.encoder_folder import EncoderSettings
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.encoder_folder import EncoderSettings
+from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
-from mirror.whitening import fit_whitening
 
 
 def test_a_whitened_encoder_is_pooled_as_its_last_layer_needs(

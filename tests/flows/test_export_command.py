@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from flows.command import mirror
 from flows.faults import run_guarded
-from mirror.encoder import Encoder
+from mirror.encoders.encoder import Encoder
 
 
 @pytest.fixture(scope="module")

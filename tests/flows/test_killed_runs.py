@@ -20,7 +20,7 @@ MODEL = "mirror-en-tiny"
 DYING = """
 import os, signal, time
 from flows.command import main
-from mirror import tuning_process
+from mirror.tuning import process as tuning_process
 from tasks import progress, registry
 from tasks.registry import recording
 
@@ -42,7 +42,8 @@ main()
 """
 CHILD = """
 import os, signal, time
-from mirror import tuning_process, tuning_stage
+from mirror.tuning import process as tuning_process
+from mirror.tuning import stage as tuning_stage
 
 sign_of = tuning_stage._sign_of
 

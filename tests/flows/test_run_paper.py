@@ -12,9 +12,9 @@ import pytest
 CODE = """
 import sys
 from pathlib import Path
-import mirror.benchmark, mirror.paper.plan, mirror.paper.tables
+import mirror.evaluation.benchmark, mirror.paper.plan, mirror.paper.tables
 here = Path(sys.argv[2])
-mirror.benchmark.DEFINITIONS = here
+mirror.evaluation.benchmark.DEFINITIONS = here
 mirror.paper.plan.FOLDER = here / "recipes"
 mirror.paper.tables.TABLES = here / "tables"
 sys.argv[1:] = ["paper", "--tables", "8", "--seeds", "42,33", "--stand-in", str(here / "base"),

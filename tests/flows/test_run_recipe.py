@@ -12,9 +12,9 @@ import pytest
 
 from flows.command import mirror
 from flows.faults import run_guarded
+from mirror.evaluation.retrieval import held_out_passages
 from mirror.numbers import score
 from mirror.recipe import read_recipe
-from mirror.retrieval import held_out_passages
 from mirror.run_record import RunRecord, find_record, find_stage
 from mirror.store import digest_of_json, folder_digest
 

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import pytest
 
 from flows.faults import STOPPED
-from mirror.device_slots import device_slot
-from mirror.devices import device_name
+from mirror.encoders.devices import device_name
+from mirror.tuning.device_slots import device_slot
 
 STUDY = """
 title = "How many characters to mask"

@@ -101,7 +101,7 @@ def test_a_base_without_mask_token(
 
 def other_pairs(data: Path) -> Path:
     """A file in the place of the benchmark stsb's that is not the one it declares."""
-    from mirror.benchmark import read_definition
+    from mirror.evaluation.benchmark import read_definition
 
     [file] = read_definition("stsb").files
     place = data / file.path

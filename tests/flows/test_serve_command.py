@@ -88,7 +88,7 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.slow
 def test_the_readmes_call_gets_the_encoders_vectors(served: SimpleNamespace) -> None:
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
     status, body = call(readme_call().replace(f":{PORT}/", f":{served.port}/"))
     assert status == 200, body

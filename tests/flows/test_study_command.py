@@ -10,7 +10,7 @@ from flows.command import mirror
 from flows.faults import run_guarded
 from flows.study_display import OneBar
 from mirror.progress import Progress
-from mirror.studies import study_names
+from mirror.studies.study import study_names
 
 
 @pytest.fixture(autouse=True)

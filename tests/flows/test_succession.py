@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mirror.compatibility import read_compatibility, summary
+from mirror.evidence.compatibility import read_compatibility, summary
 from mirror.run_record import find_record, find_stage
 
 ALWAYS = """
 from dataclasses import replace
-from mirror import gate
+from mirror.evidence import gate
 decide = gate.decide
 gate.decide = lambda *evidence: replace(decide(*evidence), promote=True)
 from flows.command import main

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.architectures import ARCHITECTURES, set_dropout
-from mirror.base_model import Base
+from mirror.encoders.architectures import ARCHITECTURES, set_dropout
+from mirror.encoders.base_model import Base
+from mirror.evidence.results import Results
 from mirror.recipe import Recipe, parse_recipe
-from mirror.results import Results
 from mirror.store import MANIFEST, StageRecord, digest_of_json, file_digests
 
 ITEMS = 120

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mirror import local_paths
+from mirror.corpus.sources import read_documents, source_digests
 from mirror.local_paths import local_path
 from mirror.recipe import Recipe, parse_recipe
-from mirror.sources import read_documents, source_digests
 
 NO_USER = "~no-such-user-anywhere/texts"
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirror.compatibility import compare_spaces
-from mirror.compatibility_page import render_compatibility
-from mirror.gate import Verdict
-from mirror.history import Move, VersionLine, render_history
-from mirror.report import render_report
-from mirror.results import Results
+from mirror.evidence.compatibility import compare_spaces
+from mirror.evidence.compatibility_page import render_compatibility
+from mirror.evidence.gate import Verdict
+from mirror.evidence.history import Move, VersionLine, render_history
+from mirror.evidence.report import render_report
+from mirror.evidence.results import Results
 
 LONG = "mirror-en-" + "x" * 90
 NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"

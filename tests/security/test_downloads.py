@@ -24,13 +24,13 @@ from typing import Any
 import pytest
 
 from mirror import downloads
-from mirror.benchmark import read_definition
+from mirror.corpus.sources import read_documents
 from mirror.downloads import download_file
 from mirror.errors import BenchmarkError, CorpusError, InputError, MirrorError, ServiceError
-from mirror.fetching import fetch_benchmark
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.fetching import fetch_benchmark
 from mirror.published import DataFile
 from mirror.recipe import read_recipe
-from mirror.sources import read_documents
 
 CONTENT = b"oar\nmast\n"
 FILE = DataFile(path="lists/words.txt", sha256=hashlib.sha256(CONTENT).hexdigest())
@@ -39,7 +39,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from mirror.recipe import read_recipe
-from mirror.sources import read_documents
+from mirror.corpus.sources import read_documents
 recipe = read_recipe(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 faults = [document.fault for document in read_documents(recipe)]

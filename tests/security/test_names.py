@@ -23,15 +23,15 @@ from click.testing import CliRunner
 
 from flows.command import mirror
 from flows.faults import run_guarded
-from mirror.benchmark import Definition
-from mirror.corpus import ingest_corpus
+from mirror.corpus.sources import read_documents
+from mirror.corpus.stage import ingest_corpus
 from mirror.engine import exact_names
 from mirror.errors import InputError, MirrorError
+from mirror.evaluation.benchmark import Definition
 from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe
-from mirror.sampling import sample_strings
-from mirror.sources import read_documents
+from mirror.sampling.stage import sample_strings
 from mirror.store import Store
-from mirror.studies import find_study
+from mirror.studies.study import find_study
 from tests.security.conftest import ODD_NAME, SOURCE, TAG, Ran
 
 BAD = (

@@ -1,6 +1,6 @@
 """Texts, names and numbers that somebody else wrote stand in pages as text, in each of them.
 
-`tests/mirror/test_report.py`, `test_history.py`, `test_compatibility.py` and
+`tests/mirror/evidence/test_report.py`, `test_history.py`, `test_compatibility.py` and
 `paper/test_filling.py` escape names in each page; `test_pages.py` looks at them in a browser.
 """
 
@@ -16,19 +16,19 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from tests.mirror.studies.test_results import outcome_of
 
-from mirror.card import render_card
-from mirror.gate import Verdict
-from mirror.report import render_report
-from mirror.results import Results
-from mirror.study_figure import draw_figure
-from mirror.study_results import markdown
+from mirror.evidence.card import render_card
+from mirror.evidence.gate import Verdict
+from mirror.evidence.report import render_report
+from mirror.evidence.results import Results
+from mirror.studies.figure import draw_figure
+from mirror.studies.results import markdown
 from mirror.templating import cell
 from tasks import artifacts
 from tests.mirror.conftest import recipe as recipe
 from tests.mirror.conftest import results as results
 from tests.mirror.conftest import write_stage as write_stage
-from tests.mirror.test_study_results import outcome_of
 from tests.security.conftest import MARKED, SOURCE, TAG, Ran
 
 NASTY = f"{TAG}<script>alert(2)</script>\"' onload='alert(3)' {MARKED} | `code` $x$ \\frac{{"

@@ -1,6 +1,7 @@
 """Nothing pickled is read, copied, kept or registered, wherever it is put.
 
-That a base with only pickled weights is refused by name is in `tests/mirror/test_base_model.py`.
+That a base with only pickled weights is refused by name is in
+`tests/mirror/encoders/test_base_model.py`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ import pytest
 import torch
 from torch import nn
 
-from mirror.base_model import base_digest, check_base
-from mirror.benchmark import read_definition
-from mirror.benchmark_data import load_pairs
-from mirror.encoder import Encoder
+from mirror.corpus.sources import check_sources, read_documents
+from mirror.encoders.base_model import base_digest, check_base
+from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError, BenchmarkError, CorpusError, MirrorError
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.benchmark_data import load_pairs
 from mirror.exports.encoder_copy import copy_encoder
 from mirror.pretraining.token_corpus import read_token_corpus
 from mirror.recipe import read_recipe
-from mirror.sources import check_sources, read_documents
 from mirror.store import folder_digest
-from mirror.tuning_checkpoint import Advance, restore_checkpoint, save_checkpoint
+from mirror.tuning.checkpoint import Advance, restore_checkpoint, save_checkpoint
 from tests.security.conftest import Bait, Ran
 
 USUAL = (

@@ -1,7 +1,7 @@
 """No model, of a folder or of the registry, has code of its own run.
 
 That `auto_map` is refused in the files where it mostly stands is in
-`tests/mirror/test_base_model.py`.
+`tests/mirror/encoders/test_base_model.py`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import yaml
 
 from flows.command import mirror
 from flows.faults import run_guarded
-from mirror.base_model import check_base
-from mirror.encoder import Encoder
+from mirror.encoders.base_model import check_base
+from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError, MirrorError
 from tasks.candidate import Candidate
 from tasks.registry import register_encoder

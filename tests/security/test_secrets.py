@@ -13,8 +13,8 @@ import pytest
 
 from flows.command import mirror
 from flows.faults import run_guarded
-from mirror.benchmark import read_definition
 from mirror.errors import BenchmarkError, RecipeError
+from mirror.evaluation.benchmark import read_definition
 from mirror.recipe import read_recipe
 from mirror.secrets import without_secrets
 from tests.security.conftest import CANARY, Ran

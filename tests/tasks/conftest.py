@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mirror.base_model import Base
-from mirror.differences import Difference
-from mirror.gate import Verdict
-from mirror.lineage import LINEAGE
+from mirror.encoders.base_model import Base
+from mirror.evaluation.differences import Difference
+from mirror.evidence.gate import Verdict
+from mirror.evidence.lineage import LINEAGE
+from mirror.evidence.results import Results
 from mirror.recipe import Recipe, parse_recipe
-from mirror.results import Results
 from mirror.store import StageRecord, digest_of_json
 from tasks.candidate import Candidate, Champion
 
@@ -69,7 +69,7 @@ def encoders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     """Folders of three different encoders."""
     import torch
 
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
     folders = []
     for number in range(3):

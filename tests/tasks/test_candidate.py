@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from mirror.benchmark import MEASURES
-from mirror.gate import Verdict
-from mirror.results import Results
+from mirror.evaluation.benchmark import MEASURES
+from mirror.evidence.gate import Verdict
+from mirror.evidence.results import Results
 from mirror.store import StageRecord
 from tasks.candidate import (
     DESCRIPTION_CHARACTERS,

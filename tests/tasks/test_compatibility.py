@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoder_place import EncoderPlace
-from mirror.gate import Verdict
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evidence.gate import Verdict
 from mirror.store import StageRecord
 from tasks import compatibility, registry
 from tasks.candidate import Candidate, Champion

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mirror.base_model import Base
-from mirror.corpus_profile import PROFILE, CorpusProfile
+from mirror.corpus.profile import PROFILE, CorpusProfile
+from mirror.encoders.base_model import Base
+from mirror.evidence.results import Results
 from mirror.recipe import Recipe
-from mirror.results import Results
 from mirror.store import StageRecord, digest_of_json
 from tasks.candidate import Candidate, Champion
 from tasks.drift import Change, Gathered, find_change, find_drift

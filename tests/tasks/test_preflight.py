@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from mirror import benchmark, words
 from mirror.errors import (
     BaseModelError,
     BenchmarkError,
@@ -21,7 +20,9 @@ from mirror.errors import (
     ServiceError,
     StoreError,
 )
+from mirror.evaluation import benchmark
 from mirror.recipe import Recipe, parse_recipe
+from mirror.sampling import words
 from tasks import preflight
 from tasks.preflight import FREE_BYTES, check_space, find_workspace
 

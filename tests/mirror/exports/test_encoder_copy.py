@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirror.encoder import Encoder
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 from mirror.exports.encoder_copy import copy_encoder, save_encoder
 from mirror.store import file_digests
-from mirror.whitening import fit_whitening
 
 
 def test_a_copy_has_the_same_bytes_and_no_pickle_or_code(

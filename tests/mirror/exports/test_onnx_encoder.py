@@ -9,13 +9,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mirror.encoder import Encoder
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.token_weights import inverse_frequencies
+from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError, InputError
 from mirror.exports import onnx_encoder
 from mirror.exports.onnx_encoder import OnnxEncoder, export_onnx
-from mirror.token_weights import inverse_frequencies
 from mirror.tuning_settings import Pooling
-from mirror.whitening import fit_whitening
 
 POOLINGS = [name for name in get_args(Pooling) if name != "mean-all"]
 

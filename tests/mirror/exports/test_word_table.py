@@ -60,7 +60,7 @@ def test_safetensors_and_vocabulary_have_them_in_one_order(tmp_path: Path) -> No
 
 
 def test_a_word_has_the_vector_of_the_word_alone(tiny_base: Path, tmp_path: Path) -> None:
-    from mirror.encoder import Encoder
+    from mirror.encoders.encoder import Encoder
 
     encoder = Encoder.load(tiny_base, "mean", 16)
     words = ["baker", "ladder", "mirror", "the", "quiet"]
@@ -92,7 +92,7 @@ def test_a_list_gives_each_word_once(tmp_path: Path) -> None:
 
 
 def test_a_corpuss_words_come_by_falling_frequency(store: Store, tmp_path: Path) -> None:
-    from mirror.corpus import ingest_corpus
+    from mirror.corpus.stage import ingest_corpus
 
     text = tmp_path / "text.txt"
     text.write_text(

@@ -119,7 +119,7 @@ def invented(
         rows = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in PAIRS)]
         (definitions / "own.tsv").write_text("\n".join(rows) + "\n")
         (definitions / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
-        monkeypatch.setattr("mirror.benchmark.DEFINITIONS", definitions)
+        monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", definitions)
         monkeypatch.setattr("mirror.paper.plan.FOLDER", recipes)
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

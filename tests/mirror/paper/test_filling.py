@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mirror.base_model import Base, base_digest
+from mirror.encoders.base_model import Base, base_digest
 from mirror.errors import StoreError
 from mirror.paper.bases import BasePlaces
 from mirror.paper.filling import FilledTable, Outcome, Side, Value, fill_table
@@ -31,7 +31,7 @@ from mirror.paper.report import (
 from mirror.paper.tables import Table, read_table
 from mirror.paper.verdicts import Measured
 from mirror.store import StageRecord, Store, file_digest
-from mirror.trials import TrialResult, run_trial
+from mirror.studies.trials import TrialResult, run_trial
 
 EVALUATION = StageRecord("evaluation", "k", "/nowhere", "d", {}, 30.0)
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.benchmark import read_definition
-from mirror.corpus import ingest_corpus
+from mirror.corpus.stage import ingest_corpus
+from mirror.evaluation.benchmark import read_definition
 from mirror.paper.bases import BasePlaces
 from mirror.paper.jobs import find_work
 from mirror.paper.plan import FOLDER, Encoder, cells_of, encoder_of, make_plan
 from mirror.paper.tables import Table, read_table, read_tables
 from mirror.recipe import find_recipe
-from mirror.sampling import sample_strings
+from mirror.sampling.stage import sample_strings
 from mirror.store import Store
-from mirror.trials import with_changes
+from mirror.studies.trials import with_changes
 
 
 @pytest.fixture

@@ -1,0 +1,133 @@
+"""Docstrings of installed packages: found by their metadata, parsed, never imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
+from mirror.corpus.prose import prose_paragraphs
+from mirror.errors import CorpusError
+from mirror.store import digest_of_json
+
+NOT_PYTHON = "not Python"
+LEAST_ANSWER = 40
+MOST_QUERY = 300
+MOST_ANSWER = 1_000
+"""Characters of a passage's parts; an answer is cut between words."""
+
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where a statement keeps statements."""
+_LEFT_OUT = frozenset({"tests", "test", "testing", "_vendor", "vendor", "vendored", "_vendored"})
+"""Folders whose docstrings are no documentation, or another package's."""
+
+
+def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Distribution]:
+    """The distributions of those names, or all that are installed; sorted by name.
+
+    Raises:
+        CorpusError: one is not installed.
+    """
+    if not packages:
+        every = {_name(found): found for found in importlib.metadata.distributions()}
+        return [every[name] for name in sorted(every)]
+    found, missing = {}, []
+    for package in packages:
+        try:
+            distribution = importlib.metadata.distribution(package)
+            found[_name(distribution)] = distribution
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            missing.append(package)
+    if missing:
+        raise CorpusError(
+            f"corpus.packages names what is not installed: {', '.join(missing)}; install it, or "
+            "take it out (names are those that pip list shows)"
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def distribution_digests(packages: tuple[str, ...]) -> dict[str, str]:
+    """A digest per distribution: of its name, version and list of files with their hashes."""
+    return {
+        _name(found): digest_of_json([_name(found), found.version, found.read_text("RECORD")])
+        for found in find_distributions(packages)
+    }
+
+
+def read_docstrings(packages: tuple[str, ...]) -> Iterator[Document]:
+    """Every docstring as a document: its summary, then its prose; in order of files and lines.
+
+    A docstring without prose comes empty, a file that is not Python with its fault.
+    """
+    for distribution in find_distributions(packages):
+        name = _name(distribution)
+        for path in _python_files(distribution):
+            located = Path(str(distribution.locate_file(path)))
+            yield from _read_file(located, f"{name}: {path.as_posix()}", name)
+
+
+def _python_files(distribution: importlib.metadata.Distribution) -> list[PurePosixPath]:
+    paths = sorted({PurePosixPath(file.as_posix()) for file in distribution.files or ()})
+    return [
+        path
+        for path in paths
+        if path.suffix == ".py" and ".." not in path.parts and _LEFT_OUT.isdisjoint(path.parts)
+    ]
+
+
+def _read_file(path: Path, place: str, source: str) -> Iterator[Document]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            yield Document(place, source, fault=OVERSIZED)
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(path.read_bytes())
+    except FileNotFoundError:
+        # A distribution may list what pip did not install.
+        return
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        yield Document(place, source, fault=NOT_PYTHON)
+        return
+    for node in _documented(tree):
+        text = ast.get_docstring(node, clean=False)
+        if text is not None:
+            yield docstring_document(text, source)
+
+
+def _documented(tree: ast.Module) -> Iterator[_Documented]:
+    """Modules, classes and functions in the order of their lines; expressions hold none."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _Documented):
+            yield node
+        inner = (getattr(node, name, ()) for name in _BLOCKS)
+        waiting.extend(reversed([part for block in inner for part in block]))
+
+
+def docstring_document(docstring: str, source: str) -> Document:
+    """Its prose, a paragraph a line; with a passage if it has a summary and enough beside it."""
+    paragraphs = prose_paragraphs(docstring)
+    text = "\n".join(paragraphs)
+    if len(paragraphs) < 2:
+        return Document(text, source)
+    query, body = paragraphs[0], " ".join(paragraphs[1:])
+    if len(query) > MOST_QUERY or len(body) < LEAST_ANSWER:
+        return Document(text, source)
+    return Document(text, source, query=query, answer=_cut(body))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MOST_ANSWER:
+        return text
+    return text[: MOST_ANSWER + 1].rpartition(" ")[0] or text[:MOST_ANSWER]
+
+
+def _name(distribution: importlib.metadata.Distribution) -> str:
+    name = distribution.metadata["Name"] or ""
+    return name.lower().replace("_", "-").replace(".", "-")

@@ -1,0 +1,154 @@
+"""The stage that draws up a corpus's profile.
+
+The strings with the lowest hashes are a uniform sample of the corpus, and the same of them are
+drawn wherever a string occurs.  So two corpora that share most strings are compared on mostly the
+same ones, and what differs between their profiles is the corpora and not the draw (Broder 1997,
+"On the resemblance and containment of documents", bottom-k sketches).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirror.corpus.profile import (
+    LENGTH_STEP,
+    PROFILE,
+    CorpusProfile,
+    pieces_per_word,
+    unknown_share,
+)
+from mirror.encoders.base_model import Base
+from mirror.errors import StoreError, TokenizerError
+from mirror.progress import OnProgress, Progress, silent
+from mirror.store import Stage, StageRecord, Store
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SKETCH = 16_384
+"""Strings that are drawn: the share of new ones is then known to half a percent or better."""
+HASH_DIGITS = 16
+BATCH = 1_000
+
+_COUNT = "SELECT count(DISTINCT text) FROM read_parquet($parts, hive_partitioning = false)"
+_LOWEST = """
+SELECT md5(text) AS hash, text FROM read_parquet($parts, hive_partitioning = false)
+GROUP BY text ORDER BY hash, text LIMIT $size
+"""
+
+
+def profile_stage(corpus: StageRecord, base: Base) -> Stage:
+    """The stage that draws up a corpus's profile."""
+    inputs = {"corpus": corpus.digest, "base": base.digest}
+    libraries = ("pyarrow", "tokenizers")
+    return Stage("profile", "corpus.profile_stage", inputs, {"sketch": SKETCH}, libraries)
+
+
+def profile_corpus(
+    corpus: StageRecord, base: Base, store: Store, on_progress: OnProgress = silent
+) -> StageRecord:
+    """Draws up a corpus's profile, or finds it; the folder holds `profile.json`.
+
+    Raises:
+        StoreError: the corpus cannot be read, or the profile not be written.
+        TokenizerError: the base's tokenizer cannot be read.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        strings, drawn = _lowest_strings(corpus, work)
+        profile = take_profile(strings, drawn, read_tokenizer(Path(base.folder)))
+        text = json.dumps(asdict(profile), ensure_ascii=False, sort_keys=True)
+        (out / PROFILE).write_text(text, encoding="utf-8")
+        on_progress(Progress("profile", len(drawn), len(drawn), "strings"))
+        return {
+            "strings": profile.strings,
+            "drawn": len(drawn),
+            "unknown": unknown_share(profile),
+            "pieces_per_word": pieces_per_word(profile),
+        }
+
+    return store.make(profile_stage(corpus, base), write)
+
+
+def take_profile(
+    strings: int, drawn: Sequence[tuple[str, str]], tokenizer: Tokenizer
+) -> CorpusProfile:
+    """The profile of strings.
+
+    Args:
+        strings: how many different ones the corpus has.
+        drawn: hash and text of those with the lowest hashes, ascending.
+        tokenizer: the base's.
+    """
+    pieces: Counter[str] = Counter()
+    lengths: Counter[int] = Counter()
+    unknown = words = 0
+    unknown_token = getattr(tokenizer.model, "unk_token", None)
+    for start in range(0, len(drawn), BATCH):
+        texts = [text for _, text in drawn[start : start + BATCH]]
+        lengths.update(len(text) // LENGTH_STEP * LENGTH_STEP for text in texts)
+        for found in tokenizer.encode_batch(texts, add_special_tokens=False):
+            pieces.update(found.tokens)
+            words += len({word for word in found.word_ids if word is not None})
+    if unknown_token is not None:
+        unknown = pieces[unknown_token]
+    return CorpusProfile(
+        strings=strings,
+        sketch=tuple(mark[:HASH_DIGITS] for mark, _ in drawn),
+        pieces=dict(sorted(pieces.items())),
+        unknown=unknown,
+        words=words,
+        lengths={str(low): number for low, number in sorted(lengths.items())},
+    )
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """A model folder's tokenizer, without torch where the folder has `tokenizer.json`.
+
+    Raises:
+        TokenizerError: it cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        else:
+            from transformers import AutoTokenizer
+
+            loaded: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            tokenizer = loaded.backend_tokenizer
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise TokenizerError(
+            f"the tokenizer in {folder} cannot be read ({error}): get it again"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[str, str]]]:
+    import duckdb
+
+    from mirror.engine import exact_names, open_engine
+
+    parts = exact_names(sorted((corpus.path / "sentences").glob("part-*.parquet")))
+    if not parts:
+        raise StoreError(f"no strings in {corpus.folder}: remove that folder and run again")
+    with open_engine(work) as engine:
+        try:
+            [(strings,)] = engine.execute(_COUNT, {"parts": parts}).fetchall()
+            drawn = engine.execute(_LOWEST, {"parts": parts, "size": SKETCH}).fetchall()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise StoreError(
+                f"the corpus in {corpus.folder} could not be read ({error}): free some space and "
+                "run again"
+            ) from error
+    return int(strings), sorted(drawn)

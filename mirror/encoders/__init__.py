@@ -1,0 +1,1 @@
+"""A base model and what makes an encoder of it."""

@@ -1,0 +1,281 @@
+"""The masked language model that tuning starts from: where it is, and whether it will do.
+
+No torch: finding and checking a base is a matter of file headers, and takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from mirror.encoders.architectures import ARCHITECTURES, Architecture
+from mirror.encoders.prompt import check_room, write_prompt
+from mirror.encoders.special_tokens import read_special_tokens
+from mirror.encoders.tokenizer_check import check_tokenizer_folder
+from mirror.encoders.weights import check_weights
+from mirror.errors import BaseModelError, RecipeError, ServiceError
+from mirror.local_paths import local_path, local_places
+from mirror.recipe import BaseSection, Recipe
+from mirror.store import digest_of_json, file_digest
+from mirror.tuning_settings import TuningSection, fill_tuning
+
+log = logging.getLogger(__name__)
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Files that make up a model; never pickles, never code."""
+NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on this machine."""
+
+    folder: str
+    digest: str
+    """Digest of its weights, configuration and tokenizer."""
+    origin: str
+    """Where the recipe says it comes from."""
+
+
+def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Base:
+    """Finds the base that a recipe names, fetching it if need be; `check_base` judges it.
+
+    Raises:
+        BaseModelError: there is none at that place.
+        ServiceError: the hub did not answer.
+    """
+    if section.path is not None:
+        folder, origin = _local_folder(section.path), section.path
+    elif section.hub is not None:
+        folder = _fetch_from_hub(section.hub, str(section.revision))
+        origin = f"{section.hub}@{section.revision}"
+    else:
+        origin = str(section.registry)
+        folder = from_registry(origin)
+    return Base(str(folder), base_digest(folder), origin)
+
+
+def check_base(folder: Path, *, masks: bool = True) -> None:
+    """Checks that a folder's model can be tuned: its kind, its weights, its tokenizer.
+
+    Args:
+        folder: the model.
+        masks: whether the recipe masks, so that a mask token is needed.
+
+    Raises:
+        BaseModelError: configuration or weights are missing, damaged or unfit.
+        TokenizerError: the tokenizer is missing, damaged or unfit.
+    """
+    config = read_config(folder)
+    kind = architecture_of(config, folder)
+    check_weights(folder, config, kind)
+    check_tokenizer_folder(folder, config, kind, masks=masks)
+
+
+def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
+    """Checks that a folder's model can be tuned as a recipe says.
+
+    Warns where the model takes fewer tokens of a text than the defaults of the recipe's level say.
+
+    Args:
+        recipe: what is wanted of it.
+        folder: the model.
+        tuned: no means that it is only scored, as it is.
+
+    Raises:
+        BaseModelError: as `check_base`.
+        TokenizerError: likewise, or as `check_prompt`.
+        RecipeError: the recipe wants more tokens of a text than the model takes.
+    """
+    check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
+    if recipe.tuning.prompt is not None:
+        check_prompt(folder, recipe.tuning)
+    limit = token_limit(folder)
+    defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
+    for setting in ("max_tokens", "inference_tokens"):
+        wanted = getattr(recipe.tuning, setting)
+        if limit is None or wanted is None or wanted <= limit:
+            continue
+        if wanted != defaults.get(setting):
+            raise RecipeError(
+                f"recipe {recipe.name}: tuning.{setting} is {wanted}, and the model in {folder} "
+                f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
+            )
+        _warn_once(
+            f"the model in {folder} takes {limit} tokens of a text and not {wanted}, the "
+            f"{setting} of level {recipe.level!r}: longer texts are cut there; set "
+            f"tuning.{setting} to {limit} in recipe {recipe.name} if that is meant"
+        )
+
+
+def check_prompt(folder: Path, tuning: TuningSection) -> None:
+    """Checks that a folder's tokenizer can put a recipe's prompt around texts.
+
+    Of a folder from before `tokenizer.json` that shows only when it is loaded.
+
+    Raises:
+        TokenizerError: it does not know the prompt's words, or it has no mask token, or the prompt
+            leaves no room for a text.
+    """
+    if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
+        return
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
+    write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling, folder)
+    check_room(tokenizer, tuning.max_tokens, folder)
+
+
+def token_limit(folder: Path) -> int | None:
+    """The most tokens of a text that a folder's model takes; nothing if its config does not say.
+
+    Raises:
+        BaseModelError: the configuration is missing, damaged, or of no kind that is known.
+    """
+    config = read_config(folder)
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return None
+    return architecture_of(config, folder).longest_text(positions)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """A run checks its base at the terminal, before it starts and before it tunes."""
+    log.warning("%s", message)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's configuration.
+
+    Raises:
+        BaseModelError: it is missing, damaged, or wants to run code of its own, or to be loaded
+            from other files than those that are checked here.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BaseModelError(
+            f"no base model in {folder}: config.json is missing; name a folder saved with "
+            "save_pretrained"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"{path} cannot be read as JSON ({error}): get it again") from error
+    if not isinstance(config, dict):
+        raise BaseModelError(f"{path} holds no configuration: get it again")
+    _check_weights_are_its_own(folder, config)
+    for name, settings in ((path, config), *_tokenizer_settings(folder)):
+        if "auto_map" in settings or _names_kernel(settings):
+            raise BaseModelError(
+                f"{name} asks for code of its own (auto_map, or a kernel from a hub), which is "
+                f"never run: choose a model of a known kind ({', '.join(ARCHITECTURES)})"
+            )
+    return config
+
+
+def _check_weights_are_its_own(folder: Path, config: dict[str, Any]) -> None:
+    # transformers would read them in place of the weights that were checked and digested.
+    adapter = folder / "adapter_config.json"
+    if "transformers_weights" in config or adapter.exists():
+        which = adapter.name if adapter.exists() else "transformers_weights in config.json"
+        raise BaseModelError(
+            f"the model in {folder} names other weights than model.safetensors ({which}), which "
+            "are not read: load it as it is meant, and save it whole with save_pretrained"
+        )
+
+
+def _names_kernel(settings: dict[str, Any]) -> bool:
+    """Whether a way of computing is named that transformers would fetch from a hub, and run."""
+    chosen = [value for name, value in settings.items() if name.endswith("_implementation")]
+    return "/" in json.dumps(chosen)
+
+
+def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
+    """The kind of a model.
+
+    Raises:
+        BaseModelError: it is none that can be tuned.
+    """
+    kind = config.get("model_type")
+    if kind not in ARCHITECTURES:
+        raise BaseModelError(
+            f"the model in {folder} is of kind {kind!r}, which cannot be tuned: choose one of "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[str(kind)]
+
+
+def choose_base(recipe: Recipe, path: str) -> Recipe:
+    """The recipe, starting from the model in the folder `path`; as it is if that is empty.
+
+    Raises:
+        BaseModelError: there is no such folder.
+    """
+    if not path:
+        return recipe
+    if not local_path(path, Path.is_dir).is_dir():
+        raise BaseModelError(f"no base model at {path}: name a model's folder with --base")
+    return recipe.model_copy(update={"base": BaseSection(path=path)})
+
+
+def base_digest(folder: Path) -> str:
+    """Digest of the files that make up a model; a changed card changes nothing.
+
+    Raises:
+        BaseModelError: the folder has none of them.
+    """
+    files = sorted({path for part in PARTS for path in folder.glob(part) if path.is_file()})
+    if not files:
+        raise BaseModelError(f"no base model in {folder}: it holds no weights and no config.json")
+    return digest_of_json({path.name: file_digest(path) for path in files})
+
+
+def _local_folder(path: str) -> Path:
+    folder = local_path(path, Path.is_dir)
+    if folder.is_dir():
+        return folder.resolve()
+    looked = " and ".join(str(place) for place in dict.fromkeys(local_places(path)))
+    raise BaseModelError(f"no base model at {looked}: correct base.path in the recipe")
+
+
+def _fetch_from_hub(hub: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = snapshot_download(
+            hub, revision=revision, allow_patterns=list(PARTS), ignore_patterns=list(NOT_PARTS)
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise BaseModelError(
+            f"the hub has no model {hub!r} at revision {revision!r}, or it is not yours to read: "
+            "correct base.hub and base.revision in the recipe"
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ServiceError(
+            f"the hub did not answer for {hub}@{revision}, and this machine has no copy: try "
+            "again later, or name a folder with base.path"
+        ) from error
+    return Path(folder)
+
+
+def _tokenizer_settings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    path = folder / "tokenizer_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # judged with the tokenizer
+    return [(path, settings)] if isinstance(settings, dict) else []

@@ -1,0 +1,94 @@
+"""The last layer for each text's first token alone, where pooling reads no other.
+
+Keys and values are needed of all tokens; queries, and all that follows attention, of the first.
+That leaves a sixth of the layer's products where it is four times as wide as its vectors within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
+
+from mirror.encoders.architectures import ARCHITECTURES
+
+
+def attach_first_token(model: Any) -> None:
+    """Lets a model's last layer return (texts, 1, width): the first token's row of each text.
+
+    It is the row that the layer would have returned, and has its gradients, but for dropout, which
+    is drawn for this row alone.  Shared layers (ALBERT) are left as they are: the last is the first
+    as well.
+
+    Args:
+        model: of a kind in `ARCHITECTURES`, without its language modelling head.
+    """
+    kind = ARCHITECTURES[model.config.model_type]
+    if kind.shared_layers:
+        return
+    number = int(getattr(model.config, kind.layer_count)) - 1
+    layer = model.get_submodule(f"{kind.layers}.{number}")
+    layer.forward = partial(_FORWARDS[kind.layers], layer)
+
+
+def _bert(layer: Any, hidden: Tensor, mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    own, first = layer.attention.self, hidden[:, :1]
+    read = own.query(first), own.key(hidden), own.value(hidden)
+    query, key, value = (_by_head(part, own.attention_head_size) for part in read)
+    context = _attend(query, key, value, mask, own.dropout.p if layer.training else 0.0)
+    made: Tensor = layer.feed_forward_chunk(layer.attention.output(context, first))
+    return made
+
+
+def _distilbert(layer: Any, hidden: Tensor, attention_mask: Tensor | None, **_: Any) -> Tensor:
+    own, first = layer.attention, hidden[:, :1]
+    read = own.q_lin(first), own.k_lin(hidden), own.v_lin(hidden)
+    query, key, value = (_by_head(part, own.attention_head_size) for part in read)
+    rate = own.dropout.p if layer.training else 0.0
+    context = _attend(query, key, value, attention_mask, rate)
+    first = layer.sa_layer_norm(own.out_lin(context) + first)
+    made: Tensor = layer.output_layer_norm(layer.ffn(first) + first)
+    return made
+
+
+def _modernbert(
+    layer: Any,
+    hidden: Tensor,
+    attention_mask: Tensor | None,
+    position_embeddings: tuple[Tensor, Tensor],
+    **_: Any,
+) -> Tensor:
+    from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
+
+    own = layer.attn
+    mixed = own.Wqkv(layer.attn_norm(hidden))  # one weight for all three
+    query, key, value = (_by_head(part, own.head_dim) for part in mixed.chunk(3, dim=-1))
+    query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+    rate = own.attention_dropout if layer.training else 0.0
+    context = _attend(query[:, :, :1], key, value, attention_mask, rate)
+    first = hidden[:, :1] + own.out_drop(own.Wo(context))
+    made: Tensor = first + layer.mlp(layer.mlp_norm(first))
+    return made
+
+
+_FORWARDS: dict[str, Callable[..., Tensor]] = {
+    "encoder.layer": _bert,
+    "transformer.layer": _distilbert,
+    "layers": _modernbert,
+}
+"""By where a kind of model has its layers."""
+
+
+def _by_head(states: Tensor, size: int) -> Tensor:
+    """(texts, tokens, heads * size) as (texts, heads, tokens, size)."""
+    return states.view(*states.shape[:-1], -1, size).transpose(1, 2)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """What the first token reads (texts, 1, heads * size); of `mask`, its row."""
+    row = None if mask is None else mask[:, :, :1]
+    read = functional.scaled_dot_product_attention(query, key, value, row, rate)
+    return read.transpose(1, 2).flatten(2)

@@ -1,0 +1,92 @@
+"""Loading a model and its tokenizer from a folder, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from mirror.encoders.architectures import Architecture, set_dropout
+from mirror.encoders.special_tokens import special_tokens_of
+from mirror.encoders.tokenizer_check import check_tokenizer
+from mirror.errors import BaseModelError, TokenizerError
+from mirror.threads import keep_few_kernels
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps transformers from printing bars and tables of keys."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
+    """The model, in fp32, without a pooler; `dropout` replaces its own rates.
+
+    Raises:
+        BaseModelError: it cannot be loaded, or its weights are not whole.
+    """
+    keep_few_kernels()
+    options = {"add_pooling_layer": False} if kind.has_pooler else {}
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            if dropout is not None:
+                set_dropout(config, dropout)
+            model, report = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
+            )
+    except Exception as error:  # whatever transformers and safetensors raise on a damaged folder
+        raise BaseModelError(
+            f"the model in {folder} cannot be loaded ({error}): get it again from where it came "
+            "from"
+        ) from error
+    # transformers fills what is missing with random numbers and goes on
+    if absent := sorted(report["missing_keys"]):
+        raise BaseModelError(
+            f"the weights in {folder} lack {absent[0]} and {len(absent) - 1} more: get them again"
+        )
+    return model
+
+
+def load_tokenizer(folder: Path, vocab_size: int) -> Any:
+    """The fast tokenizer.
+
+    Raises:
+        TokenizerError: it cannot be loaded, or does not fit the model.
+    """
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            backend = tokenizer.backend_tokenizer
+    except Exception as error:  # whatever the many tokenizer classes raise
+        raise TokenizerError(
+            f"the tokenizer in {folder} cannot be loaded ({error}): get it again"
+        ) from error
+    tokens = special_tokens_of(tokenizer)
+    check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=False)
+    return tokenizer

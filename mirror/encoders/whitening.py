@@ -1,0 +1,118 @@
+"""Whitening folded into an encoder: a last linear layer that evens out the vectors' directions.
+
+Vectors of language models crowd along a few directions, and cosines then tell little.  Dividing
+each principal direction by a power of its variance mends that in closed form, with no labels
+(Su et al. 2021, "Whitening sentence representations", has the power 1/2).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mirror.encoders.encoder_folder import DENSE, LINEAR
+from mirror.errors import BaseModelError, TuningError
+
+"""What sentence-transformers calls a layer that nothing follows."""
+LEAST_SHARE = 1e-6
+"""A direction's variance counts as at least this share of the largest one."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear layer on pooled vectors: `vectors @ weight.T + bias`."""
+
+    weight: Tensor
+    """(width, width), fp32."""
+    bias: Tensor
+    """(width,), fp32."""
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Projects vectors (rows, width)."""
+        return torch.nn.functional.linear(
+            vectors, self.weight.to(vectors.device), self.bias.to(vectors.device)
+        )
+
+
+def fit_whitening(vectors: NDArray[np.float32], power: float) -> Projection:
+    """The projection V diag(variances)^-power V^T, after centring, of the vectors' covariance.
+
+    Symmetric, so that it neither turns the space nor depends on the signs of eigenvectors.
+
+    Args:
+        vectors: (rows, width), of the texts that the encoder is for.
+        power: 0 only centres; 1/2 makes all directions alike.
+
+    Raises:
+        TuningError: the vectors do not differ, so that no direction has any variance.
+    """
+    rows = vectors.astype(np.float64)
+    mean = rows.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
+    if not variances[-1] > 0:
+        raise TuningError(
+            "the sample's vectors are all alike and cannot be whitened: set tuning.whitening to 0, "
+            "or see why they have collapsed"
+        )
+    scaled = np.maximum(variances / variances[-1], LEAST_SHARE) ** -power
+    weight = (directions * scaled) @ directions.T
+    return Projection(
+        torch.from_numpy(weight.astype(np.float32)),
+        torch.from_numpy((-weight @ mean).astype(np.float32)),
+    )
+
+
+def write_projection(folder: Path, projection: Projection) -> None:
+    """Writes the layer as sentence-transformers' module `Dense`."""
+    width = len(projection.bias)
+    config = {
+        "in_features": width,
+        "out_features": width,
+        "bias": True,
+        "activation_function": LINEAR,
+    }
+    (folder / DENSE).mkdir(exist_ok=True)
+    (folder / DENSE / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    save_file(
+        {
+            "linear.weight": projection.weight.contiguous(),
+            "linear.bias": projection.bias.contiguous(),
+        },
+        folder / DENSE / "model.safetensors",
+    )
+
+
+def read_projection(folder: Path, width: int) -> Projection:
+    """Reads what `write_projection` wrote.
+
+    Raises:
+        BaseModelError: it is missing or damaged, is not linear, or fits no vectors of that width.
+    """
+    path = folder / DENSE / "model.safetensors"
+    try:
+        config = json.loads((folder / DENSE / "config.json").read_text(encoding="utf-8"))
+        activation = config["activation_function"]
+        tensors = load_file(path)
+        projection = Projection(tensors["linear.weight"].float(), tensors["linear.bias"].float())
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise BaseModelError(
+            f"the last layer {path} cannot be read ({error}): get the encoder again"
+        ) from error
+    if activation != LINEAR:
+        raise BaseModelError(
+            f"the last layer {path} ends in {activation}, and only linear ones can be used: take "
+            "another encoder, or remove modules.json to use the model without it"
+        )
+    if projection.weight.shape != (width, width) or projection.bias.shape != (width,):
+        raise BaseModelError(
+            f"the last layer {path} does not fit vectors of {width} numbers: get the encoder again"
+        )
+    return projection

@@ -1,0 +1,1 @@
+"""Benchmarks, and what an encoder comes to on them."""

@@ -1,0 +1,78 @@
+"""The evaluation stage: one encoder on a recipe's benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirror.encoders.encoder_place import EncoderPlace
+from mirror.evaluation.benchmark import definition_digest, read_definition
+from mirror.progress import OnProgress, silent
+from mirror.recipe import Recipe
+from mirror.store import Stage, StageRecord, Store
+
+LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
+
+
+def evaluation_stage(
+    recipe: Recipe,
+    encoder: EncoderPlace,
+    corpus: StageRecord,
+    sample: StageRecord,
+    pairs: StageRecord | None = None,
+) -> Stage:
+    """The stage that measures an encoder; what was tuned on is left out of retrieval's passages.
+
+    Raises:
+        BenchmarkError: a benchmark's definition or data is missing or damaged.
+    """
+    names = recipe.evaluation.benchmarks
+    definitions = {name: definition_digest(read_definition(name)) for name in names}
+    return Stage(
+        name="evaluation",
+        module="evaluation.run",
+        inputs={
+            "encoder": encoder.digest,
+            "corpus": corpus.digest,
+            "sample": sample.digest,
+            **({"pairs": pairs.digest} if pairs else {}),
+            **{f"benchmark {name}": digest for name, digest in definitions.items()},
+        },
+        section={
+            "benchmarks": list(names),
+            "pooling": encoder.pooling,
+            "max_tokens": encoder.max_tokens,
+            "prompt": encoder.prompt,
+        },
+        libraries=LIBRARIES,
+    )
+
+
+def evaluate_encoder(
+    recipe: Recipe,
+    encoder: EncoderPlace,
+    corpus: StageRecord,
+    sample: StageRecord,
+    store: Store,
+    on_progress: OnProgress = silent,
+    *,
+    pairs: StageRecord | None = None,
+) -> StageRecord:
+    """Measures an encoder on a recipe's benchmarks; `pairs` are the recipe's labelled ones.
+
+    Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `looks.json`.
+
+    Raises:
+        BenchmarkError: a benchmark is damaged, or the encoder's vectors are not numbers.
+        BaseModelError: the encoder cannot be loaded.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        from mirror.evaluation.run import write_evaluation
+
+        return write_evaluation(
+            recipe.evaluation.benchmarks, encoder, (corpus, sample, pairs), out, on_progress
+        )
+
+    return store.make(evaluation_stage(recipe, encoder, corpus, sample, pairs), write)

@@ -1,0 +1,1 @@
+"""The strings to tune on."""

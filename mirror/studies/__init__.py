@@ -1,0 +1,1 @@
+"""The paper's analyses: encoders that differ in one setting."""

@@ -1,0 +1,1 @@
+"""Mirror tuning: two views of each string, the loss, the steps, and the process they run in."""

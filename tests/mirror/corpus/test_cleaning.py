@@ -1,0 +1,49 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
+
+
+@pytest.mark.parametrize(
+    ("given_text", "expected"),
+    [
+        ("plain words stay.", "plain words stay."),
+        ("Ã¼ber den FluÃŸ", "über den Fluß"),
+        ("the oarâ€™s blade", "the oar’s blade"),
+        ("a ﬁne ½ ｗｉｄｅ", "a fine 1⁄2 wide"),
+        ("tea &amp; bread", "tea & bread"),
+        ("one\x00\x07 two\ufeff three\u00ad\u200b", "one two three"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("first\r\nsecond\u2028third\x85fourth", "first\nsecond\nthird\nfourth"),
+        ("e\u0301", "é"),
+        ("lone \ud83d half", f"lone {BROKEN} half"),
+        ("\x1b[1mbold\x1b[0m", "bold"),
+    ],
+)
+def test_text_is_repaired(given_text, expected):
+    assert clean_text(given_text) == expected
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=200))
+def test_any_text_becomes_one_that_can_be_stored(text):
+    cleaned = clean_text(text)
+    assert unicodedata.is_normalized("NFKC", cleaned)
+    assert not [
+        mark
+        for mark in cleaned
+        if unicodedata.category(mark) in {"Cc", "Cs"} - {"\n"} and mark not in "\n\t"
+    ]
+    cleaned.encode()
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=200))
+def test_ascii_is_changed_only_by_html_entities(text):
+    if "&" not in text:
+        assert clean_text(text) == text
+
+
+def test_white_space_becomes_single_spaces():
+    assert clean_line("  a\t b\u3000c \n d ") == "a b c d"

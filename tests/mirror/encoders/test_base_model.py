@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.encoders import base_model
+from mirror.encoders.base_model import (
+    base_digest,
+    check_base,
+    check_base_for,
+    find_base,
+    token_limit,
+)
+from mirror.errors import BaseModelError, RecipeError, ServiceError, TokenizerError
+from mirror.recipe import BaseSection, Recipe, parse_recipe
+
+
+@pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+def no_registry(uri: str) -> Path:
+    raise AssertionError("asked the registry")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_whole_base_passes(tiny_base: Path) -> None:
+    check_base(tiny_base)
+
+
+def test_checking_needs_neither_torch_nor_transformers(tiny_base: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mirror.encoders.base_model import check_base\n"
+        f"check_base(Path({str(tiny_base)!r}))\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=base_model.CHECKOUT, timeout=60)
+
+
+def test_shards_are_checked_together(tiny_base: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    (base / "model.safetensors").unlink()
+    AutoModelForMaskedLM.from_pretrained(tiny_base).save_pretrained(base, max_shard_size="40KB")
+    assert len(list(base.glob("model-*.safetensors"))) > 1
+    check_base(base)
+    sorted(base.glob("model-*.safetensors"))[0].unlink()
+    with pytest.raises(BaseModelError, match="cannot be read"):
+        check_base(base)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 500, -1])
+def test_cut_weights_are_refused(base: Path, keep: int) -> None:
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(BaseModelError, match=r"model\.safetensors .*get it again"):
+        check_base(base)
+
+
+def test_a_damaged_header_is_refused(base: Path) -> None:
+    weights = base / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[8:40] = b"\x00" * 32
+    weights.write_bytes(content)
+    with pytest.raises(BaseModelError, match=r"header .* is damaged"):
+        check_base(base)
+
+
+def test_pickled_weights_are_refused_by_name(base: Path) -> None:
+    (base / "model.safetensors").rename(base / "pytorch_model.bin")
+    with pytest.raises(BaseModelError, match=r"pytorch_model\.bin.*not read.*save_pretrained"):
+        check_base(base)
+
+
+def test_weights_of_another_model_are_refused(base: Path) -> None:
+    edit(base / "config.json", lambda config: config.update(num_hidden_layers=3))
+    with pytest.raises(BaseModelError, match=r"2 layers, but config\.json says 3"):
+        check_base(base)
+    edit(base / "config.json", lambda config: config.update(num_hidden_layers=2, vocab_size=9))
+    with pytest.raises(BaseModelError, match="word embeddings"):
+        check_base(base)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_in_a_model_is_refused(base: Path, name: str) -> None:
+    edit(base / name, lambda config: config.update(auto_map={"AutoModel": "theirs.Model"}))
+    with pytest.raises(BaseModelError, match=f"{name} asks for code"):
+        check_base(base)
+
+
+def test_an_unknown_kind_is_refused(base: Path) -> None:
+    edit(base / "config.json", lambda config: config.update(model_type="gpt2"))
+    with pytest.raises(BaseModelError, match=r"'gpt2'.*bert, roberta"):
+        check_base(base)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_configuration_is_refused(base: Path, content: str) -> None:
+    (base / "config.json").write_text(content)
+    with pytest.raises(BaseModelError, match=r"config\.json"):
+        check_base(base)
+
+
+def test_a_folder_without_configuration_is_no_base(base: Path) -> None:
+    (base / "config.json").unlink()
+    with pytest.raises(BaseModelError, match="no base model"):
+        check_base(base)
+
+
+def test_a_tokenizer_without_mask_token_is_refused_unless_nothing_is_masked(base: Path) -> None:
+    edit(base / "tokenizer_config.json", lambda settings: settings.pop("mask_token"))
+    with pytest.raises(TokenizerError, match="no mask token"):
+        check_base(base)
+    check_base(base, masks=False)
+
+
+def test_a_tokenizer_that_adds_no_class_token_is_refused(base: Path) -> None:
+    edit(base / "tokenizer.json", lambda tokenizer: tokenizer.update(post_processor=None))
+    with pytest.raises(TokenizerError, match="post-processor"):
+        check_base(base)
+
+
+def test_a_tokenizer_that_knows_no_word_is_refused(base: Path) -> None:
+    def forget(tokenizer: dict[str, Any]) -> None:
+        vocabulary = tokenizer["model"]["vocab"]
+        special = {token: number for token, number in vocabulary.items() if token.startswith("[")}
+        tokenizer["model"]["vocab"] = special
+
+    edit(base / "tokenizer.json", forget)
+    with pytest.raises(TokenizerError, match="same ids"):
+        check_base(base)
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(base: Path) -> None:
+    edit(
+        base / "tokenizer.json",
+        lambda tokenizer: tokenizer["model"]["vocab"].update({"zebra": 10_000}),
+    )
+    with pytest.raises(TokenizerError, match="ids up to 10000"):
+        check_base(base)
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "{"])
+def test_a_damaged_tokenizer_is_refused(base: Path, damage: str) -> None:
+    (base / "tokenizer.json").write_text(damage)
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json cannot be read"):
+        check_base(base)
+
+
+def test_a_folder_without_tokenizer_is_refused(base: Path) -> None:
+    (base / "tokenizer.json").unlink()
+    with pytest.raises(TokenizerError, match="no tokenizer"):
+        check_base(base)
+
+
+def test_a_tokenizer_from_before_tokenizer_json_passes(
+    base: Path, vocabulary: dict[str, int]
+) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (base / name).unlink()
+    (base / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    check_base(base)
+
+
+def test_special_tokens_not_named_in_files_are_those_of_the_kind(base: Path) -> None:
+    (base / "tokenizer_config.json").write_text("{}")
+    check_base(base)
+
+
+def test_a_folder_is_found_beside_the_recipes_and_below_the_user(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_base(BaseSection(path=str(tiny_base)), no_registry)
+    assert found.folder == str(tiny_base.resolve())
+    assert found.origin == str(tiny_base)
+    shutil.copytree(tiny_base, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert find_base(BaseSection(path="mine"), no_registry).digest == found.digest
+
+
+def test_a_tilde_is_the_users_folder(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_base, tmp_path / "mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = find_base(BaseSection(path="~/mine"), no_registry)
+    assert (found.folder, found.origin) == (str((tmp_path / "mine").resolve()), "~/mine")
+    with pytest.raises(BaseModelError) as fault:
+        find_base(BaseSection(path="~/other"), no_registry)
+    told = f"no base model at {tmp_path / 'other'}: correct base.path in the recipe"
+    assert str(fault.value) == told
+
+
+def test_a_missing_folder_is_named_with_the_places_looked_at() -> None:
+    with pytest.raises(BaseModelError, match=r"models/absent.*base\.path"):
+        find_base(BaseSection(path="models/absent"), no_registry)
+
+
+def test_an_empty_folder_is_no_base(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match="no base model"):
+        find_base(BaseSection(path=str(tmp_path)), no_registry)
+
+
+def test_the_registry_is_asked_for_its_models(tiny_base: Path) -> None:
+    asked: list[str] = []
+
+    def from_registry(uri: str) -> Path:
+        asked.append(uri)
+        return tiny_base
+
+    found = find_base(BaseSection(registry="models:/m@champion"), from_registry)
+    assert asked == ["models:/m@champion"]
+    assert (found.folder, found.origin) == (str(tiny_base), "models:/m@champion")
+
+
+def test_the_digest_follows_the_weights_and_not_the_card(base: Path) -> None:
+    before = base_digest(base)
+    (base / "README.md").write_text("A card.")
+    assert base_digest(base) == before
+    content = bytearray((base / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (base / "model.safetensors").write_bytes(content)
+    assert base_digest(base) != before
+
+
+class TestHub:
+    section = BaseSection(hub="someone/model", revision="0" * 40)
+
+    def test_only_weights_and_texts_are_fetched(
+        self, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: dict[str, Any] = {}
+
+        def fetch(hub: str, **options: Any) -> str:
+            asked.update(options, hub=hub)
+            return str(tiny_base)
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+        found = find_base(self.section, no_registry)
+        assert found.origin == f"someone/model@{'0' * 40}"
+        assert (asked["hub"], asked["revision"]) == ("someone/model", "0" * 40)
+        assert not any(
+            pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"]
+        )
+
+    def test_no_answer_may_be_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ServiceError, match=r"did not answer.*base\.path"):
+            find_base(self.section, no_registry)
+
+    def test_a_name_that_cannot_be_is_the_users_fault(self) -> None:
+        with pytest.raises(BaseModelError, match=r"base\.hub"):
+            find_base(BaseSection(hub="no such/model name", revision="0" * 40), no_registry)
+
+
+def recipe_with(**tuning: Any) -> Recipe:
+    content = {
+        "language": "en",
+        "domain": "trades",
+        "level": "sentence",
+        "corpus": {"source": "docstrings"},
+        "base": {"path": "none"},
+        "tuning": tuning,
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    }
+    return parse_recipe(content, name="en-trades", place="a test")
+
+
+@pytest.mark.parametrize("setting", ["max_tokens", "inference_tokens"])
+def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -> None:
+    check_base_for(recipe_with(**{setting: 64}), base)
+    with pytest.raises(RecipeError) as fault:
+        check_base_for(recipe_with(**{setting: 65}), base)
+    assert str(fault.value) == (
+        f"recipe en-trades: tuning.{setting} is 65, and the model in {base} takes 64 tokens of a "
+        "text: set it to 64 at most, or choose another base"
+    )
+    with pytest.raises(RecipeError, match="65"):  # a raw base would be cut in silence too
+        check_base_for(recipe_with(**{setting: 65}), base, tuned=False)
+
+
+@pytest.mark.parametrize(
+    ("positions", "settings", "told"),
+    [
+        (50, {}, []),
+        (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
+        (60, {"mode": "paper"}, ["and not 64, the inference_tokens of level 'sentence'"]),
+    ],
+)
+def test_a_levels_default_that_the_base_cannot_take_is_told_once(
+    base: Path,
+    positions: int,
+    settings: dict[str, Any],
+    told: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
+    for _ in range(2):
+        check_base_for(recipe_with(**settings), base)
+    assert len(caplog.messages) == len(told)
+    assert all(part in message for part, message in zip(told, caplog.messages, strict=True))
+
+
+def test_what_a_model_takes_is_what_its_encoder_reads(any_base: Path) -> None:
+    from mirror.encoders.encoder import Encoder
+
+    encoder = Encoder.load(any_base, "mean", 10_000)
+    assert token_limit(any_base) == encoder.settings.max_tokens < 10_000
+
+
+def test_a_config_that_says_nothing_of_positions_sets_no_limit(base: Path) -> None:
+    edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
+    assert token_limit(base) is None
+    check_base_for(recipe_with(max_tokens=500), base)

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.tuning.masking import (
+    Masking,
+    mask_pieces,
+    mask_span,
+    mask_span_officially,
+    mask_words,
+    masked_ids,
+    masked_text,
+)
+
+SENTENCE = "the baker sells a broken lantern near the old bridge"
+MASK_ID, START, END = 9, 100, 101
+
+
+def masking(**changes: object) -> Masking:
+    settings = {"length": 2, "min_characters": 1, "token": "<mask>", "seed": 5}
+    return Masking(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def pieces_masking(**changes: object) -> Masking:
+    of_pieces = {"unit": "word-pieces", "token_id": MASK_ID, "special_ids": frozenset((START, END))}
+    return masking(**{**of_pieces, **changes})
+
+
+def assert_uniform(starts: Counter[int], expected: list[int]) -> None:
+    """9,000 draws; with 8 degrees of freedom a chi-squared of 26.1 is passed once in a thousand."""
+    assert sorted(starts) == expected
+    assert starts.total() == 9_000
+    assert len(expected) == 9
+    assert sum((count - 1_000) ** 2 / 1_000 for count in starts.values()) < 26.1
+
+
+def test_every_run_of_characters_is_equally_likely_the_last_included() -> None:
+    text, generator = "abcdefghij", random.Random(3)
+    starts = Counter(mask_span(text, masking(), generator).index("<mask>") for _ in range(9_000))
+    assert_uniform(starts, list(range(9)))
+
+
+def test_every_run_of_words_is_equally_likely_the_last_included() -> None:
+    text, generator = "a b c d e f g h i j", random.Random(3)
+    starts = Counter(
+        mask_words(text, masking(), generator).split().index("<mask>") for _ in range(9_000)
+    )
+    assert_uniform(starts, list(range(9)))
+
+
+def test_every_run_of_pieces_is_equally_likely_the_last_included() -> None:
+    ids, generator = [START, *range(10, 20), END], random.Random(3)
+    starts = Counter(
+        mask_pieces(ids, pieces_masking(), generator).index(MASK_ID) for _ in range(9_000)
+    )
+    assert_uniform(starts, list(range(1, 10)))
+
+
+def test_officially_the_last_run_is_never_drawn_and_all_others_equally_often() -> None:
+    text, generator = "abcdefghijk", random.Random(3)
+    starts = Counter(
+        mask_span_officially(text, masking(), generator).index(" [MASK] ") for _ in range(9_000)
+    )
+    assert_uniform(starts, list(range(9)))
+
+
+def test_the_drawn_run_is_masked_even_if_it_reads_like_an_earlier_one() -> None:
+    generator = random.Random(0)
+    masked = {mask_span("aaaa", masking(), generator) for _ in range(200)}
+    assert masked == {"<mask>aa", "a<mask>a", "aa<mask>"}
+
+
+def test_officially_the_first_run_that_reads_the_same_is_masked() -> None:
+    generator = random.Random(0)
+    drawn = Counter(mask_span_officially("ababx", masking(), generator) for _ in range(3_000))
+    assert set(drawn) == {" [MASK] abx", "a [MASK] bx"}
+    # Two of the three starts that can be drawn read "ab"; 3.3 deviations of the binomial.
+    assert abs(drawn[" [MASK] abx"] - 2_000) < 3.3 * (3_000 * 2 / 9) ** 0.5
+
+
+def test_officially_the_token_is_the_same_for_every_tokenizer() -> None:
+    assert mask_span_officially("abc", masking(), random.Random(0)) == " [MASK] c"
+    official = masking(unit="characters-official", token="<mask>")
+    assert " [MASK] " in masked_text(SENTENCE, 0, 0, official)
+    assert "<mask>" not in masked_text(SENTENCE, 0, 0, official)
+
+
+@pytest.mark.parametrize(("length", "share"), [(5, 0.007), (2, 0.14)])
+def test_on_the_papers_sentences_the_official_rule_misses_as_often_as_was_counted(
+    shared: Path, length: int, share: float
+) -> None:
+    path = shared / "corpora" / "paper" / "stsbenchmark_train_10k_sents_random_sampled.txt"
+    sentences = path.read_text(encoding="utf-8").splitlines()
+    settings = masking(length=length, min_characters=30)
+    generator, missed, masked = random.Random(0), 0, 0
+    for text in sentences:
+        state = generator.getstate()
+        before = mask_span_officially(text, settings, generator).split(" [MASK] ")[0]
+        if before != text:
+            generator.setstate(state)
+            masked += 1
+            missed += generator.randrange(len(text) - length) != len(before)
+    assert masked / len(sentences) == pytest.approx(1 - 0.133, abs=1e-3)
+    assert missed / masked == pytest.approx(share, rel=0.1)
+
+
+@given(
+    text=st.text(min_size=1, max_size=60),
+    length=st.integers(0, 12),
+    min_characters=st.integers(1, 40),
+    seed=st.integers(),
+)
+def test_masking_takes_one_run_of_the_length_and_leaves_the_rest(
+    text: str, length: int, min_characters: int, seed: int
+) -> None:
+    text = text.replace("<", "").replace("[", "")
+    settings = masking(length=length, min_characters=min_characters)
+    masked = mask_span(text, settings, random.Random(seed))
+    official = mask_span_officially(text, settings, random.Random(seed))
+    if length == 0 or len(text) < min_characters or len(text) <= length:
+        assert masked == official == text
+        return
+    for view, token in ((masked, "<mask>"), (official, " [MASK] ")):
+        before, after = view.split(token)
+        assert len(before) + length + len(after) == len(text)
+        assert text.startswith(before)
+        assert text.endswith(after)
+
+
+@given(
+    text=st.text(st.sampled_from("abé \n\t\u3000語"), max_size=40),
+    length=st.integers(0, 5),
+    seed=st.integers(),
+)
+def test_each_masked_word_has_a_token_and_white_space_is_left_as_it_is(
+    text: str, length: int, seed: int
+) -> None:
+    masked = mask_words(text, masking(length=length), random.Random(seed))
+    words, left = text.split(), masked.split()
+    if length == 0 or len(words) <= length:
+        assert masked == text
+        return
+    assert len(left) == len(words)
+    start = left.index("<mask>")
+    assert left == [*words[:start], *["<mask>"] * length, *words[start + length :]]
+    assert [*filter(str.isspace, masked)] == [*filter(str.isspace, text)]
+
+
+def test_punctuation_goes_with_its_word() -> None:
+    views = {mask_words("Yes, no.", masking(length=1), random.Random(seed)) for seed in range(20)}
+    assert views == {"<mask> no.", "Yes, <mask>"}
+
+
+@given(
+    pieces=st.lists(st.integers(10, 30), max_size=30),
+    length=st.integers(0, 8),
+    seed=st.integers(),
+)
+def test_pieces_are_masked_one_for_one_and_special_tokens_never(
+    pieces: list[int], length: int, seed: int
+) -> None:
+    ids = [START, *pieces, END, END]
+    masked = mask_pieces(ids, pieces_masking(length=length), random.Random(seed))
+    if length == 0 or len(pieces) <= length:
+        assert masked == ids
+        return
+    start = masked.index(MASK_ID)
+    assert masked == [*ids[:start], *[MASK_ID] * length, *ids[start + length :]]
+    assert 1 <= start <= 1 + len(pieces) - length
+
+
+def test_a_run_of_pieces_never_spans_a_special_token() -> None:
+    ids = [START, 11, 12, END, 13, 14, 15, END]
+    views = {tuple(mask_pieces(ids, pieces_masking(), random.Random(seed))) for seed in range(60)}
+    assert views == {
+        (START, 9, 9, END, 13, 14, 15, END),
+        (START, 11, 12, END, 9, 9, 15, END),
+        (START, 11, 12, END, 13, 9, 9, END),
+    }
+    apart = [START, 11, END, 12, END, 13, END]
+    assert mask_pieces(apart, pieces_masking(), random.Random(0)) == apart
+
+
+@pytest.mark.parametrize("unit", ["characters", "characters-official", "words"])
+def test_strings_below_the_bound_are_left_alone(unit: str) -> None:
+    settings = masking(unit=unit, min_characters=30)
+    short, long = "four words are here, not five", "four words are here, not five."
+    assert (len(short), len(long)) == (29, 30)
+    assert masked_text(short, 0, 0, settings) == short
+    assert masked_text(long, 0, 0, settings) != long
+
+
+def test_pieces_of_strings_below_the_bound_are_left_alone() -> None:
+    ids, settings = [START, 11, 12, 13, END], pieces_masking(min_characters=30)
+    assert masked_ids(ids, "x" * 29, 0, 0, settings) == ids
+    assert masked_ids(ids, "x" * 30, 0, 0, settings).count(MASK_ID) == 2
+
+
+def test_masking_ids_leaves_the_given_ids_as_they_are() -> None:
+    ids = [START, 11, 12, 13, END]
+    masked_ids(ids, SENTENCE, 0, 0, pieces_masking())
+    assert ids == [START, 11, 12, 13, END]
+
+
+@pytest.mark.parametrize("unit", ["characters", "characters-official", "words", "word-pieces"])
+def test_a_view_depends_on_seed_epoch_and_index_alone(unit: str) -> None:
+    def view(index: int, epoch: int, seed: int = 5) -> object:
+        if unit == "word-pieces":
+            ids = [START, *range(10, 50), END]
+            return tuple(masked_ids(ids, SENTENCE, index, epoch, pieces_masking(seed=seed)))
+        return masked_text(SENTENCE, index, epoch, masking(unit=unit, seed=seed, length=1))
+
+    random.seed(1)
+    once = view(7, 0)
+    random.seed(2)
+    assert view(7, 0) == once
+    assert len({view(index, epoch) for index in range(9) for epoch in range(3)}) > 7
+    assert len({view(7, 0, seed) for seed in range(20)}) > 5
+
+
+def test_views_are_the_same_in_every_release() -> None:
+    assert masked_text("abcdefghij", 3, 1, masking()) == "abcdef<mask>ij"
+    official = masking(unit="characters-official")
+    assert masked_text("abcdefghij", 3, 1, official) == "abcdef [MASK] ij"
+    assert masked_text("a b c d e", 3, 1, masking(unit="words")) == "a b c <mask> <mask>"
+    ids = [START, *range(10, 18), END]
+    expected = [START, 10, 11, 12, MASK_ID, MASK_ID, 15, 16, 17, END]
+    assert masked_ids(ids, SENTENCE, 3, 1, pieces_masking()) == expected
+
+
+def test_each_unit_has_one_function() -> None:
+    with pytest.raises(ValueError, match="masked_ids"):
+        masked_text(SENTENCE, 0, 0, pieces_masking())
+    with pytest.raises(ValueError, match="masked_text"):
+        masked_ids([START, 11, 12, END], SENTENCE, 0, 0, masking(unit="words"))
+    with pytest.raises(ValueError, match="needs the id of the mask token"):
+        masked_ids([START, 11, 12, 13, END], SENTENCE, 0, 0, pieces_masking(token_id=None))
