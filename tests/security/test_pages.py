@@ -16,7 +16,6 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from tests.mirror.studies.test_results import outcome_of
 
 from mirror.evidence.card import render_card
 from mirror.evidence.gate import Verdict
@@ -29,6 +28,7 @@ from tasks import artifacts
 from tests.mirror.conftest import recipe as recipe
 from tests.mirror.conftest import results as results
 from tests.mirror.conftest import write_stage as write_stage
+from tests.mirror.studies.test_results import outcome_of
 from tests.security.conftest import MARKED, SOURCE, TAG, Ran
 
 NASTY = f"{TAG}<script>alert(2)</script>\"' onload='alert(3)' {MARKED} | `code` $x$ \\frac{{"
