@@ -49,6 +49,8 @@ def run(
         raise click.UsageError("name a RECIPE, or choose by --language, --domain or --all")
     if recipes and choice.chooses:
         raise click.UsageError("name each RECIPE, or choose by --language, --domain or --all")
+    if base == "":  # an unset variable of a script's
+        raise click.UsageError("--base is empty: name a model's folder, or leave it out")
     if choice.is_one:
         from flows.running import run_shown
 
