@@ -18,6 +18,7 @@ from mirror.machine import write_fault
 
 TIMEOUT_SECONDS = 3.0
 HUB = "https://huggingface.co"
+ADDRESS_REMEDY = "write http://… or sqlite:////…, or unset it to keep runs in the workspace"
 YES = {"1", "ON", "YES", "TRUE"}
 """As huggingface_hub reads its switches."""
 
@@ -43,16 +44,22 @@ def look_at_tracking(uri: str) -> Finding:
         return _sqlite(uri)
     if scheme in ("http", "https"):
         return _server(uri)
-    if not scheme and not Path(uri).exists():
-        remedy = "write http://… or sqlite:////…, or unset MLFLOW_TRACKING_URI"
-        return Finding("tracking", "bad", f"{shown} is no address", remedy)
-    if scheme in ("", "file"):
+    if is_no_address(uri):
+        return Finding(
+            "tracking", "bad", f"{shown} is no address", f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}"
+        )
+    if scheme == "file" or Path(uri).exists():
         if fault := write_fault(Path(unquote(urlsplit(uri).path))):
             text = f"{shown} cannot be written: {fault}"
             return Finding("tracking", "bad", text, "allow it, or correct MLFLOW_TRACKING_URI")
         return Finding("tracking", "ok", f"{shown} can be written")
     text = f"{shown} is not looked at: only http, https, sqlite and folders are"
     return Finding("tracking", "warn", text, "a run says within seconds if it does not answer")
+
+
+def is_no_address(uri: str) -> bool:
+    """Whether a tracking store's address is a mere word that no folder has for its name."""
+    return ":" not in uri and not uri.startswith("databricks") and not Path(uri).exists()
 
 
 def ask(url: str) -> int | str:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mirror.errors import InputError, StoreError
+from mirror.local_paths import check_output
 from mirror.progress import OnProgress, Progress, silent
 
 AT_ONCE = 4_096
@@ -39,10 +40,7 @@ def check_place(place: Path) -> None:
     Raises:
         InputError: the ending is unknown, or the folder is missing.
     """
-    if place.suffix not in ENDINGS:
-        raise InputError(f"{place} ends in neither {' nor '.join(ENDINGS)}: name one that does")
-    if not place.absolute().parent.is_dir():
-        raise InputError(f"{place} lies in no folder that exists: make {place.parent} first")
+    check_output(place, ENDINGS)
 
 
 def read_lines(path: Path | None) -> list[str]:

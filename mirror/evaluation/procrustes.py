@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import InputError
+from mirror.local_paths import check_output
 
 Floats = NDArray[np.float64]
 
@@ -68,10 +69,7 @@ def check_map_place(place: Path) -> None:
     Raises:
         InputError: the ending is unknown, or the folder is missing.
     """
-    if place.suffix not in ENDINGS:
-        raise InputError(f"{place} ends in neither {' nor '.join(ENDINGS)}: name one that does")
-    if not place.absolute().parent.is_dir():
-        raise InputError(f"{place} lies in no folder that exists: make {place.parent} first")
+    check_output(place, ENDINGS)
 
 
 def save_map(found: SpaceMap, place: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Any
 
 from mirror.errors import InputError, ServiceError
+from mirror.reachability import ADDRESS_REMEDY, is_no_address
 from tasks.addresses import check_login, without_secrets
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -15,7 +15,6 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CONNECT_SECONDS = 5.0
 TIMED_DRIVERS = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 """Those that call their limit `connect_timeout`."""
-OTHERS = ("http://…", "sqlite:////…")
 
 
 def check_address(uri: str) -> None:
@@ -27,11 +26,8 @@ def check_address(uri: str) -> None:
         InputError: it is no address, cannot be read, or there is no driver for its database.
         ServiceError: the database does not answer, or refuses the login.
     """
-    if ":" not in uri and not uri.startswith("databricks") and not Path(uri).exists():
-        raise InputError(
-            f"{VARIABLE}: {without_secrets(uri)} is no address: write {' or '.join(OTHERS)}, or "
-            "unset it to keep runs in the workspace"
-        )
+    if is_no_address(uri):
+        raise InputError(f"{VARIABLE}: {without_secrets(uri)} is no address: {ADDRESS_REMEDY}")
     scheme = uri.partition("://")[0].partition("+")[0]
     if scheme in (*PORTS, "http", "https"):
         check_login(uri, VARIABLE)

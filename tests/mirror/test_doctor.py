@@ -214,6 +214,10 @@ def test_what_is_no_address_of_a_tracking_store_is_told() -> None:
     assert (finding.state, finding.text) == ("bad", "nonsense is no address")
 
 
+def test_a_store_of_databricks_is_left_to_mlflow() -> None:
+    assert look_at_tracking("databricks").state == "warn"
+
+
 def test_server_that_never_answers_is_given_up(serve, monkeypatch):
     monkeypatch.setattr(reachability, "TIMEOUT_SECONDS", 0.2)
     _, url = serve(200, seconds=1.0)
