@@ -47,6 +47,7 @@ PHRASES = 50_000
 PHRASE_WORDS = 6
 SENTENCES = 4
 REPEATED = 0.1
+RECENT = 1_000
 CHUNK = 20_000
 SAMPLE = 10_000
 LINES = {"unit": "line", "check_language": False}
@@ -64,14 +65,16 @@ def write_text(path: Path, gigabytes: float, seed: int) -> int:
             again = draw.random((CHUNK, SENTENCES)) < REPEATED
             documents = []
             for pick, old in zip(picks, again, strict=True):
+                last = min(len(recent), RECENT)
                 sentences = [
-                    recent[(first * 31 + second) % len(recent)]
+                    recent[(first * 31 + second) % last - last]
                     if repeat
                     else f"{phrases[first]} {phrases[second]}.".capitalize()
                     for (first, second), repeat in zip(pick.tolist(), old, strict=True)
                 ]
-                recent = (recent + sentences[:1])[-1_000:]
+                recent.append(sentences[0])
                 documents.append(" ".join(sentences))
+            del recent[:-RECENT]
             file.write_table(pa.table({"text": documents}))
             size += sum(map(len, documents))
             count += CHUNK * SENTENCES
