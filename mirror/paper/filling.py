@@ -96,7 +96,9 @@ def fill_table(
                     lower_is_better=column.lower_is_better,
                 )
             filled[key] = FilledCell(published, own, stand_in, verdict)
-    return FilledTable(table, filled, tuple(_claim(claim, table, *sides) for claim in table.claims))
+    return FilledTable(
+        table, filled, tuple(fill_claim(claim, table, *sides) for claim in table.claims)
+    )
 
 
 Values = dict[tuple[str, str], Value]
@@ -143,16 +145,16 @@ def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:
     return Value(Measured(tuple(statistics.fmean(seed) for seed in zip(*known, strict=True))))
 
 
-def _claim(claim: Claim, table: Table, ours: Values, other: Values) -> FilledClaim:
+def fill_claim(claim: Claim, table: Table, ours: Values, other: Values) -> FilledClaim:
+    """An ordering, judged on our values and on those of the stand-ins."""
     keys = [tuple(place.partition("/")[::2]) for place in claim.order]
     named = {column for _, column in keys}
-    least = max(
+    tolerance = max(
         column.tolerance or table.tolerance for column in table.columns if column.key in named
     )
+    published = [table.published(*key) for key in keys]
     own, stand_in = (
-        judge_order(
-            [values.get((row, column), Value(None)).measured for row, column in keys], least
-        )
+        judge_order([values.get(key, Value(None)).measured for key in keys], published, tolerance)
         for values in (ours, other)
     )
     return FilledClaim(claim.text, own, stand_in)

@@ -47,18 +47,26 @@ def judge(
     return "better" if (difference > 0) != lower_is_better else "worse"
 
 
-def judge_order(cells: Sequence[Measured | None], least: float = 0.0) -> Ordering:
+def judge_order(
+    cells: Sequence[Measured | None], published: Sequence[float], tolerance: float
+) -> Ordering:
     """Whether values fall from each cell to the next, as the paper says that they do.
 
-    Each step must be larger than `least`, the table's tolerance, and than twice the standard error
-    of the difference of its two means.  It does not hold if one step is as much the other way, and
-    is unclear if one is smaller than that.  A single seed shows no spread: there the tolerance is
-    all that keeps chance out.
+    Each step must be larger than the table's tolerance, or than half of the published step where
+    that is less, and than twice the standard error of the difference of its two means.  It does not
+    hold if one step is as much the other way, and is unclear if one is smaller than that.  A single
+    seed shows no spread: there the tolerance is all that keeps chance out.
+
+    Args:
+        cells: ours, largest first by the paper.
+        published: the paper's values of the same cells.
+        tolerance: the table's.
     """
     known = [cell for cell in cells if cell is not None]
     if len(known) < len(cells):
         return "not run"
-    steps = [_step(first, second, least) for first, second in pairwise(known)]
+    least = [min(tolerance, abs(one - other) / 2) for one, other in pairwise(published)]
+    steps = [_step(*pair, each) for pair, each in zip(pairwise(known), least, strict=True)]
     if "down" in steps:
         return "does not hold"
     return "unclear" if "level" in steps else "holds"

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import PaperError
+from mirror.evaluation.benchmark import measures_of, read_definition
+from mirror.paper.filling import Value, fill_claim
 from mirror.paper.plan import cells_of
 from mirror.paper.tables import Table, read_table, read_tables
+from mirror.paper.verdicts import Measured
 
 ROUNDED = 0.0005
 """Half of the last digit that the paper prints."""
@@ -63,6 +66,30 @@ def test_what_two_tables_both_give_agrees_within_their_tolerance() -> None:
         ),
     ]
     assert all(first == second for first, second in same)
+
+
+@pytest.mark.parametrize("table", shipped(), ids=lambda table: table.name)
+def test_every_ordering_holds_for_the_papers_own_values(table: Table) -> None:
+    values = {
+        (row.key, column.key): Value(Measured((table.published(row.key, column.key),)))
+        for row in table.rows
+        for column in table.columns
+    }
+    for claim in table.claims:
+        assert fill_claim(claim, table, values, {}).ours == "holds", claim.text
+
+
+def test_cells_read_what_their_benchmark_measures() -> None:
+    cells = [cell for table in shipped() for cell in cells_of(table) if cell.benchmark]
+    for cell in cells:
+        known = ("score", *measures_of(read_definition(cell.benchmark)))
+        assert cell.measure in known, cell.place
+    isotropy = {cell.column: cell.measure for cell in cells if cell.table == "12-isotropy"}
+    assert isotropy == {
+        f"{level}-{kind}": measure
+        for level in ("word", "phrase", "sentence")
+        for kind, measure in (("mvn", "mean vector norm"), ("is", "isotropy, table 9"))
+    }
 
 
 def test_values_are_those_of_the_paper() -> None:
