@@ -147,7 +147,7 @@ def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:
 
 def fill_claim(claim: Claim, table: Table, ours: Values, other: Values) -> FilledClaim:
     """An ordering, judged on our values and on those of the stand-ins."""
-    keys = [tuple(place.partition("/")[::2]) for place in claim.order]
+    keys = [(row, column) for row, _, column in (place.partition("/") for place in claim.order)]
     named = {column for _, column in keys}
     tolerance = max(
         column.tolerance or table.tolerance for column in table.columns if column.key in named

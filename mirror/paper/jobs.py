@@ -12,7 +12,7 @@ from mirror.paper.bases import BasePlaces, Found, paper_base, stand_in_base
 from mirror.paper.plan import Cell, Encoder, Place, Plan
 from mirror.paper.wording import without_folders
 from mirror.recipe import Recipe
-from mirror.sampling.random_strings import random_strings
+from mirror.sampling.random_strings import random_corpus
 from mirror.store import Store
 from mirror.studies.trials import Trial, with_changes
 
@@ -93,15 +93,7 @@ def find_work(
 
 def _on_random_strings(recipe: Recipe, store: Store) -> Recipe:
     """The recipe with as many random strings as its sample holds, in place of its own corpus."""
-    drawn = random_strings(recipe.sample.size, recipe.sample.seed, store)
-    corpus = {
-        "source": "files",
-        "paths": [str(drawn.path / "strings.txt")],
-        "format": "text",
-        "unit": "line",
-        "verbatim": True,
-        "check_language": False,
-    }
+    corpus = random_corpus(recipe.sample.size, recipe.sample.seed, store)
     return with_changes(recipe, {"corpus": corpus})
 
 

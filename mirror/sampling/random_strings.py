@@ -15,6 +15,22 @@ SHORTEST, LONGEST = 3, 10
 """Characters; the paper does not say how long its own are."""
 
 
+def random_corpus(count: int, seed: int, store: Store) -> dict[str, Any]:
+    """A recipe's `[corpus]` of `count` different random strings, taken as they are.
+
+    Raises:
+        StoreError: their folder cannot be written.
+    """
+    return {
+        "source": "files",
+        "paths": [str(random_strings(count, seed, store).path / "strings.txt")],
+        "format": "text",
+        "unit": "line",
+        "verbatim": True,
+        "check_language": False,
+    }
+
+
 def random_strings(count: int, seed: int, store: Store) -> StageRecord:
     """Draws `count` different strings, each with a letter; `strings.txt` has one a line.
 

@@ -12,7 +12,7 @@ from mirror.encoders.base_model import Base, check_base_for
 from mirror.errors import BenchmarkError, StudyError
 from mirror.evaluation.benchmark import OF_A_RUN, check_benchmarks, read_definition
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
-from mirror.sampling.random_strings import random_strings
+from mirror.sampling.random_strings import random_corpus
 from mirror.sections import Level, Name, Section
 from mirror.store import Store, digest_of_json
 from mirror.studies.study import STANDARD_BENCHMARKS, Point, Study
@@ -212,14 +212,7 @@ def _case(
     changes = dict(point.changes)
     if point.strings == "random":
         size = point.sample.get("size", recipe.sample.size)
-        drawn = random_strings(size, recipe.sample.seed, store)
-        changes |= {
-            "corpus.source": "files",
-            "corpus.paths": [str(drawn.path / "strings.txt")],
-            "corpus.unit": "line",
-            "corpus.format": "text",
-            "corpus.check_language": False,
-        }
+        changes["corpus"] = random_corpus(size, recipe.sample.seed, store)
     chosen = with_changes(recipe, changes, place=f"study {study.name}, point {point.label!r}")
     # A raw encoder of the base's weights is the same for every seed.
     alike = point.kind == "raw" and point.weights == "base"

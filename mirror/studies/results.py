@@ -126,6 +126,8 @@ def _strings_of(plan: StudyPlan, level: Level) -> str:
             place = "docstrings of installed packages"
         case "hub":
             place = str(corpus.dataset)
+        case "published":
+            place = ", ".join(Path(file.path).name for file in corpus.files)
         case _:
             place = ", ".join(path.rstrip("/").rpartition("/")[2] for path in corpus.paths)
     return f"{count} {level}s of {place or corpus.source}"

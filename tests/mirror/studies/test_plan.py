@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,46 @@ def test_random_strings_stand_in_for_the_words(
     assert made.cases[0].trials[0].pooling == "mean"
     assert [t.recipe.tuning.learning_rate for t in made.trials][1:3] == [2e-5, 5e-5]
     assert len(made.samples) == 2
+
+
+def test_random_strings_stand_in_for_a_published_list(
+    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_base: Path
+) -> None:
+    monkeypatch.setenv("MIRROR_CORPORA", str(tmp_path))
+    monkeypatch.setattr("mirror.studies.plan.check_benchmarks", lambda names: None)
+    words = tmp_path / "words.txt"
+    words.write_text("".join(f"word{'abcdefghij'[number]}\n" for number in range(10)))
+    path = tmp_path / "listed.toml"
+    path.write_text(
+        f"""
+        language = "en"
+        domain = "listed"
+        level = "word"
+        [corpus]
+        source = "published"
+        unit = "line"
+        verbatim = true
+        check_language = false
+        files = [
+            {{ path = "words.txt", sha256 = "{hashlib.sha256(words.read_bytes()).hexdigest()}" }}
+        ]
+        [sample]
+        size = 10
+        [base]
+        path = {json.dumps(str(tiny_base))}
+        [tuning]
+        batch_size = 5
+        [evaluation]
+        benchmarks = ["stsb"]
+        [registry]
+        model = "listed"
+        """
+    )
+    made = plan("random-strings", recipes=(str(path),), levels=("word",), benchmarks=("stsb",))
+    corpora = [case.trials[0].recipe.corpus for case in made.cases]
+    assert [corpus.source for corpus in corpora] == ["published", "files", "files", "published"]
+    assert (corpora[1].files, corpora[1].verbatim) == ((), True)
+    assert len(Path(corpora[1].paths[0]).read_text().split()) == 10
 
 
 def test_trials_of_all_sizes_search_what_the_largest_leaves(
