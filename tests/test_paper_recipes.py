@@ -108,6 +108,8 @@ def test_settings_are_those_of_the_papers_section_3(
     assert (tuning.pooling, tuning.mask_length, tuning.epochs) == (pooling, mask_length, epochs)
     assert (tuning.dropout_rate, tuning.drophead_rate) == (dropout, drophead)
     assert (tuning.batch_size, tuning.learning_rate, tuning.weight_decay) == (200, 2e-5, 0.01)
+    assert (tuning.inference_tokens, tuning.lowercase) == (64, True)
+    assert (tuning.masking, tuning.duplicates) == ("characters-official", "negatives")
 
 
 def test_the_spanish_words_of_the_official_code_are_estonian_and_ours_are_not() -> None:

@@ -65,6 +65,7 @@ class Encoder:
         dropout: float | None = None,
         device: str = "auto",
         prompt: str | None = None,
+        lowercase: bool = False,
     ) -> Encoder:
         """Loads a masked language model or a saved encoder, in fp32.
 
@@ -75,6 +76,7 @@ class Encoder:
             dropout: the rate for training, in every layer; nothing leaves the model's own.
             device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
             prompt: as `tuning.prompt`; nothing leaves the tokenizer as it is.
+            lowercase: as `tuning.lowercase`; false leaves the tokenizer as it is.
 
         Raises:
             BaseModelError: the folder cannot be loaded whole, or no pooling is known.
@@ -86,7 +88,7 @@ class Encoder:
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             attach_first_token(model)
-        tokenizer = load_tokenizer(folder, model.config.vocab_size)
+        tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
         tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
         made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)

@@ -71,16 +71,18 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
     return model
 
 
-def load_tokenizer(folder: Path, vocab_size: int) -> Any:
-    """The fast tokenizer.
+def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) -> Any:
+    """The fast tokenizer; for `lowercase` see `tuning.lowercase`.
 
     Raises:
         TokenizerError: it cannot be loaded, or does not fit the model.
     """
+    # Written into what is saved; absent, the folder says it, and BERT's class says true.
+    changes = {"do_lower_case": True} if lowercase else {}
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
+                folder, local_files_only=True, trust_remote_code=False, **changes
             )
             backend = tokenizer.backend_tokenizer
     except Exception as error:  # whatever the many tokenizer classes raise

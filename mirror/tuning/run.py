@@ -273,6 +273,7 @@ def _load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) ->
         settings.max_tokens,
         dropout=settings.dropout_rate,
         prompt=settings.prompt,
+        lowercase=settings.lowercase,
     )
     if settings.drophead_rate:
         attach_drophead(encoder.model, settings.drophead_rate)

@@ -10,7 +10,11 @@ import pytest
 import torch
 
 from mirror.encoders.encoder import Encoder
+from mirror.tuning.batches import epoch_batches
 from mirror.tuning.contrastive import info_nce
+from mirror.tuning.run import Place
+from mirror.tuning.tune import tune
+from mirror.tuning_settings import TuningSection, fill_tuning
 
 Script = Callable[[str], ModuleType]
 
@@ -43,6 +47,39 @@ def test_the_published_loss_is_ours_where_nothing_is_random(
     else:
         vectors = encoder.vectors(encoder.token_ids([*texts, *views]))
     assert loss.item() == pytest.approx(info_nce(*vectors.split(20), 0.04).item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean-all"])
+def test_mode_paper_takes_the_published_steps_where_nothing_is_random(
+    script: Script,
+    asked: dict[str, Any],
+    sentences: list[str],
+    tiny_base: Path,
+    tmp_path: Path,
+    pooling: str,
+) -> None:
+    quiet = asked | {"dropout": 0.0, "mask_length": 0, "learning_rate": 1e-3}
+    method = script("official_method").OfficialMethod(
+        tiny_base, quiet | {"pooling": "cls" if pooling == "cls" else "mean"}
+    )
+    texts = sentences[:15] * 2  # equal ones are negatives of each other, as published
+    batches = [indices for epoch in range(6) for indices in epoch_batches(30, 15, 42, epoch)]
+    assert any(len({texts[index] for index in indices}) < 15 for indices in batches)
+    published = [method.step([texts[index] for index in indices]) for indices in batches]
+    given = {name: quiet[name] for name in ("temperature", "mask_length", "dropout", "max_tokens")}
+    given |= {"learning_rate": 1e-3, "batch_size": 15, "epochs": 6, "precision": "fp32"}
+    made = fill_tuning("sentence", given | {"mode": "paper", "pooling": pooling})
+    (tmp_path / "out").mkdir()
+    ours: list[float] = []
+    tune(
+        TuningSection(**made),
+        texts,
+        Place(tiny_base, tmp_path / "out", tmp_path / "work"),
+        lambda step: ours.append(step.loss),
+    )
+    fall = published[0] - published[-1]
+    assert len(ours) == 12 and fall > 1e-3
+    assert ours == pytest.approx(published, abs=fall / 100)
 
 
 def test_the_published_mask_stands_for_the_first_run_that_reads_alike(

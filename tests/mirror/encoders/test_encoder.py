@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, BertTokenizer
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
@@ -192,6 +192,23 @@ def test_the_compact_pooling_form_is_read_too(tiny_base: Path, tmp_path: Path) -
     place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "max"}))
     with pytest.raises(BaseModelError, match="pools by max"):
         Encoder.load(tmp_path / "e")
+
+
+def test_lower_case_is_that_of_transformers_and_is_saved(
+    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    cased = tmp_path / "cased"
+    shutil.copytree(tiny_base, cased)
+    BertTokenizer(vocab=dict(vocabulary), do_lower_case=False).save_pretrained(cased)
+    texts = ["The BAKER sells one mirror", "th\u00e9 b\u00e0ker"]  # accents go with capitals
+    expected = AutoTokenizer.from_pretrained(cased, do_lower_case=True)(texts)["input_ids"]
+    encoder = Encoder.load(cased, "cls", lowercase=True)
+    assert encoder.token_ids(texts) == expected
+    assert vocabulary["baker"] in expected[0] and vocabulary["baker"] in expected[1]
+    assert vocabulary["[UNK]"] in Encoder.load(cased, "cls").token_ids(texts)[0]
+    encoder.save(tmp_path / "encoder")
+    assert Encoder.load(tmp_path / "encoder").token_ids(texts) == expected
+    assert AutoTokenizer.from_pretrained(tmp_path / "encoder")(texts)["input_ids"] == expected
 
 
 def test_half_precision_weights_are_loaded_as_fp32(tiny_base: Path, tmp_path: Path) -> None:

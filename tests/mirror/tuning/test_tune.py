@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import BertTokenizer
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.lanes import open_lanes
@@ -403,6 +404,23 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
 def test_the_encoder_reads_as_much_as_it_is_told(place: Place, sentences: list[str]) -> None:
     tune(settings(epochs=1, inference_tokens=25), sentences, place)
     assert Encoder.load(place.out / "encoder").settings.max_tokens == 25
+
+
+def test_lower_case_is_tuned_and_kept(
+    place: Place, sentences: list[str], vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    cased = tmp_path / "cased"
+    shutil.copytree(place.base, cased)
+    BertTokenizer(vocab=dict(vocabulary), do_lower_case=False).save_pretrained(cased)
+    texts = [text.upper() for text in sentences[:40]]
+    ids = []
+    for name, lowercase in (("low", True), ("as-it-is", False)):
+        out = Place(cased, tmp_path / name / "out", tmp_path / name / "work")
+        out.out.mkdir(parents=True)
+        tune(settings(epochs=1, lowercase=lowercase), texts, out)
+        ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
+    assert ids[0] == Encoder.load(place.base, "cls").token_ids(sentences[:1])[0]
+    assert vocabulary["[UNK]"] not in ids[0] and vocabulary["[UNK]"] in ids[1]
 
 
 def test_centring_takes_the_mean_away_and_nothing_else(
