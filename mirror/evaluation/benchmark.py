@@ -120,8 +120,18 @@ class Definition(Section):
             raise ValueError(f"the metric of {self.task} is {METRICS[self.task]}: name it")
         if (self.task == "classification") != (self.labels is not None):
             raise ValueError("a classification benchmark needs `labels`, and no other takes them")
-        if self.format == "multisimlex" and self.column is None:
-            raise ValueError("format multisimlex needs `column`")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_its_format_needs(self) -> Self:
+        if self.format == "multisimlex" and (self.column is None or len(self.files) != 2):
+            raise ValueError(
+                "format multisimlex needs `column`, and two `files`: words, then scores"
+            )
+        if self.format == "semeval" and (not self.files or len(self.files) % 2):
+            raise ValueError(
+                "format semeval needs `files` two by two: pairs, then their scores, of each subset"
+            )
         if self.second_column is not None and self.scale is None:
             raise ValueError("pairs across two languages need `scale`")
         return self

@@ -123,10 +123,13 @@ def _semeval_pairs(definition: Definition) -> Iterator[Pair]:
             )
         for number, (line, gold) in enumerate(zip(texts, scores, strict=True), 1):
             if gold.strip():  # blank means that no one scored the pair
-                first, second, *_ = line.split("\t")
-                yield Pair(
-                    first, second, _gold(gold, definition, f"{gold_path}, line {number}"), subset
-                )
+                fields = line.split("\t")
+                if len(fields) < 2:
+                    raise BenchmarkError(
+                        f"{path}, line {number} has no tab: write two texts with a tab between them"
+                    )
+                score = _gold(gold, definition, f"{gold_path}, line {number}")
+                yield Pair(fields[0], fields[1], score, subset)
 
 
 def _multisimlex_pairs(definition: Definition, column: str) -> Iterator[Pair]:
@@ -176,6 +179,11 @@ def _multisimlex_rows(definition: Definition, columns: Sequence[str]) -> Iterato
         for name in names:
             if not rows or name not in rows[0]:
                 raise BenchmarkError(f"{path} has no column {name!r}: correct it, or `column`")
+        for number, row in enumerate(rows, 1):
+            if short := [name for name in names if row[name] is None]:
+                raise BenchmarkError(
+                    f"{path}, pair {number} has no {short[0]!r}: its line has too few fields"
+                )
     if len(words) != len(scores):
         raise BenchmarkError(
             f"{words_path} has {len(words)} pairs and {scores_path} {len(scores)} scores"

@@ -298,6 +298,8 @@ def test_a_users_own_copy_of_multisimlex_is_read(
         ("scores.csv", "number,ENG\n1,2.5\n2,4\n", "no column 'ID'"),
         ("scores.csv", "ID,ENG\n1,2.5\n", "2 pairs and .* 1 scores"),
         ("scores.csv", "ID,ENG\n2,2.5\n1,4\n", "differ at pair 1"),
+        ("scores.csv", "ID,ENG\n1,2.5\n2\n", r"scores\.csv, pair 2 has no 'ENG'"),
+        ("translation.csv", "ID,POS,ENG 1,ENG 2\n1,nouns,arm\n2,v,a,b\n", "pair 1 has no 'ENG 2'"),
     ],
 )
 def test_faults_of_a_users_own_multisimlex_say_what_and_where(
@@ -306,6 +308,39 @@ def test_faults_of_a_users_own_multisimlex_say_what_and_where(
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
     definition = read_definition(own_multisimlex(tmp_path, {**MULTISIMLEX, name: text}))
     with pytest.raises(BenchmarkError, match=said):
+        load_pairs(definition)
+
+
+@pytest.mark.parametrize(
+    ("form", "count", "said"),
+    [
+        ("multisimlex", 1, "two `files`: words, then scores"),
+        ("semeval", 1, "`files` two by two"),
+        ("semeval", 3, "`files` two by two"),
+    ],
+)
+def test_a_format_says_how_many_files_it_takes(
+    tmp_path: Path, form: str, count: int, said: str
+) -> None:
+    files = f'[[files]]\npath = "own/a"\nsha256 = "{"0" * 64}"\n' * count
+    head = f'task = "similarity"\nformat = "{form}"\ncolumn = "ENG"\n'
+    with pytest.raises(BenchmarkError, match=said):
+        read_definition(write(tmp_path, head + files))
+
+
+def test_a_semeval_line_without_a_tab_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    files = ""
+    for name, text in (("STS.input.x.txt", "a\tb\nno tab here\n"), ("STS.gs.x.txt", "1\n2\n")):
+        (tmp_path / name).write_text(text)
+        files += f'[[files]]\npath = "{name}"\n'
+        files += f'sha256 = "{hashlib.sha256(text.encode()).hexdigest()}"\n'
+    definition = read_definition(
+        write(tmp_path, f'task = "similarity"\nformat = "semeval"\n{files}')
+    )
+    with pytest.raises(BenchmarkError, match=r"STS\.input\.x\.txt, line 2 has no tab"):
         load_pairs(definition)
 
 

@@ -93,6 +93,29 @@ def test_scores_by_hand(linking: Definition) -> None:
     assert result.score == result.measures["acc@5"] == result.beside["exact match"] == 0.8
 
 
+def test_a_concept_among_the_first_five_counts_for_acc_at_5_alone(
+    linking: Definition, tmp_path: Path
+) -> None:
+    names = [f"name {place}" for place in range(1, 8)]
+    (tmp_path / "medic.txt").write_text("".join(f"D{n}||{name}\n" for n, name in enumerate(names)))
+    (tmp_path / "corpus.txt").write_text(
+        "7|t|Title\n7|a|Nothing\n"
+        + "".join(f"7\t0\t4\tthing {n}\tDisease\tD{n}\n" for n in range(7))
+    )
+    # Every mention is nearest to name 1, then 2, and so on: its rank is its concept's number + 1.
+    places = {name: 10.0 * place for place, name in enumerate(names)}
+    encoder = Compass(**places, **{f"thing {n}": 0.0 for n in range(7)})
+    files = tuple(
+        file.model_copy(
+            update={"sha256": hashlib.sha256((tmp_path / file.path).read_bytes()).hexdigest()}
+        )
+        for file in linking.files
+    )
+    result = score_linking(encoder, linking.model_copy(update={"files": files}))
+    assert (result.n, result.score) == (7, 1 / 7)
+    assert result.measures["acc@5"] == 5 / 7
+
+
 def test_all_parts_of_a_composite_mention_must_be_right(linking: Definition) -> None:
     dictionary, mentions = load_linking(linking)
     assert exactly_named(mentions[3], dictionary)
