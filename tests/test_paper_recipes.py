@@ -11,7 +11,7 @@ import pytest
 
 from mirror.corpus.stage import ingest_corpus
 from mirror.downloads import is_declared
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import Base, base_digest, choose_base
 from mirror.evaluation.benchmark import definition_names
 from mirror.recipe import PAPER_RECIPES, BaseSection, CorpusSection, find_recipe, recipe_names
 from mirror.sampling.stage import sample_strings
@@ -47,6 +47,14 @@ def test_a_recipe_of_the_papers_has_lists_that_anyone_can_get(name: str) -> None
         for file in corpus.files:
             assert file.url is not None
             assert re.search(r"/[0-9a-f]{40}/", file.url), "an address that does not change"
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_folder_can_stand_in_the_place_of_a_recipes_base(name: str, tiny_base: Path) -> None:
+    recipe = find_recipe(name)
+    chosen = choose_base(recipe, str(tiny_base))
+    assert chosen.base == BaseSection(path=str(tiny_base))
+    assert chosen.model_copy(update={"base": recipe.base}) == recipe
 
 
 def test_the_papers_stems_are_no_other_recipes() -> None:

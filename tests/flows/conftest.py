@@ -84,10 +84,10 @@ def mirror_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Runs `mirror run RECIPE` with a workspace, or code in its place, in a new process."""
 
     def run(
-        recipe: Path, home: Path, code: str = COMMAND, **variables: str
+        recipe: Path, home: Path, code: str = COMMAND, base: str = "", **variables: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", code, "run", str(recipe)],
+            [sys.executable, "-c", code, "run", str(recipe), *(["--base", base] if base else [])],
             cwd=tmp_path_factory.mktemp("elsewhere"),
             env=own_environment(home, **variables),
             capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,11 +69,18 @@ def elsewhere(
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
+    tiny_base: Path,
 ) -> SimpleNamespace:
-    """The same from scratch, in another workspace, from files of another folder."""
+    """The same from scratch, in another workspace, from files of another folder.
+
+    The recipe's base is on a hub, and the folder is named in its place.
+    """
     folder = tmp_path_factory.mktemp("from-scratch")
     recipe, home = write_recipe(folder), folder / "other" / "home"
-    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
+    own, hub = f"path = {json.dumps(str(tiny_base))}", f'hub = "a/b"\nrevision = "{"0" * 40}"'
+    assert own in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace(own, hub))
+    done = mirror_run(recipe, home, base=str(tiny_base), PREFECT_API_URL=prefect_api)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(home=home, recipe=recipe, record=find_record(home))
 
@@ -182,7 +190,7 @@ def test_a_second_run_makes_and_registers_nothing(again: SimpleNamespace, client
     assert len(client.search_runs([experiment])) == 1
 
 
-def test_two_runs_from_scratch_make_the_same_bytes(
+def test_two_runs_from_scratch_make_the_same_bytes_wherever_the_base_is_named(
     first: SimpleNamespace, elsewhere: SimpleNamespace
 ) -> None:
     assert elsewhere.record.encoder != first.record.encoder
