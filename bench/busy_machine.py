@@ -108,9 +108,9 @@ def main() -> None:
     made.add_argument("--programs", type=int, default=1, help="busy programs beside")
     made.add_argument("--only", nargs="+", choices=list(SETTINGS), help="settings; else all")
     asked = made.parse_args()
-    begin(asked)
+    machine = begin(asked)
     with tempfile.TemporaryDirectory() as folder:
-        tell(compare(asked, Path(folder)), asked.json)
+        tell(compare(asked, Path(folder)), machine, asked.json)
 
 
 if __name__ == "__main__":

@@ -254,14 +254,14 @@ def main() -> None:
     made.add_argument("--sample", type=int, default=SAMPLE)
     made.add_argument("--folder", type=Path, help="where temporary files go; 4 times the text")
     asked = made.parse_args()
-    begin(asked)
+    machine = begin(asked)
     if asked.side:
         name, settings = asked.side
         print(json.dumps(SIDES[name](json.loads(settings))))
         return
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         sizes = [compare(asked, Path(folder), size) for size in sorted(asked.gigabytes)]
-    tell(sum_up(asked, sizes), asked.json)
+    tell(sum_up(asked, sizes), machine, asked.json)
 
 
 if __name__ == "__main__":

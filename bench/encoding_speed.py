@@ -91,7 +91,7 @@ def main() -> None:
     made.add_argument("--pooling", choices=["cls", "mean"], default="mean")
     made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     asked = made.parse_args()
-    begin(asked)
+    machine = begin(asked)
     if asked.side:
         name, settings = asked.side
         print(json.dumps(SIDES[name](json.loads(settings))))
@@ -122,7 +122,7 @@ def main() -> None:
         Row("largest difference between the vectors' numbers", "", [float(apart)]),
     ]
     size = f"{asked.layers} x {asked.width}" if asked.layers else asked.base.name
-    tell(Findings(f"Encoding, {size}", {"texts": asked.strings}, rows), asked.json)
+    tell(Findings(f"Encoding, {size}", {"texts": asked.strings}, rows), machine, asked.json)
 
 
 if __name__ == "__main__":

@@ -76,12 +76,12 @@ class Findings:
 
     def content(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"hardware": hardware()}
+        return asdict(self)
 
 
-def markdown(findings: Sequence[Findings]) -> str:
+def markdown(findings: Sequence[Findings], machine: Mapping[str, Any]) -> str:
     """The machine, then one table of all rows, then what was set and what is to be known."""
-    lines = [hardware_line(), "", "| | median | spread | goal | |", "|---|---|---|---|---|"]
+    lines = [hardware_line(machine), "", "| | median | spread | goal | |", "|---|---|---|---|---|"]
     for found in findings:
         lines.append(f"| **{found.title}** | | | | |")
         lines += [f"| {' | '.join(row.cells())} |" for row in found.rows]
@@ -98,7 +98,10 @@ def from_content(content: Mapping[str, Any]) -> Findings:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, threads, memory, GPU and the versions that speed depends on."""
+    """Processor, cores, threads, memory, GPU and the versions that speed depends on.
+
+    To be asked before anything is measured: the load is what others made.
+    """
     names = ("torch", "transformers", "sentence-transformers", "tokenizers", "duckdb", "pyarrow")
     return {
         "processor": processor(),
@@ -112,14 +115,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def hardware_line() -> str:
-    """The machine in one line."""
-    facts = hardware()
+def hardware_line(facts: Mapping[str, Any]) -> str:
+    """What `hardware` found, in one line."""
     versions = ", ".join(f"{name} {facts[name]}" for name in list(facts)[6:])
     card = f", {facts['gpu']}" if facts["gpu"] else ""
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, "
-        f"{facts['memory_gb']} GB{card}; load {facts['load_before']:.1f}; {versions}"
+        f"{facts['memory_gb']} GB{card}; load before {facts['load_before']:.1f}; {versions}"
     )
 
 
@@ -213,13 +215,15 @@ def parser(documentation: str) -> argparse.ArgumentParser:
     return made
 
 
-def begin(asked: argparse.Namespace) -> None:
-    """Sets what every process started from here on inherits."""
+def begin(asked: argparse.Namespace) -> dict[str, Any]:
+    """Sets what every process started from here on inherits; the machine, unless it is a side."""
     if asked.threads:
         os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    return {} if asked.side else hardware()
 
 
-def tell(found: Findings, as_json: bool) -> None:
+def tell(found: Findings, machine: Mapping[str, Any], as_json: bool) -> None:
     """Prints the findings."""
-    print(json.dumps(found.content()) if as_json else markdown([found]))
+    content = found.content() | {"hardware": machine}
+    print(json.dumps(content) if as_json else markdown([found], machine))

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from measuring import CHECKOUT, Findings, from_content, markdown
+from measuring import CHECKOUT, Findings, from_content, hardware, markdown
 
 BENCH = CHECKOUT / "bench"
 WHOLE = """
-tuning_speed.py --rounds 3 --steps 10
+tuning_speed.py --rounds 3 --steps 20
 tuning_speed.py --rounds 2 --steps 3 --batch-size 64 --layers 12 --width 768
 encoding_speed.py --rounds 3 --strings 2000
 busy_machine.py --rounds 2 --steps 6 --only ours "the trainer"
@@ -55,16 +56,16 @@ def main() -> None:
     made.add_argument("--threads", type=int, help="OMP_NUM_THREADS of all sides")
     made.add_argument("--texts", type=Path, help="lines, or Parquet; else the main job's strings")
     asked = made.parse_args()
-    found = []
+    if asked.threads:
+        os.environ["OMP_NUM_THREADS"] = str(asked.threads)
+    machine, found = hardware(), []
     for script, *arguments in commands(asked.quick):
-        if asked.threads:
-            arguments += ["--threads", str(asked.threads)]
         if asked.texts and script in TEXTS:
             arguments += ["--texts", str(asked.texts)]
         found.append(run(script, arguments))
         if asked.out:  # as far as it is: what comes next may fail
-            asked.out.write_text(markdown(found) + "\n", encoding="utf-8")
-    print(markdown(found))
+            asked.out.write_text(markdown(found, machine) + "\n", encoding="utf-8")
+    print(markdown(found, machine))
 
 
 if __name__ == "__main__":

@@ -39,10 +39,12 @@ def test_findings_survive_json_and_make_one_table(script: Script) -> None:
     measuring = script("measuring")
     found = measuring.Findings("Tuning", {"batch": 20}, [measuring.Row("ours", "strings/s", [5.0])])
     again = measuring.from_content(json.loads(json.dumps(found.content())))
-    table = measuring.markdown([again, again])
+    machine = measuring.hardware() | {"threads": "3", "load_before": 0.25}
+    table = measuring.markdown([again, again], machine)
     assert table.count("| ours | 5.00 strings/s |  |  |  |") == 2
     assert table.count("|---|---|") == 2  # one line of five
-    assert f"{measuring.hardware()['cores']} cores" in table
+    assert f"{machine['cores']} cores, 3 threads" in table
+    assert "load before 0.2;" in table
 
 
 def test_a_side_that_fails_ends_the_benchmark_with_its_message(

@@ -97,11 +97,15 @@ def test_the_published_mask_stands_for_the_first_run_that_reads_alike(
 def test_work_counts_weights_tokens_and_attention(
     script: Script, tiny_base: Path, sentences: list[str]
 ) -> None:
-    work, tokens = script("tuning_speed").work_per_string(tiny_base, sentences[:1], 20)
+    per_string = script("tuning_speed").work_per_string
+    work, tokens = per_string(tiny_base, sentences[:1], 20, "mean")
     length = len(Encoder.load(tiny_base, "cls", 20).token_ids(sentences[:1])[0])
     weights = 2 * (4 * 32 * 32 + 2 * 32 * 64)
     assert tokens == 2 * length
     assert work == 2 * (6 * weights * length + 2 * 12 * 32 * length**2)
+    first_only = 2 * 32 * 32 * length + 2 * 32 * 32 + 2 * 32 * 64
+    expected = 2 * (6 * (weights // 2 * length + first_only) + 12 * 32 * (length**2 + length))
+    assert per_string(tiny_base, sentences[:1], 20, "cls")[0] == expected
 
 
 def test_goals_are_told_apart_from_what_was_measured(script: Script) -> None:
