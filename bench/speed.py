@@ -22,7 +22,7 @@ tuning_speed.py --rounds 2 --steps 3 --batch-size 64 --layers 12 --width 768
 encoding_speed.py --rounds 3 --strings 2000
 busy_machine.py --rounds 2 --steps 6 --only ours "the trainer"
 data_speed.py --rounds 1 --gigabytes 0.1 1 5 --lines
-data_speed.py --rounds 1 --gigabytes 0.1 1 5
+data_speed.py --rounds 1 --gigabytes 0.1 1
 """
 QUICK = """
 tuning_speed.py --rounds 1 --steps 5
@@ -51,7 +51,7 @@ def run(script: str, arguments: list[str]) -> Findings:
 def main() -> None:
     """Prints the table, and writes it after each benchmark if a file is named."""
     made = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    made.add_argument("--quick", action="store_true", help="ten minutes instead of two hours")
+    made.add_argument("--quick", action="store_true", help="ten minutes instead of an hour")
     made.add_argument("--out", type=Path, help="also write the table to this file")
     made.add_argument("--threads", type=int, help="OMP_NUM_THREADS of all sides")
     made.add_argument("--texts", type=Path, help="lines, or Parquet; else the main job's strings")

@@ -19,7 +19,7 @@ OTHERS = ("accelerate", "pytorch_metric_learning")
 
 
 @click.command(cls=Command, short_help="Measures tuning, encoding and ingestion beside others.")
-@click.option("--quick", is_flag=True, help="Ten minutes instead of two hours.")
+@click.option("--quick", is_flag=True, help="Ten minutes instead of an hour.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of every side; else all cores."
 )

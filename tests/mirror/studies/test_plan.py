@@ -174,7 +174,7 @@ def test_missing_data_names_what_needs_none(
 ) -> None:
     monkeypatch.setattr("mirror.evaluation.benchmark.data_roots", lambda: (tmp_path / "empty",))
     with pytest.raises(BenchmarkError, match=r"no stsb/sts-dev.csv in") as fault:
-        plan("mask-length", benchmarks=())
+        plan("masking", benchmarks=())
     assert "--benchmarks; docstrings-retrieval needs no data" in str(fault.value)
 
 
