@@ -125,9 +125,7 @@ class Definition(Section):
     @model_validator(mode="after")
     def _has_what_its_format_needs(self) -> Self:
         if self.format == "multisimlex" and (self.column is None or len(self.files) != 2):
-            raise ValueError(
-                "format multisimlex needs `column`, and two `files`: words, then scores"
-            )
+            raise ValueError("format multisimlex needs `column`, two `files`: words, then scores")
         if self.format == "semeval" and (not self.files or len(self.files) % 2):
             raise ValueError(
                 "format semeval needs `files` two by two: pairs, then their scores, of each subset"
