@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from mirror.errors import MirrorError, StoreError
-from mirror.interruption import stopping_on_interrupt
+from mirror.interruption import stopping_on_interrupt, stopping_with_this
 from mirror.paper.bases import BasePlaces
 from mirror.paper.circumstances import machine, versions
 from mirror.paper.filling import Outcome, Side, Value, fill_table
@@ -58,10 +58,12 @@ def run_paper(
     ours, other = (
         find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
     )
-    outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
-    sides = [
-        Side(work, outcomes, run_pairs(cells, work, outcomes, workspace)) for work in (ours, other)
-    ]
+    with stopping_with_this():
+        outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
+        sides = [
+            Side(work, outcomes, run_pairs(cells, work, outcomes, workspace))
+            for work in (ours, other)
+        ]
     return Report(
         tables=tuple(fill_table(table, cells, plan, *sides) for table in chosen),
         seeds=seeds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from mirror.interruption import stopping_on_interrupt
+from mirror.interruption import stopping_on_interrupt, stopping_with_this
 from mirror.studies.plan import Wanted
 from mirror.studies.results import StudyOutcome
 from tasks import studies, trials
@@ -28,8 +28,9 @@ def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
     workspace = workspace_root()
     plan = studies.plan_study(name, wanted)
     studies.draw_samples(plan, workspace)
-    runs = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
-    results, faults = trials.await_trials(plan.trials, runs)
+    with stopping_with_this():
+        runs = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
+        results, faults = trials.await_trials(plan.trials, runs)
     return studies.write_study(plan, results, faults, workspace)
 
 

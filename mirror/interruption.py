@@ -64,6 +64,21 @@ def stopping_on_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def stopping_with_this() -> Iterator[None]:
+    """Whatever ends the block from outside also asks computations in other threads to stop.
+
+    Prefect raises an exception in a flow's thread for SIGTERM, and then waits for the flow's tasks.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        ask_to_stop()
+        raise
+
+
 def end_after(seconds: float) -> None:
     """Ends this process after that time, whatever it is doing."""
     timer = threading.Timer(seconds, os._exit, [TERMINATED])

@@ -125,7 +125,9 @@ def test_trials_are_tasks_and_found_ones_are_cached(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
+    number: signal.Signals,
     tmp_path: Path,
     write_recipe: Callable[..., Path],
     environment_of: Callable[..., dict[str, str]],
@@ -145,9 +147,10 @@ def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
         try:
             assert process.stdout is not None
             assert any("waiting for a place" in line for line in process.stdout)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, told = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == STOPPED, told
-    assert "stopped; what is whole is kept" in told
+    ends = {signal.SIGINT: STOPPED, signal.SIGTERM: -signal.SIGTERM}
+    assert process.returncode == ends[number], told
+    assert ("stopped; what is whole is kept" in told) == (number == signal.SIGINT)
