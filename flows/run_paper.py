@@ -60,10 +60,8 @@ def run_paper(
     )
     with stopping_with_this():
         outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
-        sides = [
-            Side(work, outcomes, run_pairs(cells, work, outcomes, workspace))
-            for work in (ours, other)
-        ]
+        pairs = [run_pairs(cells, work, outcomes, workspace) for work in (ours, other)]
+    sides = [Side(ours, outcomes, pairs[0]), Side(other, outcomes, pairs[1])]
     return Report(
         tables=tuple(fill_table(table, cells, plan, *sides) for table in chosen),
         seeds=seeds,
