@@ -77,7 +77,7 @@ def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) ->
     Raises:
         TokenizerError: it cannot be loaded, or does not fit the model.
     """
-    # Written into what is saved; absent, the folder says it, and BERT's class says true.
+    # Given only where it is true: false would undo what a folder says of itself.
     changes = {"do_lower_case": True} if lowercase else {}
     try:
         with quiet_transformers():
