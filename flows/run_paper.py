@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from mirror.errors import MirrorError, StoreError
-from mirror.interruption import stopping_on_interrupt, stopping_with_this
+from mirror.interruption import stopping_on_interrupt
 from mirror.paper.bases import BasePlaces
 from mirror.paper.circumstances import machine, versions
 from mirror.paper.filling import Outcome, Side, Value, fill_table
@@ -58,7 +58,7 @@ def run_paper(
     ours, other = (
         find_work(cells, plan, places, store, stand_in=stand_in) for stand_in in (False, True)
     )
-    with stopping_with_this():
+    with stopping_on_interrupt():
         outcomes = run_jobs({**other.jobs, **ours.jobs}, seeds, workspace)
         pairs = [run_pairs(cells, work, outcomes, workspace) for work in (ours, other)]
     sides = [Side(ours, outcomes, pairs[0]), Side(other, outcomes, pairs[1])]
@@ -153,6 +153,6 @@ def start_paper(
     """As `run_paper`, for a person at a terminal: a fault shows before Prefect is waited for."""
     read_tables(tables)
     Store(workspace_root())
-    with temporary_api() as wait_for_api, stopping_on_interrupt():
+    with temporary_api() as wait_for_api:
         wait_for_api()
         return run_paper(tables, seeds, places, command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from mirror.interruption import stopping_on_interrupt, stopping_with_this
+from mirror.interruption import stopping_on_interrupt
 from mirror.studies.plan import Wanted
 from mirror.studies.results import StudyOutcome
 from tasks import studies, trials
@@ -28,7 +28,7 @@ def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
     workspace = workspace_root()
     plan = studies.plan_study(name, wanted)
     studies.draw_samples(plan, workspace)
-    with stopping_with_this():
+    with stopping_on_interrupt():
         runs = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
         results, faults = trials.await_trials(plan.trials, runs)
     return studies.write_study(plan, results, faults, workspace)
@@ -36,6 +36,6 @@ def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
 
 def start_study(name: str, wanted: Wanted, at_once: int = 1) -> StudyOutcome:
     """As `run_study`, for a person at a terminal, with so many trials at once."""
-    with temporary_api() as wait_for_api, stopping_on_interrupt():
+    with temporary_api() as wait_for_api:
         wait_for_api()
         return run_study.with_options(task_runner=trials.trial_runner(at_once))(name, wanted)

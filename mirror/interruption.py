@@ -46,29 +46,10 @@ def stopping_on_sigterm(grace: float = GRACE_SECONDS) -> Iterator[None]:
 
 @contextmanager
 def stopping_on_interrupt() -> Iterator[None]:
-    """Within the block, of the main thread, Ctrl-C also asks computations in other threads to stop.
+    """Within the block, of a flow, Ctrl-C and SIGTERM ask computations in other threads to stop.
 
-    They cannot be interrupted, and the process would end only when they have.
-    """
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        ask_to_stop()
-        if callable(before):
-            before(number, frame)
-
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def stopping_with_this() -> Iterator[None]:
-    """Whatever ends the block from outside also asks computations in other threads to stop.
-
-    Prefect raises an exception in a flow's thread for SIGTERM, and then waits for the flow's tasks.
+    Both are raised in the flow's thread, the second by Prefect.  The others cannot be interrupted,
+    and the process would end only when they have.
     """
     try:
         yield

@@ -211,6 +211,17 @@ def tiny_base(
     return folder
 
 
+@pytest.fixture
+def cased_base(tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path) -> Path:
+    """The same with a tokenizer of BERT's class that keeps capitals, which it does not know."""
+    from transformers import BertTokenizer
+
+    folder = tmp_path / "cased"
+    shutil.copytree(tiny_base, folder)
+    BertTokenizer(vocab=dict(vocabulary), do_lower_case=False).save_pretrained(folder)
+    return folder
+
+
 def postgres_program(name: str) -> str:
     found = shutil.which(name)
     for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")):

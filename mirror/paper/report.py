@@ -127,8 +127,9 @@ def show_table(filled: FilledTable) -> ShownTable:
         rows.append(ShownRow(row.label, tuple(lines)))
     claims = tuple((claim.text, claim.ours, claim.stand_in) for claim in filled.claims)
     columns = tuple(column.title for column in table.columns)
+    metric = table.metric[:1].upper() + table.metric[1:]
     return ShownTable(
-        table.id, table.also, table.title, table.metric, columns, tuple(rows), tuple(notes), claims
+        table.id, table.also, table.title, metric, columns, tuple(rows), tuple(notes), claims
     )
 
 

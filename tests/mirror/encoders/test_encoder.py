@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, BertTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
@@ -195,17 +195,14 @@ def test_the_compact_pooling_form_is_read_too(tiny_base: Path, tmp_path: Path) -
 
 
 def test_lower_case_is_that_of_transformers_and_is_saved(
-    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+    cased_base: Path, vocabulary: dict[str, int], tmp_path: Path
 ) -> None:
-    cased = tmp_path / "cased"
-    shutil.copytree(tiny_base, cased)
-    BertTokenizer(vocab=dict(vocabulary), do_lower_case=False).save_pretrained(cased)
     texts = ["The BAKER sells one mirror", "th\u00e9 b\u00e0ker"]  # accents go with capitals
-    expected = AutoTokenizer.from_pretrained(cased, do_lower_case=True)(texts)["input_ids"]
-    encoder = Encoder.load(cased, "cls", lowercase=True)
+    expected = AutoTokenizer.from_pretrained(cased_base, do_lower_case=True)(texts)["input_ids"]
+    encoder = Encoder.load(cased_base, "cls", lowercase=True)
     assert encoder.token_ids(texts) == expected
     assert vocabulary["baker"] in expected[0] and vocabulary["baker"] in expected[1]
-    assert vocabulary["[UNK]"] in Encoder.load(cased, "cls").token_ids(texts)[0]
+    assert vocabulary["[UNK]"] in Encoder.load(cased_base, "cls").token_ids(texts)[0]
     encoder.save(tmp_path / "encoder")
     assert Encoder.load(tmp_path / "encoder").token_ids(texts) == expected
     assert AutoTokenizer.from_pretrained(tmp_path / "encoder")(texts)["input_ids"] == expected

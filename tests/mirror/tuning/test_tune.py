@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertTokenizer
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.lanes import open_lanes
@@ -407,15 +406,16 @@ def test_the_encoder_reads_as_much_as_it_is_told(place: Place, sentences: list[s
 
 
 def test_lower_case_is_tuned_and_kept(
-    place: Place, sentences: list[str], vocabulary: dict[str, int], tmp_path: Path
+    place: Place,
+    sentences: list[str],
+    vocabulary: dict[str, int],
+    cased_base: Path,
+    tmp_path: Path,
 ) -> None:
-    cased = tmp_path / "cased"
-    shutil.copytree(place.base, cased)
-    BertTokenizer(vocab=dict(vocabulary), do_lower_case=False).save_pretrained(cased)
     texts = [text.upper() for text in sentences[:40]]
     ids = []
     for name, lowercase in (("low", True), ("as-it-is", False)):
-        out = Place(cased, tmp_path / name / "out", tmp_path / name / "work")
+        out = Place(cased_base, tmp_path / name / "out", tmp_path / name / "work")
         out.out.mkdir(parents=True)
         tune(settings(epochs=1, lowercase=lowercase), texts, out)
         ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
