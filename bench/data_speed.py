@@ -92,8 +92,8 @@ def _phrases(draw: np.random.Generator) -> list[str]:
 
 def mirrored(asked: Asked) -> dict[str, Any]:
     """Ingest, then sample."""
-    from mirror.corpus.stage import ingest_corpus
-    from mirror.sampling.stage import sample_strings
+    from mirror.corpus.ingest import ingest_corpus
+    from mirror.sampling.sample import sample_strings
     from mirror.store import Store
 
     recipe, store = _recipe(asked), Store(Path(asked["work"]) / "home")
@@ -133,7 +133,7 @@ def _recipe(asked: Asked) -> Recipe:
 
 def duckdb_copy(asked: Asked) -> dict[str, Any]:
     """Read and write, nothing else, with our settings of threads and memory."""
-    from mirror.engine import open_engine
+    from mirror.duckdb_connection import open_engine
 
     out = Path(asked["work"]) / "copy.parquet"
     with peak_of_tree() as peak, open_engine(Path(asked["work"])) as engine:

@@ -39,7 +39,7 @@ def ours(asked: Asked) -> dict[str, Any]:
     import torch
 
     from mirror.encoders.encoder import Encoder
-    from mirror.threads import thread_count
+    from mirror.hardware import thread_count
 
     torch.set_num_threads(thread_count())
     return _timed(Encoder.load(Path(asked["encoder"]), device=asked["device"]), asked)

@@ -26,20 +26,20 @@ from typing import Any
 
 import numpy as np
 
-from mirror.corpus.stage import ingest_corpus
+from mirror.corpus.ingest import ingest_corpus
 from mirror.encoders.base_model import Base, base_digest
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.encoder_place import EncoderPlace
-from mirror.encoders.random_weights import random_base
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
-from mirror.evaluation.retrieval import bm25_reciprocal_ranks, held_out_passages
-from mirror.evaluation.run import score_encoder
+from mirror.evaluation.evaluate import score_encoder
+from mirror.evaluation.kinds.retrieval import bm25_reciprocal_ranks, held_out_passages
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.recipe import Recipe, find_recipe, parse_recipe
-from mirror.sampling.stage import sample_strings
+from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store, folder_digest
 from mirror.tuning.stage import tune_encoder
-from mirror.tuning_settings import LEVEL_DEFAULTS, Pooling
+from mirror.tuning_config import LEVEL_DEFAULTS, Pooling
 
 SHIPPED = "en-python-docs"
 COLUMNS = ("STS-B", "STS, 7 sets", "Multi-SimLex en", "docstring retrieval")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from mirror.corpus.stage import ingest_corpus
+from mirror.corpus.ingest import ingest_corpus
 from mirror.recipe import find_recipe, parse_recipe
-from mirror.sampling.stage import sample_strings
+from mirror.sampling.sample import sample_strings
 from mirror.store import Store
 
 MAIN_JOB = "en-python-docs"

@@ -155,9 +155,9 @@ def trainer(asked: Asked) -> dict[str, Any]:
 
 def ours(asked: Asked) -> dict[str, Any]:
     """`mirror.tuning.tune.tune`, as a recipe would run it."""
-    from mirror.tuning.run import Place
+    from mirror.tuning.trainer import Place
     from mirror.tuning.tune import tune
-    from mirror.tuning_settings import TuningSection, fill_tuning
+    from mirror.tuning_config import TuningSection, fill_tuning
 
     given = {name: asked[name] for name in (*COMMON, "precision")} | {"epochs": 1}
     settings = TuningSection(**fill_tuning("sentence", given | asked["extra"]))
@@ -174,7 +174,7 @@ def peak(asked: Asked) -> dict[str, Any]:
     """The best matrix multiplication of this machine, in 10^9 operations a second."""
     import torch
 
-    from mirror.threads import thread_count
+    from mirror.hardware import thread_count
 
     torch.set_num_threads(thread_count())
     device = torch.device(asked["device"])

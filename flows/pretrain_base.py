@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prefect import flow
 
-from mirror.pretraining.settings import find_pretraining
+from mirror.pretraining.config import find_pretraining
 from mirror.store import StageRecord
 from tasks import pretraining
-from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
+from tasks.local_api import temporary_api
 
 
 @flow(name="pretrain-base")

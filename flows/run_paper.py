@@ -12,22 +12,22 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from mirror.errors import MirrorError, StoreError
-from mirror.interruption import stopping_on_interrupt
-from mirror.paper.bases import BasePlaces
-from mirror.paper.circumstances import machine, versions
-from mirror.paper.filling import Outcome, Side, Value, fill_table
-from mirror.paper.jobs import Job, Key, Work, find_work
-from mirror.paper.pairs import SCORE, encoder_place
-from mirror.paper.plan import Cell, Place, cells_of, make_plan
-from mirror.paper.report import Report
-from mirror.paper.tables import read_tables
-from mirror.paper.verdicts import Measured
-from mirror.paper.wording import without_folders
+from mirror.experiments.bases import BasePlaces
+from mirror.experiments.environment import machine, versions
+from mirror.experiments.paper_cells import Outcome, Side, Value, fill_table
+from mirror.experiments.paper_formatting import without_folders
+from mirror.experiments.paper_jobs import Job, Key, Work, find_work
+from mirror.experiments.paper_pairs import SCORE, encoder_place
+from mirror.experiments.paper_plan import Cell, Place, cells_of, make_plan
+from mirror.experiments.paper_report import Report
+from mirror.experiments.paper_verdicts import Measured
+from mirror.experiments.published import read_tables
 from mirror.progress import Progress
+from mirror.shutdown import stopping_on_interrupt
 from mirror.store import Store
 from tasks import paper, trials
-from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
+from tasks.local_api import temporary_api
 from tasks.progress import Reporter
 
 Result = TypeVar("Result")

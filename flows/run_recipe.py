@@ -9,32 +9,32 @@ from pathlib import Path
 from prefect import flow
 
 from mirror.encoders.base_model import choose_base
-from mirror.evidence.gate import Verdict
-from mirror.evidence.results import Results
 from mirror.recipe import Recipe, find_recipe
-from mirror.run_record import Beginning, RunRecord
+from mirror.release.gate import Verdict
+from mirror.release.run_record import Beginning, RunRecord
+from mirror.release.run_results import Results
 from mirror.store import StageRecord
 from tasks import (
     base,
+    change_detection,
     compatibility,
     corpus,
-    drift,
     evaluation,
     gate,
     labelled_pairs,
-    outcome,
     packaging,
     preflight,
     probe,
     registry,
-    report,
+    run_outcome,
+    run_summary,
     sampling,
     tuning,
 )
-from tasks.api_server import temporary_api
-from tasks.candidate import Candidate, Champion, Registration
-from tasks.notices import tell_failure
-from tasks.states import result_of
+from tasks.local_api import temporary_api
+from tasks.notifications import tell_failure
+from tasks.registry.candidate import Candidate, Champion, Registration
+from tasks.stage_task import result_of
 
 
 @flow(flow_run_name="{recipe}", on_failure=[tell_failure], on_crashed=[tell_failure])
@@ -54,8 +54,8 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     workspace = preflight.check_ready(plan)
 
     gathered = gather(plan, workspace)
-    if if_changed and not (change := drift.find_change(plan, gathered)).go_on:
-        return report.record_unchanged(plan, gathered, change, began, workspace)
+    if if_changed and not (change := change_detection.find_change(plan, gathered)).go_on:
+        return run_summary.record_unchanged(plan, gathered, change, began, workspace)
     snapshot, pairs, model = gathered.corpus, gathered.pairs, gathered.base
     profile, strings = gathered.profile, sampling.sample_strings(plan, snapshot, workspace)
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
@@ -73,31 +73,31 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     made = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile)
     results = beside_champion(made, gathered, rival, verdict, workspace)
     package = packaging.package_encoder(results, workspace)
-    page = report.write_report(results, verdict, workspace)
-    folder, file = packaging.packaged_encoder(package), report.report_file(page)
+    page = run_summary.write_report(results, verdict, workspace)
+    folder, file = packaging.packaged_encoder(package), run_summary.report_file(page)
     candidate = Candidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
     return write_down(candidate, (answer, package, page), registration, began, workspace)
 
 
-def gather(plan: Recipe, workspace: Path) -> drift.Gathered:
+def gather(plan: Recipe, workspace: Path) -> change_detection.Gathered:
     """Text, labelled pairs if there are any, and the base to tune."""
     snapshot = corpus.ingest_corpus(plan, workspace)
     pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
     model = base.find_base(plan, workspace)
-    profile = drift.profile_corpus(snapshot, model, workspace)
-    return drift.Gathered(model, snapshot, profile, pairs)
+    profile = change_detection.profile_corpus(snapshot, model, workspace)
+    return change_detection.Gathered(model, snapshot, profile, pairs)
 
 
 def beside_champion(
     made: Results,
-    gathered: drift.Gathered,
+    gathered: change_detection.Gathered,
     rival: Champion | None,
     verdict: Verdict,
     workspace: Path,
 ) -> Results:
     """With what has changed since the champion: its text, and whether its index still serves."""
-    moved = drift.find_drift(made.recipe, gathered, rival)
+    moved = change_detection.find_drift(made.recipe, gathered, rival)
     new = evaluation.tuned_encoder(made.tuned)
     kin = compatibility.compare_with_champion(verdict, rival, new, made.sample, workspace)
     return replace(made, drift=moved, compatibility=kin)
@@ -111,8 +111,8 @@ def write_down(
     workspace: Path,
 ) -> RunRecord:
     """The run's record, and its outcome on the run's own page, not on a task's."""
-    record = report.record_run(candidate, ends, registration, began, workspace)
-    outcome.show_outcome(record, registration)
+    record = run_summary.record_run(candidate, ends, registration, began, workspace)
+    run_outcome.show_outcome(record, registration)
     return record
 
 

@@ -14,12 +14,12 @@ from prefect.states import Completed, Failed
 from flows.run_recipe import run_recipe
 from mirror.errors import MirrorError
 from mirror.progress import Progress
-from mirror.run_record import RunRecord
-from tasks.api_server import temporary_api
+from mirror.release.run_record import RunRecord
 from tasks.artifacts import show_table
+from tasks.local_api import temporary_api
 from tasks.progress import Reporter
 from tasks.runners import Runner, task_runner
-from tasks.states import result_of
+from tasks.stage_task import result_of
 
 log = logging.getLogger(__name__)
 

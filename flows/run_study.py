@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect import flow
 
-from mirror.interruption import stopping_on_interrupt
-from mirror.studies.plan import Wanted
-from mirror.studies.results import StudyOutcome
+from mirror.experiments.plan import Wanted
+from mirror.experiments.results import StudyOutcome
+from mirror.shutdown import stopping_on_interrupt
 from tasks import studies, trials
-from tasks.api_server import temporary_api
 from tasks.environment import workspace_root
+from tasks.local_api import temporary_api
 
 EVERYTHING = Wanted()
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from mirror.config_base import Address, Language, Level, Name, Positive, Section, tell_fault
+from mirror.data_files import DataFile
 from mirror.errors import RecipeError
-from mirror.local_paths import local_path
-from mirror.published import DataFile
-from mirror.recipe_folders import PAPER_RECIPES as PAPER_RECIPES
-from mirror.recipe_folders import RECIPES as RECIPES
-from mirror.recipe_folders import recipe_names as recipe_names
-from mirror.recipe_folders import recipe_path
-from mirror.sections import Address, Language, Level, Name, Positive, Section, tell_fault
-from mirror.tuning_settings import TuningSection, fill_tuning
+from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
+from mirror.paths import RECIPES as RECIPES
+from mirror.paths import local_path, recipe_path
+from mirror.paths import recipe_names as recipe_names
+from mirror.tuning_config import TuningSection, fill_tuning
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

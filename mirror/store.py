@@ -29,9 +29,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from mirror.code_identity import code_digest
 from mirror.errors import StoreError
-from mirror.locking import sole_holder
+from mirror.hashing import code_digest
+from mirror.locks import sole_holder
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class Store:
 
 
 def _note_use(manifest: Path) -> None:
-    """When a stage was last used, for `mirror.retention`; never earlier than it was noted."""
+    """Note that a stage was used now, for garbage collection; the time never goes back."""
     with suppress(OSError):
         now = max(time.time_ns(), manifest.stat().st_mtime_ns)
         os.utime(manifest, ns=(now, now))

@@ -11,7 +11,7 @@ from mirror.encoders import base_model
 from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from tasks.registry import fetch_model
-from tasks.retrying import RETRIES
+from tasks.retries import RETRIES
 
 
 @task(task_run_name="find_base", **RETRIES)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mirror.encoders.encoder_place import EncoderPlace
-from mirror.evidence import compatibility_stage
-from mirror.evidence.compatibility import LEAST, PAGE, read_compatibility, summary
-from mirror.evidence.gate import Verdict
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.release import index_compatibility_stage
+from mirror.release.gate import Verdict
+from mirror.release.index_compatibility import LEAST, PAGE, read_compatibility, summary
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_markdown
-from tasks.candidate import Champion
 from tasks.evaluation import champion_encoder
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.registry.candidate import Champion
+from tasks.stage_task import report_state, stage_task
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 def compare_encoders(
     old: EncoderPlace, new: EncoderPlace, sample: StageRecord, workspace: Path
 ) -> StageRecord:
-    """Compares them; see `mirror.evidence.compatibility_stage.compare_encoders`."""
-    record = compatibility_stage.compare_encoders(old, new, sample, Store(workspace), Reporter())
+    """Compares them; see `mirror.release.index_compatibility_stage.compare_encoders`."""
+    record = index_compatibility_stage.compare_encoders(
+        old, new, sample, Store(workspace), Reporter()
+    )
     lines = [f"- {line}" for line in summary(read_compatibility(record))]
     lines += ["", f"On the machine that ran it: `{record.path / PAGE}`"]
     show_markdown(

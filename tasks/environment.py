@@ -7,9 +7,9 @@ import os
 import sys
 from contextlib import suppress
 
-from mirror.threads import calm_waiting
-from mirror.workspace import CHECKOUT as CHECKOUT
-from mirror.workspace import workspace_root as workspace_root
+from mirror.hardware import calm_waiting
+from mirror.paths import CHECKOUT as CHECKOUT
+from mirror.paths import workspace_root as workspace_root
 
 LOGGERS = "PREFECT_LOGGING_EXTRA_LOGGERS"
 OURS = ("mirror", "tasks", "flows")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.encoders.base_model import Base
-from mirror.encoders.encoder_place import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderPlace
 from mirror.evaluation import stage as evaluation_stage
 from mirror.progress import Progress
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
-from tasks.candidate import Champion, encoder_digest
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.registry.candidate import Champion, encoder_digest
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task(task_run_name="evaluate_encoder-{encoder.label}")

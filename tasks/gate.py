@@ -6,11 +6,11 @@ import json
 
 from prefect import task
 
-from mirror.evaluation.differences import compare, compare_slices
-from mirror.evidence import gate
-from mirror.evidence.gate import Evidence, Verdict
-from mirror.evidence.probe import read_probe
+from mirror.evaluation.comparison import compare, compare_slices
 from mirror.recipe import Recipe
+from mirror.release import gate
+from mirror.release.gate import Evidence, Verdict
+from mirror.release.smoke_test_result import read_probe
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
 
@@ -23,7 +23,7 @@ def decide(
     champion: StageRecord | None,
     probe: StageRecord,
 ) -> Verdict:
-    """Compares the tuned encoder with base and champion; see `mirror.evidence.gate`."""
+    """Compares the tuned encoder with base and champion; see `mirror.release.gate`."""
     section = recipe.evaluation.gate
     evidence = Evidence(
         base=compare(before, after, section),

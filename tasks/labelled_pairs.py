@@ -9,7 +9,7 @@ from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task()

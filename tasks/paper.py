@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.encoders.encoder_place import EncoderPlace
-from mirror.paper import pairs
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.experiments import paper_pairs
 from mirror.store import StageRecord, Store
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task(task_run_name="pair-{first.label}-{second.label}-{benchmark}")
 def score_pair(
     first: EncoderPlace, second: EncoderPlace, benchmark: str, workspace: Path
 ) -> StageRecord:
-    """Scores two encoders on a lexicon; see `mirror.paper.pairs.score_pair`."""
-    return report_state(pairs.score_pair(first, second, benchmark, Store(workspace)))
+    """Scores two encoders on a lexicon; see `mirror.experiments.paper_pairs.score_pair`."""
+    return report_state(paper_pairs.score_pair(first, second, benchmark, Store(workspace)))

@@ -15,13 +15,13 @@ from mirror.encoders import base_model
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.evaluation import benchmark
 from mirror.recipe import Recipe
-from mirror.sampling import stage as sampling
+from mirror.sampling import sample as sampling
 from mirror.store import Store
-from mirror.tuning.device_slots import runs_per_device
+from mirror.tuning.device_lock import runs_per_device
 from tasks.environment import workspace_root
-from tasks.notices import check_notices, notice_blocks
+from tasks.notifications import check_notices, notice_blocks
 from tasks.registry import check_registry, fetch_model
-from tasks.retrying import RETRIES
+from tasks.retries import RETRIES
 
 log = logging.getLogger(__name__)
 

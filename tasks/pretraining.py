@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.pretraining import stage
-from mirror.pretraining.settings import PretrainingSettings
+from mirror.pretraining.config import PretrainingSettings
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task()

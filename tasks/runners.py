@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mirror.errors import InputError
-from mirror.threads import usable_cores
+from mirror.hardware import usable_cores
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner

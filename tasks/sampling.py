@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.recipe import Recipe
-from mirror.sampling import stage as sampling
+from mirror.sampling import sample as sampling
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task()
 def sample_strings(recipe: Recipe, corpus: StageRecord, workspace: Path) -> StageRecord:
-    """Draws the strings to tune on; see `mirror.sampling.stage.sample_strings`."""
+    """Draws the strings to tune on; see `mirror.sampling.sample.sample_strings`."""
     record = sampling.sample_strings(recipe, corpus, Store(workspace), Reporter())
     show_table("sample", count_rows(record.counts), f"Sample of {recipe.name}")
     return report_state(record)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mirror.errors import InputError
-from mirror.finding import Finding
-from mirror.tuning.device_slots import RUNS_PER_DEVICE, runs_per_device
-from tasks.notices import NOTIFY, notice_blocks
+from mirror.maintenance.health_check import Finding
+from mirror.tuning.device_lock import RUNS_PER_DEVICE, runs_per_device
+from tasks.notifications import NOTIFY, notice_blocks
 from tasks.runners import RUNNER, runner_kind
 
 NAME = "settings"

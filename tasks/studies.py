@@ -11,21 +11,21 @@ from prefect import task
 from mirror.encoders.base_model import find_base
 from mirror.errors import BenchmarkError, SampleError, StudyError
 from mirror.evaluation.benchmark import read_definition
+from mirror.experiments import plan as study_plan
+from mirror.experiments.figure import draw_figure
+from mirror.experiments.plan import StudyPlan, Wanted
+from mirror.experiments.results import StudyOutcome, conclude, markdown, write_outcome
+from mirror.experiments.study import find_study
+from mirror.experiments.trial import TrialResult
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
-from mirror.studies import plan as study_plan
-from mirror.studies.figure import draw_figure
-from mirror.studies.plan import StudyPlan, Wanted
-from mirror.studies.results import StudyOutcome, conclude, markdown, write_outcome
-from mirror.studies.study import find_study
-from mirror.studies.trials import TrialResult
 from tasks.artifacts import show_markdown
 from tasks.corpus import ingest_corpus
 from tasks.environment import workspace_root
 from tasks.labelled_pairs import gather_pairs
 from tasks.preflight import check_space
 from tasks.registry import fetch_model
-from tasks.retrying import RETRIES
+from tasks.retries import RETRIES
 from tasks.sampling import sample_strings
 
 FOLDER = "studies"
@@ -33,7 +33,7 @@ FOLDER = "studies"
 
 @task(task_run_name="plan_study", **RETRIES)
 def plan_study(name: str, wanted: Wanted) -> StudyPlan:
-    """Lays out a study's trials; see `mirror.studies.plan.plan_study`."""
+    """Lays out a study's trials; see `mirror.experiments.plan.plan_study`."""
     return find_plan(name, wanted)
 
 
@@ -72,7 +72,7 @@ def _check_passages(
     """Whether what sample and pairs leave is enough for retrieval, where that is measured."""
     names = recipe.evaluation.benchmarks
     if any(read_definition(name).task == "retrieval" for name in names):
-        from mirror.evaluation.retrieval import held_out_passages
+        from mirror.evaluation.kinds.retrieval import held_out_passages
 
         held_out_passages(corpus, sample, pairs)
 

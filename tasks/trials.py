@@ -11,25 +11,25 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mirror.errors import TuningError
+from mirror.experiments.trial import Trial, TrialResult
+from mirror.experiments.trial import run_trial as score_trial
+from mirror.hardware import usable_cores
 from mirror.progress import Progress
 from mirror.store import Store
-from mirror.studies import trials
-from mirror.studies.trials import Trial, TrialResult
-from mirror.threads import usable_cores
-from mirror.tuning.device_slots import RUNS_PER_DEVICE
+from mirror.tuning.device_lock import RUNS_PER_DEVICE
 from tasks.artifacts import show_table
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task(task_run_name="trial-{trial.label}-{trial.seed}")
 def run_trial(trial: Trial, workspace: Path) -> TrialResult:
-    """Makes and scores one encoder; see `mirror.studies.trials.run_trial`.
+    """Makes and scores one encoder; see `mirror.experiments.trial.run_trial`.
 
     May be submitted any number of times at once: within one process trials wait for each other,
     whatever the flow's task runner.
     """
-    result = trials.run_trial(trial, Store(workspace), Reporter())
+    result = score_trial(trial, Store(workspace), Reporter())
     rows = [{"benchmark": name, "score": value} for name, value in result.scores.items()]
     show_table("trial", rows, f"{trial.label}, seed {trial.seed}")
     return report_state(result)

@@ -7,10 +7,10 @@ from pathlib import Path
 from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
-from mirror.tuning.process import tune_apart
+from mirror.tuning.worker import tune_apart
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.states import report_state, stage_task
+from tasks.stage_task import report_state, stage_task
 
 
 @stage_task()

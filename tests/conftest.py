@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from mirror.paths import CHECKOUT
 from mirror.store import Store
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = CHECKOUT.parent / "shared"
 
 SUBJECTS = (

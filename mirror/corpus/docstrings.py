@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from mirror.corpus.docstring_text import prose_paragraphs
 from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
-from mirror.corpus.prose import prose_paragraphs
 from mirror.errors import CorpusError
 from mirror.store import digest_of_json
 

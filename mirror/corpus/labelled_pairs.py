@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
-from mirror.corpus.lines import Line, read_lines
-from mirror.corpus.places import COMPRESSIONS, Place, find_places, place_digests
+from mirror.corpus.input_files import COMPRESSIONS, Place, find_places, place_digests
+from mirror.corpus.text_lines import Line, read_lines
 from mirror.errors import CorpusError, RecipeError, SampleError
-from mirror.local_paths import local_path
+from mirror.paths import local_path
 from mirror.progress import OnProgress, Progress, silent
 from mirror.recipe import PairsSection, Recipe
 from mirror.store import Stage, StageRecord, Store, section_content

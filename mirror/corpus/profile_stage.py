@@ -137,7 +137,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[str, str]]]:
     import duckdb
 
-    from mirror.engine import exact_names, open_engine
+    from mirror.duckdb_connection import exact_names, open_engine
 
     parts = exact_names(sorted((corpus.path / "sentences").glob("part-*.parquet")))
     if not parts:

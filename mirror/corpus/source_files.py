@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mirror.corpus.places import find_places
+from mirror.corpus.input_files import find_places
 from mirror.errors import CorpusError, ServiceError
 from mirror.recipe import Recipe
 

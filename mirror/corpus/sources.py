@@ -11,12 +11,12 @@ from typing import Any
 
 from mirror.corpus.docstrings import distribution_digests, find_distributions, read_docstrings
 from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
-from mirror.corpus.languages import check_language_exists
-from mirror.corpus.places import Place, find_places, place_digests
-from mirror.corpus.published_lists import list_digests, obtain_lists
-from mirror.corpus.tables import NO_TEXT, check_place, read_place
+from mirror.corpus.input_files import Place, find_places, place_digests
+from mirror.corpus.language_id import check_language_exists
+from mirror.corpus.published import list_digests, obtain_lists
+from mirror.corpus.readers import NO_TEXT, check_place, read_place
 from mirror.errors import CorpusError, InputError, ServiceError
-from mirror.local_paths import local_path
+from mirror.paths import local_path
 from mirror.recipe import CorpusSection, Recipe
 from mirror.store import digest_of_json, file_digests
 

@@ -16,19 +16,18 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
+from mirror.encoders.checks import check_tokenizer_folder
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.special_tokens import read_special_tokens
-from mirror.encoders.tokenizer_check import check_tokenizer_folder
 from mirror.encoders.weights import check_weights
 from mirror.errors import BaseModelError, RecipeError, ServiceError
-from mirror.local_paths import local_path, local_places
+from mirror.paths import local_path, local_places
 from mirror.recipe import BaseSection, Recipe
 from mirror.store import digest_of_json, file_digest
-from mirror.tuning_settings import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection, fill_tuning
 
 log = logging.getLogger(__name__)
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Files that make up a model; never pickles, never code."""
 NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")

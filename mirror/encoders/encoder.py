@@ -13,22 +13,22 @@ from torch import Tensor
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import architecture_of, read_config
-from mirror.encoders.cpu_arithmetic import seeded_arithmetic
-from mirror.encoders.encoder_folder import (
+from mirror.encoders.cls_only_layer import attach_first_token
+from mirror.encoders.cpu_kernels import seeded_arithmetic
+from mirror.encoders.length_buckets import Slice, cut_slices
+from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
+from mirror.encoders.parallel import lane_count, open_lanes
+from mirror.encoders.pooling import pool
+from mirror.encoders.prompt import check_room, prompted
+from mirror.encoders.sentence_transformers_format import (
     EncoderSettings,
     read_encoder_settings,
     write_encoder_settings,
 )
-from mirror.encoders.first_token import attach_first_token
-from mirror.encoders.lanes import lane_count, open_lanes
-from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
-from mirror.encoders.pooling import pool
-from mirror.encoders.prompt import check_room, prompted
-from mirror.encoders.slices import Slice, cut_slices
-from mirror.encoders.token_weights import read_token_weights, write_token_weights
+from mirror.encoders.sif_weights import read_token_weights, write_token_weights
 from mirror.encoders.whitening import Projection, read_projection, write_projection
 from mirror.errors import BaseModelError
-from mirror.tuning_settings import FIRST_LAYER, WEIGHABLE, Pooling
+from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

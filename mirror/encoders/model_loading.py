@@ -12,10 +12,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from mirror.encoders.architectures import Architecture, set_dropout
+from mirror.encoders.checks import check_tokenizer
 from mirror.encoders.special_tokens import special_tokens_of
-from mirror.encoders.tokenizer_check import check_tokenizer
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.threads import keep_few_kernels
+from mirror.hardware import keep_few_kernels
 
 
 @contextmanager

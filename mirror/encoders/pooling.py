@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mirror.tuning_settings import Pooling
+from mirror.tuning_config import Pooling
 
 
 def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.special_tokens import SpecialTokens, special_tokens_of
 from mirror.errors import TokenizerError
-from mirror.tuning_settings import PROMPT_MASK, PROMPT_TEXT, Pooling
+from mirror.tuning_config import PROMPT_MASK, PROMPT_TEXT, Pooling
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mirror.encoders.encoder_folder import DENSE, LINEAR
+from mirror.encoders.sentence_transformers_format import DENSE, LINEAR
 from mirror.errors import BaseModelError, TuningError
 
 """What sentence-transformers calls a layer that nothing follows."""

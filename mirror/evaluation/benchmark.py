@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
-from mirror import published
+from mirror import data_files
+from mirror.config_base import Language, Name, Section, list_faults
+from mirror.data_files import DataFile, check_inside, is_inside
 from mirror.errors import BenchmarkError
-from mirror.published import CHECKOUT, DataFile, check_inside, is_inside
-from mirror.sections import Language, Name, Section, list_faults
+from mirror.paths import CHECKOUT
 from mirror.store import digest_of_json, file_digest
 
 DEFINITIONS = CHECKOUT / "benchmarks"
@@ -192,7 +193,7 @@ def measures_of(definition: Definition) -> tuple[str, ...]:
 
 def data_roots() -> tuple[Path, ...]:
     """Folders where benchmarks' data is looked for, the first one first."""
-    return published.data_roots("benchmarks", DATA_ENV)
+    return data_files.data_roots("benchmarks", DATA_ENV)
 
 
 def find_file(definition: Definition, file: DataFile) -> Path:

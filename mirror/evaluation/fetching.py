@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.downloads import download_file, is_declared
+from mirror.download import download_file, is_declared
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Definition, data_roots, read_definition, remedy_for
 from mirror.progress import OnProgress, Progress, silent

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import InputError
-from mirror.local_paths import check_output
+from mirror.paths import check_output
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_place import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderPlace
 from mirror.evaluation.benchmark import definition_digest, read_definition
 from mirror.progress import OnProgress, silent
 from mirror.recipe import Recipe
@@ -31,7 +31,7 @@ def evaluation_stage(
     definitions = {name: definition_digest(read_definition(name)) for name in names}
     return Stage(
         name="evaluation",
-        module="evaluation.run",
+        module="evaluation.evaluate",
         inputs={
             "encoder": encoder.digest,
             "corpus": corpus.digest,
@@ -69,7 +69,7 @@ def evaluate_encoder(
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        from mirror.evaluation.run import write_evaluation
+        from mirror.evaluation.evaluate import write_evaluation
 
         return write_evaluation(
             recipe.evaluation.benchmarks, encoder, (corpus, sample, pairs), out, on_progress

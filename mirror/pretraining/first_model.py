@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from mirror.pretraining.settings import PretrainingSettings
-from mirror.pretraining.token_corpus import TokenCorpus
+from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.dataset import TokenCorpus
 from mirror.pretraining.word_vectors import word_vectors
 
 

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from mirror.disk_faults import disk_faults
 from mirror.encoders.architectures import set_dropout
-from mirror.pretraining.run import PretrainingStep
-from mirror.pretraining.settings import PretrainingSettings
+from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.trainer import PretrainingStep
 from mirror.store import StageRecord, section_content
 
 SHIPPED_DROPOUT = 0.1

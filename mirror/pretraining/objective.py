@@ -17,8 +17,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mirror.errors import BaseModelError
-from mirror.pretraining.settings import PretrainingSettings
-from mirror.pretraining.token_corpus import ContextRows, Ints, PackedRows, TokenCorpus
+from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.dataset import ContextRows, Ints, PackedRows, TokenCorpus
 
 SLICE_ROWS = 64
 

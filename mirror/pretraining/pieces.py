@@ -14,13 +14,13 @@ from transformers import (
 )
 
 from mirror.disk_faults import disk_faults
-from mirror.local_paths import local_path
+from mirror.paths import local_path
+from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.dataset import write_token_corpus
 from mirror.pretraining.first_model import new_model
 from mirror.pretraining.objective import masked_head
-from mirror.pretraining.settings import PretrainingSettings
 from mirror.pretraining.texts import read_texts
-from mirror.pretraining.token_corpus import write_token_corpus
-from mirror.pretraining.wordpiece import train_wordpiece
+from mirror.pretraining.tokenizer import train_wordpiece
 from mirror.progress import OnProgress, silent
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.base_model import check_base
 from mirror.errors import CorpusError
-from mirror.local_paths import local_path
-from mirror.pretraining.settings import PretrainingSettings
+from mirror.paths import local_path
+from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
 from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, section_content
 
 if TYPE_CHECKING:
-    from mirror.pretraining.run import PretrainingStep
+    from mirror.pretraining.trainer import PretrainingStep
 
 PIECES_FIELDS = {"shape", "leave_out", "base", "seed", "dropout", "language"}
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
@@ -79,7 +79,7 @@ def checkpoint_kin(stage: Stage) -> Stage:
     Their length is no part of it, nor is the code that writes the finished model.
     """
     section = {**stage.section, "total_tokens": None}
-    return replace(stage, module="pretraining.run", section=section)
+    return replace(stage, module="pretraining.trainer", section=section)
 
 
 def pretrain_model(
@@ -104,7 +104,7 @@ def pretrain_model(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.pretraining.model import write_model
-        from mirror.pretraining.run import Sitting, pretrain
+        from mirror.pretraining.trainer import Sitting, pretrain
 
         sitting = Sitting(pieces.path, checkpoints, minutes)
         result = pretrain(settings, sitting, lambda step: on_progress(_sign_of(step)))

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.errors import CorpusError
-from mirror.local_paths import local_path
-from mirror.pretraining.settings import PretrainingSettings
+from mirror.paths import local_path
+from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import OnProgress, Progress, silent
 
 BATCH_ROWS = 5_000

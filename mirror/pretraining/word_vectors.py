@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import InputError
-from mirror.pretraining.token_corpus import TokenCorpus
+from mirror.pretraining.dataset import TokenCorpus
 
 DEVIATION = 0.04
 

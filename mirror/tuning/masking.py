@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mirror.tuning_settings import Masking as Unit
+from mirror.tuning_config import Masking as Unit
 
 OFFICIAL_MASK = "[MASK]"
 """What the official code writes for every model (paper.md, part 3, no. 8)."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mirror.tuning.contrastive import decoupled_info_nce, info_nce, multi_similarity
-from mirror.tuning.ranking import Taught, ranking_distance
-from mirror.tuning_settings import TuningSection
+from mirror.tuning.distillation import Taught, ranking_distance
+from mirror.tuning.losses import decoupled_info_nce, info_nce, multi_similarity
+from mirror.tuning_config import TuningSection
 
 
 class Objective(nn.Module):

@@ -71,7 +71,7 @@ def tune_encoder(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
-        from mirror.tuning.run import Place
+        from mirror.tuning.trainer import Place
         from mirror.tuning.tune import read_items, tune
 
         items = read_items(*_item_files(recipe, sample, pairs))

@@ -13,15 +13,15 @@ import torch
 
 from mirror.disk_faults import disk_faults
 from mirror.errors import SampleError
-from mirror.threads import thread_count
-from mirror.tuning.log import write_log
-from mirror.tuning.ranking import Teacher, read_teacher
-from mirror.tuning.ranks import ALONE, ranks_of
-from mirror.tuning.run import Place, Run, items_of
+from mirror.hardware import thread_count
+from mirror.tuning.distillation import Teacher, read_teacher
+from mirror.tuning.distributed import tune_together
+from mirror.tuning.process_group import ALONE, ranks_of
 from mirror.tuning.step import OnStep, ignore
-from mirror.tuning.together import tune_together
+from mirror.tuning.trainer import Place, Run, items_of
+from mirror.tuning.training_log import write_log
 from mirror.tuning.views import Item
-from mirror.tuning_settings import TuningSection
+from mirror.tuning_config import TuningSection
 
 TEACHER, FIRST_PASS = "teacher.safetensors", "first-pass"
 """In the folder of checkpoints."""

@@ -11,9 +11,9 @@ import torch
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import Marks, read_marks
 from mirror.errors import TokenizerError
+from mirror.tuning.distillation import Taught
 from mirror.tuning.masking import Masking, masked_ids, masked_text
-from mirror.tuning.ranking import Taught
-from mirror.tuning_settings import TuningSection
+from mirror.tuning_config import TuningSection
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mirror.errors import MirrorError
-from mirror.finding import Finding
+from mirror.maintenance.health_check import Finding
 from tasks.deployments.applying import find_drift
 from tasks.deployments.server import connected
 

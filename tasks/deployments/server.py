@@ -15,9 +15,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 
 from mirror.errors import InputError, ServiceError
-from tasks.addresses import without_secrets
 from tasks.deployments import Deployment
 from tasks.deployments.file import CONCURRENCY, shown_timing
+from tasks.network import without_secrets
 
 PAGE = 200
 

@@ -17,20 +17,15 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from mirror.errors import BaseModelError, InputError, ServiceError
-from mirror.locking import sole_holder
+from mirror.locks import sole_holder
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
-from tasks.addresses import without_secrets
-from tasks.candidate import (
-    Candidate,
-    Champion,
-    Registration,
-    encoder_digest,
-)
-from tasks.registry import recording
-from tasks.registry.moving import sole_mover, workspace_id
+from tasks.network import without_secrets
+from tasks.registry import register
+from tasks.registry.candidate import Candidate, Champion, Registration, encoder_digest
+from tasks.registry.client import open_store, pages_of, retrying, shown_uri
+from tasks.registry.lock import sole_mover, workspace_id
 from tasks.registry.succession import THE_GATE, move_now, rolled_back_twin, succeed
-from tasks.registry.tracking import open_store, pages_of, retrying, shown_uri
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
     CHALLENGER,
@@ -43,8 +38,8 @@ from tasks.registry.versions import (
     find_version,
     named_version,
 )
-from tasks.retrying import RETRIES
-from tasks.states import report_state, stage_task
+from tasks.retries import RETRIES
+from tasks.stage_task import report_state, stage_task
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -139,14 +134,14 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     name = candidate.recipe.registry.model
     owner = workspace_id(workspace)
     with sole_holder(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
-        recording.end_killed_runs(client, candidate.recipe, owner)
+        register.end_killed_runs(client, candidate.recipe, owner)
         version = _find_version(client, name, candidate.key)
         reused = version is not None and _is_settled(version)
         if version is None or not reused:
             # What a server made without being heard is found by the task's next try; a request
             # that is sent again would make it twice.
             with retrying(0):
-                recorded = None if version else recording.record_run(client, candidate, owner)
+                recorded = None if version else register.record_run(client, candidate, owner)
             with sole_mover(client, name, owner) as check:
                 version = _version_of(client, candidate, recorded, check)
                 if not (reused := _is_settled(version)):
@@ -160,7 +155,7 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
 def _version_of(
     client: MlflowClient,
     candidate: Candidate,
-    recorded: recording.Recorded | None,
+    recorded: register.Recorded | None,
     check: Callable[[], None],
 ) -> ModelVersion:
     """The candidate's only version; call it where nobody else registers."""
@@ -168,7 +163,7 @@ def _version_of(
     # While a run is being recorded, one in another workspace may have registered its encoder.
     if version := _find_version(client, name, candidate.key):
         if recorded:
-            recording.drop_run(client, recorded, version)
+            register.drop_run(client, recorded, version)
         return version
     if recorded is None:
         raise ServiceError(
@@ -176,7 +171,7 @@ def _version_of(
         )
     check()
     with retrying(0):
-        return recording.add_version(candidate, recorded)
+        return register.add_version(candidate, recorded)
 
 
 def _is_settled(version: ModelVersion) -> bool:
@@ -261,5 +256,5 @@ def _fetch_version(version: ModelVersion, workspace: Path) -> Path:
                 if not configs:
                     raise BaseModelError(f"{name} version {number} holds no transformer model")
                 shutil.move(configs[0].parent, place)
-        os.utime(place)  # when it was last used, for `mirror.retention`
+        os.utime(place)  # when it was last used, for `mirror.maintenance.garbage_collection`
     return place

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.evidence.history import VersionLine
+from mirror.release.history import VersionLine
+from tasks.registry.client import NOT_THERE, open_store
 from tasks.registry.succession import read_moves
-from tasks.registry.tracking import NOT_THERE, open_store
 from tasks.registry.versions import NOT_PROMOTED, SETTLED, aliases_of, all_versions, check_name
 
 if TYPE_CHECKING:

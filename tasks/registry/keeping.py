@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.evidence.lineage import stage_keys
-from mirror.retention import Kept
+from mirror.maintenance.garbage_collection import Kept
+from mirror.release.lineage import stage_keys
+from tasks.registry.client import open_store
 from tasks.registry.origins import version_lineage
-from tasks.registry.tracking import open_store
 from tasks.registry.versions import aliases_of, find_version
 
 if TYPE_CHECKING:

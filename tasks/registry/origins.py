@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.corpus.profile import PROFILE, CorpusProfile, parse_profile
 from mirror.errors import StoreError
-from mirror.evidence.lineage import LINEAGE, parse_lineage
-from tasks.registry.tracking import NOT_THERE, open_store
+from mirror.release.lineage import LINEAGE, parse_lineage
+from tasks.registry.client import NOT_THERE, open_store
 from tasks.registry.versions import named_version
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import InputError
-from mirror.evidence.history import Move
-from mirror.locking import sole_holder
+from mirror.locks import sole_holder
+from mirror.release.history import Move
+from tasks.registry.client import open_store
 from tasks.registry.indexes import alike, word_on_indexes
-from tasks.registry.moving import sole_mover, workspace_id
+from tasks.registry.lock import sole_mover, workspace_id
 from tasks.registry.succession import (
     add_move,
     line_before,
@@ -26,7 +27,6 @@ from tasks.registry.succession import (
     move_now,
     succeed,
 )
-from tasks.registry.tracking import open_store
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
     CHALLENGER,

@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 from mirror.errors import InputError, ServiceError
-from mirror.reachability import ADDRESS_REMEDY, is_no_address
-from tasks.addresses import check_login, without_secrets
+from mirror.maintenance.network import ADDRESS_REMEDY, is_no_address
+from tasks.network import check_login, without_secrets
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}

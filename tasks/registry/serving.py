@@ -17,13 +17,13 @@ from urllib.request import urlopen
 
 import yaml
 
+from mirror.data_files import is_inside
 from mirror.encoders.base_model import check_base
-from mirror.encoders.encoder_folder import read_encoder_settings
-from mirror.encoders.foreign_code import check_no_code
+from mirror.encoders.sentence_transformers_format import read_encoder_settings
+from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError, ServiceError
-from mirror.published import is_inside
-from tasks.addresses import bracketed
-from tasks.registry.tracking import open_store
+from tasks.network import bracketed
+from tasks.registry.client import open_store
 
 START_SECONDS = 300.0
 """It imports MLflow, torch and sentence-transformers, which a slow disk draws out."""

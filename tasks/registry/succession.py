@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.evidence.history import Move
+from mirror.release.history import Move
 from tasks.registry.versions import CHAMPION, PROMOTED, ROLLED_BACK, SETTLED, find_version
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mirror.errors import BaseModelError, InputError
-from tasks.registry.tracking import NOT_THERE, shown_uri
+from tasks.registry.client import NOT_THERE, shown_uri
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

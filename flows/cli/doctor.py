@@ -1,0 +1,47 @@
+"""`mirror doctor`: what a machine has and lacks, its servers and their schedules included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.cli.options import Command, out, workspace_option
+from mirror.paths import CHECKOUT
+
+if TYPE_CHECKING:
+    from mirror.maintenance.health_check import Finding
+
+
+@click.command(cls=Command, short_help="Says what this machine has and lacks.")
+@workspace_option
+def doctor() -> None:
+    """Says what this machine has and lacks; fails if something needed is missing.
+
+    Looks at the servers that `mirror up` started too, and at where the Prefect server differs from
+    prefect.yaml.
+    """
+    from flows.cli.tables import doctor_table
+    from mirror.maintenance.doctor import examine
+    from tasks.environment import workspace_root
+
+    findings = (*examine(workspace_root(), os.environ["MLFLOW_TRACKING_URI"]), *_team_setting())
+    out().print(doctor_table(findings))
+    if any(finding.state == "bad" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _team_setting() -> Iterator[Finding]:
+    from tasks.services import servers_folder
+    from tasks.services.look import look_at_servers, prefect_address
+    from tasks.settings import look_at_settings
+
+    yield look_at_settings()
+    yield from look_at_servers(servers_folder())
+    # Prefect takes seconds to import, and where there is no server there are no schedules.
+    if address := os.environ.get("PREFECT_API_URL") or prefect_address(servers_folder()):
+        from tasks.deployments.looking import look_at_deployments
+
+        yield look_at_deployments(CHECKOUT / "prefect.yaml", address)

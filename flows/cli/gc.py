@@ -1,0 +1,67 @@
+"""`mirror gc`: the workspace without what nothing refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.cli.options import Command, out, workspace_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.maintenance.garbage_collection import Removable
+
+DAYS = 30
+
+
+@click.command(cls=Command, short_help="Removes from the workspace what nothing refers to.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(min=1),
+    default=DAYS,
+    show_default=True,
+    help="How many days: what their runs refer to is kept, and what was used in them.",
+)
+@workspace_option
+def gc(dry_run: bool, keep_days: int) -> None:
+    """Removes from the workspace what nothing refers to, and nothing else.
+
+    These stages are kept: those of the runs of the last days, of each recipe's newest run, of the
+    versions that have an alias in the registry, and of pretraining.  So is whatever is locked, or
+    was used in those days.
+    """
+    from mirror.maintenance.garbage_collection import find_removable, referred_by_runs, remove
+    from mirror.paths import open_workspace
+    from mirror.store import Store
+
+    root = open_workspace()
+    from tasks.registry.keeping import referred_by_registry
+
+    if not dry_run:
+        Store(root)  # a look needs no folder that can be written
+    kept = referred_by_runs(root, keep_days) | referred_by_registry()
+    found = find_removable(root, kept, keep_days)
+    if dry_run:
+        show(found, root, "would be removed")
+        return
+    gone = remove(root, found, keep_days)
+    show(gone, root, "removed")
+    if left := len(found) - len(gone):
+        _say(f"{left} left alone: in use")
+
+
+def show(found: Sequence[Removable], root: Path, what: str) -> None:
+    """Prints a line for each folder, and their sum."""
+    for removable in found:
+        place = removable.path.relative_to(root)
+        _say(f"{removable.kind:<6}{removable.bytes / 1e6:>10,.1f} MB  {place}")
+    total = sum(removable.bytes for removable in found)
+    _say(f"{len(found)} folder(s), {total / 1e6:,.1f} MB {what}")
+
+
+def _say(line: str) -> None:
+    out().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""Long commands, with progress while they run and a table when they are done."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+
+from flows.cli.errors import Debugging
+from flows.cli.progress import live_progress
+from flows.cli.tables import show_run
+from mirror.progress import OnProgress
+
+
+def run_shown(
+    recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
+) -> None:
+    """Runs a recipe."""
+    from mirror.encoders.base_model import choose_base
+    from mirror.recipe_selection import read_judged
+
+    choose_base(read_judged(recipe), base)  # faults show at once, not after Prefect's seconds
+    with progress_shown(err):
+        from flows.run_recipe import start_run
+
+        record = start_run(recipe, base, if_changed)
+    show_run(record, out)
+
+
+def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, err: Console) -> None:
+    """Pretrains a base model."""
+    from mirror.pretraining.config import find_pretraining
+    from mirror.pretraining.stage import Unfinished
+
+    settings = find_pretraining(name)
+    try:
+        with progress_shown(err):
+            from flows.pretrain_base import start_pretraining
+
+            made = start_pretraining(name, corpus, minutes)
+    except Unfinished as ended:
+        err.print(str(ended), markup=False, highlight=False, soft_wrap=True)
+        return
+    how = "reused" if made.reused else f"made in {made.seconds:,.0f} s"
+    err.print(f"{settings.name}: {how}", markup=False, highlight=False)
+    err.print(str(made.path / "model"), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_shown(
+    console: Console, through: Callable[[OnProgress], OnProgress] = lambda shown: shown
+) -> Iterator[None]:
+    """Within the block, tasks' progress is shown, and of logs only our own warnings.
+
+    Call it before anything imports Prefect, which reads its settings then.
+
+    Args:
+        console: where it is shown.
+        through: what it passes through first.
+    """
+    debugging = click.get_current_context().ensure_object(Debugging)
+    if not debugging.on:
+        # Prefect logs what it raises, traceback and all; the command says it in a line.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from mirror.paths import writable_workspace
+
+    writable_workspace()
+    from tasks.progress import listening
+
+    with (
+        live_progress(console) as on_progress,
+        listening(through(on_progress)),
+        _warnings_shown(console),
+    ):
+        yield
+
+
+@contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    handler = _Warnings(console)
+    loggers = [logging.getLogger(name) for name in ("mirror", "tasks", "flows")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Warnings as lines above the bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        self._console.print(
+            f"{record.levelname.lower()}: {record.getMessage()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

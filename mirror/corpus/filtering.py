@@ -1,0 +1,156 @@
+"""What becomes of documents: strings to keep, and rows rejected with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
+from mirror.corpus.dedup import text_digests
+from mirror.corpus.documents import Document
+from mirror.corpus.language_id import foreign_detector
+from mirror.corpus.parquet_writer import CANDIDATES
+from mirror.corpus.retrieval_pairs import Passage
+from mirror.corpus.sentences import split_sentences
+from mirror.recipe import Recipe
+
+EMPTY = "empty"
+LEFT_OUT = "left out"
+OTHER_LANGUAGE = "other language"
+BROKEN_TEXT = "broken characters"
+TOO_SHORT = "too short"
+TOO_LONG = "too long"
+MOST_REJECT = 200
+"""Characters of a rejected row that are kept."""
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What some documents gave, which are counted from 0."""
+
+    documents: int
+    rows: pa.RecordBatch
+    """Of `CANDIDATES`, in order: a string with no reason to reject it, unless it turns out to be a
+    duplicate, or what is rejected, cut short; at least one for each document."""
+    digests: bytes
+    """16 bytes for each row without a reason."""
+    passages: tuple[Passage, ...]
+
+
+class Sifter:
+    """Sifts documents as a recipe says."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Loads what its language needs."""
+        self._section = recipe.corpus
+        self._language = recipe.language
+        self._is_list = recipe.corpus.unit == "line" or recipe.corpus.source == "wordfreq"
+        self._are_foreign: Callable[[Sequence[str]], list[bool]] | None = None
+        if recipe.corpus.check_language and not self._is_list:
+            self._are_foreign = foreign_detector(recipe.language)
+
+    def sift(self, documents: Sequence[Document]) -> Sifted:
+        """The documents' rows, in order; what becomes of one depends on no other."""
+        clean = _valid if self._section.verbatim else clean_text
+        texts = [clean(document.text) for document in documents]
+        sources = [_clean_source(document.source) for document in documents]
+        faults = self._faults_of(documents, sources, texts)
+        rows, reasons, lengths = list[str](), list[str](), list[int]()
+        for text, fault in zip(texts, faults, strict=True):
+            strings = [clean_line(text)] if fault else self._strings(text) or [""]
+            found = [fault or self._fault(string) for string in strings]
+            rows += [
+                string[:MOST_REJECT] if reason else string
+                for string, reason in zip(strings, found, strict=True)
+            ]
+            reasons += found
+            lengths.append(len(strings))
+        kept = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
+        counts = [1 if document.fault else document.seen for document in documents]
+        return Sifted(
+            len(documents),
+            _table(rows, reasons, lengths, sources, counts),
+            text_digests(kept),
+            tuple(_passages(documents, sources, faults)),
+        )
+
+    def _faults_of(
+        self, documents: Sequence[Document], sources: list[str], texts: list[str]
+    ) -> list[str]:
+        """For each document why it is rejected whole; empty if it is not."""
+        faults = [
+            document.fault or (LEFT_OUT if self._leaves_out(source) else "")
+            for document, source in zip(documents, sources, strict=True)
+        ]
+        if self._are_foreign:
+            asked = [number for number, fault in enumerate(faults) if not fault]
+            foreign = self._are_foreign([clean_line(texts[number]) for number in asked])
+            for number, is_foreign in zip(asked, foreign, strict=True):
+                faults[number] = OTHER_LANGUAGE if is_foreign else ""
+        return faults
+
+    def _leaves_out(self, source: str) -> bool:
+        return any(part in source for part in self._section.leave_out)
+
+    def _strings(self, text: str) -> list[str]:
+        lines = text.split("\n")
+        if self._section.verbatim:
+            return [line for line in lines if line]
+        lines = [line for line in map(clean_line, lines) if line]
+        if self._is_list:
+            return lines
+        return [clean_line(found) for found in split_sentences("\n".join(lines), self._language)]
+
+    def _fault(self, string: str) -> str:
+        if not string:
+            return EMPTY
+        if BROKEN in string:
+            return BROKEN_TEXT
+        if len(string) < self._section.min_characters:
+            return TOO_SHORT
+        if len(string) > self._section.max_characters:
+            return TOO_LONG
+        return ""
+
+
+def _table(
+    rows: list[str], reasons: list[str], lengths: list[int], sources: list[str], counts: list[int]
+) -> pa.RecordBatch:
+    each = np.array(lengths)
+    documents = np.repeat(np.arange(len(each)), each)
+    firsts = np.repeat(np.cumsum(each) - each, each)
+    columns = [
+        pa.array(rows, pa.string()),
+        pa.array(sources, pa.string()).take(pa.array(documents)),
+        pa.array(documents, pa.int64()),
+        pa.array(np.arange(len(rows)) - firsts, pa.int32()),
+        pa.array(np.repeat(np.array(counts, np.int64), each), pa.int64()),
+        pa.array(reasons, pa.string()),
+    ]
+    return pa.record_batch(columns, schema=CANDIDATES)
+
+
+def _passages(
+    documents: Sequence[Document], sources: list[str], faults: list[str]
+) -> Iterator[Passage]:
+    for number, (document, source, fault) in enumerate(
+        zip(documents, sources, faults, strict=True)
+    ):
+        if document.query and not fault:
+            query, answer = map(clean_line, map(clean_text, (document.query, document.answer)))
+            if query and BROKEN not in query + answer:
+                yield Passage(number, source, query, answer)
+
+
+@lru_cache(maxsize=1_000)
+def _clean_source(source: str) -> str:
+    return clean_line(clean_text(source))
+
+
+def _valid(text: str) -> str:
+    """The text as it is, but for lone surrogates, which are no text and become U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -1,0 +1,70 @@
+"""Files that somebody publishes: what they hold, by checksum, and where they are looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from mirror.config_base import Address, Section
+from mirror.paths import CHECKOUT
+
+SCHEMES = ("https://", "http://")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataFile(Section):
+    """A file that is known to the byte."""
+
+    path: str
+    """Relative to the folder of all data of its kind."""
+    sha256: Sha256
+    url: Address | None = None
+    """Where exactly these bytes are; nothing where no one publishes them as they are."""
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        check_inside(self.path)
+        if self.url is not None and not self.url.startswith(SCHEMES):
+            raise ValueError(f"url {self.url!r} is no http(s) address: correct it or leave it out")
+        return self
+
+
+def check_inside(path: str) -> None:
+    """Checks that a path, joined to a folder, names something in it.
+
+    Links are followed later, where there is a folder: see `is_inside`.
+
+    Raises:
+        ValueError: it does not.
+    """
+    parts = Path(path).parts
+    if not parts or "\0" in path:
+        raise ValueError(f"path {path!r} names no file")
+    if Path(path).is_absolute() or ".." in parts:
+        raise ValueError(
+            f"path {path!r} leaves its folder: name a file in it, without a leading / or .."
+        )
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder once all links are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def data_roots(kind: str, variable: str) -> tuple[Path, ...]:
+    """Folders where data of a kind is looked for, the first one first.
+
+    Args:
+        kind: the folder's name, in the workspace and in `../shared` beside the checkout.
+        variable: the environment variable that may name another.
+    """
+    named = [Path(os.environ[variable])] if os.environ.get(variable) else []
+    return (*named, fetched_root(kind), CHECKOUT.parent / "shared" / kind)
+
+
+def fetched_root(kind: str) -> Path:
+    """Where data of a kind is put that was fetched: in the workspace."""
+    return Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror").absolute() / kind

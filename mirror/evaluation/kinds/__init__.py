@@ -1,0 +1,1 @@
+"""Benchmark kinds: what is measured, and how."""

@@ -1,0 +1,65 @@
+"""Two encoders, one for each language, on a lexicon of both (paper, table 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.evaluation.benchmark import definition_digest, read_definition
+from mirror.evaluation.stage import LIBRARIES
+from mirror.experiments.paper_jobs import Job
+from mirror.experiments.trial import TrialResult
+from mirror.store import Stage, StageRecord, Store
+
+SCORE = "score"
+
+
+def encoder_place(job: Job, result: TrialResult) -> EncoderPlace:
+    """Where a job's encoder is, once it was run for a seed."""
+    if result.tuned is not None:
+        folder = str(result.tuned.path / "encoder")
+        return EncoderPlace(folder, result.tuned.digest, None, None, job.recipe.name)
+    tuning = job.recipe.tuning
+    tokens = tuning.inference_tokens or tuning.max_tokens
+    pooling = job.encoder.pooling
+    label, prompt = job.recipe.name, tuning.prompt
+    return EncoderPlace(job.base.folder, job.base.digest, pooling, tokens, label, prompt)
+
+
+def score_pair(
+    first: EncoderPlace,
+    second: EncoderPlace,
+    benchmark: str,
+    store: Store,
+) -> StageRecord:
+    """Scores two encoders on a lexicon, or finds them scored; `counts["score"]` is the score.
+
+    Raises:
+        BenchmarkError: the benchmark's data is missing or damaged, or vectors are not numbers.
+        BaseModelError: an encoder cannot be loaded.
+        StoreError: the workspace cannot be written.
+    """
+    definition = read_definition(benchmark)
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        import torch
+
+        from mirror.encoders.encoder import Encoder
+        from mirror.evaluation.evaluate import score_encoder
+        from mirror.hardware import thread_count
+
+        torch.set_num_threads(thread_count())
+        one, other = (
+            Encoder.load(Path(place.folder), place.pooling, place.max_tokens, prompt=place.prompt)
+            for place in (first, second)
+        )
+        found = score_encoder(one, definition, other=other)
+        return {SCORE: found.score, "items": found.n}
+
+    ways = [[place.pooling, place.max_tokens, place.prompt] for place in (first, second)]
+    inputs = {"first": first.digest, "second": second.digest}
+    inputs["benchmark"] = definition_digest(definition)
+    stage = Stage("pair-evaluation", "paper.pairs", inputs, {"read": ways}, LIBRARIES)
+    return store.make(stage, write)

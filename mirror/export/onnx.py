@@ -1,0 +1,227 @@
+"""An encoder as one ONNX graph, pooling and last layer in it, with its tokenizer beside it.
+
+Needs the extra `onnx`.  Who has onnxruntime and tokenizers needs nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from mirror.encoders.architectures import ARCHITECTURES
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.model_loading import load_model
+from mirror.encoders.pooling import pool
+from mirror.errors import BaseModelError, InputError
+from mirror.export.whole_folder import whole_folder
+from mirror.tuning_config import FIRST_LAYER
+
+GRAPH = "model.onnx"
+TOKENIZER = "tokenizer.json"
+SETTINGS = "encoder.json"
+OPSET = 18
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-5
+"""Of the vectors' largest number, or of 1 where that is less."""
+PROTOBUF_BYTES = 1 << 30
+"""A graph with more weights than that keeps them in a file of their own: protobuf ends at 2 GB."""
+CHECK_TEXTS = (
+    "a",
+    "The harbour is quiet in the morning.",
+    "¿Dónde está la llave?",
+    "水 и чай",
+    "3.5 mg/kg, twice a day; see Table 2 (b)",
+    "",
+    "the miller carries flour over the bridge and back again " * 40,
+)
+"""Short and long, some longer than any encoder reads, in several scripts."""
+
+
+class _Graph(torch.nn.Module):
+    """What is exported: token ids and their mask in, vectors out."""
+
+    def __init__(self, encoder: Encoder, model: Any) -> None:
+        super().__init__()
+        self.model, self.pooling = model, encoder.settings.pooling
+        self.projection, self.token_weights = encoder.projection, encoder.token_weights
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Vectors (texts, width) of ids and mask (texts, tokens)."""
+        layers = self.pooling == "first-last"
+        output = self.model(
+            # As `Encoder` does: some models count positions by the ids otherwise.
+            inputs_embeds=self.model.get_input_embeddings()(input_ids),
+            attention_mask=attention_mask,
+            output_hidden_states=layers,
+        )
+        hidden = (
+            (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])
+            if layers
+            else (output.last_hidden_state,)
+        )
+        if self.pooling == "last":  # as `pool`, whose numbers of rows the exporter would fix
+            ends = attention_mask - torch.nn.functional.pad(attention_mask[:, 1:], (0, 1))
+            vectors = (hidden[-1] * ends[:, :, None]).sum(1)
+        else:
+            weights = 1 if self.token_weights is None else self.token_weights[input_ids]
+            vectors = pool(hidden, attention_mask * weights, self.pooling)
+        return self.projection(vectors) if self.projection else vectors
+
+
+class OnnxEncoder:
+    """Reads what `export_onnx` wrote, with onnxruntime and tokenizers alone."""
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime
+
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            str(folder / GRAPH), options, providers=["CPUExecutionProvider"]
+        )
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors (texts, width) of texts that are padded to one length."""
+        read = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([text.ids for text in read], dtype=np.int64)
+        mask = np.array([text.attention_mask for text in read], dtype=np.int64)
+        [vectors] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def check_onnx() -> None:
+    """Checks that ONNX can be written and read here.
+
+    Raises:
+        InputError: the extra is not installed.
+    """
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f"ONNX needs {name}: pip install -c constraints.txt -e '.[onnx]' (and never "
+                "sentence-transformers[onnx], which takes transformers back to version 4)"
+            ) from error
+
+
+def export_onnx(encoder: Encoder, folder: Path, place: Path) -> float:
+    """Writes `model.onnx`, `tokenizer.json`, which cuts and pads, and `encoder.json`.
+
+    The graph takes `input_ids` and `attention_mask`, int64 (texts, tokens), both lengths free, and
+    gives `vectors`, float32 (texts, width), as the encoder has them, not normalised.
+
+    Args:
+        encoder: what is exported.
+        folder: where it was loaded from.
+        place: the folder to write.
+
+    Returns:
+        How far its vectors are from the encoder's, as `TOLERANCE` counts.
+
+    Raises:
+        InputError: the extra `onnx` is not installed, or something is at `place` already.
+        BaseModelError: the encoder pools over padding, or the graph's vectors differ.
+        StoreError: the folder cannot be written.
+    """
+    check_onnx()
+    if encoder.settings.pooling == "mean-all":
+        raise BaseModelError(
+            f"the encoder in {folder} takes the mean over padding too (mean-all), so that its "
+            "vectors change with how texts are padded: export one with another pooling"
+        )
+    with whole_folder(place) as out:
+        _write_graph(encoder, folder, out / GRAPH)
+        _write_tokenizer(encoder, out / TOKENIZER)
+        _write_settings(encoder, out / SETTINGS)
+        difference = largest_difference(encoder, OnnxEncoder(out))
+        if not difference <= TOLERANCE:
+            raise BaseModelError(
+                f"the ONNX graph of {folder} gives vectors that differ by {difference:.1e}, more "
+                f"than {TOLERANCE:.0e}: nothing is written; please report this with the model"
+            )
+    return difference
+
+
+def largest_difference(encoder: Encoder, exported: OnnxEncoder) -> float:
+    """The largest difference of a number of the check's vectors, all at once and one at a time."""
+    expected = encoder.encode(CHECK_TEXTS)
+    together = exported.encode(CHECK_TEXTS)
+    alone = np.concatenate([exported.encode([text]) for text in CHECK_TEXTS])
+    scale = max(1.0, float(np.abs(expected).max()))
+    return max(float(np.abs(found - expected).max()) for found in (together, alone)) / scale
+
+
+def _write_graph(encoder: Encoder, folder: Path, path: Path) -> None:
+    kind = ARCHITECTURES[encoder.model.config.model_type]
+    # Anew, for the encoder's own may have its last layer for the first token alone.
+    model = load_model(folder, kind, None).eval()
+    graph = _Graph(encoder, model).eval()
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    ids = torch.tensor(encoder.token_ids(CHECK_TEXTS[1:2])).repeat(2, 1)
+    texts, tokens = torch.export.Dim("texts"), torch.export.Dim("tokens")
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph,
+            (ids, torch.ones_like(ids)),
+            path,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["vectors"],
+            dynamic_shapes={
+                "input_ids": {0: texts, 1: tokens},
+                "attention_mask": {0: texts, 1: tokens},
+            },
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=size > PROTOBUF_BYTES,
+            verbose=False,
+        )
+
+
+def _write_tokenizer(encoder: Encoder, path: Path) -> None:
+    tokenizer = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
+    tokenizer.enable_truncation(encoder.settings.max_tokens)
+    pad = encoder.tokenizer.pad_token
+    tokenizer.enable_padding(pad_id=int(encoder.tokenizer.pad_token_id or 0), pad_token=pad or "")
+    tokenizer.save(str(path))
+
+
+def _write_settings(encoder: Encoder, path: Path) -> None:
+    settings = {
+        "pooling": encoder.settings.pooling,
+        "max_tokens": encoder.settings.max_tokens,
+        "width": encoder.width,
+        "normalised": False,
+        "inputs": ["input_ids", "attention_mask"],
+        "output": "vectors",
+    }
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporter's advice on its own future from the terminal."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
+    levels = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

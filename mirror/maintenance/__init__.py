@@ -1,0 +1,1 @@
+"""Checks of the installation, and removal of unused stages."""

@@ -1,0 +1,176 @@
+"""What a workspace may do without: what nothing refers to, that has long not been used.
+
+A run that is under way has used its stages since it began, and the store notes that: so nothing
+younger than `keep_days` is ever removed, and nothing whose lock is held.  Lock files stay: they are
+empty, and one that is removed while another process waits for it would be held by two.  So do
+pretrained bases and their checkpoints, which take hours to make and are used without a run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+from mirror.errors import StoreError
+from mirror.locks import BusyError, sole_holder
+from mirror.release.lineage import LINEAGE
+from mirror.release.run_record import RUNS, RunRecord, read_record, record_paths
+from mirror.store import MANIFEST
+
+DAY_SECONDS = 86_400.0
+LEAST_DAYS = 1
+"""Longer than any run lasts from the last use of one stage to that of the next."""
+NEVER = ("pieces", "pretrained")
+"""Stages of pretraining."""
+REGISTERED = "registered"
+GONE = ".gone-"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is referred to."""
+
+    stages: frozenset[tuple[str, str]] = frozenset()
+    """Name and key."""
+    encoders: frozenset[str] = frozenset()
+    """Digests of encoders whose packages are kept."""
+    versions: frozenset[tuple[str, str]] = frozenset()
+    """Model and version, whose copies are kept."""
+
+    def __or__(self, other: Kept) -> Kept:
+        """What either refers to."""
+        return Kept(
+            self.stages | other.stages,
+            self.encoders | other.encoders,
+            self.versions | other.versions,
+        )
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A folder that nothing refers to."""
+
+    kind: str
+    """`stage`, `work`, or `copy` of a registered encoder."""
+    path: Path
+    bytes: int
+    lock: str
+    """The file in `locks` whose holder uses it."""
+
+
+def referred_by_runs(root: Path, keep_days: float) -> Kept:
+    """The stages of the last days' runs, and of each recipe's newest one, and newest encoder's.
+
+    Raises:
+        StoreError: a record cannot be read, so that nobody knows what it refers to.
+    """
+    oldest = time.time() - keep_days * DAY_SECONDS
+    kept: set[tuple[str, str]] = set()
+    for recipe in sorted((root / RUNS).glob("*")):
+        records = [read_record(path) for path in record_paths(root, recipe.name)]
+        newest = [records[-1:], [record for record in records if not record.unchanged][-1:]]
+        recent = [record for record in records if _started(record) >= oldest]
+        for record in (*recent, *newest[0], *newest[1]):
+            folders = (Path(line.folder) for line in record.stages)
+            kept.update((folder.parent.name, folder.name) for folder in folders)
+    return Kept(frozenset(kept))
+
+
+def find_removable(root: Path, kept: Kept, keep_days: float) -> list[Removable]:
+    """All that is not kept and was not used for so many days, whether or not it is locked.
+
+    Raises:
+        StoreError: `keep_days` is less than a run may take.
+    """
+    if keep_days < LEAST_DAYS:
+        raise StoreError(
+            f"what was used in the last {keep_days} days may be in use by a run: keep {LEAST_DAYS} "
+            "at least"
+        )
+    oldest = time.time() - keep_days * DAY_SECONDS
+    candidates = (*_stages(root, kept), *_works(root), *_copies(root, kept))
+    return [
+        Removable(kind, path, _size(path), lock)
+        for kind, path, lock in candidates
+        if last_used(path) < oldest
+    ]
+
+
+def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Removable]:
+    """Removes what was found, but for what is in use or was used since; gives what is gone.
+
+    Raises:
+        StoreError: a folder cannot be removed.
+    """
+    oldest = time.time() - keep_days * DAY_SECONDS
+    gone = []
+    for removable in found:
+        try:
+            with sole_holder(root / "locks" / removable.lock, wait=False):
+                if not removable.path.is_dir() or last_used(removable.path) >= oldest:
+                    continue
+                # Whole or not at all, for whoever looks: first it has no name that anyone knows.
+                aside = root / "work" / f"{GONE}{uuid4().hex}"
+                removable.path.rename(aside)
+            shutil.rmtree(aside)
+        except BusyError:
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"{removable.path} cannot be removed ({error.strerror or error}): allow it, and "
+                "run again"
+            ) from error
+        gone.append(removable)
+    return gone
+
+
+def last_used(folder: Path) -> float:
+    """When a folder was last made, filled or used, in seconds since 1970."""
+    if (manifest := folder / MANIFEST).is_file():
+        return manifest.stat().st_mtime
+    paths = (folder, *folder.rglob("*"))
+    return max((path.lstat().st_mtime for path in paths if path.exists()), default=time.time())
+
+
+def _started(record: RunRecord) -> float:
+    return datetime.fromisoformat(record.started_at).timestamp()
+
+
+def _stages(root: Path, kept: Kept) -> Iterator[tuple[str, Path, str]]:
+    for path in sorted((root / "stages").glob("*/*")):
+        name, key = path.parent.name, path.name
+        referred = (name, key) in kept.stages or _encoder_of(path) in kept.encoders
+        if path.is_dir() and name not in NEVER and not referred:
+            yield "stage", path, f"{key}.lock"
+
+
+def _encoder_of(package: Path) -> str | None:
+    """The digest of a package's encoder; nothing for another stage."""
+    try:
+        content = json.loads((package / LINEAGE).read_text(encoding="utf-8"))
+        return str(content["encoder_digest"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _works(root: Path) -> Iterator[tuple[str, Path, str]]:
+    for path in sorted((root / "work").glob("*")):
+        if path.is_dir():
+            yield "work", path, f"{path.name.removesuffix('.out').partition('-')[0]}.lock"
+
+
+def _copies(root: Path, kept: Kept) -> Iterator[tuple[str, Path, str]]:
+    for path in sorted((root / REGISTERED).glob("*/*")):
+        name, version = path.parent.name, path.name.partition("-")[0]
+        if path.is_dir() and (name, version) not in kept.versions:
+            yield "copy", path, f"fetch-{name}-{path.name}.lock"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -1,0 +1,130 @@
+"""Looks at what lies outside the process: the hub, and the store that runs are tracked in."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sqlite3
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from mirror.maintenance.health_check import Finding
+from mirror.paths import write_fault
+
+TIMEOUT_SECONDS = 3.0
+HUB = "https://huggingface.co"
+ADDRESS_REMEDY = "write http://… or sqlite:////…, or unset it to keep runs in the workspace"
+YES = {"1", "ON", "YES", "TRUE"}
+"""As huggingface_hub reads its switches."""
+
+
+def look_at_hub(environment: Mapping[str, str] = os.environ) -> Finding:
+    """Whether base models and data sets can be fetched; the main job needs none."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if environment.get(name, "").upper() in YES:
+            text = f"not asked: {name} is set, so only what is already on this machine is used"
+            return Finding("hub", "ok", text, f"unset {name} to fetch models and data sets")
+    hub = environment.get("HF_ENDPOINT") or HUB
+    answer = ask(hub)
+    if isinstance(answer, int) and answer < 500:
+        return Finding("hub", "ok", f"{without_login(hub)} answers")
+    text = f"{without_login(hub)} {_told(answer)}: only bases and data sets on this machine work"
+    return Finding("hub", "warn", text, "the main job needs no hub; else check network and proxy")
+
+
+def look_at_tracking(uri: str) -> Finding:
+    """Whether the tracking store is there and can be written."""
+    scheme, shown = urlsplit(uri).scheme, without_login(uri)
+    if scheme == "sqlite":
+        return _sqlite(uri)
+    if scheme in ("http", "https"):
+        return _server(uri)
+    if is_no_address(uri):
+        return Finding(
+            "tracking", "bad", f"{shown} is no address", f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}"
+        )
+    if scheme == "file" or Path(uri).exists():
+        if fault := write_fault(Path(unquote(urlsplit(uri).path))):
+            text = f"{shown} cannot be written: {fault}"
+            return Finding("tracking", "bad", text, "allow it, or correct MLFLOW_TRACKING_URI")
+        return Finding("tracking", "ok", f"{shown} can be written")
+    text = f"{shown} is not looked at: only http, https, sqlite and folders are"
+    return Finding("tracking", "warn", text, "a run says within seconds if it does not answer")
+
+
+def is_no_address(uri: str) -> bool:
+    """Whether a tracking store's address is a mere word that no folder has for its name."""
+    return ":" not in uri and not uri.startswith("databricks") and not Path(uri).exists()
+
+
+def ask(url: str) -> int | str:
+    """The HTTP status with which a server answers, or why it does not, within `TIMEOUT_SECONDS`.
+
+    In a thread, because looking up a name has no time limit of its own.
+    """
+    answers: queue.Queue[int | str] = queue.Queue()
+    threading.Thread(target=lambda: answers.put(_ask(url)), daemon=True).start()
+    try:
+        return answers.get(timeout=TIMEOUT_SECONDS)
+    except queue.Empty:
+        return f"no answer within {TIMEOUT_SECONDS:g} s"
+
+
+def without_login(uri: str) -> str:
+    """The URI less user and password, fit to be shown."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _ask(url: str) -> int | str:
+    if urlsplit(url).scheme not in ("http", "https"):
+        return "is no http address"
+    request = urllib.request.Request(url, method="GET")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def _told(answer: int | str) -> str:
+    return f"answers with status {answer}" if isinstance(answer, int) else f"not reached ({answer})"
+
+
+def _server(uri: str) -> Finding:
+    shown = without_login(uri)
+    answer = ask(f"{shown.rstrip('/')}/health")
+    if answer == 200:
+        return Finding("tracking", "ok", f"{shown} answers")
+    if answer in (401, 403):
+        remedy = (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+        return Finding("tracking", "warn", f"{shown} answers, but wants a login", remedy)
+    remedy = "start it (`mlflow server`), or correct MLFLOW_TRACKING_URI"
+    return Finding("tracking", "bad", f"{shown} {_told(answer)}", remedy)
+
+
+def _sqlite(uri: str) -> Finding:
+    path = Path(unquote(uri.partition(":///")[2].partition("?")[0]))
+    remedy = "correct MLFLOW_TRACKING_URI, or move the file away"
+    if fault := write_fault(path.parent):
+        text = f"{path} cannot be written: {fault}"
+        return Finding("tracking", "bad", text, "allow the folder, or correct MLFLOW_TRACKING_URI")
+    if not path.exists():
+        return Finding("tracking", "ok", f"{path} will be made by the first run")
+    if not os.access(path, os.W_OK):
+        return Finding("tracking", "bad", f"{path} may not be written", remedy)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        return Finding("tracking", "bad", f"{path} cannot be read as a database: {error}", remedy)
+    return Finding("tracking", "ok", f"{path} can be read and written")

@@ -1,0 +1,125 @@
+"""Looks at what is installed: Python, the packages asked for, the extras."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from mirror.maintenance.health_check import Finding
+from mirror.paths import CHECKOUT
+
+OLDEST_PYTHON = (3, 11)
+INSTALL = "run `make install`, or `pip install -c constraints.txt -e .` in your own environment"
+FASTAPI_BREAKS = Version("0.151")
+PREFECT_COPES = Version("3.9.1")
+"""The first Prefect that says itself which FastAPI it needs."""
+NOT_FOR_USERS = ("dev",)
+
+
+def look_at_installation() -> Iterator[Finding]:
+    """Python, packages, pins and extras; nothing is imported."""
+    yield _python(sys.version_info[:2])
+    try:
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        text = f"{CHECKOUT / 'pyproject.toml'} cannot be read: {error}"
+        yield Finding("packages", "bad", text, "run from a whole checkout")
+        return
+    yield _packages(project["project"]["dependencies"])
+    yield _prefect_with_fastapi()
+    yield _constraints(CHECKOUT / "constraints.txt")
+    yield _extras(project["project"].get("optional-dependencies", {}))
+
+
+def _python(version: tuple[int, ...]) -> Finding:
+    text = f"{platform.python_version()} at {sys.executable}"
+    if version < OLDEST_PYTHON:
+        return Finding("python", "bad", text, "use 3.11 or newer: make install PYTHON=python3.11")
+    return Finding("python", "ok", text)
+
+
+def _packages(requirements: Iterable[str]) -> Finding:
+    faults: list[str] = []
+    count = 0
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate():
+            count += 1
+            faults += _faults(requirement)
+    if faults:
+        return Finding("packages", "bad", "; ".join(faults), INSTALL)
+    return Finding("packages", "ok", f"{count} installed as pyproject.toml asks")
+
+
+def _faults(requirement: Requirement) -> Iterator[str]:
+    found = _version(requirement.name)
+    if found is None:
+        yield f"{requirement.name} is not installed"
+    elif not requirement.specifier.contains(found, prereleases=True):
+        yield f"{requirement.name} is {found}, not {requirement.specifier}"
+
+
+def _prefect_with_fastapi() -> Finding:
+    prefect, fastapi = _version("prefect"), _version("fastapi")
+    if prefect is None or fastapi is None:
+        return Finding("prefect with fastapi", "bad", "not both installed", INSTALL)
+    text = f"prefect {prefect} with fastapi {fastapi}"
+    if prefect < PREFECT_COPES and fastapi >= FASTAPI_BREAKS:
+        text += ": every flow fails, with a message that names neither"
+        return Finding("prefect with fastapi", "bad", text, "pip install 'fastapi<0.151'")
+    return Finding("prefect with fastapi", "ok", text)
+
+
+def _constraints(path: Path) -> Finding:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror}"
+        return Finding("pins", "warn", text, "run from a whole checkout")
+    pins = [line.split("==") for line in lines if re.match(r"[\w.-]+==", line)]
+    others = [
+        f"{name} {found} (tested with {pin})"
+        for name, pin in pins
+        if (found := _version(name)) is not None and found.public != Version(pin).public
+    ]
+    if others:
+        text = f"{len(others)} of {len(pins)} differ from {path.name}: {_shortened(others)}"
+        return Finding("pins", "warn", text, f"if something fails, {INSTALL}")
+    return Finding("pins", "ok", f"as in {path.name}")
+
+
+def _extras(extras: dict[str, list[str]]) -> Finding:
+    offered = {name: list(map(Requirement, extras[name])) for name in sorted(extras)}
+    for name in NOT_FOR_USERS:
+        offered.pop(name, None)
+    absent = [name for name, parts in offered.items() if _absent(parts)]
+    present = ", ".join(name for name in offered if name not in absent) or "none"
+    if not absent:
+        return Finding("extras", "ok", f"installed: {present}")
+    text = f"installed: {present}; not installed: {', '.join(absent)}"
+    return Finding(
+        "extras", "ok", text, f"if you need them: pip install -e '.[{','.join(absent)}]'"
+    )
+
+
+def _absent(requirements: Iterable[Requirement]) -> bool:
+    return any(fault for requirement in requirements for fault in _faults(requirement))
+
+
+def _version(name: str) -> Version | None:
+    try:
+        return Version(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _shortened(items: list[str], most: int = 4) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

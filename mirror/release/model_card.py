@@ -1,0 +1,133 @@
+"""The model card: what the encoder is, what it was made from, and how well it does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mirror.recipe import Recipe
+from mirror.release.run_record import ScoreLine
+from mirror.release.run_results import Results, measure_lines, score_lines
+from mirror.rendering import fill_template
+from mirror.store import section_content
+
+CARD_TEMPLATE = "card.md.j2"
+POOLING_WORDS = {
+    "cls": "the vector of its first token, before any pooler",
+    "mean": "the mean of its tokens' vectors, padding left out",
+    "mean-all": (
+        "the mean of its tokens' vectors and of padding up to the length below, as in the paper's "
+        "code; `SentenceTransformer` leaves padding out and so gives OTHER vectors: load it with "
+        "`mirror.encoders.encoder.Encoder`"
+    ),
+    "first-last": (
+        "the mean over its tokens, padding left out, of the first and the last layer's vectors"
+    ),
+    "last": "the vector of its last token",
+}
+WEIGHTING_WORDS = {
+    "equal": "",
+    "inverse-frequency": (
+        ", in which a token counts less the more frequent it was in the sample (`1_WordWeights`)"
+    ),
+}
+UNKNOWN = "unknown"
+
+
+def render_card(results: Results) -> str:
+    """The card, as Markdown with the front matter that the Hugging Face hub reads."""
+    recipe = results.recipe
+    scores = score_lines(results)
+    licence = base_licence(Path(results.base.folder))
+    return fill_template(
+        CARD_TEMPLATE,
+        {
+            **_data(results),
+            "recipe": recipe,
+            "kind": recipe.level,
+            "pooling": recipe.tuning.pooling,
+            "pooling_words": POOLING_WORDS[recipe.tuning.pooling]
+            + WEIGHTING_WORDS[recipe.tuning.weighting],
+            "tags": _tags(recipe),
+            "scores": scores,
+            "measures": measure_lines(results),
+            "others": other_methods(scores),
+            "interval": f"{recipe.evaluation.gate.confidence:.0%}",
+            "base": results.base,
+            "base_model": _hub_name(results),
+            "licence": licence,
+            "licence_words": _licence_words(licence),
+            "labelled": recipe.pairs is not None,
+            "prompt": recipe.tuning.prompt,
+            "settings": section_content(recipe.tuning),
+        },
+    )
+
+
+def other_methods(scores: tuple[ScoreLine, ...]) -> list[str]:
+    """The methods that any benchmark is also scored with, sorted."""
+    return sorted({name for line in scores for name in line.beside})
+
+
+def corpus_words(recipe: Recipe) -> str:
+    """Where a recipe's text comes from, in a few words."""
+    corpus = recipe.corpus
+    match corpus.source:
+        case "files":
+            return ", ".join(corpus.paths)
+        case "published":
+            return ", ".join(file.url or file.path for file in corpus.files)
+        case "docstrings":
+            which = ", ".join(corpus.packages) or "the Python packages installed beside it"
+            return f"docstrings of {which}"
+        case "wordfreq":
+            return f"the {corpus.words:,} most frequent words of wordfreq"
+        case "hub":
+            return f"{corpus.dataset} at {corpus.revision or 'its local copy'}"
+
+
+def base_licence(folder: Path) -> str:
+    """The licence that the base's own card names; `unknown` if it names none."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return UNKNOWN
+    matter = re.match(r"---\s*\n(.*?)\n---\s*\n", text, re.DOTALL)
+    if matter is None:
+        return UNKNOWN
+    named = re.search(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", matter[1], re.MULTILINE)
+    return named[1] if named else UNKNOWN
+
+
+def _licence_words(licence: str) -> str:
+    if licence == UNKNOWN:
+        return "its card names none; ask whoever made it before you publish this encoder"
+    return f"{licence}, as its card says"
+
+
+def _hub_name(results: Results) -> str | None:
+    # Only a name that the hub knows makes a link there.
+    return results.recipe.base.hub
+
+
+def _tags(recipe: Recipe) -> list[str]:
+    return [
+        "sentence-transformers",
+        "sentence-similarity",
+        "feature-extraction",
+        "mirror-bert",
+        recipe.level,
+        recipe.domain,
+    ]
+
+
+def _data(results: Results) -> dict[str, Any]:
+    corpus, sample = results.corpus.counts, results.sample.counts
+    return {
+        "strings": sample["strings"],
+        "kept": corpus["kept"],
+        "rows_in": corpus["rows_in"],
+        "corpus_words": corpus_words(results.recipe),
+        "digests": results.digests,
+    }

@@ -1,0 +1,221 @@
+"""The report: one page that tells a run, and needs neither network nor server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mirror.corpus.drift import drift_lines
+from mirror.errors import StoreError
+from mirror.progress import OnProgress, Progress, silent
+from mirror.release import plots
+from mirror.release.gate import Verdict
+from mirror.release.index_compatibility import read_compatibility, summary
+from mirror.release.model_card import corpus_words, other_methods
+from mirror.release.run_record import ScoreLine
+from mirror.release.run_results import Results, measure_lines, read_json, score_lines
+from mirror.rendering import LIBRARIES, fill_template, template_digest
+from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
+
+REPORT_TEMPLATE = "report.html.j2"
+REPORT_STYLE = "report.css"
+REPORT = "report.html"
+
+
+def report_stage(results: Results, verdict: Verdict) -> Stage:
+    """The stage that writes the report."""
+    return Stage(
+        name="report",
+        module="release.report",
+        inputs={
+            **results.digests,
+            "drift": digest_of_json(asdict(results.drift) if results.drift else None),
+            "verdict": digest_of_json(_plain(asdict(verdict))),
+            **_compatibility_digest(results),
+            "template": template_digest(REPORT_TEMPLATE),
+            "style": template_digest(REPORT_STYLE),
+        },
+        section={**section_content(results.recipe), "base_origin": results.base.origin},
+        libraries=(*LIBRARIES, *plots.LIBRARIES),
+    )
+
+
+def write_report(
+    results: Results, verdict: Verdict, store: Store, on_progress: OnProgress = silent
+) -> StageRecord:
+    """Writes `report.html`.
+
+    Raises:
+        StoreError: it cannot be written, or an earlier stage's folder is damaged.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        page = render_report(results, verdict)
+        (out / REPORT).write_text(page, encoding="utf-8")
+        on_progress(Progress("report", 1, 1, "pages"))
+        return {"bytes": len(page.encode())}
+
+    return store.make(report_stage(results, verdict), write)
+
+
+def render_report(results: Results, verdict: Verdict) -> str:
+    """The page, as HTML."""
+    scores = score_lines(results)
+    recipe = results.recipe
+    return fill_template(
+        REPORT_TEMPLATE,
+        {
+            "recipe": recipe,
+            "verdict": verdict,
+            "scores": scores,
+            "measures": measure_lines(results),
+            "drift": drift_lines(results.drift) if results.drift else [],
+            "compatibility": _compatibility(results),
+            "others": other_methods(scores),
+            "scale": score_scale(scores),
+            "subsets": _subsets(results),
+            "interval": f"{recipe.evaluation.gate.confidence:.0%}",
+            "neighbours": _neighbours(results),
+            "rejects": sorted(
+                results.corpus.counts["rejected"].items(), key=lambda item: (-item[1], item[0])
+            ),
+            **_plots(results),
+            **_tables(results),
+            "corpus": results.corpus.counts,
+            "sample": results.sample.counts,
+            "tuned": results.tuned.counts,
+        },
+    )
+
+
+def _compatibility(results: Results) -> tuple[str, ...]:
+    """Three lines for those who hold an index; none where no champion is succeeded."""
+    made = results.compatibility
+    return summary(read_compatibility(made)) if made else ()
+
+
+def _compatibility_digest(results: Results) -> dict[str, str]:
+    return {"compatibility": results.compatibility.digest} if results.compatibility else {}
+
+
+def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
+    """The ends of the axis that all scores are drawn on, in tenths."""
+    values = [
+        value
+        for line in scores
+        for value in (
+            line.before,
+            line.after,
+            line.before + line.low,
+            line.before + line.high,
+            *line.beside.values(),
+        )
+        if value == value  # not NaN
+    ]
+    if not values:
+        return 0.0, 1.0
+    low, high = int(min(0.0, *values) * 10 - 0.999), int(max(values) * 10 + 0.999)
+    return min(0, low) / 10, max(1, high) / 10
+
+
+def _plots(results: Results) -> dict[str, Any]:
+    before, after = read_json(results.before, "looks.json"), read_json(results.after, "looks.json")
+    cosines = [(side["cosines"]["bins"], side["cosines"]["counts"]) for side in (before, after)]
+    # The SVG is our own, made of numbers alone.
+    return {
+        "loss_plot": Markup(plots.plot_losses(_column(results.tuned, "loss"))),  # noqa: S704
+        "measure_plot": Markup(_plot_measures(results.tuned)),  # noqa: S704
+        "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
+        "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
+        "looks_before": before,
+        "looks_after": after,
+    }
+
+
+def _plot_measures(tuned: StageRecord) -> str:
+    """Of the steps that were measured on what is held out; nothing if none were."""
+    if "kept_step" not in tuned.counts:
+        return ""
+    steps = [int(step) for step in _column(tuned, "step", measured=True)]
+    both = (_column(tuned, name, measured=True) for name in ("alignment", "uniformity"))
+    sums = [near + even for near, even in zip(*both, strict=True)]
+    return plots.plot_measures(steps, sums, tuned.counts["kept_step"])
+
+
+def _column(tuned: StageRecord, name: str, *, measured: bool = False) -> list[float]:
+    """A number of each step, or of each that was measured."""
+    path = tuned.path / "steps.jsonl"
+    try:
+        lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return [float(line[name]) for line in lines if not measured or "alignment" in line]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
+            error
+        )
+
+
+def _neighbours(results: Results) -> list[dict[str, Any]]:
+    """The nearest strings of each query, before and after; `new` marks those that have come."""
+    before = read_json(results.before, "looks.json")["neighbours"]
+    after = read_json(results.after, "looks.json")["neighbours"]
+    rows = []
+    for old, new in zip(before, after, strict=True):
+        known = {text for text, _ in old["nearest"]}
+        rows.append(
+            {
+                "query": new["query"],
+                "before": old["nearest"],
+                "after": [(text, cosine, text not in known) for text, cosine in new["nearest"]],
+            }
+        )
+    return rows
+
+
+def _subsets(results: Results) -> dict[str, list[tuple[str, float, float, int]]]:
+    """By benchmark, its subsets: name, before, after, items; for those of more than one."""
+    before, after = (
+        read_json(results.before, "scores.json"),
+        read_json(results.after, "scores.json"),
+    )
+    return {
+        name: [
+            (subset, before[name]["subsets"][subset]["score"], found["score"], found["n"])
+            for subset, found in score["subsets"].items()
+        ]
+        for name, score in after.items()
+        if len(score["subsets"]) > 1
+    }
+
+
+def _tables(results: Results) -> dict[str, Any]:
+    recipe, base = results.recipe, results.base
+    tuned = {key: value for key, value in results.tuned.counts.items() if not _is_nested(value)}
+    return {
+        "tables": {
+            "Base": {"from": base.origin, "digest": base.digest},
+            "Data": {
+                "source": corpus_words(recipe),
+                **{key.replace("_", " "): value for key, value in _flat(results.corpus).items()},
+                "strings tuned on": results.sample.counts["strings"],
+            },
+            "Tuning": {**section_content(recipe.tuning), **tuned},
+            "Digests": results.digests,
+        }
+    }
+
+
+def _flat(record: StageRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.counts.items() if not _is_nested(value)}
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))

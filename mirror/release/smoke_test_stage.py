@@ -1,0 +1,46 @@
+"""The probe: an encoder tried as a service would use it, in a clean process."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mirror.progress import OnProgress, Progress, silent
+from mirror.release.smoke_test_result import PROBE
+from mirror.store import Stage, StageRecord, Store
+
+
+def probe_stage(encoder: tuple[Path, str], sample: StageRecord) -> Stage:
+    """The stage that tries an encoder; `encoder` is its folder and its digest."""
+    inputs = {"encoder": encoder[1], "sample": sample.digest}
+    libraries = ("sentence-transformers", "torch", "transformers", "tokenizers")
+    return Stage("probe", "evidence.probing", inputs, {}, libraries)
+
+
+def probe_encoder(
+    encoder: tuple[Path, str],
+    sample: StageRecord,
+    store: Store,
+    on_progress: OnProgress = silent,
+) -> StageRecord:
+    """Tries an encoder as a service would use it; the folder holds `probe.json`.
+
+    What is wrong with the encoder is in the probe, for the gate to judge.
+
+    Raises:
+        StoreError: the sample is damaged, or the folder cannot be written.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        from mirror.release.smoke_test import try_encoder
+
+        on_progress(Progress("probe", 0, 1, "encoders"))
+        found = asdict(try_encoder(encoder[0], sample, work))
+        (out / PROBE).write_text(json.dumps(found), encoding="utf-8")
+        return {name: value for name, value in found.items() if value not in ("", math.inf)}
+
+    return store.make(probe_stage(encoder, sample), write)

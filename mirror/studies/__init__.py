@@ -1,1 +1,0 @@
-"""The paper's analyses: encoders that differ in one setting."""

@@ -1,0 +1,258 @@
+"""The command line: quick to answer, clear when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+
+from flows.cli.errors import Debugging, run_guarded
+from flows.cli.main import mirror
+from mirror.errors import MirrorError, RecipeError, StoreError
+from mirror.paths import CHECKOUT
+from mirror.release.run_record import RunRecord, ScoreLine, StageLine, save_record
+
+COMMANDS = (
+    "bench",
+    "compare",
+    "deploy",
+    "doctor",
+    "down",
+    "encode",
+    "evaluate",
+    "export",
+    "gc",
+    "history",
+    "paper",
+    "pretrain",
+    "promote",
+    "recipes",
+    "rollback",
+    "run",
+    "serve",
+    "show",
+    "study",
+    "up",
+    "verify",
+)
+HEAVY = ("torch", "transformers", "prefect", "mlflow", "matplotlib", "scipy", "pyarrow", "duckdb")
+RECORD = RunRecord(
+    recipe="en-trades",
+    started_at="2026-01-02T03:04:05+00:00",
+    seconds=75.25,
+    stages=(StageLine("corpus", 12.5, True, "/made/corpus"),),
+    scores=(ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
+    promote=True,
+    reasons=("Better than its base.",),
+    encoder="/made/encoder",
+    report="/made/report.html",
+    model="models:/mirror-en-trades/3",
+)
+
+
+def imported_by(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
+    """The heavy modules that a command has imported when it is done."""
+    code = (
+        "import json, sys\n"
+        "from flows.cli.main import mirror\n"
+        "from flows.cli.errors import run_guarded\n"
+        f"code = run_guarded(mirror, {arguments!r})\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print(json.dumps([code, found]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    code, found = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    return list(found)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of this test's own."""
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(mirror.commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["evaluate", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert imported_by(arguments) == []
+
+
+def test_show_and_recipes_import_no_engine(tmp_path: Path) -> None:
+    save_record(RECORD, tmp_path)
+    assert imported_by(["show"], {"MIRROR_HOME": str(tmp_path)}) == []
+    assert imported_by(["recipes"]) == []
+
+
+def test_recipes_shows_the_papers_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, ["recipes"]) == 0
+    scheduled, heading, paper = capsys.readouterr().out.partition("The paper's rows")
+    assert "en-python-docs" in scheduled and "paper-" not in scheduled
+    assert heading
+    assert "paper-en-sentence-bert-drophead" in paper and "FacebookAI/roberta-base" in paper
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, [name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: mirror {name}" in shown
+    assert "--debug" in shown
+
+
+def test_the_list_of_commands_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_guarded(mirror, ["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(COMMANDS)  # one line each
+    assert [line for line in listed if not line.endswith(".") or "..." in line] == []
+
+
+def failing(error: BaseException) -> click.Group:
+    """A command line whose only command fails."""
+    group = type(mirror)("mirror")
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    return group
+
+
+def test_an_error_is_one_message_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(RecipeError("no recipe at here: name one")), ["fail"]) == 1
+    assert capsys.readouterr().err == "error: no recipe at here: name one\n"
+
+
+def chained() -> MirrorError:
+    error = StoreError("no space: free some")
+    error.__cause__ = OSError("disk full")
+    return error
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "fail"], ["fail", "--debug"]])
+def test_debug_shows_the_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(failing(chained()), arguments) == 1
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "OSError: disk full" in shown
+    assert "error: no space: free some" in shown
+
+
+def test_a_hidden_cause_is_hinted_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(chained()), ["fail"]) == 1
+    shown = capsys.readouterr().err
+    assert shown == "error: no space: free some\n(add --debug for the traceback)\n"
+
+
+def test_what_the_user_gave_is_no_reason_for_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.toml").write_text('language = "en')
+    assert run_guarded(mirror, ["run", str(tmp_path / "broken.toml")]) == 1
+    shown = capsys.readouterr().err
+    assert "broken.toml cannot be read as TOML" in shown
+    assert "--debug" not in shown
+
+
+def test_a_fault_of_our_own_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_guarded(failing(ZeroDivisionError()), ["fail"])
+
+
+def test_ctrl_c_ends_cleanly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(KeyboardInterrupt()), ["fail"]) == 130
+    assert capsys.readouterr().err.strip().startswith("stopped;")
+
+
+def test_terminal_codes_in_a_message_are_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(failing(RecipeError("bad key '\x1b[31mred' – schön")), ["fail"]) == 1
+    assert capsys.readouterr().err == "error: bad key '\N{REPLACEMENT CHARACTER}[31mred' – schön\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["run"],
+        ["run", "a", "--all"],
+        ["run", "--nonsense", "a"],
+        ["run", "a", "--base", ""],
+        ["evaluate", "folder"],
+        ["encode", "folder"],
+        ["encode", "folder", "--out", "a.npy", "--pooling", "max"],
+    ],
+)
+def test_misuse_gives_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_guarded(mirror, arguments) == 2
+    assert "Error:" in capsys.readouterr().err
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["run", "no-such-recipe"]) == 1
+    shown = capfd.readouterr().err
+    assert "error: no recipe is called 'no-such-recipe'" in shown
+    assert "there is en-python-docs; `mirror recipes` lists all" in shown
+    assert "--debug" not in shown
+    assert "Traceback" not in shown
+
+
+def test_a_base_that_is_not_there_is_told_as_it_was_given(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["run", "en-python-docs", "--base", "/no/base"]) == 1
+    shown = capfd.readouterr().err
+    assert "error: no base model at /no/base: name a model's folder with --base" in shown
+    assert not home.exists()
+
+
+def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_record(RECORD, home)
+    assert run_guarded(mirror, ["show", "en-trades"]) == 0
+    shown = capsys.readouterr().out
+    assert "+.250" in shown
+    assert "/made/report.html" in shown
+
+
+def test_show_without_a_run_says_how_to_make_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_record(replace(RECORD, recipe="en-others"), home)
+    assert run_guarded(mirror, ["show", "en-trades"]) == 1
+    assert "`mirror run en-trades`" in capsys.readouterr().err
+
+
+def test_workspace_stands_for_mirror_home(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_record(RECORD, tmp_path / "other")
+    assert run_guarded(mirror, ["show", "--workspace", str(tmp_path / "other")]) == 0
+    assert "en-trades" in capsys.readouterr().out
+
+
+def test_debugging_is_off_unless_asked_for() -> None:
+    assert Debugging().on is False

@@ -1,0 +1,168 @@
+"""`mirror encode` and `mirror evaluate`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+
+
+@pytest.fixture
+def run_encode(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs `mirror encode` on the tiny base with some standard input."""
+
+    def run(*arguments: str, text: str = "") -> int:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return run_guarded(mirror, ["encode", str(tiny_base), *arguments])
+
+    return run
+
+
+def test_encode_gives_the_encoders_vectors(
+    run_encode: Callable[..., int], tiny_base: Path, tmp_path: Path
+) -> None:
+    from mirror.encoders.encoder import Encoder
+
+    place, texts = tmp_path / "vectors.npy", ["the baker sells one mirror", "a wet letter"]
+    assert run_encode("--out", str(place), "--pooling", "cls", text="\n".join(texts)) == 0
+    expected = Encoder.load(tiny_base, "cls").encode(texts)
+    np.testing.assert_array_equal(np.load(place), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "vectors.csv", "--pooling", "cls"], "ends in neither .npy nor .parquet"),
+        (["--out", "vectors.npy", "--pooling", "cls"], "standard input is empty"),
+        (["missing.txt", "--out", "vectors.npy", "--pooling", "cls"], "missing.txt cannot be read"),
+    ],
+)
+def test_encode_refuses_what_it_cannot_do(
+    run_encode: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_encode(*arguments) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.glob("*.npy")) == []
+
+
+def test_encode_wants_a_pooling_for_a_plain_model(
+    run_encode: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_encode("--out", str(tmp_path / "vectors.npy"), text="one") == 1
+    assert "choose cls or mean" in capsys.readouterr().err
+
+
+def test_encode_refuses_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts"
+    texts.write_text("one\n")
+    place = str(tmp_path / "vectors.npy")
+    assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", place]) == 1
+    assert "no encoder at no/folder" in capsys.readouterr().err
+
+
+def own_benchmark(folder: Path) -> Path:
+    """A table of a user's own and its definition."""
+    rows = [
+        ("the baker sells a mirror", "the baker sells a mirror", 5),
+        ("a wet letter", "a wet ladder", 3),
+        ("the pilot hides", "two red kettles and a wagon", 1),
+        ("a quiet garden", "the miner counts lanterns", 0),
+    ] * 4  # fewer and a resample may hold one pair alone, which has no rank
+    lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in rows)]
+    (folder / "own.tsv").write_text("\n".join(lines) + "\n")
+    path = folder / "own.toml"
+    path.write_text('task = "similarity"\nfile = "own.tsv"\n')
+    return path
+
+
+def test_evaluate_scores_a_table_of_ones_own(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    assert run_guarded(mirror, ["evaluate", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "own" in shown
+    assert "spearman" in shown
+
+
+def test_evaluate_against_itself_finds_no_difference(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    assert run_guarded(mirror, ["evaluate", *arguments, "--against", str(tiny_base)]) == 0
+    shown = capsys.readouterr().out
+    assert "+.000 to +.000" in shown
+    assert "95% interval" in shown
+
+
+def test_evaluate_refuses_an_unknown_benchmark_before_loading(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_guarded(mirror, ["evaluate", "no/folder", "--benchmarks", "nonsense"]) == 1
+    assert "no benchmark at" in capsys.readouterr().err
+
+
+def test_a_second_encoder_wants_a_lexicon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "no/folder", "--with", "other", "--benchmark"]
+    assert run_guarded(mirror, [*arguments, str(own_benchmark(tmp_path))]) == 1
+    assert "for the second language of a lexicon" in capsys.readouterr().err
+
+
+def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dictionary that says each word again, to learn from and to be tried on."""
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(folder))
+    files = ""
+    for name, words in (("train", ("baker", "farmer", "pilot")), ("test", ("judge", "miner"))):
+        text = "".join(f"{word}\t{word}\n" for word in words)
+        (folder / f"{name}.tsv").write_text(text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files += f'[[files]]\npath = "{name}.tsv"\nsha256 = "{digest}"\n'
+    path = folder / "words.toml"
+    path.write_text(f'task = "lexicon"\nmetric = "acc@1"\n{files}')
+    return path
+
+
+def test_evaluate_takes_an_encoder_for_each_language(
+    tiny_base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from flows.cli import evaluate
+
+    loaded = []
+    load = evaluate.load_rival
+    monkeypatch.setattr(
+        evaluate, "load_rival", lambda name, *rest: loaded.append(name) or load(name, *rest)
+    )
+    arguments = [str(tiny_base), "--pooling", "mean", "--with", str(tiny_base)]
+    lexicon = str(own_lexicon(tmp_path, monkeypatch))
+    assert run_guarded(mirror, ["evaluate", *arguments, "--benchmark", lexicon]) == 0
+    assert loaded == [str(tiny_base)]
+    assert "acc@1" in capsys.readouterr().out
+
+
+def test_retrieval_wants_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval,sample-space"]
+    assert run_guarded(mirror, arguments) == 1
+    assert "--recipe" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""A scheduled run on the champion's text stops, says so, and goes on once there is enough new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mirror.release.run_record import find_record
+
+MODEL = "mirror-en-tiny"
+IF_CHANGED = """
+import sys
+sys.argv.append("--if-changed")
+from flows.command import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def crowned(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+) -> SimpleNamespace:
+    """A first run's home, whose version was then made champion by hand."""
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path_factory.mktemp("unchanged")
+    recipe, home = write_recipe(folder), folder / "home"
+    done = mirror_run(recipe, home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    client.set_registered_model_alias(MODEL, "champion", "1")
+    return SimpleNamespace(recipe=recipe, home=home, client=client, text=folder / "text.jsonl")
+
+
+def test_without_a_champion_it_runs_whole(crowned) -> None:
+    assert not find_record(crowned.home).unchanged
+    assert crowned.client.get_model_version(MODEL, "1").tags["corpus_digest"]
+
+
+def test_it_stops_on_the_champions_text_and_goes_on_with_new(
+    crowned, mirror_run, prefect_api, ask_api
+) -> None:
+    done = mirror_run(crowned.recipe, crowned.home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    assert "Unchanged – nothing to do; the champion stays" in done.stdout
+    assert "2 of 2 stages reused" in done.stdout
+    record = find_record(crowned.home)
+    assert record.unchanged
+    assert record.model == f"models:/{MODEL}/1"
+    assert "0.0% of 400 strings are new" in record.reasons[0]
+    body = {"sort": "START_TIME_DESC", "limit": 1}
+    [newest] = ask_api("flow_runs/filter", body)
+    assert newest["state"]["name"] == "Unchanged"
+    assert newest["state"]["type"] == "COMPLETED"
+
+    with crowned.text.open("a") as text:
+        for number in range(200):
+            line = {"text": f"{number} bakers count old wet carpets in the harbour."}
+            text.write(json.dumps(line) + "\n")
+    done = mirror_run(crowned.recipe, crowned.home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    record = find_record(crowned.home)
+    assert not record.unchanged
+    assert record.model == f"models:/{MODEL}/2"
+    assert "Text, since the champion" in Path(record.report).read_text()
+    run = crowned.client.get_model_version(MODEL, "2").run_id
+    kept = Path(crowned.client.download_artifacts(run, "corpus/drift.json"))
+    assert json.loads(kept.read_text())["new"] == pytest.approx(200 / 600)

@@ -1,0 +1,182 @@
+"""What goes wrong around a run: disks, clocks, servers and neighbours, all of them real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from mirror.release.run_record import RunRecord, find_record, find_stage
+from mirror.store import MANIFEST, file_digests
+
+MODEL = "mirror-en-tiny"
+
+
+@pytest.fixture
+def undisturbed(undisturbed: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
+    """The first run, its recipe elsewhere: Prefect's server names runs by their recipe's path."""
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    recipe = Path(shutil.copy2(undisturbed.recipe, folder))
+    return SimpleNamespace(**{**vars(undisturbed), "recipe": recipe})
+
+
+@pytest.fixture
+def seeded(undisturbed: SimpleNamespace) -> Callable[[Path], Path]:
+    """Makes a workspace that has the stages of a first run, and neither registry nor record."""
+    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
+
+    def make(home: Path) -> Path:
+        shutil.copytree(undisturbed.home / "stages", home / "stages")
+        return home
+
+    return make
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a file system on an empty folder; skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def attach(*options: str) -> Path:
+        folder = tmp_path / f"mounted-{len(mounted)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", *options, str(folder)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    if not shutil.which("mount") or os.geteuid():
+        pytest.skip("only root can mount file systems")
+    yield attach
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs code in a new process."""
+
+    def run(code: str, *arguments: object, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    return run
+
+
+class TrackingServer:
+    """MLflow's server, which can go away and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers=1"]
+        command += ["--port", str(self.port), "--serve-artifacts"]
+        command += ["--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + 120
+        while True:
+            try:
+                with urlopen(f"{self.url}/health", timeout=5):
+                    return
+            except OSError:
+                assert time.monotonic() < end, (self._folder / "log").read_text()
+                time.sleep(0.2)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """A tracking server that runs."""
+    server = TrackingServer(tmp_path_factory.mktemp("tracking"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def registered(tracking_server: TrackingServer) -> Iterator[Callable[[], SimpleNamespace]]:
+    """Gives the versions, aliases and finished runs there are; afterwards there are none."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_server.url)
+
+    def look() -> SimpleNamespace:
+        experiments = [found.experiment_id for found in client.search_experiments()]
+        runs = client.search_runs(experiments)
+        model = client.get_registered_model(MODEL)
+        versions = client.search_model_versions(f"name = '{MODEL}'")
+        return SimpleNamespace(
+            versions=versions,
+            aliases={key: str(of) for key, of in model.aliases.items()},
+            finished=[run for run in runs if run.info.status == "FINISHED"],
+            running=[run for run in runs if run.info.status == "RUNNING"],
+            models=[found.name for found in client.search_registered_models()],
+        )
+
+    yield look
+    if client.search_registered_models():
+        client.delete_registered_model(MODEL)
+    for run in client.search_runs([each.experiment_id for each in client.search_experiments()]):
+        client.delete_run(run.info.run_id)
+
+
+@pytest.fixture
+def check_whole(undisturbed: SimpleNamespace) -> Callable[[Path], RunRecord]:
+    """Checks that a workspace's newest run has the undisturbed one's bytes, and nothing is left."""
+
+    def check(home: Path) -> RunRecord:
+        found, meant = find_record(home), find_record(undisturbed.home)
+        for stage in ("corpus", "sample", "tune"):
+            assert find_stage(found, stage).digest == find_stage(meant, stage).digest
+        for manifest in home.glob(f"stages/*/*/{MANIFEST}"):
+            assert_whole(manifest.parent)
+        assert list((home / "work").iterdir()) == []
+        assert list(home.glob("locks/*.held")) == []
+        assert list(home.glob("runs/*/*.part")) == []
+        return found
+
+    return check
+
+
+def assert_whole(stage: Path) -> None:
+    import json
+
+    manifest: dict[str, Any] = json.loads((stage / MANIFEST).read_text(encoding="utf-8"))
+    assert file_digests(stage) == manifest["files"], stage

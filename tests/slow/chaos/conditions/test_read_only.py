@@ -1,0 +1,71 @@
+"""A workspace that cannot be written: refused at once, and read where that is enough."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MODEL = "mirror-en-tiny"
+WRITES = (("run", "{recipe}"), ("gc",), ("promote", MODEL, "--force"), ("up",))
+READS = (("show",), ("history", MODEL), ("gc", "--dry-run"))
+
+
+@pytest.fixture
+def frozen(undisturbed: SimpleNamespace, mount: Callable[..., Path]) -> Path:
+    """The workspace of a first run, on a disk that is read only."""
+    home = mount("--bind", str(undisturbed.home))
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(home)], check=True)
+    return home
+
+
+@pytest.fixture
+def mirror(
+    frozen: Path, undisturbed: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command in that workspace."""
+
+    def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        filled = [argument.format(recipe=undisturbed.recipe) for argument in arguments]
+        return subprocess.run(
+            [sys.executable, "-c", "from flows.cli.main import main; main()", *filled],
+            env=environment_of(frozen),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_what_would_write_is_refused_at_once_and_what_reads_works(
+    frozen: Path, mirror: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for arguments in WRITES:
+        done = mirror(arguments)
+        assert done.returncode == 1, arguments
+        first = done.stderr.splitlines()[0]
+        assert first.startswith(("error: the workspace ", f"error: {frozen}/")), arguments
+        assert "cannot be written (Read-only file system): " in first, arguments
+        assert "MIRROR_HOME" in first, arguments
+        assert str(frozen) in first
+        assert "Traceback" not in done.stderr
+    said = {}
+    for arguments in READS:
+        done = mirror(arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+        said[arguments[0]] = done.stdout
+    assert f"models:/{MODEL}/1" in said["show"]
+    assert "refused" in said["history"]
+    assert "would be removed" in said["gc"]
+    examined = mirror(("doctor",))
+    assert examined.returncode == 1
+    assert f"{frozen} cannot be written: Read-only file system" in examined.stdout
+    assert "allow it, or set MIRROR_HOME to another folder" in examined.stdout

@@ -1,0 +1,107 @@
+"""One workspace that two machines, or two containers of one, use at once; and what a dead one left.
+
+The machines are processes that believe so: each sees another kernel, and the second one's locks do
+not reach the first, as on some shared folders.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mirror.release.run_record import read_record, record_paths
+
+pytestmark = pytest.mark.slow
+
+MODEL = "mirror-en-tiny"
+MADE = ("corpus", "profile", "sample", "package", "report")
+"""What is made again; the others, which take long, are there."""
+ANOTHER = """
+import fcntl, platform
+from pathlib import Path
+from mirror import locking
+
+locking.DEAD_SECONDS = 4.0
+locking.BEAT_SECONDS = 0.2
+if {name!r}:
+    locking.SHARED_KERNEL = Path({kernel!r})
+    platform.node = lambda: {name!r}
+    fcntl.flock = lambda *_: None
+from flows.command import main
+main()
+"""
+APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], str]:
+    """What a process of a machine of that name runs."""
+
+    def make(name: str) -> str:
+        kernel = tmp_path / f"kernel of {name}"
+        kernel.write_text(name)
+        return ANOTHER.format(name=name, kernel=str(kernel))
+
+    return make
+
+
+def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_over(
+    undisturbed: SimpleNamespace,
+    seeded: Callable[[Path], Path],
+    machine: Callable[[str], str],
+    environment_of: Callable[..., dict[str, str]],
+    prefect_api: str,
+    tmp_path: Path,
+    check_whole: Callable[[Path], Any],
+) -> None:
+    home = seeded(tmp_path / "home")
+    corpus = next(path.name for path in (home / "stages" / "corpus").iterdir())
+    for stage in MADE:
+        shutil.rmtree(home / "stages" / stage)
+    (home / "locks").mkdir()
+    left = {"kernel": "another", "host": "dead-host", "pid": 7, "token": "a dead one's"}
+    (home / "locks" / f"{corpus}.lock.held").write_text(json.dumps({**left, "beat": "0" * 12}))
+    half = home / "work" / f"{corpus}-0badcafe.out"
+    half.mkdir(parents=True)
+    (half / "part").write_text("half-written by the dead one")
+    runs = [
+        subprocess.Popen(
+            [*before, sys.executable, "-c", code, "run", str(undisturbed.recipe)],
+            env=environment_of(home, PREFECT_API_URL=prefect_api),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for code, before in ((machine(""), apart()), (machine("far-host"), ()))
+    ]
+    said = [run.communicate(timeout=500)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert "waiting for process 7 on dead-host" in "".join(said)
+    check_whole(home)
+    records = [read_record(path) for path in record_paths(home)]
+    assert len(records) == 2
+    made = Counter(line.folder for record in records for line in record.stages if not line.reused)
+    assert made == Counter(line.folder for line in records[0].stages if line.stage in MADE)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    [version] = client.search_model_versions(f"name = '{MODEL}'")
+    assert {record.model for record in records} == {f"models:/{MODEL}/{version.version}"}
+
+
+def apart() -> tuple[str, ...]:
+    """What puts a process among numbers of its own, where that is allowed."""
+    if platform.system() == "Linux" and shutil.which("unshare"):
+        done = subprocess.run([*APART, "true"], capture_output=True, check=False)
+        return APART if done.returncode == 0 else ()
+    return ()

@@ -1,0 +1,159 @@
+"""Servers, worker and deployment as a team has them, and a look at what their runs do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psutil
+import yaml
+
+from tasks.services.processes import of_servers
+from tests.slow.chaos.killed_team.cluster import Cluster
+
+COMMAND = "from flows.cli.main import main; main()"
+DEPLOYMENT = "run-recipe/en-tiny"
+ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+TUNING = "mirror.tuning.worker"
+
+
+@dataclass
+class Team:
+    """A workspace whose servers are brought up; runs have workspaces of their own."""
+
+    folder: Path
+    ports: tuple[int, int]
+    environment: dict[str, str]
+    cluster: Cluster
+    deployment: str = ""
+
+    def mirror(self, *arguments: str) -> str:
+        """Runs a `mirror` command, and returns what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment | {"PREFECT_API_URL": self.api},
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def api(self) -> str:
+        """Prefect's API."""
+        return f"http://127.0.0.1:{self.ports[0]}/api"
+
+    @property
+    def tracking(self) -> str:
+        """MLflow's server."""
+        return f"http://127.0.0.1:{self.ports[1]}"
+
+    def up(self) -> str:
+        """Starts what does not run."""
+        ports = [str(port) for port in self.ports]
+        return self.mirror("up", "--prefect-port", ports[0], "--mlflow-port", ports[1])
+
+    def deploy(self, settings: dict[str, Any]) -> None:
+        """Deploys one recipe with settings such as those in prefect.yaml."""
+        name = DEPLOYMENT.partition("/")[2]
+        made = settings | {"name": name, "tags": ["faults"], "schedules": []}
+        file = self.folder / "prefect.yaml"
+        file.write_text(yaml.safe_dump({"name": "faults", "deployments": [made]}))
+        self.mirror("deploy", "--yes", "--file", str(file))
+        self.deployment = self.ask(f"deployments/name/{DEPLOYMENT}")["id"]
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Asks Prefect's server something."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def start_run(self, recipe: Path, home: Path) -> str:
+        """Has the worker run a recipe in a workspace of its own; returns the run's id."""
+        wanted = {
+            "parameters": {"recipe": str(recipe)},
+            "job_variables": {"env": {"MIRROR_HOME": str(home)}},
+        }
+        return str(self.ask(f"deployments/{self.deployment}/create_flow_run", wanted)["id"])
+
+    def state_of(self, run: str) -> tuple[str, str]:
+        """Type and message of a run's state; nothing where the server does not answer."""
+        with suppress(OSError, ValueError):
+            state = self.ask(f"flow_runs/{run}")["state"]
+            return state["type"], f"{state['name']}: {state['message']}"
+        return "", ""
+
+    def keeps_place(self, run: str) -> bool:
+        """Whether a run, where it runs, has its place among its deployment's for some time more.
+
+        Without it Prefect ends the run when it next asks, which takes minutes.
+        """
+        state = self.ask(f"flow_runs/{run}")["state"]
+        if state["type"] != "RUNNING":
+            return True
+        place = state["state_details"]["deployment_concurrency_lease_id"]
+        try:
+            self.ask(f"v2/concurrency_limits/leases/{place}/renew", {"lease_duration": 300})
+        except HTTPError:
+            return self.ask(f"flow_runs/{run}")["state"]["type"] != "RUNNING"
+        return True
+
+    def await_end(self, run: str, seconds: float) -> tuple[str, str]:
+        """The state that a run ends in, or is in when the time is over."""
+        end = time.monotonic() + seconds
+        while True:
+            kind, message = self.state_of(run)
+            if kind in ENDS or time.monotonic() > end:
+                return kind, message
+            time.sleep(1)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of what `mirror up` started, by name."""
+        state = json.loads((self.folder / "home" / "servers" / "state.json").read_text())
+        return {known["name"]: known["pid"] for known in state["processes"]}
+
+    def processes(self) -> list[psutil.Process]:
+        """All that `mirror up` started, and all that those started."""
+        return of_servers(self.folder / "home" / "servers")
+
+
+def of_workspace(home: Path) -> list[psutil.Process]:
+    """All processes that work in a workspace."""
+
+    def works(process: psutil.Process) -> bool:
+        with suppress(psutil.Error, OSError):
+            there = process.environ().get("MIRROR_HOME") == str(home)
+            return there and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    return [process for process in psutil.process_iter() if works(process)]
+
+
+def is_tuning(process: psutil.Process) -> bool:
+    """Whether a process is the one that tunes."""
+    with suppress(psutil.Error):
+        return TUNING in process.cmdline()
+    return False
+
+
+def await_process(find: Callable[[], list[psutil.Process]], seconds: float) -> psutil.Process:
+    """The first process that is found."""
+    end = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < end, "no such process came to be"
+        time.sleep(0.3)
+    return found[0]

@@ -1,0 +1,167 @@
+"""`mirror deploy` with a real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+COMMAND = "from flows.cli.main import main; main()"
+POOL = "deploy-test"
+TAG = "deploy-test-team"
+WEEKLY = {"slug": "weekly", "cron": "0 3 * * 1", "timezone": "UTC"}
+DAILY = {"slug": "daily", "interval": 86_400}
+
+
+def deployment(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "entrypoint": "flows.run_recipe.run_recipe",
+        "work_pool": {"name": POOL},
+        "tags": [TAG],
+        "parameters": {"recipe": name},
+        "schedules": [WEEKLY],
+        "pull": [],
+        **changes,
+    }
+
+
+class Deployer:
+    """Runs `mirror deploy` with a file, on a server; and looks what it has."""
+
+    def __init__(self, folder: Path, api: str, environment: dict[str, str]) -> None:
+        self.file, self.api, self.environment = folder / "prefect.yaml", api, environment
+
+    def write(self, *deployments: dict[str, Any]) -> None:
+        self.file.write_text(yaml.safe_dump({"name": TAG, "deployments": list(deployments)}))
+
+    def deploy(self, *arguments: str, answer: str = "", code: int = 0) -> tuple[list[str], str]:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, "deploy", "--file", str(self.file), *arguments],
+            cwd=self.file.parent,
+            env=self.environment,
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout.splitlines(), done.stderr
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        return {made["name"]: made for made in self.ask("deployments/filter", {})}
+
+    def slugs(self, name: str) -> set[str]:
+        return {schedule["slug"] for schedule in self.found()[name]["schedules"]}
+
+    def ask(self, path: str, body: Any, method: str = "POST") -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"{self.api}/{path}", data, headers, method=method)
+        with urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+@pytest.fixture
+def deployer(
+    tmp_path: Path, prefect_api: str, environment_of: Callable[..., dict[str, str]]
+) -> Iterator[Deployer]:
+    made = Deployer(tmp_path, prefect_api, environment_of(tmp_path, PREFECT_API_URL=prefect_api))
+    with suppress(HTTPError):
+        made.ask("work_pools/", {"name": POOL, "type": "process"})
+    yield made
+    for one in made.found().values():
+        made.ask(f"deployments/{one['id']}", None, "DELETE")
+
+
+def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) -> None:
+    two = deployment("a", schedules=[WEEKLY, DAILY])
+    deployer.write(two, deployment("b"))
+    lines, _ = deployer.deploy("--yes")
+    assert lines == ["+ run-recipe/a", "+ run-recipe/b"]
+    assert deployer.slugs("a") == {"weekly", "daily"}
+    assert deployer.found()["a"]["parameters"] == {"recipe": "a"}
+
+    _, told = deployer.deploy("--yes")
+    assert "has all of it" in told
+
+    deployer.write(deployment("a", schedules=[DAILY], description="other words"))
+    lines, _ = deployer.deploy("--yes")
+    assert lines[0].startswith("~ run-recipe/a: description ")
+    assert lines[0].endswith(" → other words")
+    assert lines[1:] == ["- run-recipe/a: schedule weekly", "- run-recipe/b"]
+    assert list(deployer.found()) == ["a"]
+    assert deployer.slugs("a") == {"daily"}
+
+
+def test_nothing_is_changed_without_a_yes(deployer: Deployer) -> None:
+    deployer.write(deployment("a"))
+    for answer, told in (("n\n", "nothing was changed"), ("", "asked here: give --yes")):
+        lines, said = deployer.deploy(answer=answer, code=1)
+        assert lines == ["+ run-recipe/a"] and told in said
+        assert deployer.found() == {}
+    deployer.deploy(answer="y\n")
+    assert list(deployer.found()) == ["a"]
+
+
+def test_the_last_schedule_and_a_limit_can_be_taken_out(deployer: Deployer) -> None:
+    deployer.write(deployment("a", concurrency_limit={"limit": 1, "collision_strategy": "ENQUEUE"}))
+    deployer.deploy("--yes")
+    deployer.write(deployment("a", schedules=[]))
+    lines, _ = deployer.deploy("--yes")
+    assert "- run-recipe/a: schedule weekly" in lines
+    assert "~ run-recipe/a: concurrency_limit 1 → null" in lines
+    found = deployer.found()["a"]
+    assert found["schedules"] == []
+    assert found["global_concurrency_limit"] is None
+
+
+def test_a_schedule_that_was_paused_by_hand_is_shown_and_set_again(deployer: Deployer) -> None:
+    deployer.write(deployment("a"))
+    deployer.deploy("--yes")
+    found = deployer.found()["a"]
+    place = f"deployments/{found['id']}/schedules/{found['schedules'][0]['id']}"
+    deployer.ask(place, {"active": False}, "PATCH")
+    lines, _ = deployer.deploy("--yes")
+    assert lines == ["~ run-recipe/a: schedule weekly: active false → true"]
+    assert deployer.found()["a"]["schedules"][0]["active"] is True
+
+
+def test_somebody_elses_deployments_are_not_touched(deployer: Deployer) -> None:
+    deployer.write(deployment("a"), deployment("b"))
+    deployer.deploy("--yes")
+    for name in ("a", "b"):
+        place = f"deployments/{deployer.found()[name]['id']}"
+        deployer.ask(place, {"tags": ["theirs"]}, "PATCH")
+    deployer.write(deployment("a", description="ours"))
+    assert "without the tag" in deployer.deploy("--yes", code=1)[1]
+    deployer.write(deployment("c"))
+    assert deployer.deploy("--yes")[0] == ["+ run-recipe/c"]
+    assert set(deployer.found()) == {"a", "b", "c"}
+
+
+def test_a_pool_that_is_not_there_is_told_before_anything_is_made(deployer: Deployer) -> None:
+    deployer.write(deployment("a", work_pool={"name": "nowhere"}))
+    assert "no work pool nowhere" in deployer.deploy("--yes", code=1)[1]
+    assert deployer.found() == {}
+
+
+def test_without_a_server_it_says_how_to_have_one(deployer: Deployer) -> None:
+    deployer.write(deployment("a"))
+    del deployer.environment["PREFECT_API_URL"]
+    assert "mirror up" in deployer.deploy(code=1)[1]
+    deployer.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    assert "does not answer" in deployer.deploy(code=1)[1]
+    deployer.file.write_text("deployments: 5\n")
+    assert "`name` is no text" in deployer.deploy(code=1)[1]

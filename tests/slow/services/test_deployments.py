@@ -1,0 +1,176 @@
+"""prefect.yaml for real: a server, a worker, and a run of what is deployed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from mirror.paths import CHECKOUT
+from mirror.release.run_record import find_record
+
+pytestmark = pytest.mark.slow
+
+NAME = "run-recipe/en-python-docs"
+ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@contextmanager
+def running(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Path]:
+    """Runs a prefect command beside the block, then ends it and its children; gives its log."""
+    log = folder / f"{arguments[0]}.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield log
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def await_answer(ask: Callable[[], Any], seconds: int, log: Path) -> Any:
+    """The first answer that is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if found := ask():
+                return found
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"nothing within {seconds} seconds: {log.read_text()[-2_000:]}")
+
+
+def fetch(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory, environment_of: Callable[..., dict[str, str]]
+) -> tuple[Path, dict[str, str]]:
+    """A folder for everything, and the environment of all processes."""
+    folder = tmp_path_factory.mktemp("deployed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = environment_of(
+        folder / "home",
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+        PREFECT_HOME=str(folder / "prefect"),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    )
+    # Where the package is installed, as prefect.yaml asks, and not merely near.
+    del environment["PYTHONPATH"]
+    return folder, environment
+
+
+def deploy(environment: dict[str, str]) -> str:
+    """Runs `mirror deploy`; returns what it shows of the difference."""
+    code = "from flows.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "deploy", "--yes"],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def prefect(place: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., str]]:
+    """Runs a prefect command in the checkout, with a server."""
+    folder, environment = place
+    url = environment["PREFECT_API_URL"]
+    port = url.split(":")[2].split("/")[0]
+
+    def command(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=CHECKOUT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    server = ["server", "start", "--host", "127.0.0.1", "--port", port]
+    with running(server, folder, environment) as log:
+        await_answer(lambda: fetch(f"{url}/health"), 120, log)
+        command("work-pool", "create", "--type", "process", "mirror")
+        deploy(environment)
+        yield command
+
+
+def test_a_worker_runs_what_is_deployed(
+    prefect: Callable[..., str],
+    place: tuple[Path, dict[str, str]],
+    write_recipe: Callable[..., Path],
+) -> None:
+    folder, environment = place
+    url = environment["PREFECT_API_URL"]
+    recipe = write_recipe(folder)
+    prefect("deployment", "run", NAME, "-p", f"recipe={recipe}")
+
+    def ended() -> Any:
+        wanted = {"flow_runs": {"name": {"any_": [str(recipe)]}}}
+        found = fetch(f"{url}/flow_runs/filter", wanted)
+        return [run["state"] for run in found if run["state_type"] in ENDS]
+
+    with running(["worker", "start", "--pool", "mirror"], folder, environment) as log:
+        [state] = await_answer(ended, 180, log)
+    assert state["type"] == "COMPLETED", state["message"] + log.read_text()
+    record = find_record(folder / "home")
+    assert record.recipe == "en-tiny"
+    assert record.model == "models:/mirror-en-tiny/1"
+
+
+def test_a_deployment_made_twice_has_its_schedule_once(
+    prefect: Callable[..., str], place: tuple[Path, dict[str, str]]
+) -> None:
+    assert deploy(place[1]) == ""
+    prefect("--no-prompt", "deploy", "--all")
+    [found] = fetch(f"{place[1]['PREFECT_API_URL']}/deployments/filter", {})
+    assert [(made["slug"], made["active"]) for made in found["schedules"]] == [("weekly", True)]
+    assert found["parameters"] == {"recipe": "en-python-docs", "if_changed": True}
+    assert found["concurrency_limit"] == 1 or found["global_concurrency_limit"]["limit"] == 1
+
+
+def test_a_parameter_that_the_flow_lacks_is_refused(
+    prefect: Callable[..., str], place: tuple[Path, dict[str, str]]
+) -> None:
+    url = place[1]["PREFECT_API_URL"]
+    with pytest.raises(AssertionError, match="seed"):
+        prefect("deployment", "run", NAME, "-p", "seed=7")
+    runs = fetch(f"{url}/flow_runs/filter", {})
+    assert [run["name"] for run in runs if "seed" in run["parameters"]] == []

@@ -1,0 +1,129 @@
+"""The paper's tables from the command line, with recipes in the paper's place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CODE = """
+import sys
+from pathlib import Path
+import mirror.evaluation.benchmark, mirror.paper.plan, mirror.paper.tables
+here = Path(sys.argv[2])
+mirror.evaluation.benchmark.DEFINITIONS = here
+mirror.experiments.paper_plan.FOLDER = here / "recipes"
+mirror.experiments.published.TABLES = here / "tables"
+sys.argv[1:] = ["paper", "--tables", "8", "--seeds", "42,33", "--stand-in", str(here / "base"),
+                "--out", str(here / "out.md"), *sys.argv[3:]]
+from flows.command import main
+main()
+"""
+RECIPE = """
+language = "en"
+domain = "trades"
+level = "sentence"
+[corpus]
+source = "files"
+paths = [{text}]
+check_language = false
+[sample]
+size = 32
+[base]
+hub = "someone/some-base"
+revision = "0123456789abcdef0123456789abcdef01234567"
+[tuning]
+batch_size = 8
+max_tokens = 20
+[evaluation]
+benchmarks = ["own"]
+[registry]
+model = "mirror-trades"
+"""
+TABLE = """
+id = "T8"
+title = "Noise"
+metric = "Spearman's rho"
+tolerance = 0.01
+recipe = "tiny"
+benchmark = "own"
+[[columns]]
+key = "own"
+[[rows]]
+key = "full"
+label = "noise"
+kind = "tuned"
+values = [0.3]
+[[rows]]
+key = "raw"
+label = "plain"
+kind = "raw"
+pooling = "cls"
+values = [0.2]
+[[claims]]
+text = "Tuning helps."
+order = ["full/own", "raw/own"]
+"""
+PAIRS = [
+    "sentence1\tsentence2\tscore",
+    "the baker sells a mirror\tthe baker sells one mirror\t5",
+    "a wet letter\ta wet ladder\t3",
+    "the pilot hides\ttwo kettles\t1",
+    "a quiet garden\tthe miner counts\t0",
+]
+
+
+@pytest.fixture(scope="module")
+def printed(
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tiny_base: Path,
+    sentences: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[str]]:
+    """What the command prints when it runs, and when it runs again."""
+    here = tmp_path_factory.mktemp("paper-project")
+    (here / "base").symlink_to(tiny_base)
+    for folder in ("recipes", "tables"):
+        (here / folder).mkdir()
+    text = here / "text.txt"
+    text.write_text("".join(f"{line.capitalize()}.\n" for line in sentences[:100]))
+    (here / "recipes" / "tiny.toml").write_text(RECIPE.format(text=json.dumps(str(text))))
+    (here / "own.tsv").write_text("\n".join(PAIRS) + "\n")
+    (here / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
+    (here / "tables" / "01-noise.toml").write_text(TABLE)
+    told = []
+    for _ in range(2):
+        done = mirror_run(here, here / "home", CODE, PREFECT_API_URL=prefect_api)
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout)
+    return here, told
+
+
+def test_the_tables_are_printed_and_written(printed: tuple[Path, list[str]]) -> None:
+    here, (first, _) = printed
+    for told in (
+        "T8: Noise",
+        "someone/some-base is not on this machine: --base someone/some-base=PATH, or --download",
+        "cells: 0 reproduced, 0 better, 0 worse, 2 not run",
+        str(here / "home" / "paper" / "paper.html"),
+    ):
+        assert told in first
+    results = json.loads((here / "home" / "paper" / "results.json").read_text())
+    cells = {cell["row"]: cell["stand_in"] for cell in results["cells"]}
+    assert (len(cells["full"]["values"]), len(cells["raw"]["values"])) == (2, 1)
+    text = (here / "out.md").read_text()
+    assert "mirror paper --tables 8 --seeds 42,33 --stand-in base" in text
+    assert str(here) not in text
+
+
+def test_a_second_run_reuses_all_and_tells_the_same(printed: tuple[Path, list[str]]) -> None:
+    here, (first, second) = printed
+    assert second == first
+    # One sample; a tuned encoder for each seed; these and the raw base measured.
+    stages = here / "home" / "stages"
+    made = {name: len(list((stages / name).iterdir())) for name in ("sample", "tune", "evaluation")}
+    assert made == {"sample": 1, "tune": 2, "evaluation": 3}

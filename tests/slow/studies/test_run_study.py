@@ -1,0 +1,156 @@
+"""A study from the command line: fanned out as tasks, written down, and reused whole."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from flows.cli.errors import STOPPED
+from mirror.encoders.device import device_name
+from mirror.tuning.device_lock import device_slot
+
+STUDY = """
+title = "How many characters to mask"
+source = "Table 13"
+found = "Five are best."
+axis = "k, characters"
+levels = ["sentence"]
+seeds = [1, 2]
+[vary.tuning]
+mask_length = [2, 5]
+[[paper]]
+series = "BERT"
+measure = "STS"
+values = { 2 = 0.741, 5 = 0.743 }
+"""
+COMMAND = """
+import sys
+from flows.command import mirror
+from flows.faults import run_guarded
+for arguments in {calls!r}:
+    print("CODE", run_guarded(mirror, arguments))
+"""
+
+
+SAYING = """
+from flows.command import main
+from tasks import progress
+
+def say(_reporter, sign):
+    print(sign.text, flush=True)
+
+progress.Reporter.__call__ = say
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def studied(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+) -> SimpleNamespace:
+    """A study of two points and two seeds, run twice in one process, the second in processes."""
+    folder = tmp_path_factory.mktemp("study")
+    recipe, home, study = write_recipe(folder), folder / "home", folder / "masks.toml"
+    study.write_text(STUDY)
+    options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
+    first = ["study", str(study), *options]
+    calls = [first, [*first, "--at-once", "2"], [*first, "--strings", "4000"]]
+    done = mirror_run(recipe, home, COMMAND.format(calls=calls), PREFECT_API_URL=prefect_api)
+    return SimpleNamespace(home=home, done=done, output=home / "studies" / "masks")
+
+
+def test_a_study_ends_well_and_says_first_how_much_there_is(studied: SimpleNamespace) -> None:
+    assert studied.done.stdout.count("CODE 0") == 2, studied.done.stderr
+    said = "masks: 2 encoders, 4 trials over 2 seed(s), 256 strings to tune on"
+    assert said in studied.done.stderr
+    assert studied.done.stderr.index(said) < len(studied.done.stderr) / 2
+
+
+def test_the_terminal_has_ours_beside_the_papers(studied: SimpleNamespace) -> None:
+    content = json.loads((studied.output / "results.json").read_text())
+    assert [row["label"] for row in content["rows"]] == ["2", "5"]
+    [scores] = content["rows"][0]["scores"].values()
+    assert len(scores) == 2
+    assert all(0 < score < 1 for score in scores)
+    assert "paper: BERT, STS" in studied.done.stdout
+    assert ".741" in studied.done.stdout
+    assert str(studied.output / "figure.svg") in studied.done.stdout
+
+
+def test_the_figure_is_there_with_the_papers_curve(studied: SimpleNamespace) -> None:
+    words = {
+        text.strip()
+        for text in ElementTree.parse(studied.output / "figure.svg").getroot().itertext()
+    }
+    assert {"How many characters to mask", "ours", "the paper", "BERT, STS"} <= words
+
+
+def test_a_rerun_makes_nothing_again(studied: SimpleNamespace) -> None:
+    stages = studied.home / "stages"
+    assert len(list((stages / "tune").iterdir())) == 4
+    assert len(list((stages / "evaluation").iterdir())) == 4
+    head, again, *_ = studied.done.stdout.split("CODE 0")
+    assert [line for line in again.splitlines() if "±" in line] == [
+        line for line in head.splitlines() if "±" in line
+    ]
+
+
+def test_too_little_text_shows_before_any_trial(studied: SimpleNamespace) -> None:
+    assert studied.done.stdout.count("CODE 1") == 1
+    assert "error: masks: the corpus in" in studied.done.stderr
+    assert "leave that point out in a copy of the study's file" in studied.done.stderr
+
+
+def test_trials_are_tasks_and_found_ones_are_cached(
+    studied: SimpleNamespace, ask_api: Callable[[str, Any], Any]
+) -> None:
+    runs = ask_api("task_runs/filter", {"task_runs": {"name": {"like_": "trial-masks"}}})
+    states = sorted(run["state_name"] for run in runs)
+    assert states == ["Cached"] * 4 + ["Completed"] * 4
+    assert {run["name"] for run in runs} == {
+        f"trial-masks, sentence, {k}-{seed}" for k in (2, 5) for seed in (1, 2)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
+    number: signal.Signals,
+    tmp_path: Path,
+    write_recipe: Callable[..., Path],
+    environment_of: Callable[..., dict[str, str]],
+    prefect_api: str,
+) -> None:
+    recipe, study = write_recipe(tmp_path), tmp_path / "masks.toml"
+    study.write_text(STUDY)
+    options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
+    with device_slot(device_name()):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAYING, "study", str(study), *options],
+            env=environment_of(tmp_path / "home", PREFECT_API_URL=prefect_api),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            assert any("waiting for a place" in line for line in process.stdout)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    ends = {signal.SIGINT: STOPPED, signal.SIGTERM: -signal.SIGTERM}
+    assert process.returncode == ends[number], told
+    assert ("stopped; what is whole is kept" in told) == (number == signal.SIGINT)

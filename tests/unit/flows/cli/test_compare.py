@@ -1,0 +1,85 @@
+"""`mirror compare`, as users give it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.whitening import fit_whitening
+
+
+def test_a_whitened_encoder_beside_the_same_without(
+    tiny_base: Path, sentences: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = Encoder.load(tiny_base, "mean", 32)
+    encoder.save(tmp_path / "plain")
+    encoder.projection = fit_whitening(encoder.encode(sentences[:200]), 1.0)
+    encoder.save(tmp_path / "white")
+    (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:200]))
+
+    def give(old: str, *more: str, code: int = 0) -> str:
+        arguments = ("compare", str(tmp_path / old), str(tmp_path / "white"), *more)
+        assert run_guarded(mirror, arguments) == code
+        shown = capsys.readouterr()
+        return shown.out if code == 0 else shown.err
+
+    texts = ("--texts", str(tmp_path / "texts.txt"))
+    places = ("--save-map", str(tmp_path / "map.npz"), "--out", str(tmp_path / "page.html"))
+    other = give("plain", *texts, *places)
+    assert "as it is" in other and "rotated" in other
+    assert "\nKeep\n" not in other
+    assert np.load(tmp_path / "map.npz", allow_pickle=False)["turn"].shape == (32, 32)
+    assert "What an index of old vectors gives" in (tmp_path / "page.html").read_text()
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    few = give("plain", "--texts", str(tmp_path / "few.txt"), code=1)
+    assert "2 different texts are too few: give 60 or more" in few
+
+
+def test_places_are_looked_at_before_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
+    for arguments, code, complaint in (
+        (["--save-map", "map.pkl"], 1, "ends in neither .safetensors nor .npz"),
+        (["--out", "page.md"], 1, "ends in .html"),
+        ([], 1, "no encoder at no-such"),
+        (["--texts", "a", "--recipe", "b"], 2, "not both"),
+    ):
+        assert run_guarded(mirror, ["compare", "no-such", "no-such", *arguments]) == code
+        assert complaint in capsys.readouterr().err
+
+
+def test_encoders_are_looked_at_before_texts_and_must_be_two(
+    tiny_base: Path,
+    sentences: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    first, twin, other = (str(tmp_path / name) for name in ("first", "twin", "other"))
+    Encoder.load(tiny_base, "mean", 32).save(Path(first))
+    shutil.copytree(first, twin)
+    Encoder.load(tiny_base, "cls", 32).save(Path(other))
+    lines = tmp_path / "texts.txt"
+    lines.write_text("".join(f"{line}\n" for line in sentences[:200]))
+
+    def told(*arguments: str, code: int = 1) -> str:
+        assert run_guarded(mirror, ["compare", *arguments]) == code
+        shown = capsys.readouterr()
+        return shown.out + shown.err
+
+    assert "no encoder at no-such" in told(first, "no-such")
+    for same in (first, twin):
+        assert "OLD and NEW are the same encoder: name two" in told(first, same)
+    assert "are the same" in told(str(tiny_base), str(tiny_base), "--pooling", "cls")
+    assert "no workspace at" in told(first, other)
+    assert "cannot be read" in told(first, other, "--texts", str(tmp_path / "none.txt"))
+    shorter = told(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
+    assert "\nKeep\n" in shorter

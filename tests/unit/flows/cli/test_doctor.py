@@ -1,0 +1,47 @@
+"""`mirror doctor`: what it fails for, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of this test's own."""
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(("states", "code"), [(["ok", "warn"], 0), (["ok", "bad"], 1)])
+def test_doctor_fails_only_if_something_is_bad(
+    home: Path,
+    states: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mirror.maintenance import doctor
+    from mirror.maintenance.health_check import Finding
+
+    found = [Finding(f"thing {n}", state, "as it is", "mend it") for n, state in enumerate(states)]  # type: ignore[arg-type]
+    monkeypatch.setattr(doctor, "examine", lambda *_: tuple(found))
+    assert run_guarded(mirror, ["doctor"]) == code
+    shown = capsys.readouterr().out
+    assert shown.count("mend it") == 1
+    assert "thing 0" in shown
+
+
+def test_doctor_tells_of_a_setting_that_cannot_be_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mirror.maintenance import doctor
+
+    monkeypatch.setattr(doctor, "examine", lambda *_: ())
+    monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
+    assert run_guarded(mirror, ["doctor"]) == 1
+    assert "MIRROR_RUNS_PER_DEVICE is 'abc'" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,77 @@
+"""`mirror export`, as users call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+from mirror.encoders.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved encoder."""
+    folder = tmp_path_factory.mktemp("encoders") / "encoder"
+    Encoder.load(tiny_base, "mean", 24).save(folder)
+    return folder
+
+
+def export(*arguments: str | Path) -> int:
+    return run_guarded(mirror, ["export", *map(str, arguments)])
+
+
+def test_an_encoder_is_copied(encoder_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert export(encoder_folder, "--to", "sentence-transformers", "--out", out) == 0
+    assert (out / "model.safetensors").read_bytes() == (
+        encoder_folder / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_table_has_the_words_of_the_list(encoder_folder: Path, tmp_path: Path) -> None:
+    words, out = tmp_path / "words.txt", tmp_path / "out"
+    words.write_text("baker\nmirror\n")
+    assert export(encoder_folder, "--to", "static", "--words", words, "--out", out) == 0
+    vectors = load_file(out / "vectors.safetensors")["vectors"]
+    expected = Encoder.load(encoder_folder).encode(["baker", "mirror"])
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_a_graph_is_written_and_its_difference_told(
+    encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    assert export(encoder_folder, "--to", "onnx", "--out", tmp_path / "out") == 0
+    assert "differ from the encoder's by" in capsys.readouterr().err
+    assert (tmp_path / "out" / "model.onnx").is_file()
+
+
+def test_a_place_that_is_taken_is_refused(
+    encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert export(encoder_folder, "--to", "sentence-transformers", "--out", tmp_path) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--to", "static"], "either --words FILE or --recipe NAME"),
+        (["--to", "static", "--words", "w", "--recipe", "r"], "either --words FILE or"),
+        (["--to", "static", "--words", "w", "--most", "5"], "--most belongs to --recipe"),
+        (["--to", "onnx", "--recipe", "r"], "belong to --to static"),
+        (["--to", "pickle"], "is not one of"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export("encoder", *options, "--out", tmp_path / "out") == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""`mirror promote`, `mirror history` and `mirror rollback`, as users give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+
+MODEL = "mirror-en-trades"
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store with two versions that await approval, one with a terminal's code in a tag."""
+    from mlflow.tracking import MlflowClient
+
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    client = MlflowClient(address)
+    client.create_registered_model(MODEL)
+    for recipe, compared in (("en-trades", {}), ("\x1b[31mred", {"compared_with": "1"})):
+        tags = {"recipe": recipe, "settled": "awaits approval", **compared}
+        made = client.create_model_version(MODEL, str(tmp_path), tags=tags)
+        client.set_registered_model_alias(MODEL, "challenger", str(made.version))
+    return client
+
+
+def test_promotion_history_and_the_way_back(
+    client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def give(*arguments: str, code: int = 0) -> str:
+        assert run_guarded(mirror, arguments) == code
+        shown = capsys.readouterr()
+        return shown.out if code == 0 else shown.err
+
+    assert give("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
+    up = give("promote", MODEL).splitlines()
+    assert up[0] == f"{MODEL} version 2: champion after version 1"
+    assert up[1].endswith(f"models:/{MODEL}/1 models:/{MODEL}/2 --texts FILE --save-map map.npz")
+    back = give("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
+    assert back[0] == f"{MODEL}: back from version 2 to version 1"
+    pair = f"models:/{MODEL}/2 models:/{MODEL}/1"
+    assert back[1].endswith(f"mirror compare {pair} --recipe en-trades --save-map map.npz")
+    page = tmp_path / "history.html"
+    table = give("history", MODEL, "--out", str(page))
+    assert "slow [bold]answers" in table
+    assert "\x1b[31m" not in table and "�[31mred" in table
+    assert "slow [bold]answers" in page.read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.glob("*history*")] == ["history.html"]
+    assert "is its first champion" in give("rollback", MODEL, code=1)
+    assert "was rolled back: give --force" in give("promote", MODEL, code=1)
+    assert "though version 2 was rolled back" in give("promote", MODEL, "--force")
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"), [("page.txt", "ends in .html"), ("none/page.html", "make it first")]
+)
+def test_a_page_that_cannot_be_written_is_refused_before_the_registry_is_asked(
+    place: str,
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    assert run_guarded(mirror, ["history", MODEL, "--out", place]) == 1
+    assert complaint in capsys.readouterr().err
+
+
+def test_versions_are_numbers() -> None:
+    for version in ("0", "latest", "-1", "1.5"):
+        assert run_guarded(mirror, ["promote", MODEL, "--", version]) == 2

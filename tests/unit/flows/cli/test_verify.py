@@ -1,0 +1,81 @@
+"""`mirror verify` on a run of a tiny recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+from mirror.release.run_record import find_record, save_record
+from tasks.environment import set_defaults
+
+MODEL = "models:/mirror-en-tiny/1"
+
+
+@pytest.fixture
+def recorded(undisturbed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A finished run, whose workspace is ours."""
+    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
+    set_defaults()  # or they would be made of what is set below, and go with it
+    monkeypatch.setenv("MIRROR_HOME", str(undisturbed.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{undisturbed.home / 'mlflow.db'}")
+    return undisturbed
+
+
+def verify(*arguments: str | Path) -> int:
+    return run_guarded(mirror, ["verify", *map(str, arguments)])
+
+
+def test_a_run_made_again_gives_the_same_bytes(
+    recorded: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify("en-tiny", "--into", tmp_path / "again") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("same bytes") == 6
+    assert "all 6 stages give the recorded bytes" in shown
+    [tuned] = (tmp_path / "again" / "stages" / "tune").glob("*/encoder/model.safetensors")
+    packaged = Path(find_record(recorded.home).encoder) / "model.safetensors"
+    assert tuned.read_bytes() == packaged.read_bytes()
+
+
+def test_a_source_that_changed_is_found_out(
+    recorded: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = recorded.recipe.parent / "text.jsonl"
+    before = text.read_text()
+    text.write_text(before.replace("baker", "miner"))
+    try:
+        assert verify(MODEL) == 1
+    finally:
+        text.write_text(before)
+    shown = capsys.readouterr().out
+    assert "first differs at corpus: source changed: 000000 text.jsonl" in shown
+    assert "follows from" in shown
+
+
+def test_the_runs_own_workspace_is_refused(
+    recorded: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify("en-tiny", "--into", recorded.home) == 1
+    assert "every stage would be found" in capsys.readouterr().err
+
+
+def test_a_run_that_found_nothing_to_do_is_told_so(
+    recorded: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataclasses import replace
+
+    record = replace(find_record(recorded.home), unchanged=True)
+    assert verify(save_record(record, tmp_path)) == 1
+    assert f"name the version that it found, {MODEL}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", ["en-nothing", "models:/mirror-nothing/1", "nothing.json"])
+def test_a_run_that_is_not_there_is_told_so(
+    recorded: SimpleNamespace, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(run) == 1
+    assert "nothing" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""A corpus that comes to nothing keeps no space: what it had written so far is of use to no one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirror.corpus import ingest as corpus_module
+from mirror.corpus.dedup import DuplicateFinder, text_digests
+from mirror.corpus.ingest import ingest_corpus
+from mirror.errors import CorpusError, MirrorError, StoreError
+from mirror.recipe import Recipe, parse_recipe
+from mirror.store import Store
+
+TEXT = "One boat left.\nTwo boats stayed.\n"
+
+
+def recipe(folder: Path, text: str, **corpus: object) -> Recipe:
+    (folder / "a.txt").write_text(text)
+    content = {
+        "language": "en",
+        "domain": "test",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": [str(folder / "a.txt")], **corpus},
+        "base": {"path": "models/none"},
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    }
+    return parse_recipe(content, name="test", place="test")
+
+
+def left_over(store: Store) -> list[Path]:
+    return [*(store.root / "work").iterdir(), *(store.root / "stages").rglob("*.parquet")]
+
+
+@pytest.mark.parametrize("function", ["_gather", "_write_snapshot", "_check_balance"])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (OSError(28, "No space left on device"), StoreError),
+        (CorpusError("a file is damaged"), CorpusError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_failure_leaves_none_of_the_corpus_behind(
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    fault: BaseException,
+    said: type[BaseException],
+) -> None:
+    whole = getattr(corpus_module, function)
+
+    def fail(*given: object) -> None:
+        whole(*given)
+        assert list((store.root / "work").rglob("*.parquet"))
+        raise fault
+
+    monkeypatch.setattr(corpus_module, function, fail)
+    with pytest.raises(said):
+        ingest_corpus(recipe(tmp_path, TEXT), store)
+    assert not left_over(store)
+
+
+@pytest.mark.parametrize(("text", "least"), [("", 1), ("\n\n \n", 1), (TEXT, 500)])
+def test_a_corpus_of_which_nothing_is_kept_leaves_nothing_behind(
+    tmp_path: Path, store: Store, text: str, least: int
+) -> None:
+    with pytest.raises(MirrorError, match=r"a\.txt"):
+        ingest_corpus(recipe(tmp_path, text, min_characters=least), store)
+    assert not left_over(store)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_hashes_on_a_full_disk_say_that_it_is_full(tmp_path: Path) -> None:
+    finder = DuplicateFinder(tmp_path / "hashes")
+    for part in range(256):
+        (finder.folder / f"part-{part:03}").symlink_to("/dev/full")
+    finder.add(np.array([0]), text_digests(["One boat left."]))
+    with pytest.raises(OSError, match="No space left"):
+        finder.mark_repeated(1)

@@ -1,0 +1,328 @@
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.corpus import dedup, parquet_writer
+from mirror.corpus import ingest as corpus_module
+from mirror.corpus.documents import MAX_BYTES, OVERSIZED
+from mirror.corpus.ingest import corpus_stage, ingest_corpus
+from mirror.errors import CorpusError, StoreError
+from mirror.paths import CHECKOUT
+from mirror.recipe import find_recipe, parse_recipe
+from mirror.store import Store
+
+FRENCH = (
+    "Le bateau traverse la rivière chaque matin, et le passeur regarde les enfants qui attendent "
+    "sur la rive avec leurs paniers pleins de pommes et de pain frais pour le marché."
+)
+
+
+def make_recipe(language="en", **corpus):
+    content = {
+        "language": language,
+        "domain": "test",
+        "level": "sentence",
+        "corpus": {"source": "files", **corpus},
+        "base": {"path": "models/none"},
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    }
+    return parse_recipe(content, name="test", place="test")
+
+
+@pytest.fixture
+def ingest(tmp_path, store):
+    def run(lines, **corpus):
+        path = tmp_path / "text.jsonl"
+        rows = [line if isinstance(line, dict) else {"text": line} for line in lines]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return ingest_corpus(make_recipe(paths=[str(path)], **corpus), store)
+
+    return run
+
+
+def table(record, name):
+    return pq.read_table(record.path / name).to_pylist()
+
+
+def texts(record):
+    return [row["text"] for row in table(record, "sentences")]
+
+
+def test_sentences_keep_the_order_and_place_they_had(ingest):
+    record = ingest(["The boat is red. The oar is long.", "Nobody rows."])
+    assert table(record, "sentences") == [
+        {
+            "text": text,
+            "source": "text.jsonl",
+            "document": document,
+            "position": position,
+            "count": 1,
+        }
+        for text, document, position in [
+            ("The boat is red.", 0, 0),
+            ("The oar is long.", 0, 1),
+            ("Nobody rows.", 1, 0),
+        ]
+    ]
+    assert record.counts == {
+        "rows_in": 3,
+        "kept": 3,
+        "rejected": {},
+        "documents": 2,
+        "passages": 0,
+        "characters": 44,
+    }
+
+
+def test_every_row_that_is_not_kept_is_told_with_its_reason(ingest):
+    lines = [
+        "The boat is red. No.",
+        "The boat is red.",
+        {"text": "   "},
+        {"other": 1},
+        {"text": "It costs 5 \ufffd a day here."},
+        {"text": FRENCH},
+        {"text": "word " * 300},
+        {"text": "It is not wanted.", "source": "the bad list"},
+    ]
+    rows = [
+        {"source": "good", **(row if isinstance(row, dict) else {"text": row})} for row in lines
+    ]
+    record = ingest(rows, source_column="source", leave_out=["bad"], min_characters=5)
+    assert texts(record) == ["The boat is red."]
+    assert record.counts["rejected"] == {
+        "broken characters": 1,
+        "duplicate": 1,
+        "empty": 1,
+        "left out": 1,
+        "no text": 1,
+        "other language": 1,
+        "too long": 1,
+        "too short": 1,
+    }
+    assert record.counts["rows_in"] == 9
+    rejects = table(record, "rejects")
+    assert {(row["reason"], row["document"]) for row in rejects} >= {
+        ("too short", 0),
+        ("duplicate", 1),
+        ("other language", 5),
+        ("left out", 7),
+    }
+    assert max(len(row["text"]) for row in rejects) == 200
+
+
+def test_repetitions_are_found_over_the_whole_corpus_and_the_first_is_kept(ingest, monkeypatch):
+    monkeypatch.setattr(dedup, "BUFFER_ROWS", 7)
+    monkeypatch.setattr(parquet_writer, "BUFFER_ROWS", 5)
+    monkeypatch.setattr(parquet_writer, "ROW_GROUP", 10)
+    monkeypatch.setattr(parquet_writer, "PART_ROWS", 30)
+    lines = [f"The {number % 61}th boat has left." for number in range(500)]
+    record = ingest(lines)
+    assert texts(record) == lines[:61]
+    assert record.counts["rejected"] == {"duplicate": 439}
+    assert len(list((record.path / "sentences").glob("part-*"))) > 1
+    assert record.counts["rows_in"] == 500
+
+
+def test_near_duplicates_are_an_option(ingest):
+    lines = [
+        "The red boat crossed the wide lake before the storm had come.",
+        "The red boat crossed the wide lake before the storms had come.",
+        "Nobody in the village has ever owned a pair of glasses.",
+    ]
+    assert texts(ingest(lines)) == lines
+    record = ingest(lines, near_duplicates=0.7)
+    assert texts(record) == [lines[0], lines[2]]
+    assert record.counts["rejected"] == {"near duplicate": 1}
+
+
+def test_documents_of_four_sentences_are_passages_of_two_halves(ingest):
+    long = "One boat left. Two boats stayed. Three sank here. Four came back. Five are new."
+    record = ingest([long, "One oar. Two oars. Three oars."])
+    assert table(record, "passages") == [
+        {
+            "document": 0,
+            "source": "text.jsonl",
+            "query": "One boat left. Two boats stayed.",
+            "answer": "Three sank here. Four came back. Five are new.",
+        }
+    ]
+    assert record.counts["passages"] == 1
+
+
+def test_lines_are_taken_whole_where_the_unit_is_the_line(ingest):
+    record = ingest(["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."], unit="line")
+    assert texts(record) == ["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."]
+    assert table(record, "passages") == []
+
+
+def test_code_names_and_short_strings_are_not_taken_for_another_language(ingest):
+    lines = [
+        "numpy.ndarray.__array_interface__ np.einsum('ij,jk->ik', a, b) DataFrame.iloc[0]",
+        "Schadenfreude",
+        "Rio de Janeiro",
+        "fillna, ffill, bfill, dropna, isna, notna, astype",
+        "dtype=float64 ndim=2 shape=(3, 4) order='C' copy=False subok=True like=None out=None",
+    ]
+    assert ingest(lines).counts["rejected"] == {}
+
+
+def test_language_check_can_be_left_off(ingest):
+    assert texts(ingest([FRENCH], check_language=False)) == [FRENCH]
+
+
+def test_word_list_keeps_its_counts(store):
+    recipe = make_recipe("fr", source="wordfreq", words=200)
+    record = ingest_corpus(recipe, store)
+    rows = table(record, "sentences")
+    assert {"de", "la"} < {row["text"] for row in rows}
+    assert rows[0]["count"] > rows[-1]["count"] > 1
+    assert table(record, "passages") == []
+
+
+def test_same_sources_give_the_same_bytes(tmp_path, ingest):
+    lines = [f"The {number}th boat has left. It came back." for number in range(200)]
+    first = ingest(lines)
+    again = ingest_corpus(
+        make_recipe(paths=[str(tmp_path / "text.jsonl")]), Store(tmp_path / "another")
+    )
+    assert (first.digest, first.key) == (again.digest, again.key)
+    assert not again.reused
+
+
+def test_unchanged_corpus_is_reused_and_a_changed_one_is_not(ingest):
+    first, second = ingest(["One boat."]), ingest(["One boat."])
+    assert (first.reused, second.reused) == (False, True)
+    assert ingest(["Two boats."]).key != first.key
+
+
+def ingested_key(folder):
+    return corpus_stage(make_recipe(paths=[str(folder / "text.jsonl")])).key
+
+
+def test_killed_run_leaves_nothing_that_the_next_one_takes(ingest, store, tmp_path, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    lines = ["One boat left. Two boats stayed."]
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(corpus_module, "_write_snapshot", die)
+        ingest(lines)
+    assert not list((store.root / "stages").rglob("*.parquet"))
+    assert not list((store.root / "work").iterdir())
+    stale = store.root / "work" / ingested_key(tmp_path) / "candidates"
+    stale.mkdir(parents=True)
+    (stale / "part-00000.parquet").write_bytes(b"what a run left that was killed outright")
+    assert texts(ingest(lines)) == ["One boat left.", "Two boats stayed."]
+    assert not list((store.root / "work").iterdir())
+
+
+def test_rows_that_go_missing_stop_the_run(ingest, monkeypatch):
+    whole = corpus_module._judged
+    monkeypatch.setattr(
+        corpus_module, "_judged", lambda *given: (rows[1:] for rows in whole(*given))
+    )
+    with pytest.raises(StoreError, match="2 rows in, 1 kept"):
+        ingest(["One boat left. Two boats stayed."])
+
+
+@pytest.mark.parametrize("content", ["", "\n\n  \n"])
+def test_empty_corpus_is_refused_and_leaves_nothing(tmp_path, store, content):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(CorpusError, match=r"no text in .*a\.txt"):
+        ingest_corpus(make_recipe(paths=[str(tmp_path / "a.txt")]), store)
+    assert not list((store.root / "stages").rglob("*.parquet"))
+
+
+def test_corpus_of_which_nothing_is_kept_says_why(ingest):
+    with pytest.raises(CorpusError, match=r"nothing in .*of 2 rows \(2 too short\)"):
+        ingest(["One boat.", "Two boats."], min_characters=500)
+
+
+def test_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path):
+    path = tmp_path / "a.txt"
+    with path.open("wb") as file:
+        for _ in range(200):
+            file.write(b"boat oar mast " * (MAX_BYTES // 8 // 14))
+    code = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from mirror.corpus.ingest import ingest_corpus\n"
+        "from mirror.errors import CorpusError\n"
+        "from mirror.recipe import parse_recipe\n"
+        "from mirror.store import Store\n"
+        "import json\n"
+        "content = json.loads(sys.argv[1])\n"
+        "recipe = parse_recipe(content, name='test', place='test')\n"
+        "try:\n"
+        "    ingest_corpus(recipe, Store(Path(sys.argv[2])))\n"
+        "except CorpusError as error:\n"
+        "    print(error)\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) // 1024)\n"
+    )
+    content = make_recipe(paths=[str(path)]).model_dump(mode="json")
+    run = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(content), str(tmp_path / "workspace")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=CHECKOUT,
+    )
+    message, megabytes = run.stdout.strip().split("\n")
+    assert f"1 {OVERSIZED}" in message
+    assert int(megabytes) < 500
+
+
+def test_stage_needs_neither_torch_nor_the_language_models(tmp_path):
+    code = (
+        "import sys; from mirror.corpus.ingest import corpus_stage\n"
+        "from mirror.recipe import find_recipe\n"
+        "print(corpus_stage(find_recipe('en-python-docs')).key)\n"
+        "print(sorted({'torch', 'transformers', 'prefect', 'mlflow'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=CHECKOUT,
+    )
+    key, loaded = run.stdout.split()
+    assert (len(key), loaded) == (20, "[]")
+
+
+def test_shipped_recipe_names_packages_that_are_installed():
+    stage = corpus_stage(find_recipe("en-python-docs"))
+    assert {"numpy", "scipy", "pandas", "scikit-learn"} < set(stage.inputs)
+
+
+def test_docstrings_of_one_package_make_sentences_and_passages(store):
+    record = ingest_corpus(make_recipe(source="docstrings", packages=["pydantic"]), store)
+    assert record.counts["kept"] > 1_000
+    assert record.counts["passages"] > 200
+    rows = table(record, "passages")
+    assert min(len(row["answer"]) for row in rows) >= 40
+    assert not [row for row in table(record, "sentences") if ">>>" in row["text"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "language"), [("biomedical", "en"), ("german", "de"), ("spanish", "es")]
+)
+def test_real_paragraphs_are_mostly_kept(shared, tmp_path, store, name, language):
+    with pq.ParquetFile(shared / "corpora" / f"{name}.parquet") as file:
+        batch = next(file.iter_batches(2_000))
+    path = tmp_path / f"{name}.parquet"
+    pq.write_table(pa.Table.from_batches([batch]), path)
+    recipe = make_recipe(language, paths=[str(path)], source_column="source")
+    counts = ingest_corpus(recipe, store).counts
+    rejected = {reason: n for reason, n in counts["rejected"].items() if reason != "duplicate"}
+    assert counts["documents"] == 2_000
+    assert counts["kept"] > 0.9 * (counts["rows_in"] - counts["rejected"].get("duplicate", 0))
+    assert rejected.get("other language", 0) < 40

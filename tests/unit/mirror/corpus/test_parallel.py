@@ -1,0 +1,113 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mirror.corpus import parallel
+from mirror.corpus.documents import Document
+from mirror.corpus.filtering import Sifter
+from mirror.corpus.parallel import sift_documents
+from mirror.paths import CHECKOUT
+from mirror.recipe import parse_recipe
+
+RECIPE = parse_recipe(
+    {
+        "language": "en",
+        "domain": "test",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": ["none"]},
+        "base": {"path": "models/none"},
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    },
+    name="test",
+    place="test",
+)
+
+KILLED = """
+import itertools, json, multiprocessing, sys
+from mirror.corpus import sifting_pool
+from mirror.corpus.documents import Document
+from mirror.recipe import parse_recipe
+if __name__ == "__main__":
+    sifting_pool.ALONE = 1
+    sifting_pool.thread_count = lambda: 2
+    recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
+    endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
+    for number, _ in enumerate(sifting_pool.sift_documents(recipe, endless)):
+        if number == 50:
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+            sys.stdin.read()
+"""
+
+
+def lives(pid):
+    """Whether a process runs; one that has ended but was not yet waited for does not."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")
+
+
+@pytest.fixture
+def killed_script(tmp_path):
+    """A process that sifts without end in two others."""
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    process = subprocess.Popen(
+        [sys.executable, str(script), RECIPE.model_dump_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_processes_end_with_a_run_that_is_killed(killed_script):
+    pids = killed_script.stdout.readline().split()
+    try:
+        assert len(pids) == 2
+        assert all(map(lives, pids))
+        killed_script.send_signal(signal.SIGKILL)
+        killed_script.wait()
+        deadline = time.monotonic() + 20
+        while any(map(lives, pids)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(map(lives, pids))
+    finally:
+        for pid in filter(lives, pids):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def test_processes_give_the_rows_that_one_gives_in_the_same_order(monkeypatch, sentences):
+    documents = [
+        Document(f"{text.capitalize()}. Dr. Oar saw {number} boats.", f"source {number % 3}")
+        for number, text in enumerate(sentences)
+    ]
+    alone = Sifter(RECIPE).sift(documents)
+    assert alone.rows.num_rows == 800
+    monkeypatch.setattr(parallel, "ALONE", 10)
+    monkeypatch.setattr(parallel, "BATCH_DOCUMENTS", 7)
+    monkeypatch.setattr(parallel, "thread_count", lambda: 2)
+    found = list(sift_documents(RECIPE, iter(documents)))
+    assert [sifted.documents for sifted in found] == [7, 3, *[7] * 55, 5]
+    assert b"".join(sifted.digests for sifted in found) == alone.digests
+    for column in ("text", "source", "position", "count", "reason"):
+        rows = [value for sifted in found for value in sifted.rows[column].to_pylist()]
+        assert rows == alone.rows[column].to_pylist()
+    [first, second] = sift_documents(RECIPE, iter(documents[:10]))
+    assert first.documents + second.documents == 10
+
+
+def test_batches_hold_all_documents_and_stay_small(monkeypatch):
+    monkeypatch.setattr(parallel, "BATCH_CHARACTERS", 100)
+    documents = [Document("oar " * (number % 30), "a") for number in range(100)]
+    batches = list(parallel._batches(documents))
+    assert [document for batch in batches for document in batch] == documents
+    assert all(sum(len(document.text) for document in batch[:-1]) < 100 for batch in batches)
+    assert list(parallel._batches([])) == []

@@ -1,0 +1,94 @@
+"""The profile stage: the same draw everywhere, counted in the base's own pieces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.corpus import profile_stage
+from mirror.corpus.parquet_writer import SENTENCES
+from mirror.corpus.profile import pieces_per_word, read_profile, unknown_share
+from mirror.corpus.profile_stage import profile_corpus, read_tokenizer
+from mirror.encoders.base_model import Base
+from mirror.errors import StoreError, TokenizerError
+from mirror.store import StageRecord, Store
+
+
+def corpus_of(folder: Path, texts: Sequence[str], parts: int = 1) -> StageRecord:
+    (folder / "sentences").mkdir(parents=True)
+    for part in range(parts):
+        rows = [(text, "a", number, 0, 1) for number, text in enumerate(texts[part::parts])]
+        table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=SENTENCES)
+        pq.write_table(table, folder / "sentences" / f"part-{part:05}.parquet")
+    digest = hashlib.sha256(json.dumps([*texts, parts]).encode()).hexdigest()
+    return StageRecord("corpus", digest[:20], str(folder), digest)
+
+
+@pytest.fixture
+def base(tiny_base: Path) -> Base:
+    return Base(str(tiny_base), "b" * 64, "a test")
+
+
+def test_each_different_string_is_counted_once_with_the_bases_pieces(tmp_path, store, base) -> None:
+    texts = ["the baker sells one mirror", "zebra", "the baker sells one mirror", "日本"]
+    profile = read_profile(profile_corpus(corpus_of(tmp_path / "c", texts), base, store))
+    assert profile.strings == 3
+    assert profile.sketch == tuple(
+        sorted(hashlib.md5(text.encode()).hexdigest()[:16] for text in set(texts))
+    )
+    assert profile.pieces == {
+        **dict.fromkeys(("the", "baker", "sells", "one", "mirror"), 1),
+        **{"z": 1, "##e": 1, "##b": 1, "##r": 1, "##a": 1, "[UNK]": 2},
+    }
+    assert profile.words == 5 + 1 + 2  # each Chinese character is a word to BERT
+    assert profile.unknown == 2
+    assert unknown_share(profile) == 2 / 12
+    assert pieces_per_word(profile) == 12 / 8
+    assert profile.lengths == {"0": 2, "20": 1}
+
+
+def test_the_lowest_hashes_are_drawn_however_the_corpus_is_split(
+    tmp_path, base, sentences, monkeypatch
+) -> None:
+    monkeypatch.setattr(profile_stage, "SKETCH", 50)
+    profiles = [
+        read_profile(
+            profile_corpus(
+                corpus_of(tmp_path / f"c{parts}", sentences, parts),
+                base,
+                Store(tmp_path / f"w{parts}"),
+            )
+        )
+        for parts in (1, 3)
+    ]
+    assert profiles[0] == profiles[1]
+    hashes = sorted(hashlib.md5(text.encode()).hexdigest() for text in sentences)
+    assert list(profiles[0].sketch) == [mark[:16] for mark in hashes[:50]]
+    assert profiles[0].strings == 400
+    assert sum(profiles[0].lengths.values()) == 50
+
+
+def test_a_profile_is_reused_until_corpus_or_base_changes(tmp_path, store, base) -> None:
+    corpus = corpus_of(tmp_path / "c", ["one", "two"])
+    assert not profile_corpus(corpus, base, store).reused
+    assert profile_corpus(corpus, base, store).reused
+    other = Base(base.folder, "c" * 64, base.origin)
+    assert not profile_corpus(corpus, other, store).reused
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match="cannot be read"):
+        read_tokenizer(tmp_path)
+
+
+def test_a_corpus_without_parts_is_refused(tmp_path, store, base) -> None:
+    (tmp_path / "c").mkdir()
+    with pytest.raises(StoreError, match="no strings in"):
+        profile_corpus(StageRecord("corpus", "k", str(tmp_path / "c"), "d"), base, store)

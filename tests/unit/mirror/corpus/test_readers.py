@@ -1,0 +1,33 @@
+"""Documents of files in rows."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from mirror.corpus.input_files import Place
+from mirror.corpus.readers import check_place, read_place
+from mirror.recipe import CorpusSection
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("jsonl", '{"text": "one oar"}\n'),
+        ("csv", "text,id\none oar,1\n"),
+        ("csv", '"text",id\n"one oar",1\n'),
+        ("tsv", "text\tid\none oar\t1\n"),
+    ],
+)
+def test_files_with_a_byte_order_mark_are_checked_as_they_are_read(
+    tmp_path: Path, kind: str, content: str
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(codecs.BOM_UTF8 + content.encode())
+    place = Place(fs.LocalFileSystem(), str(path), path.name, kind, None)
+    section = CorpusSection(source="files", paths=(str(path),))
+    check_place(place, section)
+    assert [document.text for document in read_place(place, section)] == ["one oar"]

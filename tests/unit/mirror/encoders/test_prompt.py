@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer, BertTokenizerFast
+
+from mirror.encoders.base_model import check_base, check_prompt
+from mirror.encoders.encoder import Encoder
+from mirror.errors import TokenizerError
+from mirror.tuning.trainer import Place
+from mirror.tuning.tune import tune
+from mirror.tuning.views import Item, Views
+from mirror.tuning_config import Pooling, TuningSection
+
+MEANS = "the {text} is one [MASK]"
+TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
+
+
+def section(**changes: Any) -> TuningSection:
+    usual = {"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20}
+    return TuningSection(**{**usual, "batch_size": 40, "learning_rate": 1e-3, **changes})
+
+
+def tokens(folder: Path, text: str, length: int = 20) -> list[str]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(text, truncation=True, max_length=length)["input_ids"]
+    return list(tokenizer.convert_ids_to_tokens(ids))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pooling", "expected"),
+    [
+        (MEANS, "mean", "[CLS] the old mirror is one [MASK] [SEP]"),
+        (MEANS, "cls", "[CLS] the old mirror is one [MASK] [SEP]"),
+        (MEANS, "last", "[CLS] the old mirror is one [MASK]"),
+        ("[MASK] of {text}", "cls", "[MASK] of old mirror [SEP]"),
+        ("[MASK] of {text}", "mean", "[CLS] [MASK] of old mirror [SEP]"),
+        ("{text}[MASK] [MASK]", "mean", "[CLS] old mirror [MASK] [MASK] [SEP]"),
+        (" {text} [MASK] ", "last", "[CLS] old mirror [MASK]"),
+    ],
+)
+def test_a_prompt_stands_around_every_text_in_the_saved_tokenizer(
+    prompt: str, pooling: Pooling, expected: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    Encoder.load(tiny_base, pooling, prompt=prompt).save(tmp_path / "e")
+    assert tokens(tmp_path / "e", "old mirror") == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pooling"),
+    [
+        (MEANS, "last"),
+        (MEANS, "mean"),
+        ("[MASK] of {text}", "cls"),
+        ("{text} [MASK] [MASK]", "first-last"),
+    ],
+)
+def test_sentence_transformers_gives_the_same_vectors_with_a_prompt(
+    any_base: Path, prompt: str, pooling: Pooling, tmp_path: Path
+) -> None:
+    encoder = Encoder.load(any_base, pooling, max_tokens=12, prompt=prompt)
+    ours = encoder.encode(TEXTS)
+    encoder.save(tmp_path / "e")
+    theirs = SentenceTransformer(str(tmp_path / "e"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(TEXTS), ours, atol=1e-5 * max(1, np.abs(ours).max()))
+    np.testing.assert_array_equal(Encoder.load(tmp_path / "e").encode(TEXTS), ours)
+    check_base(tmp_path / "e")
+    plain = Encoder.load(any_base, pooling, max_tokens=12).encode(TEXTS)
+    assert np.abs(plain - ours).max() > 1e-2
+
+
+def test_a_long_text_is_cut_and_the_prompt_is_not(tiny_base: Path, tmp_path: Path) -> None:
+    encoder = Encoder.load(tiny_base, "last", 9, prompt=MEANS)
+    cut = ["[CLS]", "the", "old", "old", "old", "old", "is", "one", "[MASK]"]
+    ids = encoder.token_ids(["old " * 30])[0]
+    assert encoder.tokenizer.convert_ids_to_tokens(ids) == cut
+    encoder.save(tmp_path / "e")
+    assert tokens(tmp_path / "e", "old " * 30, 9) == cut
+
+
+def test_the_vector_is_that_of_the_mask(tiny_base: Path) -> None:
+    for prompt, pooling in ((MEANS, "last"), ("[MASK] of {text}", "cls")):
+        encoder = Encoder.load(tiny_base, pooling, prompt=prompt)  # type: ignore[arg-type]
+        ids = torch.tensor(encoder.token_ids(["the old mirror"]))
+        plain = Encoder.load(tiny_base, "mean")
+        with torch.no_grad():
+            hidden = plain.model(input_ids=ids).last_hidden_state[0]
+        [place] = (ids[0] == encoder.tokenizer.mask_token_id).nonzero()
+        expected = hidden[int(place)].numpy()
+        np.testing.assert_allclose(encoder.encode(["the old mirror"])[0], expected, atol=1e-5)
+
+
+def test_the_class_of_a_tokenizer_does_not_lose_the_prompt(
+    tiny_base: Path, tmp_path: Path, vocabulary: dict[str, int]
+) -> None:
+    """BERT's own class, unlike the plain one, builds its marks itself."""
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    (base / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(base)
+    assert "Bert" in json.loads((base / "tokenizer_config.json").read_text())["tokenizer_class"]
+    encoder = Encoder.load(base, "last", 12, prompt=MEANS)
+    encoder.save(tmp_path / "e")
+    theirs = SentenceTransformer(str(tmp_path / "e"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(TEXTS), encoder.encode(TEXTS), atol=2e-5)
+    assert tokens(tmp_path / "e", "old")[-3:] == ["is", "one", "[MASK]"]
+
+
+@pytest.mark.parametrize("lstrip", [False, True])
+def test_the_mask_of_a_prompt_is_the_tokenizers_own(
+    lstrip: bool, tiny_base: Path, tmp_path: Path, write_tokenizer: Callable[..., dict[str, int]]
+) -> None:
+    """RoBERTa's takes the space before it in, and then reads as another token."""
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    write_tokenizer(base, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
+    content = json.loads((base / "tokenizer.json").read_text())
+    [mask] = [token for token in content["added_tokens"] if token["content"] == "<mask>"]
+    mask["lstrip"] = lstrip
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    Encoder.load(base, "last", prompt=MEANS).save(tmp_path / "e")
+    assert tokens(tmp_path / "e", "old") == ["<s>", "the", "old", "is", "one", "<mask>"]
+    check_base(tmp_path / "e")
+
+
+@pytest.mark.parametrize("masking", ["characters", "word-pieces", "words"])
+def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: list[str]) -> None:
+    encoder = Encoder.load(tiny_base, "last", 20, prompt="near under {text} is not one [MASK]")
+    settings = section(masking=masking, mask_length=2, pooling="last", mask_min_characters=1)
+    texts = [*sentences[:60], "one two three four"]
+    views = Views(settings, [Item(text, text) for text in texts], encoder, Path("base"))
+    for epoch in range(4):
+        batch = views.batch(range(61), epoch)
+        assert batch.masked == 61
+        for first, second in zip(batch.first, batch.second, strict=True):
+            assert (first[:3], first[-4:]) == (second[:3], second[-4:])
+            assert encoder.tokenizer.mask_token_id in second[3:-4]
+
+
+def test_tuning_with_a_prompt_saves_it_and_labelled_pairs_have_it_too(
+    tiny_base: Path, tmp_path: Path, sentences: list[str]
+) -> None:
+    pairs = [Item(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
+    (tmp_path / "out").mkdir()
+    settings = section(prompt=MEANS, pooling="last")
+    tune(settings, pairs, Place(tiny_base, tmp_path / "out", tmp_path / "work"))
+    folder = tmp_path / "out" / "encoder"
+    assert tokens(folder, "old mirror") == ["[CLS]", "the", "old", "mirror", "is", "one", "[MASK]"]
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:9])
+    np.testing.assert_allclose(theirs, Encoder.load(folder).encode(sentences[:9]), atol=2e-5)
+
+
+def test_another_prompt_takes_the_place_of_a_folders_own(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "last", prompt=MEANS).save(tmp_path / "e")
+    Encoder.load(tmp_path / "e", "mean", prompt="{text} [MASK]").save(tmp_path / "f")
+    assert tokens(tmp_path / "f", "old") == ["[CLS]", "old", "[MASK]", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fault"),
+    [
+        ("means [MASK]", "once and something beside it"),
+        ("{text} and {text} [MASK]", "once and something beside it"),
+        (" {text} ", "once and something beside it"),
+        ("{text} means [MASK] .", "let `prompt` end with \\[MASK\\]"),
+        ("[MASK] of {text}", "let `prompt` end with \\[MASK\\]"),
+    ],
+)
+def test_prompts_that_cannot_be_pooled_are_refused(prompt: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        section(prompt=prompt, pooling="last")
+
+
+def test_a_prompt_that_does_not_fit_the_base_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match=r"does not know: it reads \[UNK\] \[MASK\]"):
+        check_prompt(tiny_base, section(prompt="{text} значит [MASK]"))
+    with pytest.raises(TokenizerError, match=r"takes 7 tokens .* 7 are read"):
+        check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=7))
+    check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=8))
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    config.pop("mask_token")
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(TokenizerError, match="no mask token"):
+        check_prompt(base, section(prompt="{text} [MASK]"))
+    check_prompt(base, section(prompt="{text} is one"))
+
+
+def test_a_folders_prompt_leaves_room_for_a_text(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "last", prompt=MEANS).save(tmp_path / "e")
+    with pytest.raises(TokenizerError, match="takes 5 tokens"):
+        Encoder.load(tmp_path / "e", max_tokens=5)
+    assert len(Encoder.load(tmp_path / "e", max_tokens=6).token_ids(["old " * 9])[0]) == 6
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"ids": [0], "tokens": ["[PAD]"]},
+        {"ids": [7], "tokens": ["[SEP]"]},
+        {"ids": [4], "tokens": ["[MASK]"]},
+    ],
+    ids=["another token", "another id", "masks at both ends"],
+)
+def test_a_broken_prompt_is_no_prompt(
+    damage: dict[str, Any], tiny_base: Path, tmp_path: Path
+) -> None:
+    Encoder.load(tiny_base, "cls", prompt="[MASK] of {text}").save(tmp_path / "e")
+    content = json.loads((tmp_path / "e" / "tokenizer.json").read_text())
+    content["post_processor"]["special_tokens"]["prompt-after"].update(damage)
+    (tmp_path / "e" / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match="give it a post-processor"):
+        check_base(tmp_path / "e")

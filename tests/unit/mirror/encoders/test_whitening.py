@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.sentence_transformers_format import DENSE
+from mirror.encoders.whitening import fit_whitening, read_projection, write_projection
+from mirror.errors import BaseModelError, TuningError
+from mirror.tuning.trainer import Place
+from mirror.tuning.tune import tune
+from mirror.tuning_config import TuningSection
+
+
+def crowded(rows: int = 400, width: int = 8, seed: int = 1) -> np.ndarray:
+    """Vectors off centre, whose directions have variances from 1 to 10,000."""
+    draw = np.random.default_rng(seed)
+    spread = np.logspace(0, 2, width)
+    turn, _ = np.linalg.qr(draw.normal(size=(width, width)))
+    return ((draw.normal(size=(rows, width)) * spread) @ turn + 50).astype(np.float32)
+
+
+def project(vectors: np.ndarray, power: float) -> np.ndarray:
+    return fit_whitening(vectors, power)(torch.from_numpy(vectors)).numpy()
+
+
+def test_the_power_a_half_makes_all_directions_alike() -> None:
+    covariance = np.cov(project(crowded(), 0.5), rowvar=False)
+    np.testing.assert_allclose(covariance / covariance[0, 0], np.eye(8), atol=1e-3)
+
+
+def test_the_power_zero_only_centres() -> None:
+    vectors = crowded()
+    np.testing.assert_allclose(project(vectors, 0), vectors - vectors.mean(0), atol=1e-3)
+
+
+@settings(deadline=None)
+@given(power=st.floats(0.01, 0.5), seed=st.integers(0, 1_000))
+def test_any_power_evens_out_and_centres(power: float, seed: int) -> None:
+    vectors = crowded(seed=seed)
+    projected = project(vectors, power)
+    before, after = (np.linalg.cond(np.cov(rows, rowvar=False)) for rows in (vectors, projected))
+    assert after == pytest.approx(before ** (1 - 2 * power), rel=0.02)
+    assert np.abs(projected.mean(0)).max() < 1e-3 * projected.std()
+
+
+def test_a_turned_space_is_turned_and_not_otherwise_changed() -> None:
+    vectors = crowded()
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(8, 8)))
+    turned = project((vectors @ turn).astype(np.float32), 0.25)
+    np.testing.assert_allclose(turned, project(vectors, 0.25) @ turn, atol=2e-3)
+
+
+def test_vectors_that_are_all_alike_are_refused() -> None:
+    with pytest.raises(TuningError, match="cannot be whitened"):
+        fit_whitening(np.ones((10, 4), dtype=np.float32), 0.25)
+
+
+def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: float) -> Path:
+    section = TuningSection(
+        temperature=0.04,
+        mask_length=5,
+        epochs=1,
+        max_tokens=20,
+        batch_size=16,
+        whitening=whitening,
+    )
+    (folder / "out").mkdir(parents=True)
+    tune(section, sentences[:64], Place(base, folder / "out", folder / "work"))
+    return folder / "out" / "encoder"
+
+
+def test_sentence_transformers_whitens_a_tuned_encoder_alike(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, 0.5)
+    ours = Encoder.load(folder).encode(sentences[:64])
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:64])
+    np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
+    assert np.abs(ours.mean(0)).max() < 0.05 * ours.std()
+
+
+def test_whitening_leaves_the_tuned_weights_alone(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    plain = tuned_encoder(tiny_base, sentences, tmp_path / "plain", 0)
+    whitened = tuned_encoder(tiny_base, sentences, tmp_path / "whitened", 0.25)
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (plain, whitened)]
+    assert weights[0] == weights[1]
+    assert not (plain / DENSE).exists()
+
+
+def test_tuning_a_whitened_encoder_again_drops_its_last_layer(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", 0.25)
+    again = tuned_encoder(first, sentences, tmp_path / "again", 0)
+    assert Encoder.load(first).projection is not None
+    assert Encoder.load(again).projection is None
+
+
+def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
+    write_projection(tmp_path, fit_whitening(crowded(), 0.25))
+    with pytest.raises(BaseModelError, match="does not fit vectors of 16"):
+        read_projection(tmp_path, 16)
+    (tmp_path / DENSE / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(BaseModelError, match="get the encoder again"):
+        read_projection(tmp_path, 8)
+
+
+def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
+    write_projection(tmp_path, fit_whitening(crowded(), 0.25))
+    config = tmp_path / DENSE / "config.json"
+    config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
+    with pytest.raises(BaseModelError, match=r"ends in torch.nn.modules.activation.Tanh"):
+        read_projection(tmp_path, 8)

@@ -1,0 +1,110 @@
+"""Measures of a space."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirror.errors import BenchmarkError
+from mirror.evaluation.benchmark import measures_of, read_definition
+from mirror.evaluation.kinds.space import (
+    alignment,
+    isotropy_as_published,
+    score_space,
+    shortened,
+    uniformity,
+)
+from mirror.evaluation.space_diagnostics import isotropy
+
+DEFINITION = read_definition("sample-space")
+
+
+class Lookup:
+    """An encoder of whole texts, which has the same vector for what it does not know."""
+
+    def __init__(self, vectors, unknown) -> None:
+        self.vectors, self.unknown = vectors, unknown
+
+    def encode(self, texts):
+        return np.asarray([self.vectors.get(text, self.unknown) for text in texts], np.float32)
+
+
+def test_measures_by_hand() -> None:
+    encoder = Lookup({"one": [3, 0], "two": [0, 4]}, [1, 0])
+    result = score_space(encoder, DEFINITION, ["one", "two", "x"])
+    # Along the axes, which are the eigenvectors, Z is 1 + e^3 and 1 + e^4, or with minus signs.
+    along = [1 + math.exp(sign * length) for length in (3, 4) for sign in (1, -1)]
+    signs = [[along[a], along[b]] for a in (0, 1) for b in (2, 3)]
+    assert any(result.score == pytest.approx(min(z) / max(z)) for z in signs)
+    assert tuple(result.measures) == measures_of(DEFINITION)
+    assert result.measures["mean vector norm"] == pytest.approx(math.hypot(1.5, 2))
+    assert result.measures["alignment"] == pytest.approx((0 + 2) / 2)
+    assert result.measures["uniformity"] == pytest.approx(-4)
+    assert result.n == 2
+    assert result.predictions is None
+
+
+def test_an_even_cloud_is_isotropic_and_a_narrow_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(5_000, 6)) * 0.5
+    assert isotropy(cloud) > 0.95
+    assert isotropy(cloud + 20) < 1e-6
+    # The plain sum of exponentials overflows here.
+    assert 0 <= isotropy(cloud * 3_000) < 1
+
+
+@pytest.mark.parametrize(
+    ("norm", "published"), [(12.73, 0.062), (6.93, 0.222), (5.57, 0.265), (2.11, 0.599)]
+)
+def test_table_9_is_of_the_rows_and_not_of_the_eigenvectors(norm: float, published: float) -> None:
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=768)
+    cloud = norm * mean / np.linalg.norm(mean) + rng.normal(size=(1_500, 768)) * 0.2
+    assert isotropy_as_published(cloud) == pytest.approx(published, rel=0.35)
+    assert isotropy(cloud) < published / 4
+
+
+def test_alignment_and_uniformity_do_not_depend_on_lengths() -> None:
+    vectors = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+    assert alignment(vectors, 3 * vectors) == pytest.approx(0, abs=1e-9)
+    assert uniformity(5 * vectors) == pytest.approx(uniformity(vectors), abs=1e-5)
+
+
+def test_uniformity_is_the_mean_over_pairs() -> None:
+    vectors = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    apart = [np.square(unit[i] - unit[j]).sum() for i in range(30) for j in range(i)]
+    pairs = np.exp(-2 * np.asarray(apart))
+    assert uniformity(vectors) == pytest.approx(math.log(pairs.mean()), abs=1e-5)
+    assert uniformity(np.ones((9, 3), np.float32)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_run_of_characters_is_left_out() -> None:
+    texts = ["ab", "abcdef", "the baker sells a red mirror"]
+    found = shortened(texts)
+    assert [len(text) - len(short) for text, short in zip(texts, found, strict=True)] == [1, 2, 5]
+    for text, short in zip(texts, found, strict=True):
+        run = len(text) - len(short)
+        assert short in {text[:at] + text[at + run :] for at in range(len(short) + 1)}
+    assert found == shortened(texts)
+
+
+@pytest.mark.parametrize("vector", [[0, 0], [math.nan, 1]])
+def test_vectors_that_are_not_numbers_are_an_error(vector) -> None:
+    with pytest.raises(BenchmarkError, match="zeros or nan"):
+        score_space(Lookup({}, vector), DEFINITION, ["one", "two"])
+
+
+def test_too_few_texts_are_an_error() -> None:
+    with pytest.raises(BenchmarkError, match=r"needs 2 texts .* and there are 1"):
+        score_space(Lookup({}, [1, 0]), DEFINITION, ["one", "x", ""])
+
+
+def test_measures_of_a_space_are_never_gated(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('task = "space"\nmetric = "isotropy"\n')
+    with pytest.raises(BenchmarkError, match="gated = false"):
+        read_definition(str(path))

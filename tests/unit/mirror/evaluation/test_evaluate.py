@@ -1,0 +1,98 @@
+"""An encoder on benchmarks of several tasks at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.errors import BenchmarkError
+from mirror.evaluation import benchmark
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.evaluate import score_encoder, write_evaluation
+from mirror.evaluation.result import Remembers
+from mirror.store import StageRecord
+
+LABELS = 'labels = ["no", "yes"]\n'
+
+
+class Lengths:
+    """An encoder that tells texts by their length alone."""
+
+    def encode(self, texts):
+        angles = np.asarray([len(text) for text in texts]) / 10
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for that of the shipped definitions, with two of labelled pairs."""
+    monkeypatch.setattr(benchmark, "DEFINITIONS", tmp_path)
+    for name, wrong in (("one", "no"), ("two", "yes")):
+        rows = ["a\ta\tyes", f"a\taaaaa\t{wrong}", "a\taaa\tno", "a\taa\tyes"]
+        text = "\n".join(["sentence1\tsentence2\tscore", *rows, ""])
+        (tmp_path / f"{name}.tsv").write_text(text)
+        head = f'task = "classification"\nmetric = "auc"\nfile = "{name}.tsv"\n'
+        (tmp_path / f"{name}.toml").write_text(head + LABELS)
+    (tmp_path / "both.toml").write_text('task = "average"\nmetric = "auc"\nof = ["one", "two"]\n')
+    (tmp_path / "space.toml").write_text('task = "space"\nmetric = "isotropy"\ngated = false\n')
+    return tmp_path
+
+
+def test_pairs_with_labels_are_scored_by_the_auc_of_their_cosines(shipped: Path) -> None:
+    assert score_encoder(Lengths(), read_definition("one")).score == 1.0
+    # Of three pairs of a "yes" and a "no" one is in the wrong order.
+    assert score_encoder(Lengths(), read_definition("two")).score == pytest.approx(2 / 3)
+
+
+def test_an_average_of_labelled_pairs_is_their_mean(shipped: Path) -> None:
+    result = score_encoder(Lengths(), read_definition("both"))
+    assert (result.metric, result.n) == ("auc", 8)
+    assert result.score == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_what_members_of_an_average_share_is_encoded_once() -> None:
+    met = []
+
+    class Counts(Lengths):
+        def encode(self, texts):
+            met.append(tuple(texts))
+            return super().encode(texts)
+
+    encoder = Remembers(Counts())
+    long, short = ("a", "bb", "ccc"), ("d", "ee")
+    found = [encoder.encode(texts) for texts in (short, long, short, list(long), long[:2])]
+    assert met == [short, long, short, long[:2]]
+    for vectors, texts in zip(found, (short, long, short, long, long[:2]), strict=True):
+        assert np.array_equal(vectors, Lengths().encode(texts))
+
+
+def test_a_space_wants_texts(shipped: Path) -> None:
+    with pytest.raises(BenchmarkError, match="space is of a run's own texts"):
+        score_encoder(Lengths(), read_definition("space"))
+    texts = ["a" * size for size in range(2, 30)]
+    assert score_encoder(Lengths(), read_definition("space"), texts=texts).n == 28
+
+
+def test_an_evaluation_says_what_is_gated(
+    shipped: Path, tmp_path: Path, tiny_base: Path, sentences: list[str]
+) -> None:
+    made = tmp_path / "sample"
+    made.mkdir()
+    pq.write_table(pa.table({"text": sentences[:60]}), made / "strings.parquet")
+    sample = StageRecord("sample", "k", str(made), "k")
+    place = EncoderPlace(str(tiny_base), "digest", "mean", 32, "base")
+    out = tmp_path / "out"
+    out.mkdir()
+    counts = write_evaluation(("both", "space"), place, (sample, sample), out)
+    scores = json.loads((out / "scores.json").read_text())
+    assert {name: one["gated"] for name, one in scores.items()} == {"both": True, "space": False}
+    assert counts == {name: one["score"] for name, one in scores.items()}
+    assert {"mean vector norm", "alignment", "uniformity"} < set(scores["space"]["measures"])
+    assert scores["space"]["n"] == 60
+    assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["one", "two"]

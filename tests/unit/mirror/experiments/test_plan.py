@@ -1,0 +1,199 @@
+"""What a study comes to: which encoders, on which strings, checked before any is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.encoders.base_model import Base, find_base
+from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeError, StudyError
+from mirror.evaluation.benchmark import DEFINITIONS
+from mirror.experiments.plan import StudyPlan, Wanted, plan_study
+from mirror.experiments.study import Study, find_study
+from mirror.recipe import BaseSection
+from mirror.store import Store
+
+
+def find(section: BaseSection) -> Base:
+    return find_base(section, lambda uri: Path(uri))
+
+
+@pytest.fixture
+def plan(store: Store, tiny_base: Path, tmp_path: Path) -> Callable[..., StudyPlan]:
+    """Plans a study, or one of that name, on label-free retrieval and the tiny base."""
+
+    def make(study: Study | str, **wanted: Any) -> StudyPlan:
+        found = find_study(study) if isinstance(study, str) else study
+        asked = {"base": str(tiny_base), "benchmarks": ("passage-retrieval",), **wanted}
+        return plan_study(found, Wanted(**asked), find, store)
+
+    return make
+
+
+def test_every_point_is_tried_with_every_seed(plan: Callable[..., StudyPlan]) -> None:
+    made = plan("mask-length", seeds=(1, 2), strings=300)
+    assert [(t.recipe.tuning.mask_length, t.seed) for t in made.trials] == [
+        (k, seed) for k in (2, 5, 10, 15, 20) for seed in (1, 2)
+    ]
+    assert len({(trial.label, trial.seed) for trial in made.trials}) == 10
+    assert {trial.recipe.sample.size for trial in made.trials} == {300}
+    assert made.strings == 10 * 300
+    assert made.estimate().startswith("mask-length: 5 encoders, 10 trials over 2 seed(s), 3,000 ")
+
+
+def test_the_rest_is_as_the_paper_has_it(plan: Callable[..., StudyPlan]) -> None:
+    tuning = plan("mask-length").trials[0].recipe.tuning
+    assert (tuning.temperature, tuning.epochs, tuning.max_tokens) == (0.04, 1, 50)
+    assert (tuning.pooling, tuning.learning_rate, tuning.batch_size) == ("mean", 2e-5, 200)
+
+
+def test_strings_are_the_shipped_ones_a_file_or_a_recipes(
+    plan: Callable[..., StudyPlan], tmp_path: Path, tiny_base: Path
+) -> None:
+    assert plan("mask-length").trials[0].recipe.corpus.source == "docstrings"
+    text = tmp_path / "text.txt"
+    text.write_text("the baker sells one mirror\n")
+    file = plan("mask-length", corpus=str(text)).trials[0].recipe.corpus
+    assert (file.source, file.paths) == ("files", (str(text),))
+    with pytest.raises(CorpusError, match=r"gone\.parquet"):
+        plan("mask-length", corpus=str(tmp_path / "gone.parquet"))
+    path = tmp_path / "own.toml"
+    path.write_text(
+        f"""
+        language = "de"
+        domain = "own"
+        level = "sentence"
+        corpus = {{ source = "files", paths = [{json.dumps(str(text))}] }}
+        base = {{ path = {json.dumps(str(tiny_base))} }}
+        tuning = {{ temperature = 0.5, mask_length = 7 }}
+        evaluation = {{ benchmarks = ["stsb"] }}
+        registry = {{ model = "own" }}
+        """
+    )
+    trial = plan("mask-length", recipes=(str(path),), base="", seeds=(1,)).trials[1]
+    assert (trial.recipe.language, trial.recipe.corpus.paths) == ("de", (str(text),))
+    assert (trial.recipe.tuning.temperature, trial.recipe.tuning.mask_length) == (0.5, 5)
+    assert (trial.base.folder, trial.base.origin) == (str(tiny_base), str(tiny_base))
+    with pytest.raises(StudyError, match="own and own are both of level 'sentence'"):
+        plan("mask-length", recipes=(str(path), str(path)))
+
+
+def test_a_raw_base_is_scored_once_and_random_weights_with_every_seed(
+    plan: Callable[..., StudyPlan],
+) -> None:
+    made = plan("random-weights", levels=("sentence",), seeds=(1, 2))
+    assert [(c.point.label, [t.seed for t in c.trials]) for c in made.cases] == [
+        ("random weights", [1, 2]),
+        ("random weights, tuned", [1, 2]),
+        ("base", [1]),
+        ("base, tuned", [1, 2]),
+    ]
+    assert made.strings == 4 * 10_000
+
+
+def test_random_strings_stand_in_for_the_words(
+    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", tmp_path)
+    (tmp_path / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
+    (tmp_path / "own.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
+    made = plan("random-strings", strings=240, seeds=(1,), benchmarks=("own",))
+    corpora = [case.trials[0].recipe.corpus for case in made.cases]
+    assert [corpus.source for corpus in corpora] == ["wordfreq", "files", "files", "wordfreq"]
+    assert len(Path(corpora[1].paths[0]).read_text().split()) == 240
+    assert corpora[1].unit == "line"
+    assert made.cases[0].trials[0].pooling == "mean"
+    assert [t.recipe.tuning.learning_rate for t in made.trials][1:3] == [2e-5, 5e-5]
+    assert len(made.samples) == 2
+
+
+def test_random_strings_stand_in_for_a_published_list(
+    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_base: Path
+) -> None:
+    monkeypatch.setenv("MIRROR_CORPORA", str(tmp_path))
+    monkeypatch.setattr("mirror.experiments.plan.check_benchmarks", lambda names: None)
+    words = tmp_path / "words.txt"
+    words.write_text("".join(f"word{'abcdefghij'[number]}\n" for number in range(10)))
+    path = tmp_path / "listed.toml"
+    path.write_text(
+        f"""
+        language = "en"
+        domain = "listed"
+        level = "word"
+        [corpus]
+        source = "published"
+        unit = "line"
+        verbatim = true
+        check_language = false
+        files = [
+            {{ path = "words.txt", sha256 = "{hashlib.sha256(words.read_bytes()).hexdigest()}" }}
+        ]
+        [sample]
+        size = 10
+        [base]
+        path = {json.dumps(str(tiny_base))}
+        [tuning]
+        batch_size = 5
+        [evaluation]
+        benchmarks = ["stsb"]
+        [registry]
+        model = "listed"
+        """
+    )
+    made = plan("random-strings", recipes=(str(path),), levels=("word",), benchmarks=("stsb",))
+    corpora = [case.trials[0].recipe.corpus for case in made.cases]
+    assert [corpus.source for corpus in corpora] == ["published", "files", "files", "published"]
+    assert (corpora[1].files, corpora[1].verbatim) == ((), True)
+    assert len(Path(corpora[1].paths[0]).read_text().split()) == 10
+
+
+def test_trials_of_all_sizes_search_what_the_largest_leaves(
+    plan: Callable[..., StudyPlan],
+) -> None:
+    made = plan("number-of-strings", levels=("sentence",), seeds=(1,))
+    assert {trial.searched_size for trial in made.trials} == {50_000}
+    sizes = [recipe.sample.size for recipe in made.samples]
+    assert sorted(sizes) == [1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
+
+
+def test_scored_pairs_search_nothing(
+    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror.experiments.plan.check_benchmarks", lambda names: None)
+    made = plan("number-of-strings", benchmarks=("stsb",))
+    assert {trial.searched_size for trial in made.trials} == {None}
+
+
+def test_missing_data_names_what_needs_none(
+    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mirror.evaluation.benchmark.data_roots", lambda: (tmp_path / "empty",))
+    with pytest.raises(BenchmarkError, match=r"no stsb/sts-dev.csv in") as fault:
+        plan("masking", benchmarks=())
+    assert "--benchmarks; docstrings-retrieval needs no data" in str(fault.value)
+
+
+def test_a_list_of_words_cannot_be_searched(plan: Callable[..., StudyPlan]) -> None:
+    assert (DEFINITIONS / "passage-retrieval.toml").is_file()
+    with pytest.raises(StudyError, match=r"list of words, which has none: .*--level.*--recipe"):
+        plan("epochs")
+
+
+def test_a_level_that_the_study_lacks_is_refused(plan: Callable[..., StudyPlan]) -> None:
+    with pytest.raises(StudyError, match="no level 'word': choose from sentence"):
+        plan("mask-length", levels=("word",))
+
+
+def test_a_base_that_is_not_there_is_refused(plan: Callable[..., StudyPlan]) -> None:
+    with pytest.raises(BaseModelError, match="no base model at"):
+        plan("mask-length", base="/no/such/base")
+
+
+def test_fewer_strings_than_a_batch_are_refused(plan: Callable[..., StudyPlan]) -> None:
+    with pytest.raises(RecipeError, match=r"study mask-length on study-sentence.*\n.*batch_size"):
+        plan("mask-length", strings=20)

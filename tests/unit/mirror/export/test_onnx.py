@@ -1,0 +1,103 @@
+"""ONNX graphs that give the encoder's own vectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.sif_weights import inverse_frequencies
+from mirror.encoders.whitening import fit_whitening
+from mirror.errors import BaseModelError, InputError
+from mirror.export import onnx
+from mirror.export.onnx import OnnxEncoder, export_onnx
+from mirror.tuning_config import Pooling
+
+POOLINGS = [name for name in get_args(Pooling) if name != "mean-all"]
+
+
+@pytest.fixture
+def _extra() -> None:
+    """Skips where the extra `onnx` is not installed, which `make test` installs."""
+    for name in onnx.NEEDED:
+        pytest.importorskip(name)
+
+
+def exported(folder: Path, place: Path, pooling: Pooling | None) -> tuple[Encoder, OnnxEncoder]:
+    encoder = Encoder.load(folder, pooling, 24)
+    assert export_onnx(encoder, folder, place) <= 1e-5
+    return encoder, OnnxEncoder(place)
+
+
+@pytest.mark.usefixtures("_extra")
+def test_every_kind_of_model_gives_equal_vectors(
+    any_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    encoder, graph = exported(any_base, tmp_path / "onnx", "cls")
+    np.testing.assert_allclose(
+        graph.encode(sentences[:9]), encoder.encode(sentences[:9]), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        graph.encode(sentences[:1]), encoder.encode(sentences[:1]), atol=1e-5
+    )
+
+
+@pytest.mark.usefixtures("_extra")
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_pooling_is_part_of_the_graph(
+    tiny_base: Path, sentences: list[str], tmp_path: Path, pooling: Pooling
+) -> None:
+    encoder, graph = exported(tiny_base, tmp_path / "onnx", pooling)
+    texts = [*sentences[:3], "the mirror", " ".join(sentences[:9])]
+    np.testing.assert_allclose(graph.encode(texts), encoder.encode(texts), atol=1e-5)
+    settings = json.loads((tmp_path / "onnx" / "encoder.json").read_text())
+    assert (settings["pooling"], settings["max_tokens"]) == (pooling, 24)
+    assert settings["normalised"] is False
+
+
+@pytest.mark.usefixtures("_extra")
+def test_a_last_layer_token_weights_and_a_prompt_are_part_of_it(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    encoder = Encoder.load(tiny_base, "mean", 32, prompt="the [X] is not")
+    rows = encoder.token_ids(sentences[:64])
+    encoder.token_weights = inverse_frequencies(rows, encoder.model.config.vocab_size)
+    encoder.projection = fit_whitening(encoder.encode(sentences[:64]), 0.25)
+    encoder.save(tmp_path / "encoder")
+    loaded, graph = exported(tmp_path / "encoder", tmp_path / "onnx", None)
+    assert loaded.projection is not None
+    assert loaded.token_weights is not None
+    np.testing.assert_allclose(graph.encode(sentences[:5]), loaded.encode(sentences[:5]), atol=1e-5)
+
+
+@pytest.mark.usefixtures("_extra")
+def test_a_graph_that_differs_is_not_written(tiny_base: Path, tmp_path: Path) -> None:
+    encoder = Encoder.load(tiny_base, "mean", 24)
+    encoder.model.embeddings.word_embeddings.weight.data.mul_(1.5)  # the folder's is another model
+    with pytest.raises(BaseModelError, match="gives vectors that differ by"):
+        export_onnx(encoder, tiny_base, tmp_path / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_extra")
+def test_only_a_graph_and_text_are_written(tiny_base: Path, tmp_path: Path) -> None:
+    exported(tiny_base, tmp_path / "onnx", "cls")
+    names = {path.name for path in (tmp_path / "onnx").iterdir()}
+    assert names == {"model.onnx", "tokenizer.json", "encoder.json"}
+
+
+def test_a_mean_over_padding_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    for name in onnx.NEEDED:
+        pytest.importorskip(name)
+    with pytest.raises(BaseModelError, match="mean-all"):
+        export_onnx(Encoder.load(tiny_base, "mean-all", 24), tiny_base, tmp_path / "onnx")
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "NEEDED", ("onnx_that_nobody_has",))
+    with pytest.raises(InputError, match=r"pip install .*\[onnx\]"):
+        onnx.check_onnx()

@@ -1,0 +1,134 @@
+"""A corpus as word pieces, and the rows drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirror.errors import CorpusError
+from mirror.pretraining.dataset import (
+    ContextRows,
+    PackedRows,
+    TokenCorpus,
+    read_token_corpus,
+    write_token_corpus,
+)
+from mirror.pretraining.tokenizer import train_wordpiece
+
+PARAGRAPHS = [
+    "The miller grinds corn. The baker buys flour! Who eats bread?",
+    "A lantern hangs by the gate",
+    "Rain falls on the quiet harbour. Boats wait.",
+] * 20
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_wordpiece(PARAGRAPHS, size=300, lowercase=True, max_tokens=32)
+
+
+@pytest.fixture
+def corpus(tokenizer, tmp_path: Path) -> TokenCorpus:
+    return write_token_corpus(PARAGRAPHS, tokenizer, tmp_path)
+
+
+def test_tokenizer_adds_its_special_tokens_and_survives_a_reload(tokenizer, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    tokens = again.convert_ids_to_tokens(again("The Miller")["input_ids"])
+    assert tokens == ["[CLS]", "the", "miller", "[SEP]"]
+    assert again.mask_token == "[MASK]"
+    assert again.model_max_length == 32
+
+
+def test_pieces_are_the_tokenizers_with_a_separator_after_each_paragraph(corpus, tokenizer) -> None:
+    first, second = corpus.paragraph_starts[:2]
+    want = tokenizer(PARAGRAPHS[0], add_special_tokens=False)["input_ids"]
+    assert corpus.pieces[first:second].tolist() == [*want, tokenizer.sep_token_id]
+    assert len(corpus.paragraph_starts) == len(PARAGRAPHS) + 1
+    assert corpus.paragraph_starts[-1] == corpus.size
+
+
+def test_sentences_start_after_full_stops(corpus, tokenizer) -> None:
+    starts = corpus.sentence_starts.tolist()
+    first = tokenizer.decode(corpus.pieces[starts[0] : starts[1]])
+    second = tokenizer.decode(corpus.pieces[starts[1] : starts[2]])
+    assert first.startswith("the miller grinds corn")
+    assert second.startswith("the baker buys flour")
+    assert len(starts) - 1 == 6 * 20
+
+
+def test_read_gives_what_was_written(corpus, tmp_path: Path) -> None:
+    again = read_token_corpus(tmp_path)
+    assert np.array_equal(again.pieces, corpus.pieces)
+    assert np.array_equal(again.sentence_starts, corpus.sentence_starts)
+
+
+def test_a_file_cut_short_is_an_error(corpus, tmp_path: Path) -> None:
+    path = tmp_path / "pieces.bin"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(CorpusError, match="cut short"):
+        read_token_corpus(tmp_path)
+
+
+def test_no_text_is_an_error(tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no text"):
+        write_token_corpus(["", ""], tokenizer, tmp_path)
+
+
+def test_an_epoch_of_packed_rows_holds_every_piece_as_often_as_the_corpus(corpus) -> None:
+    rows = PackedRows(corpus, 10, seed=1)
+    drawn = np.concatenate([rows.row(number) for number in range(rows.rows_per_epoch)])
+    assert drawn.size == rows.rows_per_epoch * 10
+    missing = np.bincount(corpus.pieces, minlength=300) - np.bincount(drawn, minlength=300)
+    assert missing.min() >= 0
+    assert missing.sum() == corpus.size - drawn.size
+
+
+def test_packed_rows_are_known_by_number_alone(corpus) -> None:
+    one, two = PackedRows(corpus, 10, seed=1), PackedRows(corpus, 10, seed=1)
+    far = one.rows_per_epoch + 3
+    late = one.row(far)
+    for number in range(5):
+        two.row(number)
+    assert np.array_equal(two.row(far), late)
+    assert not np.array_equal(PackedRows(corpus, 10, seed=2).row(far), late)
+
+
+def test_a_corpus_shorter_than_a_row_is_an_error(corpus) -> None:
+    with pytest.raises(CorpusError, match="less than one row"):
+        PackedRows(corpus, corpus.size + 1, seed=1)
+
+
+def test_words_are_whole_and_their_targets_stand_beside_them(corpus, tokenizer) -> None:
+    rows = ContextRows(corpus, tokenizer, threshold=1.0)
+    strings, bags = rows.words(np.random.default_rng(0), 50, window=4, targets=6)
+    assert bags.shape == (50, 6)
+    paragraphs = {tuple(tokenizer(p, add_special_tokens=False)["input_ids"]) for p in PARAGRAPHS}
+    for string, bag in zip(strings, bags, strict=True):
+        assert not tokenizer.convert_ids_to_tokens(int(string[0])).startswith("##")
+        homes = [p for p in paragraphs if _holds(p, tuple(string.tolist()))]
+        assert any(set(bag.tolist()) <= set(home) for home in homes)
+
+
+def test_sentences_are_of_the_corpus(corpus, tokenizer) -> None:
+    rows = ContextRows(corpus, tokenizer, threshold=1.0)
+    strings, bags = rows.sentences(np.random.default_rng(0), 20, max_pieces=30, targets=4)
+    texts = {tokenizer.decode(string) for string in strings}
+    assert "a lantern hangs by the gate" in texts
+    assert bags.shape == (20, 4)
+    assert tokenizer.sep_token_id not in np.concatenate(strings)
+
+
+def test_no_sentence_of_usable_length_is_an_error_not_an_endless_loop(corpus, tokenizer) -> None:
+    rows = ContextRows(corpus, tokenizer, threshold=1.0)
+    with pytest.raises(CorpusError, match="sentences_per_step = 0"):
+        rows.sentences(np.random.default_rng(0), 2, max_pieces=1, targets=4)
+
+
+def _holds(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
+    return any(whole[i : i + len(part)] == part for i in range(len(whole)))

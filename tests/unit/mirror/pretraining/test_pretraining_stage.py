@@ -1,0 +1,147 @@
+"""The pretraining stages: what their keys hold, and which bases are refused at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.errors import BaseModelError, CorpusError, TokenizerError
+from mirror.hashing import reached_modules
+from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.stage import (
+    checkpoint_kin,
+    pieces_stage,
+    prepare_pieces,
+    pretrained_stage,
+)
+from mirror.store import StageRecord, Store
+
+PIECES = StageRecord("pieces", "k", "/nowhere", "d")
+
+
+def settings(*corpus: Path, **changes: Any) -> PretrainingSettings:
+    content = {"name": "tiny", "language": "en", "corpus": [str(path) for path in corpus]}
+    return PretrainingSettings.model_validate({**content, **changes})
+
+
+@pytest.fixture
+def namesakes(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files of one name, in two folders."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "corpus.parquet").write_text(folder)
+    return tmp_path / "a" / "corpus.parquet", tmp_path / "b" / "corpus.parquet"
+
+
+def test_every_corpus_file_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    before = pieces_stage(settings(first, second)).key
+    assert pieces_stage(settings(second)).key != before
+    first.write_text("changed")
+    assert pieces_stage(settings(first, second)).key != before
+
+
+def test_the_order_of_corpus_files_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    assert pieces_stage(settings(first, second)).key != pieces_stage(settings(second, first)).key
+
+
+def test_a_corpus_files_name_is_not(namesakes: tuple[Path, Path]) -> None:
+    first, second = namesakes
+    before = pieces_stage(settings(first)).key
+    second.write_bytes(first.read_bytes())
+    assert pieces_stage(settings(second.rename(second.with_name("other.parquet")))).key == before
+
+
+def test_the_code_of_pieces_is_what_reads_the_corpus_and_makes_the_first_weights(
+    namesakes: tuple[Path, Path],
+) -> None:
+    reached = reached_modules(f"mirror.{pieces_stage(settings(*namesakes)).module}")
+    for name in ("texts", "wordpiece", "token_corpus", "first_model", "word_vectors"):
+        assert f"mirror.pretraining.{name}" in reached
+
+
+def test_the_libraries_of_pieces_are_those_that_make_them(namesakes: tuple[Path, Path]) -> None:
+    libraries = set(pieces_stage(settings(*namesakes)).libraries)
+    assert {"numpy", "pyarrow", "tokenizers", "torch", "transformers"} <= libraries
+    assert ("gensim" in libraries) == (find_spec("gensim") is not None)
+    without = settings(*namesakes, shape={"word_vector_epochs": 0})
+    assert "gensim" not in pieces_stage(without).libraries
+
+
+def test_the_code_of_the_model_is_what_trains_and_what_writes_it(
+    namesakes: tuple[Path, Path],
+) -> None:
+    reached = reached_modules(f"mirror.{pretrained_stage(settings(*namesakes), PIECES).module}")
+    for name in ("model", "run", "objective", "checkpoint"):
+        assert f"mirror.pretraining.{name}" in reached
+
+
+def test_checkpoints_serve_any_length_and_any_way_to_write_the_model(
+    namesakes: tuple[Path, Path],
+) -> None:
+    short, long = (settings(*namesakes, total_tokens=tokens) for tokens in (1_000, 2_000))
+    stages = [pretrained_stage(chosen, PIECES) for chosen in (short, long)]
+    assert stages[0].key != stages[1].key
+    kin = [checkpoint_kin(stage) for stage in stages]
+    assert kin[0].key == kin[1].key
+    assert "mirror.pretraining.model" not in reached_modules(f"mirror.{kin[0].module}")
+    other = settings(*namesakes, peak_rate=1e-4)
+    assert checkpoint_kin(pretrained_stage(other, PIECES)).key != kin[0].key
+
+
+@pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+def test_a_base_without_mask_token_is_refused_before_the_corpus_is_looked_at(base: Path) -> None:
+    path = base / "tokenizer_config.json"
+    content = json.loads(path.read_text())
+    content.pop("mask_token")
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match="no mask token"):
+        pieces_stage(settings(base / "absent.parquet", base=str(base)))
+
+
+def test_a_base_with_pickled_weights_only_is_refused(base: Path) -> None:
+    (base / "model.safetensors").rename(base / "pytorch_model.bin")
+    with pytest.raises(BaseModelError, match="pickled"):
+        pieces_stage(settings(base / "absent.parquet", base=str(base)))
+
+
+def test_a_base_whose_head_is_not_known_is_refused_before_the_corpus_is_encoded(
+    write_tokenizer: Callable[..., dict[str, int]], tmp_path: Path, store: Store
+) -> None:
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    base, corpus = tmp_path / "base", tmp_path / "unreadable.parquet"
+    vocabulary = write_tokenizer(base)
+    config = DistilBertConfig(
+        vocab_size=len(vocabulary), dim=8, n_layers=1, n_heads=1, hidden_dim=8
+    )
+    DistilBertForMaskedLM(config).save_pretrained(base)
+    corpus.write_text("not Parquet")
+    with pytest.raises(BaseModelError, match="no masked-language head"):
+        prepare_pieces(settings(corpus, base=str(base)), store)
+
+
+def test_corpus_and_base_are_found_as_recipes_find_theirs(
+    tiny_base: Path, namesakes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "b")
+    shutil.copytree(tiny_base, tmp_path / "mine")
+    first, second = namesakes
+    named = settings(Path("~/a/corpus.parquet"), Path("corpus.parquet"), base="~/mine")
+    spelt = settings(first, second, base=str(tmp_path / "mine"))
+    assert pieces_stage(named).inputs == pieces_stage(spelt).inputs
+    with pytest.raises(CorpusError, match=rf"no corpus at {tmp_path / 'none.parquet'}"):
+        pieces_stage(settings(Path("~/none.parquet")))

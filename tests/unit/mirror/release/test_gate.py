@@ -1,0 +1,178 @@
+"""The gate: better than its base, no worse than the champion, not collapsed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mirror.evaluation.comparison import Difference
+from mirror.recipe import Recipe, parse_recipe
+from mirror.release.gate import Evidence, Verdict, decide
+from mirror.release.smoke_test_result import Probe
+
+SOUND = {"mean_cosine": 0.1, "different": 1.0}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    content = {
+        "language": "en",
+        "domain": "trials",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": ["x"]},
+        "base": {"path": "x"},
+        "evaluation": {"benchmarks": ["stsb"]},
+        "registry": {"model": "m"},
+    }
+    return parse_recipe(content, name="trial", place="trial.toml")
+
+
+FIT = Probe(difference=1e-6, milliseconds=4.0, megabytes=14.7)
+
+
+def judge(recipe: Recipe, base: Any, champion: Any, looks: Any, **more: Any) -> Verdict:
+    return decide(recipe, Evidence(base, looks, champion, **more))
+
+
+def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> Difference:
+    return Difference(name, 0.5, 0.5 + by, by, by - half, by + half, 100, **more)
+
+
+def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
+    verdict = judge(recipe, (change(0.05),), None, SOUND)
+    assert verdict.promote
+    assert "Better than its base by +0.050" in verdict.reasons[0]
+    assert "no champion yet" in verdict.reasons[1]
+
+
+def test_worse_than_its_base_is_refused_with_numbers(recipe) -> None:
+    verdict = judge(recipe, (change(-0.05),), None, SOUND)
+    assert not verdict.promote
+    assert "-0.050" in verdict.reasons[0]
+
+
+def test_within_noise_of_its_base_is_refused(recipe) -> None:
+    verdict = judge(recipe, (change(0.005),), None, SOUND)
+    assert not verdict.promote
+    assert "Not surely better" in verdict.reasons[0]
+
+
+def test_one_benchmark_much_worse_refuses_though_the_mean_is_better(recipe) -> None:
+    verdict = judge(recipe, (change(0.2), change(-0.05, name="words")), None, SOUND)
+    assert not verdict.promote
+    assert "Worse than its base on words" in verdict.reasons[0]
+
+
+def test_a_small_sure_loss_to_the_champion_is_tolerated_and_told(recipe) -> None:
+    verdict = judge(recipe, (change(0.05),), (change(-0.008, half=0.001),), SOUND)
+    assert verdict.promote
+    assert any("within the tolerance" in reason for reason in verdict.reasons)
+
+
+def test_a_sure_loss_to_the_champion_is_refused(recipe) -> None:
+    verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND)
+    assert not verdict.promote
+    assert "Worse than today's champion" in verdict.reasons[0]
+
+
+def test_an_unsure_loss_to_the_champion_is_no_loss(recipe) -> None:
+    assert judge(recipe, (change(0.05),), (change(-0.03, half=0.05),), SOUND).promote
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ({"mean_cosine": 0.999, "different": 1.0}, "collapsed"),
+        ({"mean_cosine": float("nan"), "different": 1.0}, "collapsed"),
+        ({"mean_cosine": 0.1, "different": 0.2}, "20% of different strings"),
+    ],
+)
+def test_collapse_is_refused_whatever_the_scores(recipe, looks, said) -> None:
+    verdict = judge(recipe, (change(0.3),), None, looks)
+    assert not verdict.promote
+    assert said in verdict.reasons[0]
+
+
+def test_a_score_that_is_no_number_is_refused(recipe) -> None:
+    nan = float("nan")
+    verdict = judge(recipe, (Difference("stsb", 0.5, nan, nan, nan, nan, 9),), None, SOUND)
+    assert not verdict.promote
+    assert "not a number" in verdict.reasons[0]
+
+
+def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
+    nan = float("nan")
+    unknown = Difference("stsb", 0.5, 0.55, 0.05, nan, nan, 9)
+    for base, champion in (
+        ((change(0.1, name="words"), unknown), None),
+        ((change(0.1),), (unknown,)),
+    ):
+        verdict = judge(recipe, base, champion, SOUND)
+        assert not verdict.promote
+        assert "not made of numbers on stsb" in verdict.reasons[0]
+
+
+def test_losing_to_bm25_never_looks_good(recipe) -> None:
+    verdict = judge(recipe, (change(0.05, beside={"bm25": 0.7}),), None, SOUND)
+    assert verdict.promote
+    assert "BM25" in verdict.reasons[-1]
+    assert "0.700" in verdict.reasons[-1]
+    better = judge(recipe, (change(0.05, beside={"bm25": 0.4}),), None, SOUND)
+    assert not any("BM25" in reason for reason in better.reasons)
+
+
+def with_gate(recipe: Recipe, **changes: Any) -> Recipe:
+    gate = recipe.evaluation.gate.model_copy(update=changes)
+    return recipe.model_copy(
+        update={"evaluation": recipe.evaluation.model_copy(update={"gate": gate})}
+    )
+
+
+def test_a_slice_worse_than_the_champions_is_refused_though_the_benchmark_is_not(recipe) -> None:
+    slices = (change(0.05, name="sts, sts12"), change(-0.03, name="sts, sts13"))
+    verdict = judge(recipe, (change(0.05),), (change(0.02),), SOUND, slices=slices)
+    assert not verdict.promote
+    assert verdict.reasons[0].startswith("Worse than today's champion on sts, sts13")
+    assert verdict.slices == slices
+
+
+def test_a_slice_has_a_tolerance_of_its_own(recipe) -> None:
+    slices = (change(-0.03, name="sts, sts13"),)
+    looser = with_gate(recipe, slice_tolerance=0.03)
+    assert judge(looser, (change(0.05),), (change(0.02),), SOUND, slices=slices).promote
+    unsure = (change(-0.03, half=0.05, name="sts, sts13"),)
+    assert judge(recipe, (change(0.05),), (change(0.02),), SOUND, slices=unsure).promote
+
+
+def test_an_encoder_that_answers_within_bounds_is_let_through_with_its_probe(recipe) -> None:
+    bounded = with_gate(recipe, max_megabytes=15.0, max_milliseconds=5.0)
+    verdict = judge(bounded, (change(0.05),), None, SOUND, probe=FIT)
+    assert verdict.promote
+    assert verdict.probe == FIT
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"max_megabytes": 14.0}, "It takes 14.7 MB and the recipe allows 14"),
+        ({"max_milliseconds": 3.5}, "One text takes 4.0 ms and the recipe allows 3.5"),
+    ],
+)
+def test_what_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
+    verdict = judge(with_gate(recipe, **bounds), (change(0.05),), None, SOUND, probe=FIT)
+    assert not verdict.promote
+    assert said in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"),
+    [
+        (Probe(fault="no answer within 300 seconds"), "does not answer"),
+        (Probe(difference=0.01, milliseconds=4.0, megabytes=1.0), "other vectors"),
+    ],
+)
+def test_what_a_service_cannot_use_is_refused_whatever_the_scores(recipe, probe, said) -> None:
+    verdict = judge(recipe, (change(0.3),), None, SOUND, probe=probe)
+    assert not verdict.promote
+    assert said in verdict.reasons[0]

@@ -1,0 +1,271 @@
+"""Whether an index still serves: on spaces that are made so that the answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirror.errors import InputError, StoreError
+from mirror.evaluation.procrustes import fit_map
+from mirror.release.index_compatibility import (
+    COMPATIBILITY,
+    KEEP,
+    ROTATE,
+    Compatibility,
+    Found,
+    Share,
+    compare_spaces,
+    decide,
+    interval,
+    nearest,
+    overlaps,
+    read_compatibility,
+    summary,
+    to_json,
+    unit_rows,
+)
+from mirror.release.index_compatibility_page import render_compatibility
+from mirror.store import StageRecord
+
+TEXTS, WIDTH = 400, 16
+
+
+def space(seed: int, width: int = WIDTH, texts: int = TEXTS) -> np.ndarray:
+    """Vectors with a direction that all of them share, as encoders' have."""
+    drawn = np.random.default_rng(seed).standard_normal((texts, width))
+    drawn[:, 0] += 1.5
+    return drawn.astype(np.float32)
+
+
+def rotation(seed: int, width: int = WIDTH) -> np.ndarray:
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))
+    return turn.astype(np.float32)
+
+
+def test_the_same_encoder_is_kept() -> None:
+    found, _ = compare_spaces(space(1), 3 * space(1))
+    assert found.verdict == "keep"
+    assert found.neighbours == Share(1, 1, 1)
+    assert found.kept is not None
+    assert found.kept.overlap == found.kept.recall == Share(1, 1, 1)
+    assert found.kept.cosine == pytest.approx(1)
+    assert (found.fitted, found.judged, found.widths) == (200, 200, (16, 16))
+
+
+def test_a_turned_space_is_rotated_and_nothing_is_lost() -> None:
+    old = space(1)
+    found, space_map = compare_spaces(old, old @ rotation(2))
+    assert found.verdict == "rotate"
+    assert found.neighbours.mean == pytest.approx(1)
+    assert found.kept is not None
+    assert found.kept.overlap.high < 0.3
+    assert found.rotated.overlap.mean == pytest.approx(1)
+    assert found.rotated.recall.mean == 1
+    assert found.rotated.cosine == pytest.approx(1)
+    np.testing.assert_allclose(space_map.turn, rotation(2), atol=1e-5)
+
+
+def test_unrelated_encoders_ask_for_another_index() -> None:
+    found, _ = compare_spaces(space(1), space(2))
+    assert found.verdict == "re-embed"
+    chance = 10 / 199
+    for share in (found.neighbours, found.rotated.overlap):
+        assert share.mean == pytest.approx(chance, abs=0.04)
+    assert found.rotated.recall.mean < 0.2
+    assert "make the index again" in found.reasons[0]
+
+
+def with_noise(noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """A space, and the same a little otherwise for each text: no map undoes that."""
+    old = unit_rows(space(1), "old").astype(np.float32)
+    drawn = np.random.default_rng(4).standard_normal(old.shape).astype(np.float32)
+    return old, old + noise * drawn
+
+
+def test_an_index_that_rotating_makes_no_better_is_left_as_it_is() -> None:
+    old, new = with_noise(0.025)
+    found, _ = compare_spaces(old, new)
+    assert found.kept is not None and found.gained is not None
+    assert ROTATE <= found.kept.overlap.low < KEEP
+    assert found.rotated.overlap.low >= ROTATE
+    assert found.kept.overlap.mean >= found.rotated.overlap.mean
+    assert found.gained.low <= 0
+    assert found.verdict == "keep"
+    assert "surely 80%" in found.reasons[0]
+    assert "which is not surely more: an index can stay as it is" in found.reasons[0]
+
+
+def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
+    found, _ = compare_spaces(space(1), space(1) @ rotation(2))
+    assert found.kept is not None and found.gained is not None
+    apart = found.rotated.overlap.mean - found.kept.overlap.mean
+    assert found.gained.mean == pytest.approx(apart)
+    assert 0.5 < found.gained.low <= found.gained.mean <= found.gained.high
+    assert f"and {found.kept.overlap.mean:.1%} as they are" in found.reasons[0]
+
+
+def test_a_space_that_rotating_does_not_help_is_not_said_to_be_helped_by_it() -> None:
+    found, _ = compare_spaces(*with_noise(0.12))
+    assert found.verdict == "re-embed"
+    assert "Even brought over" not in found.reasons[0]
+    assert "and not surely more when brought over by the map: make" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("kept", "rotated", "gained", "verdict"),
+    [
+        (0.91, 0.99, 0.05, "keep"),
+        (0.85, 0.85, -0.01, "keep"),
+        (0.85, 0.75, -0.12, "keep"),
+        (0.79, 0.81, 0.0, "keep"),
+        (0.79, 0.79, -0.01, "re-embed"),
+        (0.85, 0.95, 0.08, "rotate"),
+        (0.30, 0.80, 0.45, "rotate"),
+        (0.30, 0.79, 0.45, "re-embed"),
+        (None, 0.80, None, "rotate"),
+        (None, 0.79, None, "re-embed"),
+    ],
+)
+def test_rotating_has_to_be_surely_better_than_doing_nothing(
+    kept: float | None, rotated: float, gained: float | None, verdict: str
+) -> None:
+    def side(low: float) -> Found:
+        return Found(Share(low + 0.01, low, low + 0.02), Share(1, 1, 1), 0.9)
+
+    more = None if gained is None else Share(gained + 0.01, gained, gained + 0.02)
+    assert decide(side(kept) if kept else None, side(rotated), more) == verdict
+
+
+def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
+    old = unit_rows(space(1), "old")
+    aside = np.zeros(WIDTH)
+    aside[3] = 2.0
+    x, y = old, unit_rows((old @ rotation(2) + aside).astype(np.float32), "new")
+    found, _ = compare_spaces(x.astype(np.float32), y.astype(np.float32))
+    plain = x @ np.linalg.multi_dot(np.linalg.svd(x.T @ y)[::2])
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    without = overlaps(nearest(y, plain, own=False), nearest(y, y, own=False)).mean()
+    assert found.rotated.overlap.mean > without + 0.1
+
+
+@pytest.mark.parametrize(("old", "new"), [(16, 24), (24, 16)])
+def test_spaces_of_other_widths_are_rotated_or_made_again(old: int, new: int) -> None:
+    wide = space(1, max(old, new))
+    wide[:, 16:] *= 0.01
+    found, space_map = compare_spaces(wide[:, :old], wide[:, :new])
+    assert found.kept is None
+    assert found.verdict == "rotate"
+    assert found.rotated.overlap.mean > 0.95
+    assert space_map.turn.shape == (old, new)
+    assert "numbers wide" in found.reasons[1]
+
+
+def test_what_is_judged_by_was_not_fitted_on() -> None:
+    """With as many numbers as texts any two spaces can be laid on each other, if one may look."""
+    old, new = space(1, 300, 120), space(2, 300, 120)
+    found, _ = compare_spaces(old, new)
+    assert found.rotated.overlap.mean < 0.4
+    assert found.reasons[1] == (
+        "The map was found on 60 texts, fewer than the vectors' 300 numbers: more texts make a "
+        "better one."
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 99))
+def test_the_map_is_orthogonal_on_its_shorter_side(old: int, new: int, seed: int) -> None:
+    x, y = (unit_rows(space(seed + side, width, 60), "a") for side, width in ((0, old), (1, new)))
+    turn = fit_map(x, y).turn
+    product = turn.T @ turn if old >= new else turn @ turn.T
+    np.testing.assert_allclose(product, np.eye(min(old, new)), atol=1e-9)
+
+
+def test_no_rotation_brings_them_nearer() -> None:
+    x, y = unit_rows(space(1), "a"), unit_rows(space(1) @ rotation(2) + space(3), "b")
+    found = fit_map(x, y)
+    centred_x, centred_y = x - x.mean(axis=0), y - y.mean(axis=0)
+    best = np.linalg.norm(centred_x @ found.turn - centred_y)
+    for seed in range(50):
+        other = np.linalg.norm(centred_x @ found.turn @ rotation(seed) - centred_y)
+        assert other > best
+
+
+def test_the_nearest_are_those_of_a_full_sort_and_a_text_is_no_neighbour_of_its_own() -> None:
+    unit = unit_rows(space(1, texts=1_100), "a")
+    found = nearest(unit, unit, own=False)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    for row in (0, 499, 500, 1_099):
+        assert set(found[row]) == set(np.argsort(-cosines[row])[:10])
+    assert all(row in nearest(unit, unit, own=True)[row] for row in (0, 600, 1_099))
+
+
+def test_overlap_counts_what_both_have() -> None:
+    found = np.arange(20).reshape(2, 10)
+    expected = found + np.array([[0], [3]])
+    assert overlaps(found, expected).tolist() == [1.0, 0.7]
+
+
+def test_the_interval_is_that_of_a_mean() -> None:
+    values = np.tile([0.0, 1.0], 200)
+    share = interval(values)
+    assert share.mean == 0.5
+    half = 1.96 * 0.5 / np.sqrt(400)
+    assert share.low == pytest.approx(0.5 - half, abs=0.01)
+    assert share.high == pytest.approx(0.5 + half, abs=0.01)
+    assert interval(values) == share
+
+
+@pytest.mark.parametrize(
+    ("row", "whose"), [((np.nan,) * WIDTH, "new"), ((0.0,) * WIDTH, "new")], ids=["nan", "zero"]
+)
+def test_vectors_that_are_no_directions_are_refused(row: tuple[float, ...], whose: str) -> None:
+    new = space(1)
+    new[7] = row
+    with pytest.raises(InputError, match=f"the {whose} encoder gives vectors of zeros or nan"):
+        compare_spaces(space(1), new)
+
+
+def test_too_few_texts_are_refused() -> None:
+    with pytest.raises(InputError, match="59 different texts are too few: give 60 or more"):
+        compare_spaces(space(1)[:59], space(1)[:59])
+
+
+@pytest.mark.parametrize("width", [16, 12])
+def test_a_report_is_read_as_it_was_written(tmp_path: Path, width: int) -> None:
+    found, _ = compare_spaces(space(1), space(2, width))
+    (tmp_path / COMPATIBILITY).write_text(to_json(found))
+    record = StageRecord("compatibility", "k", str(tmp_path), "d", {})
+    assert read_compatibility(record) == found
+    assert json.loads(to_json(found))["thresholds"] == {"keep": 0.9, "rotate": 0.8}
+    (tmp_path / COMPATIBILITY).write_text("{}")
+    with pytest.raises(StoreError, match="remove its folder"):
+        read_compatibility(record)
+
+
+def report(width: int = WIDTH) -> Compatibility:
+    return compare_spaces(space(1), space(1, width))[0]
+
+
+def test_three_lines_tell_it() -> None:
+    lines = summary(report())
+    assert lines[0].startswith("Keep. Asked with new vectors, old ones find 100.0%")
+    assert (
+        lines[1] == "Overlap of the 10 nearest, each encoder asked by itself: 1.000 [1.000, 1.000]."
+    )
+    assert "1.000 [1.000, 1.000] as they are, 1.000 [1.000, 1.000] rotated" in lines[2]
+
+
+def test_the_page_shows_names_and_runs_nothing() -> None:
+    page = render_compatibility("<script>old</script>", "models:/new/2", report())
+    assert "<script" not in page
+    assert "&lt;script&gt;old&lt;/script&gt; → models:/new/2" in page
+    assert "Keep the index" in page
+    assert "An index is kept from 90% on as it is, rotated from 80% on" in page
+    assert "Rotating finds +.000 more (+.000 to +.000)" in page
+    assert "the widths differ" in render_compatibility("a", "b", report(12))

@@ -1,0 +1,138 @@
+"""A lineage leads from source files to the encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.corpus.source_files import list_source_files
+from mirror.encoders.base_model import Base
+from mirror.errors import StoreError
+from mirror.recipe import parse_recipe
+from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
+from mirror.release.package import package_encoder
+from mirror.release.run_results import Results
+from mirror.store import Store, digest_of_json, file_digest
+
+BASE = Base("/models/base", "b" * 64, "models/some-base")
+
+
+def manifest(name: str, inputs: dict[str, str], files: dict[str, str] | None = None) -> Any:
+    digest = digest_of_json(name)
+    return {
+        **{"name": name.split("-")[0], "key": digest[:20], "digest": digest, "module": name},
+        **{"code": "c" * 64, "inputs": inputs, "section": {"seed": 1}, "python": "3.11.7"},
+        **{"versions": {"numpy": "2.4.6"}, "files": files or {}, "made_at": "now", "seconds": 3},
+    }
+
+
+def digest(name: str) -> str:
+    return digest_of_json(name)
+
+
+@pytest.fixture
+def manifests() -> dict[str, Any]:
+    """Of a run's stages, as the store writes them."""
+    encoder = {"encoder/model.safetensors": "e" * 64, "encoder/README.md": "d" * 64}
+    tuned = digest_of_json({"model.safetensors": "e" * 64})
+    of = {"corpus": digest("corpus"), "sample": digest("sample"), "benchmark stsb": "5" * 64}
+    return {
+        "corpus": manifest("corpus", {"000000 a.txt": "a" * 64, "000001 b.txt": "f" * 64}),
+        "sample": manifest("sample", {"corpus": digest("corpus")}),
+        "tune": manifest("tune", {"sample": digest("sample"), "base": BASE.digest}, encoder),
+        "before": manifest("evaluation-before", {**of, "encoder": BASE.digest}),
+        "after": manifest("evaluation-after", {**of, "encoder": tuned}),
+    }
+
+
+def test_every_stage_names_what_it_was_made_from(manifests: dict[str, Any]) -> None:
+    drawn = draw_lineage({"language": "en"}, BASE, manifests, {})
+    assert {role: stage["from"] for role, stage in drawn["stages"].items()} == {
+        "corpus": [],
+        "sample": ["corpus"],
+        "tune": ["base", "sample"],
+        "before": ["base", "corpus", "sample"],
+        "after": ["corpus", "sample", "tune"],
+    }
+    assert drawn["stages"]["tune"]["versions"] == {"numpy": "2.4.6"}
+    assert drawn["stages"]["tune"]["code"] == "c" * 64
+    assert drawn["encoder_digest"] == digest_of_json({"model.safetensors": "e" * 64})
+    assert drawn["benchmarks"] == {"stsb": "5" * 64}
+    assert drawn["base"] == {"origin": "models/some-base", "digest": "b" * 64}
+
+
+def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[str, Any]) -> None:
+    files = {"corpus": {"000001 b.txt": {"path": "/data/b.txt", "bytes": 7}}}
+    assert draw_lineage({}, BASE, manifests, files)["sources"] == [
+        {"stage": "corpus", "name": "000000 a.txt", "digest": "a" * 64},
+        {
+            "stage": "corpus",
+            "name": "000001 b.txt",
+            "digest": "f" * 64,
+            "path": "/data/b.txt",
+            "bytes": 7,
+        },
+    ]
+
+
+def test_times_are_no_part_of_it(manifests: dict[str, Any]) -> None:
+    drawn = draw_lineage({}, BASE, manifests, {})
+    for stage in manifests.values():
+        stage |= {"made_at": "later", "seconds": 99}
+    assert draw_lineage({}, BASE, manifests, {}) == drawn
+
+
+def test_a_source_file_is_found_with_its_size(tmp_path: Path) -> None:
+    from mirror.corpus.ingest import corpus_stage
+
+    (tmp_path / "b.txt").write_text("ä" * 10, encoding="utf-8")
+    content = {
+        "language": "en",
+        "domain": "trades",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": [str(tmp_path)]},
+        "base": {"path": "models/some-base"},
+        "evaluation": {"benchmarks": ["likeness"]},
+        "registry": {"model": "mirror-en-trades"},
+    }
+    recipe = parse_recipe(content, name="en-trades", place="a test")
+    found = list_source_files(recipe)["corpus"]
+    [(name, digest)] = corpus_stage(recipe).inputs.items()
+    assert found == {name: {"path": str(tmp_path / "b.txt"), "bytes": 20}}
+    assert digest == file_digest(tmp_path / "b.txt")
+    (tmp_path / "b.txt").unlink()
+    assert list_source_files(recipe) == {"corpus": {}}
+
+
+def test_a_package_keeps_it_beside_the_encoder(results: Results, store: Store) -> None:
+    made = package_encoder(results, store)
+    lineage = read_lineage(made.path)
+    assert lineage == json.loads(json.dumps(lineage_of(results)))
+    assert ("tune", results.tuned.key) in stage_keys(lineage)
+    assert len(stage_keys(lineage)) == 5
+    assert not (made.path / "encoder" / "lineage.json").exists()
+
+
+def test_a_stage_made_by_other_code_makes_another_package(results: Results, store: Store) -> None:
+    first = package_encoder(results, store)
+    path = results.sample.path / "manifest.json"
+    path.write_text(path.read_text().replace("c" * 64, "9" * 64))
+    assert package_encoder(results, store).key != first.key
+
+
+def test_a_damaged_manifest_is_told(results: Results) -> None:
+    (results.sample.path / "manifest.json").write_text("{}")
+    with pytest.raises(StoreError, match="cannot be read"):
+        lineage_of(results)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, [], {}, {"format": 2}, {"format": 1, "stages": {"tune": {}}, "recipe": {}, "base": {}}],
+)
+def test_what_is_no_lineage_is_refused(content: Any) -> None:
+    with pytest.raises(StoreError, match="cannot be used"):
+        parse_lineage(content, "m version 3")

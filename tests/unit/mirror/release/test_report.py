@@ -1,0 +1,179 @@
+"""The report is one safe page that needs nothing else, and the same every time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from mirror.corpus.drift import Drift
+from mirror.errors import StoreError
+from mirror.evaluation.comparison import Difference
+from mirror.release.gate import Verdict
+from mirror.release.report import REPORT, render_report, report_stage, score_scale, write_report
+from mirror.release.run_record import ScoreLine
+from mirror.release.run_results import Results, score_lines
+from mirror.release.smoke_test_result import Probe
+from mirror.store import Store
+
+VERDICT = Verdict(True, ("Better than its base.", "Mind <b>this</b>."))
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def addresses(self) -> Iterator[str]:
+        """Whatever a browser might load or follow."""
+        for _, attributes in self.tags:
+            for name, value in attributes.items():
+                if name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                    yield str(value)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def test_text_is_shown_and_never_run(results: Results) -> None:
+    rendered = render_report(results, VERDICT)
+    page = Page(rendered)
+    assert "<script>alert('first')</script> the baker & the miner" in page.text
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "Mind <b>this</b>." in page.text
+    assert not any(name.startswith("on") for _, found in page.tags for name in found)
+
+
+def test_the_page_loads_nothing(results: Results) -> None:
+    rendered = render_report(results, VERDICT)
+    assert "http:" not in rendered
+    assert "https:" not in rendered
+    assert "@import" not in rendered
+    assert "link" not in {tag for tag, _ in Page(rendered).tags}
+    assert all(address.startswith("#") for address in Page(rendered).addresses())
+    assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", rendered))
+
+
+def test_every_id_that_the_plots_use_is_there_once(results: Results) -> None:
+    rendered = render_report(results, VERDICT)
+    ids = [found["id"] for _, found in Page(rendered).tags if "id" in found]
+    assert len(ids) == len(set(ids))
+    used = {address[1:] for address in Page(rendered).addresses()}
+    used |= {found[1:] for found in re.findall(r"url\(([^)]*)\)", rendered)}
+    assert used <= set(ids)
+    assert used
+
+
+def test_it_tells_scores_verdict_data_and_neighbours(results: Results) -> None:
+    text = Page(render_report(results, VERDICT)).text
+    likeness = score_lines(results)[0]
+    for told in (
+        "mirror-en-trades",
+        "The gate lets it through",
+        f"{likeness.after:.3f}".lstrip("0"),
+        f"+{likeness.change:.3f}".replace("0.", "."),
+        "500 read, 420 kept",
+        "too short",
+        "only before tuning",
+        "only after tuning",
+        "On search the tuned encoder scores below BM25",
+        results.tuned.digest,
+        "north",
+    ):
+        assert told in text
+
+
+def test_an_encoder_that_is_held_back_is_said_to_be(results: Results) -> None:
+    text = Page(render_report(results, Verdict(False, ("Not better.",)))).text
+    assert "The gate holds it back" in text
+    assert "lets it through" not in text
+
+
+def test_only_neighbours_that_came_with_tuning_are_marked(results: Results) -> None:
+    rendered = render_report(results, VERDICT)
+    marked = re.findall(r'<li class="new"><span[^>]*>([^<]*)<', rendered)
+    assert marked == ["only after tuning"]
+
+
+def test_the_same_run_gives_the_same_bytes(results: Results) -> None:
+    assert render_report(results, VERDICT) == render_report(results, VERDICT)
+
+
+def test_plots_take_their_colours_from_the_page(results: Results) -> None:
+    rendered = render_report(results, VERDICT)
+    for colour in ("var(--before)", "var(--after)", "var(--line)"):
+        assert f": {colour}" in rendered.partition("</style>")[2]
+    assert rendered.count("<svg") == 3
+
+
+def test_the_step_that_was_kept_is_told_with_its_curve(results: Results) -> None:
+    measured = {"alignment": 0.25, "uniformity": -2.0}
+    lines = [{"step": n, "loss": 1.0, "rate": 0.1} | (measured if n > 1 else {}) for n in (1, 2, 3)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (results.tuned.path / "steps.jsonl").write_text(text)
+    counts = {**results.tuned.counts, "kept_step": 2, "strings_held_out": 20}
+    rendered = render_report(replace(results, tuned=replace(results.tuned, counts=counts)), VERDICT)
+    assert rendered.count("<svg") == 4
+    assert "of 20 strings that were not tuned on; the weights of step 2 were kept" in rendered
+
+
+def test_the_stage_is_reused_until_the_verdict_changes(results: Results, store: Store) -> None:
+    first = write_report(results, VERDICT, store)
+    again = write_report(results, VERDICT, store)
+    assert (first.reused, again.reused) == (False, True)
+    assert (first.path / REPORT).read_text(encoding="utf-8") == render_report(results, VERDICT)
+    other = report_stage(results, Verdict(False, ("Not better.",)))
+    assert other.key != first.key
+
+
+def test_a_damaged_log_of_steps_is_named(results: Results) -> None:
+    (results.tuned.path / "steps.jsonl").write_text('{"step": 1}\n')
+    with pytest.raises(StoreError, match=r"steps\.jsonl cannot be read"):
+        render_report(results, VERDICT)
+
+
+@pytest.mark.parametrize(
+    ("before", "low", "expected"), [(0.3, 0.1, (0.0, 0.7)), (-0.13, -0.1, (-0.3, 0.7))]
+)
+def test_the_axis_holds_every_score(
+    before: float, low: float, expected: tuple[float, float]
+) -> None:
+    line = ScoreLine("a", "spearman", 9, before, 0.61, 0.31, low, 0.32, {"bm25": 0.62})
+    assert score_scale((line,)) == expected
+
+
+def test_a_run_without_rejects_is_reported(results: Results) -> None:
+    counts = {**results.corpus.counts, "rejected": {}}
+    clean = replace(results, corpus=replace(results.corpus, counts=counts))
+    assert "nothing was rejected" in Page(render_report(clean, VERDICT)).text
+
+
+def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: Results) -> None:
+    whole = Difference("search", 0.35, 0.4, 0.05, 0.01, 0.09, 120)
+    part = Difference("likeness, north", 0.5, 0.45, -0.05, -0.09, -0.01, 60)
+    probe = Probe(difference=2e-7, milliseconds=4.25, megabytes=14.7)
+    drift = Drift(100, 150, 0.4, 0.1, 0.02, 0.0, 0.001, 1.25, 1.3, 40.0, 42.0, 0.03, ("covid",))
+    verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)
+    text = Page(render_report(replace(results, drift=drift), verdict)).text
+    assert "search 120 .350 .400 +.050 +.010 to +.090" in text
+    assert "likeness, north 60 .500 .450 −.050 −.090 to −.010" in text
+    assert "cosines within 2e-07 of those measured, 4.2 ms for one text" in text
+    assert "strings that the other lacks 10.00% 40.00%" in text
+    plain = Page(render_report(results, VERDICT)).text
+    assert "Beside today's champion" not in plain
+    assert "since the champion" not in plain

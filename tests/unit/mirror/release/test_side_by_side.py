@@ -1,0 +1,70 @@
+"""Two encoders measured just now are compared as the gate compares two that were kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mirror.errors import BenchmarkError
+from mirror.evaluation.benchmark import Definition
+from mirror.evaluation.metrics import Predictions
+from mirror.evaluation.result import BenchmarkResult
+from mirror.recipe import GateSection
+from mirror.release.side_by_side import compare_measures, compare_results
+
+GATE = GateSection(resamples=200)
+
+
+def ranks(values: list[float]) -> BenchmarkResult:
+    predictions = Predictions(("",) * len(values), np.asarray(values))
+    score = float(np.mean(values))
+    return BenchmarkResult(
+        "mrr@10", score, len(values), beside={"bm25": 0.25}, predictions=predictions
+    )
+
+
+def average(*members: BenchmarkResult) -> BenchmarkResult:
+    parts = {f"part{number}": member for number, member in enumerate(members)}
+    score = float(np.mean([member.score for member in members]))
+    return BenchmarkResult("mrr@10", score, sum(m.n for m in members), members=parts)
+
+
+def test_an_even_change_has_an_interval_of_no_width() -> None:
+    before, after = ranks([0.1, 0.5, 0.3] * 10), ranks([0.3, 0.7, 0.5] * 10)
+    line = compare_results("search", before, after, GATE)
+    assert (line.benchmark, line.metric, line.n) == ("search", "mrr@10", 30)
+    assert line.change == pytest.approx(0.2)
+    assert (line.low, line.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert line.beside == {"bm25": 0.25}
+
+
+def test_an_uneven_change_has_an_interval_around_it() -> None:
+    before, after = ranks([0.0] * 40), ranks([1.0, 0.0] * 20)
+    line = compare_results("search", before, after, GATE)
+    assert 0.3 < line.low < line.change == 0.5 < line.high < 0.7
+
+
+def test_an_average_changes_by_the_mean_of_its_parts() -> None:
+    before = average(ranks([0.2] * 10), ranks([0.4] * 30))
+    after = average(ranks([0.4] * 10), ranks([0.8] * 30))
+    line = compare_results("both", before, after, GATE)
+    assert line.change == pytest.approx(0.3)
+    assert (line.low, line.high) == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_other_items_are_refused() -> None:
+    with pytest.raises(BenchmarkError, match="different items"):
+        compare_results("search", ranks([0.1] * 3), ranks([0.1] * 4), GATE)
+
+
+@pytest.mark.parametrize(
+    ("gated", "shown"),
+    [(True, [("acc@5", 0.7, 0.8)]), (False, [("acc@1", 0.5, 0.6), ("acc@5", 0.7, 0.8)])],
+)
+def test_measures_stand_beside_and_so_does_a_score_that_is_not_gated(gated, shown) -> None:
+    definition = Definition(name="x", task="average", of=("y",), metric="acc@1", gated=gated)
+    before = BenchmarkResult("acc@1", 0.5, 9, measures={"acc@5": 0.7})
+    after = BenchmarkResult("acc@1", 0.6, 9, measures={"acc@5": 0.8})
+    lines = compare_measures(definition, before, after)
+    assert [(line.measure, line.before, line.after) for line in lines] == shown
+    assert {line.benchmark for line in lines} == {"x"}

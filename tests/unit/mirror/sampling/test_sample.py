@@ -1,0 +1,349 @@
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mirror import duckdb_connection
+from mirror.duckdb_connection import open_engine
+from mirror.errors import InputError, SampleError, StoreError
+from mirror.recipe import parse_recipe
+from mirror.sampling import sample as sampling
+from mirror.sampling import word_counts
+from mirror.sampling.sample import Draw, draw_strings, gather_strings, sample_stage, sample_strings
+from mirror.sampling.words import word_splitter
+from mirror.store import StageRecord, Store
+
+SENTENCES = pa.schema(
+    [
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("document", pa.int64()),
+        ("position", pa.int32()),
+        ("count", pa.int64()),
+    ]
+)
+
+
+def write_corpus(folder, rows, parts=1):
+    """Rows of (text, source, document, position, count), spread over some part files."""
+    (folder / "sentences").mkdir(parents=True)
+    for part in range(parts):
+        columns = list(zip(*rows[part::parts], strict=True)) or [[] for _ in SENTENCES]
+        table = pa.table([list(column) for column in columns], schema=SENTENCES)
+        pq.write_table(table, folder / "sentences" / f"part-{part:05}.parquet")
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return StageRecord("corpus", "0" * 20, str(folder), digest)
+
+
+def rows_of(texts, source="a"):
+    return [(text, source, number, 0, 1) for number, text in enumerate(texts)]
+
+
+def make_recipe(level="sentence", language="en", batch_size=2, corpus=None, **sample):
+    content = {
+        "language": language,
+        "domain": "test",
+        "level": level,
+        "corpus": corpus or {"source": "files", "paths": ["text"]},
+        "sample": {"size": 5, **sample},
+        "base": {"path": "models/none"},
+        "tuning": {"batch_size": batch_size},
+        "evaluation": {"benchmarks": ["none"]},
+        "registry": {"model": "none"},
+    }
+    return parse_recipe(content, name="test", place="test")
+
+
+def strings_of(record):
+    return pq.read_table(record.path / "strings.parquet")
+
+
+def texts_of(record):
+    return strings_of(record)["text"].to_pylist()
+
+
+def hash_order(texts, seed):
+    return sorted(
+        texts, key=lambda text: (hashlib.md5(f"{seed}:{text}".encode()).hexdigest(), text.encode())
+    )
+
+
+def drawn(corpus, work, draw, threads=1):
+    with open_engine(work, threads) as connection:
+        gather_strings(connection, corpus, draw)
+        return draw_strings(connection, draw)
+
+
+NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
+
+
+def test_strings_come_in_the_order_of_a_hash_that_anyone_can_compute(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
+    record = sample_strings(make_recipe(size=40, seed=7), corpus, store)
+    assert texts_of(record) == hash_order(NUMBERED, 7)[:40]
+    assert record.counts["strings"] == 40
+    assert record.counts["available"] == 300
+    assert strings_of(record).schema.names == ["text", "source", "document", "count"]
+
+
+VERBATIM = {"source": "files", "paths": ["text"], "unit": "line", "verbatim": True}
+
+
+@pytest.mark.parametrize("level", ["word", "name", "sentence"])
+def test_verbatim_lines_are_drawn_as_often_as_they_come(store, tmp_path, level):
+    lines = ["oar", "mast", "oar", "7", "oar", " sail "]
+    corpus = write_corpus(tmp_path / "corpus", rows_of(lines))
+    record = sample_strings(make_recipe(level, corpus=VERBATIM, size=6), corpus, store)
+    assert sorted(texts_of(record)) == sorted(lines)
+    assert record.counts["available"] == 6
+    few = sample_strings(make_recipe(level, corpus=VERBATIM, size=5), corpus, store)
+    assert not Counter(texts_of(few)) - Counter(lines)
+    assert len(texts_of(few)) == 5
+
+
+def test_verbatim_lines_without_repeats_are_drawn_as_others_are(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
+    record = sample_strings(make_recipe(corpus=VERBATIM, size=40), corpus, store)
+    assert texts_of(record) == hash_order(NUMBERED, 42)[:40]
+
+
+def test_another_seed_gives_another_sample(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
+    one, two = (sample_strings(make_recipe(size=40, seed=seed), corpus, store) for seed in (1, 2))
+    assert set(texts_of(one)) != set(texts_of(two))
+
+
+def test_second_run_reuses_the_sample(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
+    first, second = (sample_strings(make_recipe(), corpus, store) for _ in range(2))
+    assert (first.reused, second.reused) == (False, True)
+    assert first.digest == second.digest
+
+
+def test_a_string_seen_twice_is_one_string_from_its_first_document(store, tmp_path):
+    rows = [("an oar", "b", 4, 0, 1), ("an oar", "a", 9, 0, 3), ("a mast", "a", 1, 0, 1)]
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    table = strings_of(sample_strings(make_recipe(size=2), corpus, store))
+    oar = next(row for row in table.to_pylist() if row["text"] == "an oar")
+    assert oar == {"text": "an oar", "source": "b", "document": 4, "count": 4}
+
+
+def test_counts_tell_sources_and_lengths(store, tmp_path):
+    rows = rows_of(["x" * 5, "y" * 12], "a") + rows_of(["z" * 19], "b")
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    counts = sample_strings(make_recipe(size=3), corpus, store).counts
+    assert counts["by_source"] == {"a": 2, "b": 1}
+    assert counts["lengths"] == [[0, 1], [10, 2]]
+
+
+def test_sources_take_turns_as_far_as_each_goes(store, tmp_path):
+    rows = (
+        rows_of([f"long {n}" for n in range(90)], "long")
+        + rows_of([f"middle {n}" for n in range(20)], "middle")
+        + rows_of([f"short {n}" for n in range(3)], "short")
+    )
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    record = sample_strings(make_recipe(size=31, by_source=True), corpus, store)
+    assert record.counts["by_source"] == {"long": 14, "middle": 14, "short": 3}
+    assert texts_of(record) == hash_order(texts_of(record), 42)
+
+
+WORDS = ["oak " * 5, "Elm elm elm", "the elm-tree isn't an oak", "ash ash", "77 -- 77 77 77 77 77"]
+
+
+def test_words_are_the_most_frequent_ones(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
+    table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
+    found = {row["text"]: row["count"] for row in table.to_pylist()}
+    assert found == {"oak": 6, "elm": 3, "ash": 2}
+    assert table["text"].to_pylist() == hash_order(found, 42)
+    assert table["document"].null_count == 3
+
+
+def test_equally_frequent_words_are_chosen_by_hash(store, tmp_path):
+    words = [f"w{chr(97 + n)}x" for n in range(26)]
+    corpus = write_corpus(tmp_path / "corpus", rows_of([" ".join(words)]))
+    record = sample_strings(make_recipe("word", size=10, seed=3), corpus, store)
+    assert texts_of(record) == hash_order(words, 3)[:10]
+
+
+def test_min_count_leaves_rare_words_out_and_says_so(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
+    record = sample_strings(make_recipe("word", size=3, min_count=2), corpus, store)
+    assert record.counts["available"] == 3
+    with pytest.raises(SampleError, match=r"seen at least 2 times, has 3 different words"):
+        sample_strings(make_recipe("word", size=4, min_count=2), corpus, store)
+
+
+def test_words_of_a_frequency_list_are_whole_and_weigh_by_their_count(store, tmp_path):
+    rows = [
+        ("New York", "list", 0, 0, 50),
+        ("l'eau", "list", 1, 0, 70),
+        ("rare", "list", 2, 0, 1),
+        ("1984", "list", 3, 0, 900),
+    ]
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    recipe = make_recipe("word", "fr", size=2, corpus={"source": "wordfreq"})
+    table = strings_of(sample_strings(recipe, corpus, store))
+    found = {row["text"]: row["count"] for row in table.to_pylist()}
+    assert found == {"l'eau": 70, "New York": 50}
+
+
+def test_rows_that_stand_for_many_weigh_their_words(store, tmp_path):
+    rows = [("tin tin cup", "a", 0, 0, 10), ("cup", "b", 1, 0, 15), ("jug", "b", 2, 0, 1)]
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
+    found = {row["text"]: (row["source"], row["count"]) for row in table.to_pylist()}
+    assert found == {"tin": ("a", 20), "cup": ("b", 25), "jug": ("b", 1)}
+
+
+def test_counting_in_small_pieces_counts_the_same(tmp_path, monkeypatch):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED + WORDS), parts=3)
+    draw = Draw(20, 42, by_source=False, min_count=1, split=word_splitter("en"))
+    whole = drawn(corpus.path, tmp_path, draw)
+    monkeypatch.setattr(word_counts, "FLUSH_WORDS", 3)
+    monkeypatch.setattr(word_counts, "BATCH_ROWS", 2)
+    assert drawn(corpus.path, tmp_path, draw).equals(whole)
+    counted = Counter(word for text in NUMBERED + WORDS for word in draw.split(text))
+    assert dict(
+        zip(*whole.select(["text", "count"]).to_pydict().values(), strict=True)
+    ).items() <= (counted.items())
+
+
+def test_progress_reaches_its_total(store, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
+    seen = []
+    sample_strings(make_recipe("word", size=3), corpus, store, seen.append)
+    assert [(each.done, each.total, each.unit) for each in seen[:1]] == [(5, 5, "strings")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "batch", "message"),
+    [
+        ([], 5, 2, r"has no strings: give it more text"),
+        (["one bell"] * 9, 5, 2, r"one string only, over and over \('one bell'\)"),
+        (["a", "b", "c"], 9, 4, r"3 different strings, fewer than one batch of 4.*3 or less"),
+        (["a", "b", "c"], 4, 2, r"3 different strings where sample.size asks for 4.*to 3 or less"),
+    ],
+)
+def test_too_few_strings_are_refused_with_their_number(
+    store, tmp_path, texts, size, batch, message
+):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(texts))
+    recipe = make_recipe(size=size, batch_size=batch)
+    with pytest.raises(SampleError, match=message):
+        sample_strings(recipe, corpus, store)
+    assert store.find(sample_stage(recipe, corpus)) is None
+    assert not list((store.root / "work").glob("*.out"))
+
+
+def test_corpus_without_files_is_refused(store, tmp_path):
+    corpus = StageRecord("corpus", "0" * 20, str(tmp_path / "gone"), "digest")
+    with pytest.raises(SampleError, match=r"no strings in .*gone"):
+        sample_strings(make_recipe(), corpus, store)
+
+
+def test_missing_tokenizer_is_told_before_anything_is_read(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("mirror.sampling.words.missing_modules", lambda extra: ["jieba"])
+    corpus = StageRecord("corpus", "0" * 20, str(tmp_path / "gone"), "digest")
+    with pytest.raises(InputError, match=r"pip install -e \.\[zh\]"):
+        sample_strings(make_recipe("word", "zh"), corpus, store)
+
+
+def test_no_memory_and_no_disk_is_a_clear_error(store, tmp_path, monkeypatch):
+    corpus = write_corpus(
+        tmp_path / "corpus", rows_of([f"{n} " + "x" * 200 for n in range(40_000)])
+    )
+    for module in (duckdb_connection, sampling):
+        monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
+    with pytest.raises(StoreError, match=r"could not be sampled with 4MB"):
+        sample_strings(make_recipe(), corpus, store)
+    assert not list((store.root / "work").glob("*.out"))
+
+
+def test_stage_depends_on_what_changes_the_sample_and_on_nothing_else(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
+    key = sample_stage(make_recipe(), corpus).key
+    assert sample_stage(make_recipe(min_count=3, batch_size=4, language="de"), corpus).key == key
+    others = [
+        make_recipe(size=6),
+        make_recipe(seed=1),
+        make_recipe(by_source=True),
+        make_recipe("word"),
+        make_recipe("word", "de"),
+        make_recipe("word", min_count=3),
+    ]
+    assert len({key, *(sample_stage(other, corpus).key for other in others)}) == 7
+
+
+def test_many_strings_give_the_same_bytes_on_1_2_and_4_threads(tmp_path, monkeypatch):
+    rows = [(f"{n % 150_000} barrels", f"s{n % 7}", n, 0, 1) for n in range(200_000)]
+    corpus = write_corpus(tmp_path / "corpus", rows, parts=4)
+    digests = set()
+    for threads in ("1", "2", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        store = Store(tmp_path / threads)
+        digests.add(sample_strings(make_recipe(size=20_000), corpus, store).digest)
+    assert len(digests) == 1
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12),
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 99),
+        st.integers(0, 3),
+        st.integers(1, 5),
+    ),
+    min_size=1,
+    max_size=60,
+)
+LEVELS = st.sampled_from([None, word_splitter("en")])
+DRAWN = st.sampled_from([(None, False), (None, True), (word_splitter("en"), False)])
+slowly = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@slowly
+@given(ROWS, DRAWN, st.booleans(), st.integers(1, 4), st.integers(1, 4))
+def test_threads_and_layout_change_nothing(tmp_path_factory, rows, how, by_source, threads, parts):
+    folder = tmp_path_factory.mktemp("any")
+    split, repeats = how
+    draw = Draw(7, 42, by_source=by_source, min_count=1, split=split, repeats=repeats)
+    write_corpus(folder / "one", rows)
+    write_corpus(folder / "many", list(reversed(rows)), parts)
+    expected = drawn(folder / "one", folder, draw)
+    assert drawn(folder / "many", folder, draw, threads).equals(expected)
+
+
+@slowly
+@given(ROWS, LEVELS, st.booleans(), st.integers(1, 30), st.integers(0, 30), st.integers(0, 9))
+def test_smaller_samples_are_part_of_larger_ones(
+    tmp_path_factory, rows, split, by_source, small, more, seed
+):
+    folder = tmp_path_factory.mktemp("any")
+    write_corpus(folder / "corpus", rows)
+    little, much = (
+        drawn(folder / "corpus", folder, Draw(size, seed, by_source, 1, split)).to_pylist()
+        for size in (small, small + more)
+    )
+    assert all(row in much for row in little)
+    texts = [row["text"] for row in much]
+    assert texts == hash_order(set(texts), seed)
+
+
+def test_real_text_is_sampled(shared, store, tmp_path):
+    path = Path(shared) / "corpora" / "german.parquet"
+    texts = pq.read_table(path, columns=["text"])["text"].to_pylist()[:20_000]
+    corpus = write_corpus(tmp_path / "corpus", rows_of(texts), parts=2)
+    record = sample_strings(make_recipe(size=1_000), corpus, store)
+    assert texts_of(record) == hash_order(set(texts), 42)[:1_000]
+    words = sample_strings(make_recipe("word", "de", size=1_000), corpus, store)
+    assert {"und", "die", "nicht", "über"} <= set(texts_of(words))

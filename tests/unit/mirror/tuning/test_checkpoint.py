@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from mirror.paths import CHECKOUT
+from mirror.store import file_digests
+from mirror.tuning.checkpoint import Advance, restore_checkpoint, save_checkpoint
+from mirror.tuning_config import TuningSection
+
+SETTINGS = TuningSection(
+    temperature=0.04,
+    mask_length=5,
+    epochs=3,
+    max_tokens=20,
+    batch_size=40,
+    learning_rate=1e-3,
+    precision="fp32",
+)
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from mirror.tuning import tune as tuning
+from mirror.tuning import run as tuning_run
+from mirror.tuning_settings import TuningSection
+root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+section = TuningSection(**json.loads((root / "settings.json").read_text()))
+strings = json.loads((root / "strings.json").read_text())
+if seconds:  # as if every step took long enough for a checkpoint
+    clock = iter(range(0, 10**9, 100))
+    tuning_run.time.monotonic = lambda: next(clock)
+def slow(step):
+    time.sleep(seconds)
+    print(step.step, flush=True)
+tuning.tune(section, strings, tuning_run.Place(base, root / "out", root / "work"), slow)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    tiny_base: Path, tmp_path: Path, sentences: list[str]
+) -> None:
+    def start(root: Path, seconds: float) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(root), str(tiny_base), str(seconds)],
+            cwd=CHECKOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            text=True,
+            stdout=subprocess.PIPE,
+        )
+
+    roots = [tmp_path / "whole", tmp_path / "killed"]
+    for root in roots:
+        (root / "out").mkdir(parents=True)
+        (root / "work").mkdir()
+        (root / "settings.json").write_text(SETTINGS.model_dump_json())
+        (root / "strings.json").write_text(json.dumps(sentences))
+    whole, killed = start(roots[0], 0), start(roots[1], 0.2)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if int(line) == 14:  # in the middle of the second epoch
+            break
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait(60) == -signal.SIGKILL
+    assert list((roots[1] / "work").glob("checkpoint-*"))
+    assert not list((roots[1] / "out").iterdir())
+    (roots[1] / "work" / "checkpoint-99999999").mkdir()  # one that is damaged
+    again = start(roots[1], 0)
+    steps = [int(line) for line in again.communicate(timeout=120)[0].split()]
+    assert again.returncode == 0
+    assert 10 < steps[0] <= 15
+    assert steps[-1] == 30
+    assert whole.communicate(timeout=120)[0].split()[0] == "1"
+    assert file_digests(roots[1] / "out") == file_digests(roots[0] / "out")
+
+
+def trained(steps: int) -> tuple[nn.Module, AdamW]:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = AdamW(model.parameters(), lr=0.1, fused=True)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(1, 3)).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def test_model_optimizer_and_advance_come_back_exactly(tmp_path: Path) -> None:
+    model, optimizer = trained(3)
+    save_checkpoint(tmp_path, model, optimizer, Advance(3, [1.1, 0.3, 0.1], [0.1] * 3, 2))
+    other, fresh = trained(0)
+    assert restore_checkpoint(tmp_path, other, fresh) == Advance(3, [1.1, 0.3, 0.1], [0.1] * 3, 2)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+        for key, value in optimizer.state[one].items():
+            assert torch.equal(value, fresh.state[two][key]), key
+
+
+def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, *trained(step), Advance(step, [0.0] * step, [0.1] * step))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "advance.json"])
+def test_a_damaged_checkpoint_is_left_aside_untouched_by_it(tmp_path: Path, name: str) -> None:
+    save_checkpoint(tmp_path, *trained(2), Advance(2, [0.0] * 2, [0.1] * 2))
+    damaged = tmp_path / "checkpoint-00000002" / name
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    model, optimizer = trained(0)
+    before = [parameter.clone() for parameter in model.parameters()]
+    assert restore_checkpoint(tmp_path, model, optimizer) == Advance()
+    assert all(map(torch.equal, before, model.parameters()))
+    assert not optimizer.state

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.encoders.base_model import Base, base_digest
+from mirror.errors import BaseModelError, SampleError
+from mirror.hashing import reached_modules
+from mirror.paths import CHECKOUT
+from mirror.progress import Progress
+from mirror.recipe import Recipe, parse_recipe
+from mirror.store import Stage, StageRecord, Store
+from mirror.tuning.stage import tune_encoder, tuning_stage
+from mirror.tuning.step import TuningStep
+
+
+def recipe(**tuning: Any) -> Recipe:
+    content = {
+        "language": "en",
+        "domain": "invented",
+        "level": "sentence",
+        "corpus": {"source": "files", "paths": ["x.txt"]},
+        "sample": {"size": 400},
+        "base": {"path": "x"},
+        "tuning": {"batch_size": 50, "max_tokens": 20, "precision": "fp32", **tuning},
+        "evaluation": {"benchmarks": ["x"]},
+        "registry": {"model": "x"},
+    }
+    return parse_recipe(content, name="en-invented", place="the test")
+
+
+@pytest.fixture
+def base(tiny_base: Path) -> Base:
+    return Base(str(tiny_base), base_digest(tiny_base), "tiny")
+
+
+def sample_of(strings: list[str], store: Store) -> StageRecord:
+    def write(out: Path, work: Path) -> dict[str, Any]:
+        pq.write_table(pa.table({"text": strings}), out / "strings.parquet")
+        return {}
+
+    return store.make(Stage("sample", "store", {}, {}), write)
+
+
+@pytest.fixture
+def sample(store: Store, sentences: list[str]) -> StageRecord:
+    return sample_of(sentences, store)
+
+
+def test_a_run_leaves_an_encoder_and_is_reused(
+    store: Store, sample: StageRecord, base: Base
+) -> None:
+    steps: list[TuningStep] = []
+    signs: list[Progress] = []
+    made = tune_encoder(recipe(), sample, base, store, signs.append, steps.append)
+    assert not made.reused
+    assert (made.path / "encoder" / "modules.json").is_file()
+    assert len((made.path / "steps.jsonl").read_text().splitlines()) == 8
+    assert made.counts["steps"] == len(steps) == len(signs) == 8
+    assert "strings/s" in signs[-1].text
+    assert (signs[-1].done, signs[-1].total) == (8, 8)
+    again = tune_encoder(recipe(), sample, base, store)
+    assert again.reused
+    assert again.digest == made.digest
+    assert not list((store.root / "work").iterdir())
+
+
+def test_reuse_does_not_import_torch(store: Store, sample: StageRecord, base: Base) -> None:
+    tune_encoder(recipe(), sample, base, store)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from mirror.encoders.base_model import Base
+from mirror.store import StageRecord, Store
+from mirror.tuning.stage import tune_encoder
+from test_stage import recipe
+sample, base = StageRecord(**{asdict(sample)!r}), Base(**{asdict(base)!r})
+assert tune_encoder(recipe(), sample, base, Store(Path({str(store.root)!r}))).reused
+assert not {{"torch", "transformers"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
+
+
+def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Base) -> None:
+    key = tuning_stage(recipe(), sample, base).key
+    assert tuning_stage(recipe(checkpoint_seconds=5), sample, base).key == key
+    assert tuning_stage(recipe(seed=1), sample, base).key != key
+    assert tuning_stage(recipe(dropout=0.2), sample, base).key != key
+    other = Base(base.folder, "0" * 64, base.origin)
+    assert tuning_stage(recipe(), sample, other).key != key
+    moved = Base("/elsewhere", base.digest, "elsewhere")
+    assert tuning_stage(recipe(), sample, moved).key == key
+
+
+def test_the_key_follows_the_code_that_tunes() -> None:
+    ours = ("tune", "run", "batch_pass", "objective", "contrastive", "batches", "views", "masking")
+    ours += ("drophead", "log", "held_out", "ranking")
+    names = {f"tuning.{name}" for name in ours} | {"threads", "precision"}
+    names |= {f"encoders.{name}" for name in ("encoder", "slices", "lanes", "prompt")}
+    assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning.stage")
+
+
+def test_too_small_a_sample_leaves_nothing(store: Store, sentences: list[str], base: Base) -> None:
+    with pytest.raises(SampleError, match="49 different strings"):
+        tune_encoder(recipe(), sample_of(sentences[:49], store), base, store)
+    assert not (store.root / "stages" / "tune").exists()
+
+
+def test_a_missing_base_leaves_nothing(store: Store, sample: StageRecord, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match="no base model"):
+        tune_encoder(recipe(), sample, Base(str(tmp_path / "absent"), "0", "x"), store)
+    assert not (store.root / "stages" / "tune").exists()

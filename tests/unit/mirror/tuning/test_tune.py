@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import json
+import math
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.parallel import open_lanes
+from mirror.errors import SampleError, TokenizerError, TuningError
+from mirror.store import file_digests
+from mirror.tuning.checkpoint import save_checkpoint
+from mirror.tuning.losses import info_nce
+from mirror.tuning.step import TuningStep
+from mirror.tuning.trainer import Place, Run
+from mirror.tuning.tune import tune
+from mirror.tuning.views import Item
+from mirror.tuning_config import TuningSection
+
+
+def settings(**changes: Any) -> TuningSection:
+    usual = {
+        "temperature": 0.04,
+        "mask_length": 5,
+        "epochs": 2,
+        "max_tokens": 20,
+        "batch_size": 40,
+        "learning_rate": 1e-3,
+        "precision": "fp32",
+    }
+    return TuningSection(**{**usual, **changes})
+
+
+def items(texts: list[str]) -> list[Item]:
+    """Each paired with itself."""
+    return [Item(text, text) for text in texts]
+
+
+@pytest.fixture
+def place(tiny_base: Path, tmp_path: Path) -> Place:
+    place = Place(tiny_base, tmp_path / "out", tmp_path / "work")
+    place.out.mkdir()
+    place.work.mkdir()
+    return place
+
+
+@pytest.fixture
+def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Callable[..., dict[str, str]]:
+    """Tunes in folders of its own and gives the digests of what came out."""
+
+    def tune_once(**changes: Any) -> dict[str, str]:
+        root = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
+        (root / "out").mkdir(parents=True)
+        (root / "work").mkdir()
+        tune(settings(**changes), sentences, Place(tiny_base, root / "out", root / "work"))
+        return file_digests(root / "out")
+
+    return tune_once
+
+
+def test_tuning_lowers_the_loss_and_counts_what_it_did(place: Place, sentences: list[str]) -> None:
+    steps: list[TuningStep] = []
+    counts = tune(settings(epochs=3), sentences, place, steps.append)
+    assert [step.step for step in steps] == list(range(1, 31))
+    assert {step.total for step in steps} == {30}
+    assert steps[-1].seconds_left == 0
+    assert all(step.strings_per_second > 0 for step in steps)
+    assert counts["steps"] == 30
+    assert counts["strings"] == 400
+    assert counts["masked_share"] == 1
+    assert counts["first_loss"] == steps[0].loss
+    assert counts["final_loss"] == steps[-1].loss < steps[0].loss
+    assert counts["precision"] == "fp32"
+
+
+def test_the_log_has_one_line_a_step_and_nothing_of_the_clock(
+    place: Place, sentences: list[str]
+) -> None:
+    steps: list[TuningStep] = []
+    tune(settings(), sentences, place, steps.append)
+    lines = [json.loads(line) for line in (place.out / "steps.jsonl").read_text().splitlines()]
+    assert lines == [{"step": s.step, "loss": s.loss, "rate": s.rate} for s in steps]
+
+
+def test_the_same_seed_gives_the_same_bytes(tuned: Callable[..., dict[str, str]]) -> None:
+    assert tuned() == tuned()
+
+
+def test_the_same_seed_gives_the_same_bytes_in_bf16(tuned: Callable[..., dict[str, str]]) -> None:
+    first = tuned(precision="bf16", epochs=1)
+    assert first == tuned(precision="bf16", epochs=1)
+    assert first != tuned(epochs=1)
+
+
+def test_another_seed_gives_other_weights(tuned: Callable[..., dict[str, str]]) -> None:
+    weights = "encoder/model.safetensors"
+    assert tuned()[weights] != tuned(seed=43)[weights]
+
+
+def test_how_often_checkpoints_are_written_changes_nothing(
+    tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = tuned()
+    clock = iter(range(0, 10**9, 100))
+    monkeypatch.setattr("mirror.tuning.trainer.time.monotonic", lambda: next(clock))
+    assert tuned(checkpoint_seconds=1) == rare
+
+
+def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
+    place: Place, sentences: list[str]
+) -> None:
+    run = Run(settings(dropout=0.0, slice_tokens=64), items(sentences), place)
+    batch = run.views.batch(range(40), 0)
+    batch = replace(batch, second=batch.first)
+    twin = Encoder.load(place.base, "mean", 20, dropout=0.0)
+    twin.model.train()
+    run.encoder.model.train()
+    twin_optimizer = torch.optim.AdamW(twin.model.parameters(), lr=1e-3, weight_decay=0.01)
+    for _ in range(2):
+        run.take_step(batch)
+        twin_optimizer.zero_grad()
+        inputs = twin.tokenizer(sentences[:40], padding=True, return_tensors="pt")
+        hidden, mask = twin.model(**inputs).last_hidden_state, inputs["attention_mask"][:, :, None]
+        vectors = (hidden * mask).sum(1) / mask.sum(1)
+        loss = info_nce(vectors, vectors, 0.04)
+        loss.backward()
+        twin_optimizer.step()
+        assert run.advance.losses[-1] == pytest.approx(loss.item(), abs=1e-4)
+    for ours, theirs in zip(run.encoder.model.parameters(), twin.model.parameters(), strict=True):
+        # keys' biases have gradients of rounding alone, which AdamW blows up to its rate
+        torch.testing.assert_close(ours, theirs, atol=2.1e-3, rtol=0)
+    table = run.encoder.model.get_input_embeddings().weight
+    torch.testing.assert_close(
+        table, twin.model.get_input_embeddings().weight, atol=2e-5, rtol=1e-4
+    )
+
+
+def test_a_mask_cut_off_with_the_rest_does_not_count(place: Place, sentences: list[str]) -> None:
+    counts = tune(settings(max_tokens=5, epochs=1), sentences, place)
+    assert 0.05 < counts["masked_share"] < 0.7
+
+
+def test_short_strings_are_not_masked_and_counted_so(place: Place, sentences: list[str]) -> None:
+    strings = [*(text[:20] for text in sentences[::4]), *sentences[:200]]
+    strings = list(dict.fromkeys(strings))
+    counts = tune(settings(epochs=1, batch_size=len(strings)), strings, place)
+    assert counts["masked_share"] == pytest.approx(200 / len(strings))
+
+
+def test_the_rate_rises_over_the_warm_up_and_stays(place: Place, sentences: list[str]) -> None:
+    steps: list[TuningStep] = []
+    tune(settings(warmup_share=0.2), sentences, place, steps.append)
+    expected = [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]
+    assert [step.rate for step in steps] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("strings", [[], ["one"] * 500, [f"string {n}" for n in range(39)]])
+def test_too_few_different_strings_are_refused_before_anything_is_loaded(
+    strings: list[str], place: Place
+) -> None:
+    nowhere = Place(place.base / "absent", place.out, place.work)
+    with pytest.raises(SampleError, match=r"a batch takes 40.*tuning\.batch_size"):
+        tune(settings(), strings, nowhere)
+    assert not list(place.out.iterdir())
+
+
+def test_masks_need_a_mask_token(place: Place, sentences: list[str], tmp_path: Path) -> None:
+    base = Path(shutil.copytree(place.base, tmp_path / "base"))
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    config.pop("mask_token")
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(TokenizerError, match=r"tuning\.mask_length to 0"):
+        tune(settings(), sentences, Place(base, place.out, place.work))
+    counts = tune(settings(mask_length=0, epochs=1), sentences, Place(base, place.out, place.work))
+    assert counts["masked_share"] == 0
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    place: Place, sentences: list[str], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = Path(shutil.copytree(place.base, tmp_path / "base"))
+    tensors = load_file(base / "model.safetensors")
+    tensors["bert.embeddings.LayerNorm.weight"][3] = math.nan
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TuningError, match=r"loss is nan at step 1 of 20.*learning_rate"):
+        tune(settings(), sentences, Place(base, place.out, place.work))
+
+
+def test_collapsed_vectors_stop_the_run(
+    place: Place, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Encoder,
+        "pooled",
+        lambda self, embedded, *_: self.model.embeddings.LayerNorm.bias + 1.0 + 0 * embedded.sum(1),
+    )
+    with pytest.raises(TuningError, match=r"collapsed at step 26 of 40.*mean cosine is 1\.0"):
+        tune(settings(epochs=4), sentences, place)
+
+
+def test_a_full_disk_is_an_error_of_the_system(place: Place, sentences: list[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"(?i)large"):
+            tune(settings(epochs=1), sentences, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.gpu
+def test_a_gpu_tunes_to_the_same_bytes_each_time(tuned: Callable[..., dict[str, str]]) -> None:
+    assert torch.cuda.is_available()
+    assert tuned(precision="auto") == tuned(precision="auto")
+
+
+def test_tuning_drives_strings_apart_and_keeps_views_together(
+    place: Place, sentences: list[str]
+) -> None:
+    def margin(encoder: Encoder) -> float:
+        """How much nearer a string is to itself without its last words than to others."""
+        whole = encoder.encode(sentences)
+        part = encoder.encode([text.rsplit(" ", 3)[0] for text in sentences])
+        whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        cosines = whole @ part.T
+        return float(np.diag(cosines).mean() - cosines.mean())
+
+    tune(settings(epochs=5), sentences, place)
+    before = margin(Encoder.load(place.base, "mean"))
+    assert margin(Encoder.load(place.out / "encoder")) > 1.5 * before > 0
+
+
+def test_a_linear_rate_falls_to_zero_after_the_warm_up(place: Place, sentences: list[str]) -> None:
+    steps: list[TuningStep] = []
+    tune(settings(warmup_share=0.1, decay="linear"), sentences, place, steps.append)
+    falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
+    assert [step.rate for step in steps] == pytest.approx([0.5e-3, 1e-3, *falling])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise": "drophead"},
+        {"noise": "both"},
+        {"noise": "none"},
+        {"noise": "controlled", "mask_length": 0},
+        {"loss": "decoupled"},
+        {"loss": "multi-similarity"},
+        {"duplicates": "negatives"},
+        {"masking": "characters-official"},
+        {"masking": "words", "mask_length": 2},
+        {"masking": "word-pieces", "mask_length": 2},
+        {"projection_head": "linear"},
+        {"projection_head": "mlp"},
+        {"pooling": "mean-all"},
+        {"pooling": "first-last"},
+        {"weighting": "inverse-frequency"},
+        {"pooling": "cls"},
+        {"batches": "like-length"},
+        {"decay": "linear"},
+    ],
+    ids=str,
+)
+def test_each_setting_changes_what_is_learned_and_can_be_repeated(
+    changes: dict[str, Any], tuned: Callable[..., dict[str, str]]
+) -> None:
+    weights = "encoder/model.safetensors"
+    # The corpus of the test has equal strings only where a test says so.
+    usual = tuned(epochs=1)[weights]
+    found = tuned(epochs=1, **changes)[weights]
+    if changes == {"duplicates": "negatives"}:
+        assert found == usual
+    else:
+        assert found != usual
+    assert tuned(epochs=1, **changes)[weights] == found
+
+
+def test_gradient_caching_gives_the_same_weights(
+    place: Place, sentences: list[str], tmp_path: Path
+) -> None:
+    """With dropout, drophead and a head on; sums are rounded in another order."""
+    options = {"noise": "both", "projection_head": "mlp", "slice_tokens": 100, "epochs": 1}
+    options |= {"learning_rate": 1e-4}
+    found = []
+    for caching in (False, True):
+        out = Place(place.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
+        out.out.mkdir()
+        out.work.mkdir()
+        counts = tune(settings(**options, gradient_caching=caching), sentences, out)
+        found.append((counts["final_loss"], Encoder.load(out.out / "encoder")))
+    (loss, encoder), (cached_loss, cached) = found
+    assert cached_loss == pytest.approx(loss, abs=1e-4)
+    raw = Encoder.load(place.base, "mean").encode(sentences)
+    whole, part = encoder.encode(sentences), cached.encode(sentences)
+    assert np.abs(whole - part).max() < 0.05 * np.abs(whole - raw).max()
+
+
+def test_no_noise_at_all_leaves_masks_alone_to_tell_views_apart(
+    place: Place, sentences: list[str]
+) -> None:
+    run = Run(settings(noise="none"), items(sentences), place)
+    batch = run.views.batch(range(40), 0)
+    run.encoder.model.train()
+    outcome = run.passing(replace(batch, second=batch.first), 3)
+    same = torch.nn.functional.normalize(outcome.first, dim=-1)
+    expected = info_nce(same, same, 0.04, batch.names)
+    assert outcome.loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert run.passing(batch, 3).loss.item() > outcome.loss.item() + 1e-3
+
+
+def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
+    place: Place, sentences: list[str]
+) -> None:
+    """Equal sides then have equal vectors, slice by slice; usual dropout has not."""
+    for noise, equal in (("controlled", True), ("dropout", False)):
+        run = Run(
+            settings(noise=noise, dropout=0.3, slice_tokens=150, precision="fp32"),
+            items(sentences),
+            place,
+        )
+        run.encoder.model.train()
+        batch = run.views.batch(range(40), 0)
+        made = run.passing(replace(batch, second=batch.first), 5)
+        assert torch.equal(made.first, made.second) is equal
+        assert not torch.equal(made.first, run.passing(batch, 6).first)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "fp32"},
+        {"precision": "bf16"},
+        {"noise": "both", "gradient_caching": True},
+        {"noise": "controlled", "pooling": "mean"},
+    ],
+)
+def test_the_number_of_threads_changes_no_byte(
+    tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    made = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        made.append(tuned(slice_tokens=150, epochs=1, **changes))
+    assert made[0] == made[1] == made[2]
+
+
+def test_bf16_is_fp32_but_for_rounding(place: Place, sentences: list[str]) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        run = Run(settings(precision=precision), items(sentences), place)
+        run.encoder.model.train()
+        losses.append(run.passing(run.views.batch(range(40), 0), 3).loss.item())
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_the_head_is_trained_and_thrown_away(place: Place, sentences: list[str]) -> None:
+    run = Run(settings(projection_head="mlp"), items(sentences), place)
+    before = [weight.clone() for weight in run.passing.objective.parameters()]
+    run.encoder.model.train()
+    run.take_step(run.views.batch(range(40), 0))
+    after = list(run.passing.objective.parameters())
+    assert len(after) == 2
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    run.encoder.save(place.out / "encoder")
+    modules = json.loads((place.out / "encoder" / "modules.json").read_text())
+    assert [module["type"].rsplit(".")[-1] for module in modules] == ["Transformer", "Pooling"]
+
+
+def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
+    tuned: Callable[..., dict[str, str]], tmp_path: Path, tiny_base: Path, sentences: list[str]
+) -> None:
+    changes = {"projection_head": "mlp", "noise": "both", "epochs": 1}
+    whole = tuned(**changes)
+    place = Place(tiny_base, tmp_path / "o", tmp_path / "w")
+    place.out.mkdir()
+    place.work.mkdir()
+    run = Run(settings(**changes), items(sentences), place)
+    run.encoder.model.train()
+    with open_lanes(1) as lanes:
+        for indices in list(run.batches(0))[:4]:
+            run.take_step(run.views.batch(indices, 0), lanes)
+    save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
+    counts = tune(settings(**changes), sentences, place)
+    assert counts["steps"] == 10
+    assert file_digests(place.out) == whole
+
+
+def test_the_encoder_reads_as_much_as_it_is_told(place: Place, sentences: list[str]) -> None:
+    tune(settings(epochs=1, inference_tokens=25), sentences, place)
+    assert Encoder.load(place.out / "encoder").settings.max_tokens == 25
+
+
+def test_lower_case_is_tuned_and_kept(
+    place: Place,
+    sentences: list[str],
+    vocabulary: dict[str, int],
+    cased_base: Path,
+    tmp_path: Path,
+) -> None:
+    texts = [text.upper() for text in sentences[:40]]
+    ids = []
+    for name, lowercase in (("low", True), ("as-it-is", False)):
+        out = Place(cased_base, tmp_path / name / "out", tmp_path / name / "work")
+        out.out.mkdir(parents=True)
+        tune(settings(epochs=1, lowercase=lowercase), texts, out)
+        ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
+    assert ids[0] == Encoder.load(place.base, "cls").token_ids(sentences[:1])[0]
+    assert vocabulary["[UNK]"] not in ids[0] and vocabulary["[UNK]"] in ids[1]
+
+
+def test_centring_takes_the_mean_away_and_nothing_else(
+    place: Place, sentences: list[str], tmp_path: Path
+) -> None:
+    tune(settings(epochs=1, centring=True), sentences, place)
+    centred = Encoder.load(place.out / "encoder").encode(sentences)
+    assert np.abs(centred.mean(axis=0)).max() < 1e-4
+    plain = Place(place.base, tmp_path / "o", tmp_path / "w")
+    plain.out.mkdir()
+    plain.work.mkdir()
+    tune(settings(epochs=1), sentences, plain)
+    vectors = Encoder.load(plain.out / "encoder").encode(sentences)
+    np.testing.assert_allclose(centred, vectors - vectors.mean(axis=0), atol=1e-4)
+
+
+def test_labelled_pairs_are_drawn_together(place: Place, sentences: list[str]) -> None:
+    """Pairs of unlike texts end nearer to each other than they began."""
+    pairs = [Item(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
+
+    def cosine(encoder: Encoder) -> float:
+        first, second = (
+            encoder.encode([getattr(pair, side) for pair in pairs]) for side in ("first", "second")
+        )
+        norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        others = (first * np.roll(second, 1, axis=0)).sum(1)
+        return float(((first * second).sum(1) / norms - others / norms).mean())
+
+    before = cosine(Encoder.load(place.base, "mean", 20))
+    counts = tune(settings(epochs=80, dropout=0.0), pairs, place)
+    assert counts["strings"] == 40
+    assert cosine(Encoder.load(place.out / "encoder")) > before + 0.1

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.encoders.encoder import Encoder
+from mirror.tuning.views import Item, Views
+from mirror.tuning_config import TuningSection
+
+
+@pytest.fixture
+def encoder(tiny_base: Path) -> Encoder:
+    return Encoder.load(tiny_base, "mean", 20)
+
+
+def views(encoder: Encoder, texts: list[str | tuple[str, str]], **changes: Any) -> Views:
+    settings = TuningSection(
+        **{"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20, **changes}
+    )
+    pairs = [text if isinstance(text, tuple) else (text, text) for text in texts]
+    return Views(settings, [Item(*pair) for pair in pairs], encoder, Path("base"))
+
+
+def test_only_the_second_side_is_masked(encoder: Encoder, sentences: list[str]) -> None:
+    batch = views(encoder, sentences).batch(range(40), 0)
+    mask = encoder.tokenizer.mask_token_id
+    assert all(row.count(mask) == 1 for row in batch.second)
+    assert batch.first == encoder.token_ids(sentences[:40])
+    assert batch.masked == 40
+    assert batch.names is not None and batch.names.tolist() == list(range(40))
+
+
+def test_masks_of_an_item_depend_on_its_index_and_the_epoch_alone(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    made = views(encoder, sentences)
+    alone = made.batch([7], 1).second[0]
+    assert alone in made.batch([3, 7, 9], 1).second
+    assert made.batch([7], 2).second[0] != alone
+
+
+@pytest.mark.parametrize(("masking", "masks"), [("words", 2), ("word-pieces", 2)])
+def test_k_counts_words_or_word_pieces(
+    masking: str, masks: int, encoder: Encoder, sentences: list[str]
+) -> None:
+    batch = views(encoder, sentences, masking=masking, mask_length=2).batch(range(30), 0)
+    mask = encoder.tokenizer.mask_token_id
+    assert {row.count(mask) for row in batch.second} == {masks}
+    if masking == "word-pieces":
+        assert [len(row) for row in batch.first] == [len(row) for row in batch.second]
+        assert all(row[0] != mask != row[-1] for row in batch.second)
+
+
+def test_items_that_share_a_text_share_a_name_even_through_others(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    a, b, c, d, e = sentences[:5]
+    texts = [a, b, a.upper(), (c, b), (d, c), e, (e, a)]
+    batch = views(encoder, texts).batch(range(7), 0)
+    assert batch.names is not None
+    assert batch.names.tolist() == [0, 1, 0, 1, 1, 0, 0]
+
+
+def test_with_duplicates_as_negatives_nothing_is_named(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    made = views(encoder, [sentences[0]] * 4, duplicates="negatives")
+    assert made.batch(range(4), 0).names is None
+
+
+def test_the_sides_of_a_labelled_pair_stay_where_they_are(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    pairs = list(zip(sentences[:10], sentences[10:20], strict=True))
+    batch = views(encoder, pairs, mask_length=0).batch(range(10), 0)
+    assert batch.first == encoder.token_ids(sentences[:10])
+    assert batch.second == encoder.token_ids(sentences[10:20])
+    assert batch.masked == 0

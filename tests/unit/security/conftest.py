@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from tests.fixtures.security import *  # noqa: F403

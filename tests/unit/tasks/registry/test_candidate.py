@@ -1,0 +1,165 @@
+"""The evidence that is registered with an encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.evaluation.benchmark import MEASURES
+from mirror.release.gate import Verdict
+from mirror.release.run_results import Results
+from mirror.store import StageRecord
+from tasks.registry.candidate import (
+    DESCRIPTION_CHARACTERS,
+    VALUE_CHARACTERS,
+    Candidate,
+    Champion,
+    encoder_digest,
+    metric_name,
+    registration_tags,
+)
+
+CHAMPION = Champion("3", "/registered/3", "c" * 64)
+
+
+@pytest.fixture
+def candidate(results: Results, tmp_path: Path) -> Candidate:
+    """An encoder of two files, promoted."""
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "model.safetensors").write_bytes(b"weights")
+    (encoder / "README.md").write_text("a card\n")
+    verdict = Verdict(True, ("Better than its base.",))
+    return Candidate(results, None, None, verdict, encoder, tmp_path / "report.html")
+
+
+def test_an_encoder_is_its_vectors_and_not_its_card(candidate: Candidate) -> None:
+    before = encoder_digest(candidate.encoder)
+    (candidate.encoder / "README.md").write_text("another card\n")
+    assert encoder_digest(candidate.encoder) == before
+    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
+    assert encoder_digest(candidate.encoder) != before
+
+
+def worse(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, verdict=Verdict(True, ("Better by a little.",)))
+
+
+def compared(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, champion=CHAMPION)
+
+
+def retuned(candidate: Candidate) -> Candidate:
+    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
+    return dataclasses.replace(candidate)
+
+
+@pytest.mark.parametrize("change", [worse, compared, retuned])
+def test_the_key_follows_encoder_verdict_and_champion(
+    candidate: Candidate, change: Callable[[Candidate], Candidate]
+) -> None:
+    key = candidate.key
+    assert change(candidate).key != key
+
+
+def test_the_key_is_that_of_the_champions_vectors_whatever_their_version(
+    candidate: Candidate,
+) -> None:
+    same = dataclasses.replace(CHAMPION, version="4", folder="/registered/4")
+    keys = {dataclasses.replace(candidate, champion=champion).key for champion in (CHAMPION, same)}
+    assert len(keys) == 1
+
+
+def test_the_verdict_survives_as_json(candidate: Candidate) -> None:
+    assert json.loads(json.dumps(candidate.verdict_content())) == {
+        "promote": True,
+        "reasons": ["Better than its base."],
+        "base": [],
+        "champion": None,
+        "slices": [],
+        "probe": None,
+    }
+
+
+def test_the_verdict_in_words_is_never_longer_than_a_store_takes(candidate: Candidate) -> None:
+    assert candidate.verdict_text() == "Promoted:\n- Better than its base."
+    reasons = tuple(f"Worse on benchmark {number}." for number in range(1_000))
+    refused = dataclasses.replace(candidate, verdict=Verdict(False, reasons))
+    assert refused.verdict_text().startswith("Not promoted:\n- Worse on benchmark 0.")
+    assert len(refused.verdict_text()) == DESCRIPTION_CHARACTERS
+
+
+def test_settings_are_one_parameter_each_and_cut_to_what_a_store_takes(
+    candidate: Candidate,
+) -> None:
+    recipe = candidate.recipe
+    packages = tuple(f"package-{number}" for number in range(100))
+    corpus = recipe.corpus.model_copy(update={"packages": packages})
+    changed = recipe.model_copy(update={"corpus": corpus})
+    params = dataclasses.replace(
+        candidate, results=dataclasses.replace(candidate.results, recipe=changed)
+    ).params()
+    assert params["level"] == "sentence"
+    assert params["tuning.temperature"] == "0.04"
+    assert params["evaluation.gate.confidence"] == "0.95"
+    assert params["corpus.packages"].startswith("['package-0', 'package-1'")
+    assert max(map(len, params.values())) == VALUE_CHARACTERS
+
+
+def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
+    candidate: Candidate, tmp_path: Path
+) -> None:
+    rival = StageRecord("evaluation", "k", str(tmp_path / "rival"), "d", {"likeness": 0.375})
+    rival.path.mkdir()
+    scores = {"likeness": {"score": 0.375, "measures": {"acc@5": 0.875}}}
+    (rival.path / "scores.json").write_text(json.dumps(scores))
+    judged = dataclasses.replace(candidate, champion=CHAMPION, champion_scores=rival)
+    metrics = [(name, value, step) for name, value, _, step in judged.metrics()]
+    assert [metric for metric in metrics if metric[0] == "tuning/loss"] == [
+        ("tuning/loss", 2.5, 1),
+        ("tuning/loss", 2.0, 2),
+        ("tuning/loss", 1.5, 3),
+    ]
+    assert metrics[-6:] == [
+        ("base/likeness", 0.25, 0),
+        ("base/likeness.alignment", 0.75, 0),
+        ("tuned/likeness", 0.5, 0),
+        ("tuned/likeness.alignment", 0.625, 0),
+        ("champion/likeness", 0.375, 0),
+        ("champion/likeness.acc_at_5", 0.875, 0),
+    ]
+
+
+def test_measures_of_steps_are_metrics_where_there_are_any(candidate: Candidate) -> None:
+    steps = candidate.results.tuned.path / "steps.jsonl"
+    first, second, third = map(json.loads, steps.read_text().splitlines())
+    measured = second | {"alignment": 0.25, "uniformity": -2.5}
+    steps.write_text("".join(json.dumps(line) + "\n" for line in (first, measured, third)))
+    found = [(name, value, step) for name, value, _, step in candidate.metrics()]
+    assert [
+        metric for metric in found if metric[0].endswith(("tuning/alignment", "uniformity"))
+    ] == [
+        ("tuning/alignment", 0.25, 2),
+        ("tuning/uniformity", -2.5, 2),
+    ]
+
+
+def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
+    names = [metric_name(task, each) for task, all_of in MEASURES.items() for each in all_of]
+    assert metric_name("sample-space", "isotropy, table 9") == "sample-space.isotropy_table_9"
+    assert len(set(names)) == len(names) == 5
+    run = client.create_run("0").info.run_id
+    for name in names:
+        client.log_metric(run, f"tuned/{name}", 0.5)
+    assert len(client.get_run(run).data.metrics) == 5
+
+
+def test_tags_name_the_champion_that_was_compared_with(candidate: Candidate) -> None:
+    assert "compared_with" not in registration_tags(candidate)
+    judged = dataclasses.replace(candidate, champion=CHAMPION)
+    assert registration_tags(judged)["compared_with"] == "3"

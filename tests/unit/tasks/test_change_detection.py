@@ -1,0 +1,136 @@
+"""Whether a run has anything to do, beside what the registry keeps of the champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.corpus.profile import PROFILE, CorpusProfile
+from mirror.encoders.base_model import Base
+from mirror.recipe import Recipe
+from mirror.release.run_results import Results
+from mirror.store import StageRecord, digest_of_json
+from tasks.change_detection import Change, Gathered, find_change, find_drift
+from tasks.registry import register_encoder
+from tasks.registry.candidate import Candidate, Champion
+from tasks.registry.origins import find_origin
+
+MODEL = "mirror-en-trades"
+
+
+def profile(new: int = 0) -> CorpusProfile:
+    sketch = tuple(sorted(f"{number:016x}" for number in range(new, 100 + new)))
+    return CorpusProfile(100, sketch, {"baker": 10}, 0, 10, {"20": 100})
+
+
+@pytest.fixture
+def write_profile(tmp_path: Path) -> Callable[[CorpusProfile], StageRecord]:
+    def write(content: CorpusProfile) -> StageRecord:
+        digest = digest_of_json(asdict(content))
+        folder = tmp_path / "profiles" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PROFILE).write_text(json.dumps(asdict(content)))
+        return StageRecord("profile", digest[:20], str(folder), digest)
+
+    return write
+
+
+@pytest.fixture
+def made(results: Results, write_profile: Callable[..., StageRecord]) -> Gathered:
+    """What a run has gathered whose text is the champion's."""
+    return Gathered(results.base, results.corpus, write_profile(profile()), None)
+
+
+@pytest.fixture
+def champion(
+    make_candidate: Callable[..., Candidate], made: Gathered, workspace: Path, tracking: str
+) -> Candidate:
+    """A registered champion with its corpus's profile."""
+    candidate = make_candidate(0)
+    candidate = replace(candidate, results=replace(candidate.results, profile=made.profile))
+    assert register_encoder.fn(candidate, workspace).promoted
+    return candidate
+
+
+def change_of(recipe: Recipe, made: Gathered) -> Change:
+    return find_change.fn(recipe, made)
+
+
+def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
+    assert change_of(recipe, made) == Change(True, ("There is no champion yet.",))
+
+
+def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made) -> None:
+    for named in ({"alias": "champion"}, {"version": "1"}):
+        origin = find_origin(MODEL, **named)
+        assert origin is not None
+        assert origin.profile == profile()
+        assert (origin.version, origin.corpus_digest) == ("1", made.corpus.digest)
+    assert find_origin(MODEL, alias="nobody") is None
+    assert find_origin(MODEL, version="7") is None
+
+
+def test_the_champions_own_text_leaves_nothing_to_do(champion, recipe, made) -> None:
+    change = change_of(recipe, made)
+    assert not change.go_on
+    assert change.champion == "1"
+    [reason] = change.reasons
+    assert "version 1: 0.0% of 100 strings are new" in reason
+
+
+def test_enough_new_text_is_a_reason(champion, recipe, made, write_profile) -> None:
+    change = change_of(recipe, replace(made, profile=write_profile(profile(new=5))))
+    assert change.go_on
+    assert change.reasons[0].startswith("5.0% of the strings are new")
+    assert "(drift.new_strings)" in change.reasons[0]
+
+
+@pytest.mark.parametrize("what", ["recipe", "base", "set of labelled pairs"])
+def test_another_recipe_base_or_set_of_pairs_is_a_reason(champion, recipe, made, what) -> None:
+    if what == "recipe":
+        recipe = recipe.model_copy(update={"sample": recipe.sample.model_copy(update={"seed": 7})})
+    elif what == "base":
+        made = replace(made, base=Base(made.base.folder, "c" * 64, "other"))
+    else:
+        made = replace(made, pairs=StageRecord("pairs", "k", "nowhere", "d" * 64))
+    change = change_of(recipe, made)
+    assert change.go_on
+    assert change.reasons[0] == f"The {what} is not the champion's, version 1."
+
+
+def test_a_champion_without_a_profile_is_a_reason(
+    make_candidate, recipe, made, workspace, tracking
+) -> None:
+    register_encoder.fn(make_candidate(0), workspace)
+    change = change_of(recipe, made)
+    assert change.go_on
+    assert change.reasons == ("The champion, version 1, has no profile of its corpus.",)
+
+
+def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
+    champion, make_candidate, recipe, made, write_profile, workspace, client: Any
+) -> None:
+    rival = Champion("1", "nowhere", "digest")
+    now = replace(made, profile=write_profile(profile(new=5)))
+    drift = find_drift.fn(recipe, now, rival)
+    assert drift is not None
+    assert drift.new == 0.05
+    candidate = make_candidate(1, champion=rival)
+    candidate = replace(
+        candidate, results=replace(candidate.results, profile=now.profile, drift=drift)
+    )
+    assert register_encoder.fn(candidate, workspace).version == "2"
+    run = client.get_model_version(MODEL, "2").run_id
+    kept = Path(client.download_artifacts(run, "corpus/drift.json"))
+    assert json.loads(kept.read_text())["new"] == 0.05
+
+
+def test_there_is_no_drift_without_a_rival_or_from_another_base(champion, recipe, made) -> None:
+    assert find_drift.fn(recipe, made, None) is None
+    other = replace(made, base=Base(made.base.folder, "c" * 64, "other"))
+    assert find_drift.fn(recipe, other, Champion("1", "nowhere", "digest")) is None

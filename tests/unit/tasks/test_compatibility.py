@@ -1,0 +1,75 @@
+"""An encoder that succeeds a champion comes with a word for those who hold an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.release.gate import Verdict
+from mirror.store import StageRecord
+from tasks import compatibility, registry
+from tasks.compatibility import compare_with_champion
+from tasks.registry.candidate import Candidate, Champion
+
+YES, NO = Verdict(True, ("Better.",)), Verdict(False, ("Worse.",))
+
+
+@pytest.fixture
+def sample(tmp_path: Path, sentences: list[str]) -> StageRecord:
+    folder = tmp_path / "made-sample"
+    folder.mkdir()
+    pq.write_table(pa.table({"text": sentences[:80]}), folder / "strings.parquet")
+    return StageRecord("sample", "k", str(folder), "s" * 64, {"strings": 80})
+
+
+@pytest.fixture
+def pair(encoders: list[Path]) -> tuple[Champion, EncoderPlace]:
+    champion = Champion("1", str(encoders[0]), "a" * 64)
+    return champion, EncoderPlace(str(encoders[1]), "b" * 64, None, None, "tuned")
+
+
+def test_only_what_succeeds_a_champion_is_compared(
+    pair: tuple[Champion, EncoderPlace],
+    sample: StageRecord,
+    workspace: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    champion, new = pair
+    assert compare_with_champion(NO, champion, new, sample, workspace) is None
+    assert compare_with_champion(YES, None, new, sample, workspace) is None
+    assert not caplog.text
+    few = replace(sample, counts={"strings": 59})
+    assert compare_with_champion(YES, champion, new, few, workspace) is None
+    assert "the sample has 59 strings" in caplog.text
+    assert not (workspace / "stages").exists()
+
+
+def test_the_report_the_page_and_the_map_come_with_the_version(
+    make_candidate: Callable[..., Candidate],
+    pair: tuple[Champion, EncoderPlace],
+    sample: StageRecord,
+    workspace: Path,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    champion, new = pair
+    # As in a run, but without one: Prefect would start a server for a task alone.
+    monkeypatch.setattr(compatibility, "compare_encoders", compatibility.compare_encoders.fn)
+    made = compare_with_champion(YES, champion, new, sample, workspace)
+    candidate = make_candidate(1)
+    candidate = replace(candidate, results=replace(candidate.results, compatibility=made))
+    registration = registry.register_encoder.fn(candidate, workspace)
+    kept = [file.path for file in client.list_artifacts(registration.run_id, "compatibility")]
+    assert sorted(kept) == [
+        f"compatibility/{name}"
+        for name in ("compatibility.html", "compatibility.json", "map.safetensors")
+    ]
+    tags = client.get_model_version("mirror-en-trades", "1").tags
+    assert tags["compatibility"] == made.counts["verdict"]

@@ -1,0 +1,116 @@
+"""What loads what: a run that finds all its stages made must not pay for torch."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mirror.paths import CHECKOUT
+
+HEAVY = ("torch", "transformers", "mlflow", "sentence_transformers")
+PRINT_LOADED = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def loaded_by(module, tmp_path):
+    """Top-level packages in memory after a fresh process has imported a module."""
+    run = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED, module],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "flows.run_recipe",
+        "flows.run_study",
+        "flows.cli.main",
+        "flows.run_paper",
+        "tasks.registry",
+        "mirror.corpus.ingest",
+        "mirror.sampling.sample",
+        "mirror.encoders.base_model",
+        "mirror.tuning.stage",
+        "mirror.evaluation.stage",
+        "mirror.release.gate",
+        "mirror.release.smoke_test_stage",
+        "mirror.corpus.profile_stage",
+        "mirror.release.package",
+        "mirror.release.index_compatibility_stage",
+        "mirror.release.report",
+        "mirror.maintenance.doctor",
+    ],
+)
+def test_cold_import_loads_nothing_heavy(module, tmp_path):
+    assert loaded_by(module, tmp_path).isdisjoint(HEAVY)
+
+
+def test_command_line_alone_loads_no_engine(tmp_path):
+    assert loaded_by("flows.cli.main", tmp_path).isdisjoint(
+        {"prefect", "duckdb", "pandas", "scipy"}
+    )
+
+
+def test_servers_are_started_without_loading_theirs(tmp_path):
+    for module in ("tasks.services.starting", "tasks.services.stopping"):
+        assert loaded_by(module, tmp_path).isdisjoint({"prefect", "mlflow", "torch"})
+
+
+def test_library_never_loads_prefect(tmp_path):
+    for module in (
+        "mirror.sampling.sample",
+        "mirror.tuning.stage",
+        "mirror.release.report",
+        "mirror.maintenance.doctor",
+    ):
+        assert "prefect" not in loaded_by(module, tmp_path)
+
+
+def test_loading_is_seen(tmp_path):
+    """The others prove nothing if this fails."""
+    assert "torch" in loaded_by("mirror.tuning.losses", tmp_path)
+
+
+def test_import_rules_hold():
+    pytest.importorskip("importlinter")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        ],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "0 broken" in run.stdout
+
+
+@pytest.mark.parametrize("package", ["mirror", "tasks", "flows"])
+def test_functions_and_files_are_short(package):
+    long = []
+    for path in sorted((CHECKOUT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if (lines := len(text.splitlines())) > 300:
+            long.append(f"{path.name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 40:
+                    long.append(f"{path.name}, {node.name}: {lines} lines")
+    assert not long
