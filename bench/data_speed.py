@@ -133,10 +133,10 @@ def _recipe(asked: Asked) -> Recipe:
 
 def duckdb_copy(asked: Asked) -> dict[str, Any]:
     """Read and write, nothing else, with our settings of threads and memory."""
-    from mirror.duckdb_connection import open_engine
+    from mirror.duckdb_connection import connect
 
     out = Path(asked["work"]) / "copy.parquet"
-    with peak_of_tree() as peak, open_engine(Path(asked["work"])) as engine:
+    with peak_of_tree() as peak, connect(Path(asked["work"])) as engine:
         began, worked = time.perf_counter(), _worked()
         engine.read_parquet(asked["file"]).write_parquet(str(out), compression="zstd")
         seconds, worked = time.perf_counter() - began, _worked() - worked

@@ -29,7 +29,7 @@ import numpy as np
 from mirror.corpus.ingest import ingest_corpus
 from mirror.encoders.base_model import Base, base_digest
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder
@@ -79,17 +79,15 @@ class Field:
         recipe = parse_recipe(content, name=self.recipe.name, place="bench")
         record = tune_encoder(recipe, self.sample, base, store)
         folder = record.path / "encoder"
-        return self._scores(
-            EncoderPlace(str(folder), folder_digest(folder), None, None, "t"), store
-        )
+        return self._scores(EncoderRef(str(folder), folder_digest(folder), None, None, "t"), store)
 
     def raw(self, base: Base, pooling: Pooling, store: Store) -> list[float]:
         """Scores of the base as it is."""
         level = self.recipe.level
         limit = (LEVEL_DEFAULTS[level] | our_settings(level))["max_tokens"]
-        return self._scores(EncoderPlace(base.folder, base.digest, pooling, limit, "raw"), store)
+        return self._scores(EncoderRef(base.folder, base.digest, pooling, limit, "raw"), store)
 
-    def _scores(self, place: EncoderPlace, store: Store) -> list[float]:
+    def _scores(self, place: EncoderRef, store: Store) -> list[float]:
         made = evaluate_encoder(self.recipe, place, self.corpus, self.sample, store)
         content = json.loads((made.path / "scores.json").read_text(encoding="utf-8"))
         found = content[self.recipe.evaluation.benchmarks[0]]

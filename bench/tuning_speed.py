@@ -155,7 +155,7 @@ def trainer(asked: Asked) -> dict[str, Any]:
 
 def ours(asked: Asked) -> dict[str, Any]:
     """`mirror.tuning.tune.tune`, as a recipe would run it."""
-    from mirror.tuning.trainer import Place
+    from mirror.tuning.trainer import TrainingPaths
     from mirror.tuning.tune import tune
     from mirror.tuning_config import TuningSection, fill_tuning
 
@@ -163,7 +163,7 @@ def ours(asked: Asked) -> dict[str, Any]:
     settings = TuningSection(**fill_tuning("sentence", given | asked["extra"]))
     texts, clock = _texts(asked), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(asked["base"]), Path(folder) / "out", Path(folder) / "work")
+        place = TrainingPaths(Path(asked["base"]), Path(folder) / "out", Path(folder) / "work")
         place.out.mkdir()
         place.work.mkdir()
         tune(settings, texts, place, lambda step: clock.tick(step.loss))

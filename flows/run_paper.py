@@ -22,7 +22,7 @@ from mirror.experiments.paper_plan import Cell, Place, cells_of, make_plan
 from mirror.experiments.paper_report import Report
 from mirror.experiments.paper_verdicts import Measured
 from mirror.experiments.published import read_tables
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.shutdown import stopping_on_interrupt
 from mirror.store import Store
 from tasks import paper, trials
@@ -92,7 +92,7 @@ def run_jobs(jobs: Mapping[Key, Job], seeds: Sequence[int], workspace: Path) -> 
     outcomes: dict[Key, Outcome] = {}
     done = 0
     for key, waiting in futures.items():
-        tell(Progress("tables", done, total, "trials", jobs[key].recipe.name))
+        tell(ProgressEvent("tables", done, total, "trials", jobs[key].recipe.name))
         outcomes[key] = Outcome(*_gathered(waiting))
         done += len(waiting)
     return outcomes

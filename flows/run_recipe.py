@@ -11,8 +11,8 @@ from prefect import flow
 from mirror.encoders.base_model import choose_base
 from mirror.recipe import Recipe, find_recipe
 from mirror.release.gate import Verdict
-from mirror.release.run_record import Beginning, RunRecord
-from mirror.release.run_results import Results
+from mirror.release.run_record import RunRecord, StartTime
+from mirror.release.run_results import RunResults
 from mirror.store import StageRecord
 from tasks import (
     base,
@@ -32,12 +32,12 @@ from tasks import (
     tuning,
 )
 from tasks.local_api import temporary_api
-from tasks.notifications import tell_failure
-from tasks.registry.candidate import Candidate, Champion, Registration
-from tasks.stage_task import result_of
+from tasks.notifications import notify_failure
+from tasks.registry.candidate import Champion, Registration, RegistrationCandidate
+from tasks.stage_task import unwrap_state
 
 
-@flow(flow_run_name="{recipe}", on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(flow_run_name="{recipe}", on_failure=[notify_failure], on_crashed=[notify_failure])
 def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> RunRecord:
     """Runs a recipe by its name; what is there and whole already is reused.
 
@@ -49,7 +49,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     Raises:
         MirrorError: something is wrong; nothing half-made is left.
     """
-    began = Beginning.now()
+    began = StartTime.now()
     plan = choose_base(find_recipe(recipe), base_path)
     workspace = preflight.check_ready(plan)
 
@@ -70,32 +70,32 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
     answer = probe.probe_encoder(encoder, strings, workspace)
     verdict = gate.decide(plan, before, after, of_rival, answer)
-    made = Results(plan, model, snapshot, strings, tuned, before, after, pairs, profile)
+    made = RunResults(plan, model, snapshot, strings, tuned, before, after, pairs, profile)
     results = beside_champion(made, gathered, rival, verdict, workspace)
     package = packaging.package_encoder(results, workspace)
     page = run_summary.write_report(results, verdict, workspace)
     folder, file = packaging.packaged_encoder(package), run_summary.report_file(page)
-    candidate = Candidate(results, rival, of_rival, verdict, folder, file)
+    candidate = RegistrationCandidate(results, rival, of_rival, verdict, folder, file)
     registration = registry.register_encoder(candidate, workspace)
     return write_down(candidate, (answer, package, page), registration, began, workspace)
 
 
-def gather(plan: Recipe, workspace: Path) -> change_detection.Gathered:
+def gather(plan: Recipe, workspace: Path) -> change_detection.RunInputs:
     """Text, labelled pairs if there are any, and the base to tune."""
     snapshot = corpus.ingest_corpus(plan, workspace)
     pairs = labelled_pairs.gather_pairs(plan, workspace) if plan.pairs else None
     model = base.find_base(plan, workspace)
     profile = change_detection.profile_corpus(snapshot, model, workspace)
-    return change_detection.Gathered(model, snapshot, profile, pairs)
+    return change_detection.RunInputs(model, snapshot, profile, pairs)
 
 
 def beside_champion(
-    made: Results,
-    gathered: change_detection.Gathered,
+    made: RunResults,
+    gathered: change_detection.RunInputs,
     rival: Champion | None,
     verdict: Verdict,
     workspace: Path,
-) -> Results:
+) -> RunResults:
     """With what has changed since the champion: its text, and whether its index still serves."""
     moved = change_detection.find_drift(made.recipe, gathered, rival)
     new = evaluation.tuned_encoder(made.tuned)
@@ -104,10 +104,10 @@ def beside_champion(
 
 
 def write_down(
-    candidate: Candidate,
+    candidate: RegistrationCandidate,
     ends: tuple[StageRecord, ...],
     registration: Registration,
-    began: Beginning,
+    began: StartTime,
     workspace: Path,
 ) -> RunRecord:
     """The run's record, and its outcome on the run's own page, not on a task's."""
@@ -122,4 +122,4 @@ def start_run(recipe: str, base_path: str = "", if_changed: bool = False) -> Run
     with temporary_api() as wait_for_api:
         preflight.find_workspace(plan)
         wait_for_api()
-        return result_of(run_recipe(recipe, base_path, if_changed))
+        return unwrap_state(run_recipe(recipe, base_path, if_changed))

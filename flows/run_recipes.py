@@ -13,13 +13,13 @@ from prefect.states import Completed, Failed
 
 from flows.run_recipe import run_recipe
 from mirror.errors import MirrorError
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.release.run_record import RunRecord
 from tasks.artifacts import show_table
 from tasks.local_api import temporary_api
 from tasks.progress import Reporter
 from tasks.runners import Runner, task_runner
-from tasks.stage_task import result_of
+from tasks.stage_task import unwrap_state
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RunOutcome:
 def run_one(recipe: str, if_changed: bool) -> RunOutcome:
     """Runs a recipe as a subflow; what goes wrong is its outcome and nobody else's."""
     try:
-        return RunOutcome(recipe, result_of(run_recipe(recipe, if_changed=if_changed)))
+        return RunOutcome(recipe, unwrap_state(run_recipe(recipe, if_changed=if_changed)))
     except MirrorError as fault:
         return RunOutcome(recipe, fault=str(fault))
     except Exception as fault:  # a fault of our own in one run must not end the others
@@ -71,7 +71,7 @@ def run_recipes(recipes: list[str], if_changed: bool = False) -> State[list[RunO
     runs = [run_one.submit(recipe, if_changed) for recipe in recipes]
     outcomes = []
     for done, run in enumerate(runs):
-        report(Progress("runs", done, len(runs), "recipes", recipes[done]))
+        report(ProgressEvent("runs", done, len(runs), "recipes", recipes[done]))
         outcomes.append(run.result())
     rows = [{"recipe": found.recipe, "outcome": found.text} for found in outcomes]
     show_table("runs", rows, f"{len(outcomes)} recipes")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from prefect import flow
 
-from mirror.experiments.plan import Wanted
+from mirror.experiments.plan import StudyOptions
 from mirror.experiments.results import StudyOutcome
 from mirror.shutdown import stopping_on_interrupt
 from tasks import studies, trials
 from tasks.environment import workspace_root
 from tasks.local_api import temporary_api
 
-EVERYTHING = Wanted()
+EVERYTHING = StudyOptions()
 
 
 @flow(flow_run_name="{name}", task_runner=trials.trial_runner())
-def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
+def run_study(name: str, wanted: StudyOptions = EVERYTHING) -> StudyOutcome:
     """Runs a study; every trial that was made before is reused.
 
     Args:
@@ -34,7 +34,7 @@ def run_study(name: str, wanted: Wanted = EVERYTHING) -> StudyOutcome:
     return studies.write_study(plan, results, faults, workspace)
 
 
-def start_study(name: str, wanted: Wanted, at_once: int = 1) -> StudyOutcome:
+def start_study(name: str, wanted: StudyOptions, at_once: int = 1) -> StudyOutcome:
     """As `run_study`, for a person at a terminal, with so many trials at once."""
     with temporary_api() as wait_for_api:
         wait_for_api()

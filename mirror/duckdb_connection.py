@@ -15,7 +15,7 @@ MEMORY_LIMIT = "1GB"
 _PATTERN = re.compile(r"[*?\[]")
 
 
-def open_engine(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def connect(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """DuckDB in this process, with bounded memory; what does not fit goes to `work`."""
     spill = work / "duckdb"
     shutil.rmtree(spill, ignore_errors=True)  # what a killed run left

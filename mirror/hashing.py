@@ -15,7 +15,7 @@ PACKAGE = "mirror"
 
 
 @cache
-def code_digest(module: str) -> str:
+def code_hash(module: str) -> str:
     """Digest of `mirror.<module>` and every module of `mirror` that it imports, however deep.
 
     Comments, docstrings and layout do not count, so that rewording one remakes nothing.

@@ -43,7 +43,7 @@ class BusyError(StoreError):
 
 
 @contextmanager
-def sole_holder(path: Path, *, wait: bool = True) -> Iterator[Callable[[], None]]:
+def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[Callable[[], None]]:
     """Within the block, nobody else who asks here holds the lock `path`.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressEvent:
     """One sign of life from a stage."""
 
     stage: str
@@ -20,14 +20,14 @@ class Progress:
     """Further facts, for people."""
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[ProgressEvent], None]
 
 
-def silent(progress: Progress) -> None:
+def no_progress(progress: ProgressEvent) -> None:
     """Tells no one."""
 
 
-def describe(progress: Progress) -> str:
+def describe(progress: ProgressEvent) -> str:
     """One line for people."""
     of_total = f" of {progress.total:,}" if progress.total else ""
     more = f": {progress.text}" if progress.text else ""

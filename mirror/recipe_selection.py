@@ -13,7 +13,7 @@ from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
 
 
 @dataclass(frozen=True)
-class Choice:
+class RecipeSelection:
     """Recipes by name, or those of languages and domains; all of a shipped folder where it says so.
 
     Languages and domains narrow each other; without names they choose among all.
@@ -35,7 +35,7 @@ class Choice:
         return bool(self.languages or self.domains or self.everything)
 
 
-def choose_recipes(choice: Choice, folder: Path = RECIPES) -> tuple[Recipe, ...]:
+def choose_recipes(choice: RecipeSelection, folder: Path = RECIPES) -> tuple[Recipe, ...]:
     """The recipes that are meant, each read and checked.
 
     Raises:
@@ -90,7 +90,7 @@ def _read(names: Sequence[str], folder: Path) -> tuple[Recipe, ...]:
     return tuple(recipes)
 
 
-def _check_names(choice: Choice, recipes: Sequence[Recipe]) -> None:
+def _check_names(choice: RecipeSelection, recipes: Sequence[Recipe]) -> None:
     """A language or domain that nothing has is a slip, even where the others fit."""
     for kind, wanted, known in (
         ("language", choice.languages, {recipe.language for recipe in recipes}),

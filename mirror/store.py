@@ -30,8 +30,8 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from mirror.errors import StoreError
-from mirror.hashing import code_digest
-from mirror.locks import sole_holder
+from mirror.hashing import code_hash
+from mirror.locks import exclusive_lock
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Stage:
             "stage": self.name,
             "inputs": dict(self.inputs),
             "section": dict(self.section),
-            "code": code_digest(self.module),
+            "code": code_hash(self.module),
             "libraries": library_versions(self.libraries),
         }
         return digest_of_json(identity)[:20]
@@ -143,7 +143,7 @@ class Store:
             StoreError: no space is left, or a file cannot be read or written.
         """
         key = stage.key
-        with sole_holder(self.root / "locks" / f"{key}.lock") as check:
+        with exclusive_lock(self.root / "locks" / f"{key}.lock") as check:
             if found := self.find(stage):
                 _note_use(found.path / MANIFEST)
                 return replace(found, reused=True)
@@ -179,7 +179,7 @@ class Store:
         manifest = {
             **asdict(stage),
             "key": stage.key,
-            "code": code_digest(stage.module),
+            "code": code_hash(stage.module),
             "digest": digest_of_json(files),
             "files": files,
             "counts": counts,

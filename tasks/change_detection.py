@@ -16,14 +16,14 @@ from mirror.store import StageRecord, Store, digest_of_json, section_content
 from tasks.artifacts import show_markdown, show_table
 from tasks.progress import Reporter
 from tasks.registry.candidate import Champion
-from tasks.registry.origins import Origin, find_origin
+from tasks.registry.origins import ChampionMetadata, find_origin
 from tasks.registry.versions import CHAMPION
 from tasks.retries import RETRIES
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @dataclass(frozen=True)
-class Gathered:
+class RunInputs:
     """What a run has gathered before it samples."""
 
     base: Base
@@ -33,7 +33,7 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeReport:
     """Why a run goes on, or why it need not."""
 
     go_on: bool
@@ -46,11 +46,11 @@ class Change:
 @stage_task()
 def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRecord:
     """Draws up the corpus's profile; see `mirror.corpus.profile_stage.profile_corpus`."""
-    return report_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
+    return as_cached_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
 
 
 @task(task_run_name="find_change", **RETRIES)
-def find_change(recipe: Recipe, made: Gathered) -> Change:
+def find_change(recipe: Recipe, made: RunInputs) -> ChangeReport:
     """Compares recipe, base, pairs and corpus with those of today's champion.
 
     Raises:
@@ -65,7 +65,7 @@ def find_change(recipe: Recipe, made: Gathered) -> Change:
 
 
 @task(task_run_name="find_drift", **RETRIES)
-def find_drift(recipe: Recipe, made: Gathered, rival: Champion | None) -> Drift | None:
+def find_drift(recipe: Recipe, made: RunInputs, rival: Champion | None) -> Drift | None:
     """The corpus beside that of the encoder to beat; nothing if they cannot be compared.
 
     Raises:
@@ -81,19 +81,19 @@ def find_drift(recipe: Recipe, made: Gathered, rival: Champion | None) -> Drift 
     return drift
 
 
-def _change(recipe: Recipe, made: Gathered, origin: Origin | None) -> Change:
+def _change(recipe: Recipe, made: RunInputs, origin: ChampionMetadata | None) -> ChangeReport:
     if origin is None:
-        return Change(True, ("There is no champion yet.",))
+        return ChangeReport(True, ("There is no champion yet.",))
     reasons = list(_other_reasons(recipe, made, origin))
     drift = _drift(made, origin)
     if drift is None:
-        return Change(True, tuple(reasons), origin.version)
+        return ChangeReport(True, tuple(reasons), origin.version)
     reasons += reasons_to_run(drift, recipe.drift)
     said = f"Beside the champion, version {origin.version}: {describe_drift(drift)}."
-    return Change(bool(reasons), (*reasons, said), origin.version)
+    return ChangeReport(bool(reasons), (*reasons, said), origin.version)
 
 
-def _other_reasons(recipe: Recipe, made: Gathered, origin: Origin) -> list[str]:
+def _other_reasons(recipe: Recipe, made: RunInputs, origin: ChampionMetadata) -> list[str]:
     whose = f"the champion's, version {origin.version}"
     pairs = made.pairs.digest if made.pairs else ""
     differ = {
@@ -107,7 +107,7 @@ def _other_reasons(recipe: Recipe, made: Gathered, origin: Origin) -> list[str]:
     return reasons
 
 
-def _drift(made: Gathered, origin: Origin) -> Drift | None:
+def _drift(made: RunInputs, origin: ChampionMetadata) -> Drift | None:
     if origin.profile is None or origin.base_digest != made.base.digest:
         return None  # profiles are counted in a base's own word pieces
     return measure_drift(read_profile(made.profile), origin.profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.release import index_compatibility_stage
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import LEAST, PAGE, read_compatibility, summary
@@ -14,14 +14,14 @@ from tasks.artifacts import show_markdown
 from tasks.evaluation import champion_encoder
 from tasks.progress import Reporter
 from tasks.registry.candidate import Champion
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 log = logging.getLogger(__name__)
 
 
 @stage_task()
 def compare_encoders(
-    old: EncoderPlace, new: EncoderPlace, sample: StageRecord, workspace: Path
+    old: EncoderRef, new: EncoderRef, sample: StageRecord, workspace: Path
 ) -> StageRecord:
     """Compares them; see `mirror.release.index_compatibility_stage.compare_encoders`."""
     record = index_compatibility_stage.compare_encoders(
@@ -32,13 +32,13 @@ def compare_encoders(
     show_markdown(
         "compatibility", "\n".join(lines), "Whether an index of the champion's vectors still serves"
     )
-    return report_state(record)
+    return as_cached_state(record)
 
 
 def compare_with_champion(
     verdict: Verdict,
     champion: Champion | None,
-    new: EncoderPlace,
+    new: EncoderRef,
     sample: StageRecord,
     workspace: Path,
 ) -> StageRecord | None:

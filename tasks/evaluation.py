@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.encoders.base_model import Base
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation import stage as evaluation_stage
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
 from tasks.progress import Reporter
 from tasks.registry.candidate import Champion, encoder_digest
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task(task_run_name="evaluate_encoder-{encoder.label}")
 def evaluate_encoder(
     recipe: Recipe,
-    encoder: EncoderPlace,
+    encoder: EncoderRef,
     corpus: StageRecord,
     sample: StageRecord,
     workspace: Path,
@@ -32,24 +32,24 @@ def evaluate_encoder(
     )
     if not record.reused:
         number = len(record.counts) + 1  # after them comes a look at the vectors
-        report(Progress("evaluation", number, number, "benchmarks", "measured"))
+        report(ProgressEvent("evaluation", number, number, "benchmarks", "measured"))
     rows = [{"benchmark": name, "score": rounded(score)} for name, score in record.counts.items()]
     show_table(f"scores-{encoder.label}", rows, f"Scores of {encoder.label}, {recipe.name}")
-    return report_state(record)
+    return as_cached_state(record)
 
 
-def base_as_encoder(recipe: Recipe, base: Base) -> EncoderPlace:
+def base_as_encoder(recipe: Recipe, base: Base) -> EncoderRef:
     """The base as it would be used untuned: pooled, cut and prompted as the recipe says."""
     tuning, tokens = recipe.tuning, recipe.tuning.encoder_tokens
-    return EncoderPlace(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
+    return EncoderRef(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
 
 
-def tuned_encoder(tuned: StageRecord) -> EncoderPlace:
+def tuned_encoder(tuned: StageRecord) -> EncoderRef:
     """The encoder that tuning made."""
     folder = tuned.path / "encoder"
-    return EncoderPlace(str(folder), encoder_digest(folder), None, None, "tuned")
+    return EncoderRef(str(folder), encoder_digest(folder), None, None, "tuned")
 
 
-def champion_encoder(champion: Champion) -> EncoderPlace:
+def champion_encoder(champion: Champion) -> EncoderRef:
     """The registered encoder to compare with."""
-    return EncoderPlace(champion.folder, champion.digest, None, None, "champion")
+    return EncoderRef(champion.folder, champion.digest, None, None, "champion")

@@ -9,7 +9,7 @@ from prefect import task
 from mirror.evaluation.comparison import compare, compare_slices
 from mirror.recipe import Recipe
 from mirror.release import gate
-from mirror.release.gate import Evidence, Verdict
+from mirror.release.gate import GateInput, Verdict
 from mirror.release.smoke_test_result import read_probe
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
@@ -25,7 +25,7 @@ def decide(
 ) -> Verdict:
     """Compares the tuned encoder with base and champion; see `mirror.release.gate`."""
     section = recipe.evaluation.gate
-    evidence = Evidence(
+    evidence = GateInput(
         base=compare(before, after, section),
         looks=json.loads((after.path / "looks.json").read_text(encoding="utf-8")),
         champion=compare(champion, after, section) if champion else None,

@@ -61,7 +61,7 @@ def check_notices() -> None:
             raise InputError(f"{NOTIFY} names {name}, which is no block for notifications")
 
 
-def tell(subject: str, lines: Sequence[str]) -> None:
+def notify(subject: str, lines: Sequence[str]) -> None:
     """Tells all blocks; that one cannot be told is a warning, and no reason for a run to fail."""
     body = without_secrets("\n".join(lines))[:BODY_CHARACTERS]
     for name in notice_blocks():
@@ -73,10 +73,12 @@ def tell(subject: str, lines: Sequence[str]) -> None:
             log.warning("%s was not told of %r: %s", name, subject, without_secrets(str(error)))
 
 
-def tell_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+def notify_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """A flow's hook: what failed, and why."""
     recipe = flow_run.parameters.get("recipe", flow_run.name)
-    tell(f"{recipe}: failed", [state.message or "no reason was given", f"flow run {flow_run.name}"])
+    notify(
+        f"{recipe}: failed", [state.message or "no reason was given", f"flow run {flow_run.name}"]
+    )
 
 
 def _load(name: str) -> Any:

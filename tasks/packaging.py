@@ -6,17 +6,17 @@ from pathlib import Path
 
 from mirror.release.package import ENCODER
 from mirror.release.package import package_encoder as write_package
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task()
-def package_encoder(results: Results, workspace: Path) -> StageRecord:
+def package_encoder(results: RunResults, workspace: Path) -> StageRecord:
     """Puts encoder and card together; see `mirror.release.package.package_encoder`."""
     record = write_package(results, Store(workspace), Reporter())
-    return report_state(record)
+    return as_cached_state(record)
 
 
 def packaged_encoder(package: StageRecord) -> Path:

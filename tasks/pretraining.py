@@ -9,13 +9,13 @@ from mirror.pretraining.config import PretrainingSettings
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task()
 def prepare_pieces(settings: PretrainingSettings, workspace: Path) -> StageRecord:
     """Vocabulary, first weights and word pieces; see `mirror.pretraining.stage.prepare_pieces`."""
-    return report_state(stage.prepare_pieces(settings, Store(workspace), Reporter()))
+    return as_cached_state(stage.prepare_pieces(settings, Store(workspace), Reporter()))
 
 
 @stage_task()
@@ -28,4 +28,4 @@ def pretrain_model(
     """
     record = stage.pretrain_model(settings, pieces, Store(workspace), minutes, Reporter())
     show_table("pretraining", count_rows(record.counts), f"Pretraining of {settings.name}")
-    return report_state(record)
+    return as_cached_state(record)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.encoders.encoder_ref import EncoderPlace
-from mirror.progress import Progress
+from mirror.encoders.encoder_ref import EncoderRef
+from mirror.progress import ProgressEvent
 from mirror.release import smoke_test_stage
 from mirror.store import StageRecord, Store
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task()
-def probe_encoder(encoder: EncoderPlace, sample: StageRecord, workspace: Path) -> StageRecord:
+def probe_encoder(encoder: EncoderRef, sample: StageRecord, workspace: Path) -> StageRecord:
     """Asks the encoder in a clean process; see `mirror.release.smoke_test_stage.probe_encoder`."""
     place = (Path(encoder.folder), encoder.digest)
     report = Reporter()
     record = smoke_test_stage.probe_encoder(place, sample, Store(workspace), report)
     if not record.reused:
-        report(Progress("probe", 1, 1, "encoders"))
-    return report_state(record)
+        report(ProgressEvent("probe", 1, 1, "encoders"))
+    return as_cached_state(record)

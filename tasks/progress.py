@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from mirror.progress import OnProgress, Progress, describe
+from mirror.progress import OnProgress, ProgressEvent, describe
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Reporter:
         # A stage that ends soon needs no line of its own.
         self._log_due = time.monotonic() + LOG_SECONDS
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ProgressEvent) -> None:
         """Takes one sign of life."""
         now = time.monotonic()
         listener = _listener.get()
@@ -59,7 +59,7 @@ class Reporter:
                 self._artifact_due = now + ARTIFACT_SECONDS
                 self.show(progress, 100 * progress.done / progress.total)
 
-    def show(self, progress: Progress, percent: float) -> None:
+    def show(self, progress: ProgressEvent, percent: float) -> None:
         """Shows it on Prefect's pages; that they are away is no reason for hours of work to end."""
         try:
             self._show(progress, percent)
@@ -67,7 +67,7 @@ class Reporter:
             self._artifact_due = time.monotonic() + AWAY_SECONDS
             log.warning("progress of %s is not shown by Prefect (%s)", progress.stage, error)
 
-    def _show(self, progress: Progress, percent: float) -> None:
+    def _show(self, progress: ProgressEvent, percent: float) -> None:
         if self._artifact is None:
             made = create_progress_artifact(
                 progress=percent, key=f"{progress.stage}-progress", description=describe(progress)

@@ -9,25 +9,25 @@ from prefect import task
 from mirror.recipe import Recipe
 from mirror.release import report
 from mirror.release.gate import Verdict
-from mirror.release.run_record import Beginning, RunRecord, save_record, stage_lines
-from mirror.release.run_results import Results, measure_lines, score_lines
+from mirror.release.run_record import RunRecord, StartTime, save_record, stage_lines
+from mirror.release.run_results import RunResults, measure_lines, score_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
-from tasks.change_detection import Change, Gathered
-from tasks.notifications import tell
+from tasks.change_detection import ChangeReport, RunInputs
+from tasks.notifications import notify
 from tasks.progress import Reporter
-from tasks.registry.candidate import Candidate, Registration
-from tasks.stage_task import named, report_state, stage_task
+from tasks.registry.candidate import Registration, RegistrationCandidate
+from tasks.stage_task import as_cached_state, as_named_state, stage_task
 
 UNCHANGED = "Unchanged"
 """The state of a flow that found nothing to do."""
 
 
 @stage_task()
-def write_report(results: Results, verdict: Verdict, workspace: Path) -> StageRecord:
+def write_report(results: RunResults, verdict: Verdict, workspace: Path) -> StageRecord:
     """Writes the page; see `mirror.release.report.write_report`."""
     record = report.write_report(results, verdict, Store(workspace), Reporter())
-    return report_state(record)
+    return as_cached_state(record)
 
 
 def report_file(page: StageRecord) -> Path:
@@ -37,10 +37,10 @@ def report_file(page: StageRecord) -> Path:
 
 @task(task_run_name="record_run")
 def record_run(
-    candidate: Candidate,
+    candidate: RegistrationCandidate,
     ends: tuple[StageRecord, ...],
     registration: Registration,
-    began: Beginning,
+    began: StartTime,
     workspace: Path,
 ) -> RunRecord:
     """Writes down what a run came to; `ends` are the probe, the package and the page."""
@@ -67,12 +67,12 @@ def record_run(
     )
     save_record(record, workspace)
     _show(record)
-    tell(f"{record.recipe}: {registration.outcome}", [*record.reasons, record.model])
+    notify(f"{record.recipe}: {registration.outcome}", [*record.reasons, record.model])
     return record
 
 
 def record_unchanged(
-    recipe: Recipe, made: Gathered, change: Change, began: Beginning, workspace: Path
+    recipe: Recipe, made: RunInputs, change: ChangeReport, began: StartTime, workspace: Path
 ) -> RunRecord:
     """Writes down that a run found nothing to do, and names the flow's state for it."""
     model = recipe.registry.model
@@ -91,7 +91,7 @@ def record_unchanged(
         unchanged=True,
     )
     save_record(record, workspace)
-    return named(record, UNCHANGED, " ".join(change.reasons))
+    return as_named_state(record, UNCHANGED, " ".join(change.reasons))
 
 
 def _show(record: RunRecord) -> None:

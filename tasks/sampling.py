@@ -9,7 +9,7 @@ from mirror.sampling import sample as sampling
 from mirror.store import StageRecord, Store
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task()
@@ -17,4 +17,4 @@ def sample_strings(recipe: Recipe, corpus: StageRecord, workspace: Path) -> Stag
     """Draws the strings to tune on; see `mirror.sampling.sample.sample_strings`."""
     record = sampling.sample_strings(recipe, corpus, Store(workspace), Reporter())
     show_table("sample", count_rows(record.counts), f"Sample of {recipe.name}")
-    return report_state(record)
+    return as_cached_state(record)

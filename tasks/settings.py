@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mirror.errors import InputError
-from mirror.maintenance.health_check import Finding
+from mirror.maintenance.health_check import CheckResult
 from mirror.tuning.device_lock import RUNS_PER_DEVICE, runs_per_device
 from tasks.notifications import NOTIFY, notice_blocks
 from tasks.runners import RUNNER, runner_kind
@@ -13,15 +13,17 @@ from tasks.runners import RUNNER, runner_kind
 NAME = "settings"
 
 
-def look_at_settings() -> Finding:
+def look_at_settings() -> CheckResult:
     """Whether they have a form that can be read; no server is asked."""
     needed, others = (
         _faults_of(runs_per_device, notice_blocks),
         _faults_of(lambda: runner_kind(None)),
     )
     if faults := (*needed, *others):
-        return Finding(NAME, "bad" if needed else "warn", "; ".join(faults), "correct or unset it")
-    return Finding(NAME, "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} can be read")
+        return CheckResult(
+            NAME, "bad" if needed else "warn", "; ".join(faults), "correct or unset it"
+        )
+    return CheckResult(NAME, "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} can be read")
 
 
 def _faults_of(*checks: Callable[[], object]) -> tuple[str, ...]:

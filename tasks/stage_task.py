@@ -28,7 +28,7 @@ T = TypeVar("T")
 Result = TypeVar("Result", bound=MayBeReused)
 
 
-def report_state(result: Result) -> Result:
+def as_cached_state(result: Result) -> Result:
     """In a task's run, the result as a state: `Cached` if the store had it, the only cache.
 
     Typed as the result, because that is what calling a `StageTask` gives.
@@ -41,14 +41,14 @@ def report_state(result: Result) -> Result:
     return cast(Result, state)
 
 
-def named(result: T, name: str, message: str) -> T:
-    """In a flow's run, the result as a completed state with a name of its own; see `result_of`."""
+def as_named_state(result: T, name: str, message: str) -> T:
+    """Return the result as a completed, named state inside a flow run; see `unwrap_state`."""
     if FlowRunContext.get() is None:
         return result
     return cast(T, Completed(name=name, message=message, data=result))
 
 
-def result_of(made: T | State[T]) -> T:
+def unwrap_state(made: T | State[T]) -> T:
     """What a flow gave, whether or not it named its state."""
     return cast(T, made.result()) if isinstance(made, State) else made
 

@@ -13,7 +13,7 @@ from mirror.errors import BenchmarkError, SampleError, StudyError
 from mirror.evaluation.benchmark import read_definition
 from mirror.experiments import plan as study_plan
 from mirror.experiments.figure import draw_figure
-from mirror.experiments.plan import StudyPlan, Wanted
+from mirror.experiments.plan import StudyOptions, StudyPlan
 from mirror.experiments.results import StudyOutcome, conclude, markdown, write_outcome
 from mirror.experiments.study import find_study
 from mirror.experiments.trial import TrialResult
@@ -32,12 +32,12 @@ FOLDER = "studies"
 
 
 @task(task_run_name="plan_study", **RETRIES)
-def plan_study(name: str, wanted: Wanted) -> StudyPlan:
+def plan_study(name: str, wanted: StudyOptions) -> StudyPlan:
     """Lays out a study's trials; see `mirror.experiments.plan.plan_study`."""
     return find_plan(name, wanted)
 
 
-def find_plan(name: str, wanted: Wanted) -> StudyPlan:
+def find_plan(name: str, wanted: StudyOptions) -> StudyPlan:
     """As `plan_study`, outside Prefect."""
     root = workspace_root()
     store = Store(root)

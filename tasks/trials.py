@@ -14,12 +14,12 @@ from mirror.errors import TuningError
 from mirror.experiments.trial import Trial, TrialResult
 from mirror.experiments.trial import run_trial as score_trial
 from mirror.hardware import usable_cores
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.store import Store
 from mirror.tuning.device_lock import RUNS_PER_DEVICE
 from tasks.artifacts import show_table
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task(task_run_name="trial-{trial.label}-{trial.seed}")
@@ -32,7 +32,7 @@ def run_trial(trial: Trial, workspace: Path) -> TrialResult:
     result = score_trial(trial, Store(workspace), Reporter())
     rows = [{"benchmark": name, "score": value} for name, value in result.scores.items()]
     show_table("trial", rows, f"{trial.label}, seed {trial.seed}")
-    return report_state(result)
+    return as_cached_state(result)
 
 
 def trial_runner(at_once: int = 1) -> TaskRunner[Any]:
@@ -58,7 +58,7 @@ def await_trials(
     report = Reporter()
     results, faults = [], {}
     for done, (trial, run) in enumerate(zip(tried, runs, strict=True)):
-        report(Progress("trials", done, len(runs), "trials", trial.label))
+        report(ProgressEvent("trials", done, len(runs), "trials", trial.label))
         try:
             results.append(run.result())
         except TuningError as fault:

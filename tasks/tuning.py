@@ -7,10 +7,10 @@ from pathlib import Path
 from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
-from mirror.tuning.worker import tune_apart
+from mirror.tuning.worker import tune_in_subprocess
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 
 @stage_task()
@@ -27,6 +27,6 @@ def tune_encoder(
     how long it may take is the recipe's affair (`tuning.deadline_minutes`).
     """
     store = Store(workspace)
-    record = tune_apart(recipe, sample, base, store, Reporter(), pairs=pairs)
+    record = tune_in_subprocess(recipe, sample, base, store, Reporter(), pairs=pairs)
     show_table("tuning", count_rows(record.counts), f"Tuning of {recipe.name}")
-    return report_state(record)
+    return as_cached_state(record)

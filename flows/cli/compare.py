@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 from mirror.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ def compare(
 
     after = load_encoder(new, options["pooling"], options["max_tokens"])
     before = load_rival(old, after.settings, options["pooling"])
-    with live_progress(err()) as on_progress:
+    with live_progress(stderr_console()) as on_progress:
         found, space_map = compare_encoders(before, after, strings, on_progress)
     _show(old, new, found)
     if save_to:
         save_map(space_map, Path(save_to))
-        err().print(save_to, markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(save_to, markup=False, highlight=False, soft_wrap=True)
     if page:
         from mirror.release.index_compatibility_page import render_compatibility
 
         write_page(page, render_compatibility(old, new, found))
-        err().print(str(page), markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(str(page), markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_two(old: str, new: str, *, otherwise: bool) -> None:
@@ -109,7 +109,7 @@ def _show(old: str, new: str, found: Compatibility) -> None:
 
     from mirror.release.index_compatibility import NEAREST
 
-    console = out()
+    console = stdout_console()
     console.print(_table(f"{old} → {new}", found))
     same = f"{NEAREST} nearest by either encoder alone: {found.neighbours} the same"
     console.print(Text(same), soft_wrap=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import Command, err, out
+from flows.cli.options import Command, stderr_console, stdout_console
 from mirror.errors import InputError
 from mirror.paths import CHECKOUT
 
@@ -29,14 +29,16 @@ def deploy(yes: bool, place: str | None) -> None:
     with connected() as client:
         drift = find_drift(client, path)
         if not drift:
-            err().print("the server has all of it, and as it is", highlight=False)
+            stderr_console().print("the server has all of it, and as it is", highlight=False)
             return
-        out().print("\n".join(drift.lines), markup=False, highlight=False, soft_wrap=True)
+        stdout_console().print(
+            "\n".join(drift.lines), markup=False, highlight=False, soft_wrap=True
+        )
         if not yes and not _agreed():
-            err().print("nothing was changed", highlight=False)
+            stderr_console().print("nothing was changed", highlight=False)
             raise click.exceptions.Exit(1)
         apply(client, path, drift)
-    err().print("deployed", highlight=False)
+    stderr_console().print("deployed", highlight=False)
 
 
 def _agreed() -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, out, workspace_option
+from flows.cli.options import Command, stdout_console, workspace_option
 from mirror.paths import CHECKOUT
 
 if TYPE_CHECKING:
-    from mirror.maintenance.health_check import Finding
+    from mirror.maintenance.health_check import CheckResult
 
 
 @click.command(cls=Command, short_help="Says what this machine has and lacks.")
@@ -24,16 +24,16 @@ def doctor() -> None:
     prefect.yaml.
     """
     from flows.cli.tables import doctor_table
-    from mirror.maintenance.doctor import examine
+    from mirror.maintenance.doctor import run_checks
     from tasks.environment import workspace_root
 
-    findings = (*examine(workspace_root(), os.environ["MLFLOW_TRACKING_URI"]), *_team_setting())
-    out().print(doctor_table(findings))
+    findings = (*run_checks(workspace_root(), os.environ["MLFLOW_TRACKING_URI"]), *_team_setting())
+    stdout_console().print(doctor_table(findings))
     if any(finding.state == "bad" for finding in findings):
         raise click.exceptions.Exit(1)
 
 
-def _team_setting() -> Iterator[Finding]:
+def _team_setting() -> Iterator[CheckResult]:
     from tasks.services import servers_folder
     from tasks.services.look import look_at_servers, prefect_address
     from tasks.settings import look_at_settings

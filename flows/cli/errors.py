@@ -44,7 +44,7 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
         fault.show()
         return fault.exit_code
     except (KeyboardInterrupt, click.Abort, StoppedError):
-        say("stopped; what is whole is kept, and the same command goes on from there")
+        echo("stopped; what is whole is kept, and the same command goes on from there")
         return STOPPED
     except BrokenPipeError:
         # Whoever read our output has left; Python would complain of it once more on its way out.
@@ -60,15 +60,15 @@ def _report(fault: Exception, debugging: Debugging) -> int:
 
     if debugging.on:
         # What others raised, and ours came from, may quote an address whole.
-        say(without_secrets("".join(traceback.format_exception(fault))))
-    say(without_secrets(f"error: {fault}"))
+        echo(without_secrets("".join(traceback.format_exception(fault))))
+    echo(without_secrets(f"error: {fault}"))
     # What the user gave is told whole by the message; a traceback would add nothing.
     if not (debugging.on or fault.__cause__ is None or isinstance(fault, InputError)):
-        say("(add --debug for the traceback)")
+        echo("(add --debug for the traceback)")
     return FAILED
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Prints a line to standard error, whatever its encoding can hold."""
     encoding = sys.stderr.encoding or "utf-8"
     # Messages quote what users wrote, and that can be anything, terminal codes included.

@@ -13,9 +13,9 @@ from flows.cli.progress import live_progress
 from flows.cli.tables import measure_table, result_table, score_table
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
-from mirror.progress import OnProgress, Progress
+from mirror.progress import OnProgress, ProgressEvent
 from mirror.recipe import GateSection
-from mirror.release.run_record import MeasureLine, ScoreLine, find_record, find_stage
+from mirror.release.run_record import MetricSummary, ScoreLine, find_record, find_stage
 from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from mirror.evaluation.kinds.retrieval import Passages
     from mirror.evaluation.result import BenchmarkResult
 
-Results = dict[str, "BenchmarkResult"]
+EncoderScores = dict[str, "BenchmarkResult"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EvaluateOptions:
     """What is to be scored."""
 
     encoder: str | None
@@ -51,7 +51,7 @@ class _RunTexts:
     texts: Sequence[str] | None = None
 
 
-def score_shown(wanted: Wanted, out: Console, err: Console) -> None:
+def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
     """Scores an encoder, beside another if asked, and prints a table."""
     definitions = [read_definition(name) for name in wanted.benchmarks]
     if wanted.other is not None:
@@ -78,13 +78,17 @@ def score_shown(wanted: Wanted, out: Console, err: Console) -> None:
 
 
 def _print_both(
-    definitions: Sequence[Definition], before: Results, after: Results, title: str, out: Console
+    definitions: Sequence[Definition],
+    before: EncoderScores,
+    after: EncoderScores,
+    title: str,
+    out: Console,
 ) -> None:
     from mirror.release.side_by_side import compare_measures, compare_results
 
     gate, sides = GateSection(), ("against", "encoder")
     lines: list[ScoreLine] = []
-    measures: list[MeasureLine] = []
+    measures: list[MetricSummary] = []
     for definition in definitions:
         both = before[definition.name], after[definition.name]
         if definition.gated:
@@ -145,12 +149,14 @@ def _score(
     data: _RunTexts,
     other: Encoder | None,
     on_progress: OnProgress,
-) -> Results:
+) -> EncoderScores:
     from mirror.evaluation.evaluate import score_encoder
 
-    results: Results = {}
+    results: EncoderScores = {}
     for done, definition in enumerate(definitions):
-        on_progress(Progress("evaluation", done, len(definitions), "benchmarks", definition.name))
+        on_progress(
+            ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
+        )
         results[definition.name] = score_encoder(
             encoder, definition, data.passages, data.texts, other
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import Command, err, workspace_option
+from flows.cli.options import Command, stderr_console, workspace_option
 
 FORMS = ("sentence-transformers", "onnx", "static")
 MOST = 50_000
@@ -54,8 +54,8 @@ def export(
             listed = words_to_encode(words, recipe, most or MOST)
             said = table_written(encoder, pooling, max_tokens, listed, Path(place))
         case _:
-            said = folder_written(encoder, pooling, max_tokens, Path(place))
-    err().print(f"{place}: {said}", markup=False, highlight=False, soft_wrap=True)
+            said = write_folder(encoder, pooling, max_tokens, Path(place))
+    stderr_console().print(f"{place}: {said}", markup=False, highlight=False, soft_wrap=True)
 
 
 def check_options(form: str, words: str | None, recipe: str | None, most: int | None) -> None:
@@ -72,7 +72,7 @@ def check_options(form: str, words: str | None, recipe: str | None, most: int | 
         raise click.UsageError("--most belongs to --recipe; of --words all are taken")
 
 
-def folder_written(name: str, pooling: str | None, max_tokens: int | None, place: Path) -> str:
+def write_folder(name: str, pooling: str | None, max_tokens: int | None, place: Path) -> str:
     """Writes the folder for sentence-transformers, and says so."""
     from flows.cli.encoders import find_encoder_folder, load_encoder
     from mirror.encoders.sentence_transformers_format import read_encoder_settings
@@ -107,7 +107,7 @@ def table_written(
     from mirror.export.word_vectors import export_words
 
     encoder = load_encoder(name, pooling, max_tokens)
-    with live_progress(err()) as on_progress:
+    with live_progress(stderr_console()) as on_progress:
         export_words(encoder, words, place, on_progress)
     return f"vectors of {len(words):,} words, {encoder.width} numbers each"
 
@@ -129,5 +129,5 @@ def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[s
     from mirror.release.run_record import find_record, find_stage
 
     corpus = find_stage(find_record(open_workspace(), recipe), "corpus")
-    with live_progress(err()) as on_progress:
+    with live_progress(stderr_console()) as on_progress:
         return frequent_words(corpus, most, on_progress)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, out, workspace_option
+from flows.cli.options import Command, stdout_console, workspace_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,4 +64,4 @@ def show(found: Sequence[Removable], root: Path, what: str) -> None:
 
 
 def _say(line: str) -> None:
-    out().print(line, markup=False, highlight=False, soft_wrap=True)
+    stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 from mirror.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mirror.release.history import VersionLine
+    from mirror.release.history import VersionSummary
 
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
@@ -33,13 +33,13 @@ def history(name: str, place: str | None) -> None:
     from tasks.registry.history import read_history
 
     lines = read_history(name)
-    out().print(history_table(name, lines))
+    stdout_console().print(history_table(name, lines))
     if page:
         write_page(page, render_history(name, lines))
-        err().print(str(page), markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(str(page), markup=False, highlight=False, soft_wrap=True)
 
 
-def history_table(name: str, lines: Sequence[VersionLine]) -> Table:
+def history_table(name: str, lines: Sequence[VersionSummary]) -> Table:
     """The versions, oldest first."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -96,7 +96,7 @@ def write_page(path: Path, page: str) -> None:
         raise InputError(f"--out {path}: {error.strerror}: name another file") from error
 
 
-def _scores(line: VersionLine) -> list[str]:
+def _scores(line: VersionSummary) -> list[str]:
     from mirror.formatting import score
 
     return [

@@ -19,7 +19,7 @@ from flows.cli.errors import run_guarded
 from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.history import history
-from flows.cli.options import Group, err, out, workspace_option
+from flows.cli.options import Group, stderr_console, stdout_console, workspace_option
 from flows.cli.paper import paper
 from flows.cli.promote import promote, rollback
 from flows.cli.run import run
@@ -74,7 +74,7 @@ def recipes() -> None:
                 found.append(find_recipe(name))
             except RecipeError as fault:
                 faults.append(str(fault))
-        out().print(show(found))
+        stdout_console().print(show(found))
     if faults:
         raise RecipeError("\n".join(faults))
 
@@ -88,7 +88,7 @@ def show(recipe: str | None) -> None:
     from mirror.paths import open_workspace
     from mirror.release.run_record import find_record
 
-    show_run(find_record(open_workspace(), recipe), out())
+    show_run(find_record(open_workspace(), recipe), stdout_console())
 
 
 @mirror.command(short_help="Scores an encoder on benchmarks.")
@@ -115,9 +115,11 @@ def evaluate(
         raise click.UsageError("name benchmarks with --benchmarks, or a file with --benchmark")
     if encoder is None and not options["fetch"]:
         raise click.UsageError("name an ENCODER, or --fetch data")
-    from flows.cli.evaluate import Wanted, score_shown
+    from flows.cli.evaluate import EvaluateOptions, print_scores
 
-    score_shown(Wanted(encoder, (*names, *files), **options), out(), err())
+    print_scores(
+        EvaluateOptions(encoder, (*names, *files), **options), stdout_console(), stderr_console()
+    )
 
 
 @mirror.command(short_help="Writes the vectors of texts, one a line.")
@@ -141,9 +143,11 @@ def encode(
     check_place(Path(place))
     texts = read_lines(None if source == "-" else Path(source))
     loaded = load_encoder(encoder, pooling, max_tokens)
-    with live_progress(err()) as on_progress:
+    with live_progress(stderr_console()) as on_progress:
         rows, width = write_vectors(loaded, texts, Path(place), on_progress)
-    err().print(f"{place}: {rows:,} vectors of {width} numbers", highlight=False, soft_wrap=True)
+    stderr_console().print(
+        f"{place}: {rows:,} vectors of {width} numbers", highlight=False, soft_wrap=True
+    )
 
 
 @mirror.command()
@@ -162,7 +166,7 @@ def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
     """
     from flows.cli.running import pretrain_shown
 
-    pretrain_shown(name, corpus, minutes, err())
+    pretrain_shown(name, corpus, minutes, stderr_console())
 
 
 mirror.add_command(bench)

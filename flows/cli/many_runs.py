@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.cli.running import progress_shown
 from flows.cli.tables import plain_table
-from mirror.recipe_selection import Choice, choose_recipes
+from mirror.recipe_selection import RecipeSelection, choose_recipes
 
 if TYPE_CHECKING:
     from flows.run_recipes import RunOutcome
@@ -22,7 +22,12 @@ STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 
 
 def runs_shown(
-    choice: Choice, runner: str | None, at_once: int, if_changed: bool, out: Console, err: Console
+    choice: RecipeSelection,
+    runner: str | None,
+    at_once: int,
+    if_changed: bool,
+    out: Console,
+    err: Console,
 ) -> None:
     """Runs the chosen recipes; exit code 1 if any failed.
 
@@ -64,5 +69,5 @@ def outcome_table(outcomes: Sequence[RunOutcome]) -> Table:
     return table
 
 
-def _files(choice: Choice) -> list[str]:
+def _files(choice: RecipeSelection) -> list[str]:
     return [name for name in choice.names if name.endswith(".toml")]

@@ -64,14 +64,14 @@ def workspace_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def out() -> Console:
+def stdout_console() -> Console:
     """Where results go."""
     from rich.console import Console
 
     return Console()
 
 
-def err() -> Console:
+def stderr_console() -> Console:
     """Where progress and faults go, so that results can be piped."""
     from rich.console import Console
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 
 SEEDS = "42,33,44"
 
@@ -45,9 +45,9 @@ def paper(
     runs the same settings on another base: it is never compared with the paper's values, only
     with the orderings that the paper reads from them.  What was made once is reused.
     """
-    from flows.cli.paper_tables import Asked, paper_shown
+    from flows.cli.paper_tables import PaperOptions, paper_shown
 
-    asked = Asked(
+    asked = PaperOptions(
         tables=tuple(name.strip() for name in tables.split(",") if name.strip()),
         seeds=_seeds(seeds)[: 1 if quick else None],
         bases=bases,
@@ -56,7 +56,7 @@ def paper(
         stand_ins=None if no_stand_in else stand_ins,
         place=place,
     )
-    paper_shown(asked, out(), err())
+    paper_shown(asked, stdout_console(), stderr_console())
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ LINES = {"paper": "dim", "ours": "", "stand-in": "cyan"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class PaperOptions:
     """What was given on the command line."""
 
     tables: tuple[str, ...]
@@ -64,7 +64,7 @@ class Asked:
         return " ".join(parts)
 
 
-def paper_shown(asked: Asked, out: Console, err: Console) -> None:
+def paper_shown(asked: PaperOptions, out: Console, err: Console) -> None:
     """Fills the tables, prints them and writes them down."""
     from mirror.experiments.paper_report import write_report
     from mirror.experiments.published import read_tables
@@ -80,7 +80,7 @@ def paper_shown(asked: Asked, out: Console, err: Console) -> None:
     out.print(Text(str(page)), soft_wrap=True)
 
 
-def base_places(asked: Asked) -> BasePlaces:
+def base_places(asked: PaperOptions) -> BasePlaces:
     """Where bases are looked for.
 
     Raises:

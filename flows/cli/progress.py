@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from mirror.progress import OnProgress, Progress, describe
+from mirror.progress import OnProgress, ProgressEvent, describe
 
 LINE_SECONDS = 10
 LONGEST_TEXT = 60
@@ -21,7 +21,9 @@ LONGEST_TEXT = 60
 def live_progress(console: Console) -> Iterator[OnProgress]:
     """Within the block, shows what it is told; may be told from any thread."""
     if not console.is_terminal:
-        yield Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+        yield PlainProgress(
+            lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+        )
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -31,10 +33,10 @@ def live_progress(console: Console) -> Iterator[OnProgress]:
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        yield StageBars(bars)
+        yield RichProgress(bars)
 
 
-class Lines:
+class PlainProgress:
     """Says how far a stage is, at most every ten seconds."""
 
     def __init__(
@@ -44,7 +46,7 @@ class Lines:
         self._due = clock() + LINE_SECONDS
         self._lock = threading.Lock()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ProgressEvent) -> None:
         """Takes one sign of life."""
         with self._lock:
             if (now := self._clock()) < self._due:
@@ -53,7 +55,7 @@ class Lines:
         self._say(describe(progress))
 
 
-class StageBars:
+class RichProgress:
     """One bar for each stage, in the order in which they are heard of."""
 
     def __init__(self, bars: Bars) -> None:
@@ -64,7 +66,7 @@ class StageBars:
         # Starting Prefect and looking at what is there take seconds in which no stage speaks.
         self._task: TaskID = bars.add_task("looking at what is there", total=None, facts="")
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ProgressEvent) -> None:
         """Takes one sign of life."""
         with self._lock:
             # Evaluation runs once for each encoder: the same stage, counted from the start again.
@@ -83,7 +85,7 @@ class StageBars:
             self._bars.update(self._task, total=self._done or 1, completed=self._done or 1)
 
 
-def _facts(progress: Progress) -> str:
+def _facts(progress: ProgressEvent) -> str:
     of_total = f"/{progress.total:,}" if progress.total else ""
     text = f" · {progress.text}" if progress.text else ""
     facts = f"{progress.done:,}{of_total} {progress.unit}{text}"

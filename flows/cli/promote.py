@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, out, workspace_option
+from flows.cli.options import Command, stdout_console, workspace_option
 
 if TYPE_CHECKING:
-    from tasks.registry.promotion import Moved
+    from tasks.registry.promotion import PromotionResult
 
 NUMBER = click.IntRange(min=1)
 
@@ -56,6 +56,6 @@ def rollback(name: str, to: int | None, reason: str) -> None:
     _say(roll_back(name, workspace, to=str(to) if to else None, reason=reason))
 
 
-def _say(moved: Moved) -> None:
+def _say(moved: PromotionResult) -> None:
     for line in filter(None, (moved.text, moved.index)):
-        out().print(line, markup=False, highlight=False, soft_wrap=True)
+        stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)

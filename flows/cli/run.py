@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 
 RUNNERS = click.Choice(["thread", "process", "dask", "ray"])
 
@@ -42,9 +42,9 @@ def run(
     whole already is reused.  Of many, one that fails leaves the others alone, and is named at the
     end.
     """
-    from mirror.recipe_selection import Choice
+    from mirror.recipe_selection import RecipeSelection
 
-    choice = Choice(recipes, _parts(language), _parts(domain), everything)
+    choice = RecipeSelection(recipes, _parts(language), _parts(domain), everything)
     if not (recipes or choice.chooses):
         raise click.UsageError("name a RECIPE, or choose by --language, --domain or --all")
     if recipes and choice.chooses:
@@ -52,16 +52,16 @@ def run(
     if base == "":  # an unset variable of a script's
         raise click.UsageError("--base is empty: name a model's folder, or leave it out")
     if choice.is_one:
-        from flows.cli.running import run_shown
+        from flows.cli.running import run_and_print
 
         start = str(Path(base).absolute()) if base else ""
-        run_shown(recipes[0], start, out(), err(), if_changed=if_changed)
+        run_and_print(recipes[0], start, stdout_console(), stderr_console(), if_changed=if_changed)
         return
     if base:
         raise click.UsageError("--base goes with one recipe only")
     from flows.cli.many_runs import runs_shown
 
-    runs_shown(choice, runner, at_once, if_changed, out(), err())
+    runs_shown(choice, runner, at_once, if_changed, stdout_console(), stderr_console())
 
 
 def _parts(listed: str) -> tuple[str, ...]:

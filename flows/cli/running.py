@@ -16,7 +16,7 @@ from flows.cli.tables import show_run
 from mirror.progress import OnProgress
 
 
-def run_shown(
+def run_and_print(
     recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
 ) -> None:
     """Runs a recipe."""
@@ -34,7 +34,7 @@ def run_shown(
 def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, err: Console) -> None:
     """Pretrains a base model."""
     from mirror.pretraining.config import find_pretraining
-    from mirror.pretraining.stage import Unfinished
+    from mirror.pretraining.stage import PretrainingPaused
 
     settings = find_pretraining(name)
     try:
@@ -42,7 +42,7 @@ def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, er
             from flows.pretrain_base import start_pretraining
 
             made = start_pretraining(name, corpus, minutes)
-    except Unfinished as ended:
+    except PretrainingPaused as ended:
         err.print(str(ended), markup=False, highlight=False, soft_wrap=True)
         return
     how = "reused" if made.reused else f"made in {made.seconds:,.0f} s"

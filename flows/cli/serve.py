@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flows.cli.errors import STOPPED
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 from mirror.errors import InputError, ServiceError
 
 PORT = 5001
@@ -45,13 +45,15 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
         )
     check_address(host, port)
     uri = checked_model(model)
-    err().print(f"starting MLflow's scoring server for {uri}", markup=False, highlight=False)
+    stderr_console().print(
+        f"starting MLflow's scoring server for {uri}", markup=False, highlight=False
+    )
     signal.signal(signal.SIGTERM, _stop)
     try:
         with checked_copy(uri) as copy, scoring_server(copy, host, port) as server:
             address = f"http://{bracketed(host)}:{port}/invocations"
             for line in (f"{uri} answers at {address}", example_call(address)):
-                out().print(line, markup=False, highlight=False, soft_wrap=True)
+                stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
             code = server.wait()
     except KeyboardInterrupt:
         raise click.exceptions.Exit(STOPPED) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 
 PORT = click.IntRange(1, 65_535)
 
@@ -38,13 +38,13 @@ def up(
     writable_workspace()
     from tasks.services import POOL, servers_folder
     from tasks.services.database import find_database
-    from tasks.services.options import Wanted
+    from tasks.services.options import ServiceOptions
     from tasks.services.starting import bring_up
 
     def say(text: str) -> None:
-        err().print(text, highlight=False, markup=False, soft_wrap=True)
+        stderr_console().print(text, highlight=False, markup=False, soft_wrap=True)
 
-    wanted = Wanted(host, prefect_port, mlflow_port, workers, find_database(database))
+    wanted = ServiceOptions(host, prefect_port, mlflow_port, workers, find_database(database))
     state, fresh = bring_up(servers_folder(), wanted, say)
     say("up" if fresh else "up already")
     count = sum(process.is_worker for process in state.processes)
@@ -55,7 +55,7 @@ def up(
         f"export PREFECT_API_URL={state.prefect_url}/api",
         f"export MLFLOW_TRACKING_URI={state.mlflow_url}",
     ]
-    out().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    stdout_console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 @click.command(cls=Command, short_help="Stops what `mirror up` started, and nothing else.")
@@ -71,7 +71,7 @@ def down() -> None:
     from tasks.services import servers_folder
     from tasks.services.stopping import bring_down
 
-    console = err()
+    console = stderr_console()
     ran = bring_down(
         servers_folder(),
         lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 
 LEVELS = click.Choice(["word", "name", "sentence"])
 
@@ -58,17 +58,17 @@ def study(name: str | None, base: str, benchmarks: str, at_once: int, **options:
     if name is None:
         _list_studies()
         return
-    from flows.cli.study_tables import study_shown
-    from mirror.experiments.plan import Wanted
+    from flows.cli.study_tables import print_study
+    from mirror.experiments.plan import StudyOptions
 
     names = tuple(part.strip() for part in benchmarks.split(",") if part.strip())
     path = str(Path(base).absolute()) if base else ""
-    wanted = Wanted(base=path, benchmarks=names, **options)
-    study_shown(name, wanted, at_once, out(), err())
+    wanted = StudyOptions(base=path, benchmarks=names, **options)
+    print_study(name, wanted, at_once, stdout_console(), stderr_console())
 
 
 def _list_studies() -> None:
     from flows.cli.study_tables import study_table
     from mirror.experiments.study import find_study, study_names
 
-    out().print(study_table([find_study(name) for name in study_names()]))
+    stdout_console().print(study_table([find_study(name) for name in study_names()]))

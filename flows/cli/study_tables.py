@@ -12,20 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.running import progress_shown
-from mirror.progress import OnProgress, Progress, describe
+from mirror.progress import OnProgress, ProgressEvent, describe
 
 if TYPE_CHECKING:
-    from mirror.experiments.plan import Wanted
+    from mirror.experiments.plan import StudyOptions
     from mirror.experiments.results import StudyOutcome
     from mirror.experiments.study import Study
 
 
-def study_shown(name: str, wanted: Wanted, at_once: int, out: Console, err: Console) -> None:
+def print_study(name: str, wanted: StudyOptions, at_once: int, out: Console, err: Console) -> None:
     """Runs a study, saying first how much there is to do."""
     from mirror.experiments.study import find_study
 
     find_study(name)  # a fault in it shows at once, not after Prefect's seconds
-    with progress_shown(err, OneBar):
+    with progress_shown(err, TrialProgress):
         from flows.run_study import start_study
         from tasks.environment import workspace_root
         from tasks.studies import find_plan, study_folder
@@ -39,14 +39,14 @@ def study_shown(name: str, wanted: Wanted, at_once: int, out: Console, err: Cons
         out.print(Text(str(folder / file)), soft_wrap=True)
 
 
-class OneBar:
+class TrialProgress:
     """All trials as one line: how many are done, and what the present one does."""
 
     def __init__(self, shown: OnProgress) -> None:
         self._shown = shown
-        self._trials = Progress("trials", 0, None, "trials")
+        self._trials = ProgressEvent("trials", 0, None, "trials")
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ProgressEvent) -> None:
         """Takes one sign of life."""
         if progress.stage == self._trials.stage:
             self._trials = progress

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.formatting import score, signed
-from mirror.release.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
+from mirror.release.run_record import MetricSummary, RunRecord, ScoreLine, StageSummary
 
 if TYPE_CHECKING:
     from mirror.evaluation.result import BenchmarkResult
-    from mirror.maintenance.health_check import Finding
+    from mirror.maintenance.health_check import CheckResult
     from mirror.recipe import Recipe
 
 
@@ -70,7 +70,7 @@ def score_table(
 
 
 def measure_table(
-    lines: Sequence[MeasureLine], sides: tuple[str, str] = ("before", "after")
+    lines: Sequence[MetricSummary], sides: tuple[str, str] = ("before", "after")
 ) -> Table:
     """Numbers beside the scores, before and after."""
     table = plain_table(Text("also measured", "dim"))
@@ -108,7 +108,7 @@ def _verdict(record: RunRecord) -> RenderableType:
     return Group(Text.assemble(heading, meaning), *reasons, "")
 
 
-def _stages(stages: Sequence[StageLine], seconds: float) -> RenderableType:
+def _stages(stages: Sequence[StageSummary], seconds: float) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column()
@@ -174,7 +174,7 @@ def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
     return table
 
 
-def doctor_table(findings: Sequence[Finding]) -> Table:
+def doctor_table(findings: Sequence[CheckResult]) -> Table:
     """What was looked at, how it is, and what to do about it."""
     table = plain_table()
     for name in ("", "what", "how it is"):

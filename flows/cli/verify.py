@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import Command, err, out, workspace_option
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 from mirror.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def verify(run: str, into: str | None) -> None:
     from mirror.store import Store
     from tasks.registry import fetch_model
 
-    with fresh_folder(into) as folder, live_progress(err()) as on_progress:
+    with fresh_folder(into) as folder, live_progress(stderr_console()) as on_progress:
         store = Store(folder)
         again = make_again(recorded, store, partial(fetch_model, workspace=folder), on_progress)
     verdicts = compare_lineages(recorded, again)
@@ -113,4 +113,4 @@ def show(verdicts: Sequence[StageVerdict], recorded: Mapping[str, Any]) -> None:
 
 
 def _say(line: str) -> None:
-    out().print(line, markup=False, highlight=False, soft_wrap=True)
+    stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)

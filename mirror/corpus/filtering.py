@@ -29,7 +29,7 @@ MOST_REJECT = 200
 
 
 @dataclass(frozen=True)
-class Sifted:
+class FilteredDocuments:
     """What some documents gave, which are counted from 0."""
 
     documents: int
@@ -41,7 +41,7 @@ class Sifted:
     passages: tuple[Passage, ...]
 
 
-class Sifter:
+class DocumentFilter:
     """Sifts documents as a recipe says."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -53,7 +53,7 @@ class Sifter:
         if recipe.corpus.check_language and not self._is_list:
             self._are_foreign = foreign_detector(recipe.language)
 
-    def sift(self, documents: Sequence[Document]) -> Sifted:
+    def sift(self, documents: Sequence[Document]) -> FilteredDocuments:
         """The documents' rows, in order; what becomes of one depends on no other."""
         clean = _valid if self._section.verbatim else clean_text
         texts = [clean(document.text) for document in documents]
@@ -71,7 +71,7 @@ class Sifter:
             lengths.append(len(strings))
         kept = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
         counts = [1 if document.fault else document.seen for document in documents]
-        return Sifted(
+        return FilteredDocuments(
             len(documents),
             _table(rows, reasons, lengths, sources, counts),
             text_digests(kept),

@@ -36,7 +36,7 @@ from mirror.corpus.parquet_writer import (
 from mirror.corpus.retrieval_pairs import PassageFinder
 from mirror.corpus.sources import check_sources, read_documents, source_digests, source_libraries
 from mirror.errors import CorpusError, StoreError
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 
@@ -69,7 +69,9 @@ def corpus_stage(recipe: Recipe) -> Stage:
     )
 
 
-def ingest_corpus(recipe: Recipe, store: Store, on_progress: OnProgress = silent) -> StageRecord:
+def ingest_corpus(
+    recipe: Recipe, store: Store, on_progress: OnProgress = no_progress
+) -> StageRecord:
     """Makes the recipe's corpus, or finds it made.
 
     The folder holds `sentences/` (text, source, document, position, count: a row per string kept,
@@ -87,7 +89,9 @@ def ingest_corpus(recipe: Recipe, store: Store, on_progress: OnProgress = silent
         shutil.rmtree(work)
         try:
             tally = _gather(recipe, work, on_progress)
-            on_progress(Progress("corpus", tally.documents, tally.documents, "documents", "read"))
+            on_progress(
+                ProgressEvent("corpus", tally.documents, tally.documents, "documents", "read")
+            )
             _write_snapshot(recipe, out, work, tally)
             _check_balance(out, tally)
         finally:
@@ -108,7 +112,7 @@ def ingest_corpus(recipe: Recipe, store: Store, on_progress: OnProgress = silent
 
 
 @dataclass
-class _Tally:
+class _IngestCounts:
     """What has been counted so far."""
 
     documents: int = 0
@@ -119,9 +123,9 @@ class _Tally:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Tally:
+def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _IngestCounts:
     """First pass: every row in order, with its fault if it has one; passages that sources give."""
-    tally = _Tally()
+    tally = _IngestCounts()
     finder = DuplicateFinder(work / "hashes")
     with (
         TableWriter(work / "candidates", CANDIDATES) as candidates,
@@ -138,12 +142,12 @@ def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Tally:
             tally.rows_in += rows.num_rows
             tally.documents += sifted.documents
             source = rows["source"][-1].as_py()
-            on_progress(Progress("corpus", tally.documents, None, "documents", source))
+            on_progress(ProgressEvent("corpus", tally.documents, None, "documents", source))
     finder.mark_repeated(tally.rows_in)
     return tally
 
 
-def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _Tally) -> None:
+def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _IngestCounts) -> None:
     """Second pass: sentences, passages and rejects, now that repetitions are known."""
     finder = PassageFinder(recipe, work / "passages")
     with ExitStack() as stack:
@@ -208,7 +212,7 @@ def _judged(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
         number += batch.num_rows
 
 
-def _check_balance(out: Path, tally: _Tally) -> None:
+def _check_balance(out: Path, tally: _IngestCounts) -> None:
     """Every row that came in is kept or rejected: by our counts, and by what is on disk."""
     kept, rejected = count_rows(out / "sentences"), count_rows(out / "rejects")
     told = (tally.kept, sum(tally.rejected.values()))
@@ -219,7 +223,7 @@ def _check_balance(out: Path, tally: _Tally) -> None:
         )
 
 
-def _nothing_kept(recipe: Recipe, tally: _Tally) -> CorpusError:
+def _nothing_kept(recipe: Recipe, tally: _IngestCounts) -> CorpusError:
     section = recipe.corpus
     named = section.paths or section.packages or tuple(file.path for file in section.files)
     place = ", ".join(named) or section.dataset or section.source

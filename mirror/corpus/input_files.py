@@ -29,7 +29,7 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
-class Place:
+class InputFile:
     """One file to read."""
 
     files: fs.FileSystem
@@ -48,7 +48,7 @@ class Place:
 
 def find_places(
     paths: tuple[str, ...], format_name: str = "auto", obtaining: str = ""
-) -> list[Place]:
+) -> list[InputFile]:
     """All files that the paths name, in the order of the paths and then of their names, each once.
 
     Local paths are relative to the checkout, else to the working folder.  In folders and globs,
@@ -59,7 +59,7 @@ def find_places(
         CorpusError: a path names nothing, or a file whose format its ending does not tell.
         ServiceError: an object store does not answer.
     """
-    places: dict[tuple[str, str], Place] = {}
+    places: dict[tuple[str, str], InputFile] = {}
     for path in paths:
         found = list(_find(path, format_name))
         if not found:
@@ -78,12 +78,12 @@ def find_places(
     return list(places.values())
 
 
-def place_digests(places: list[Place]) -> dict[str, str]:
+def place_digests(places: list[InputFile]) -> dict[str, str]:
     """A digest per file, by number and name: of its bytes, or what its store says of it."""
     return {f"{number:06} {place.name}": _digest(place) for number, place in enumerate(places)}
 
 
-def _digest(place: Place) -> str:
+def _digest(place: InputFile) -> str:
     try:
         if place.is_local:
             return file_digest(Path(place.path))
@@ -93,7 +93,7 @@ def _digest(place: Place) -> str:
     return digest_of_json([place.path, info.size, info.mtime_ns])
 
 
-def _find(path: str, format_name: str) -> Iterator[Place]:
+def _find(path: str, format_name: str) -> Iterator[InputFile]:
     _check_pattern(path)
     if _URI.match(path):
         yield from _find_remote(path, format_name)
@@ -116,7 +116,7 @@ def _names_something(path: Path) -> bool:
     return path.exists() or (pattern != "" and any(Path(base).glob(pattern)))
 
 
-def _find_remote(uri: str, format_name: str) -> Iterator[Place]:
+def _find_remote(uri: str, format_name: str) -> Iterator[InputFile]:
     base, pattern = _split_pattern(uri)
     try:
         files, root = fs.FileSystem.from_uri(base if pattern else uri)
@@ -178,7 +178,7 @@ def _fits(name: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _several(
     files: fs.FileSystem, base: str, names: list[str], format_name: str
-) -> Iterator[Place]:
+) -> Iterator[InputFile]:
     for name in sorted(names):
         parts = PurePosixPath(name).parts
         hidden = any(part.startswith((".", "_")) for part in parts)
@@ -186,7 +186,7 @@ def _several(
             yield _place(files, f"{base.rstrip('/')}/{name}", name, format_name)
 
 
-def _place(files: fs.FileSystem, path: str, name: str, format_name: str) -> Place:
+def _place(files: fs.FileSystem, path: str, name: str, format_name: str) -> InputFile:
     kind = _format(name) if format_name == "auto" else format_name
     try:
         path.encode()
@@ -200,7 +200,7 @@ def _place(files: fs.FileSystem, path: str, name: str, format_name: str) -> Plac
             f"the ending of {path} does not tell its format: set corpus.format to "
             "text, jsonl, csv, tsv or parquet"
         )
-    return Place(files, path, name, kind, COMPRESSIONS.get(PurePosixPath(name).suffix.lower()))
+    return InputFile(files, path, name, kind, COMPRESSIONS.get(PurePosixPath(name).suffix.lower()))
 
 
 def _format(name: str) -> str:

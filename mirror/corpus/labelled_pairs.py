@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
-from mirror.corpus.input_files import COMPRESSIONS, Place, find_places, place_digests
+from mirror.corpus.input_files import COMPRESSIONS, InputFile, find_places, place_digests
 from mirror.corpus.text_lines import Line, read_lines
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.paths import local_path
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import PairsSection, Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 
@@ -106,7 +106,9 @@ def pairs_stage(recipe: Recipe) -> Stage:
     return Stage("pairs", "corpus.labelled_pairs", digests, content, ("ftfy", "pyarrow", "regex"))
 
 
-def gather_pairs(recipe: Recipe, store: Store, on_progress: OnProgress = silent) -> StageRecord:
+def gather_pairs(
+    recipe: Recipe, store: Store, on_progress: OnProgress = no_progress
+) -> StageRecord:
     """Gathers the recipe's pairs, or finds them gathered.
 
     The folder holds `pairs.parquet` (first, second), in the order of the files.
@@ -125,7 +127,7 @@ def gather_pairs(recipe: Recipe, store: Store, on_progress: OnProgress = silent)
         first, second = zip(*found.pairs, strict=True)
         table = pa.table({"first": first, "second": second}, SCHEMA)
         pq.write_table(table, out / "pairs.parquet", ROW_GROUP, compression="zstd")
-        on_progress(Progress("pairs", count, count, "pairs", "gathered"))
+        on_progress(ProgressEvent("pairs", count, count, "pairs", "gathered"))
         return {"pairs": count, "skipped": dict(found.skipped)}
 
     record = store.make(pairs_stage(recipe), write)
@@ -144,7 +146,7 @@ def _section(recipe: Recipe) -> PairsSection:
     return recipe.pairs
 
 
-def _places(section: PairsSection) -> list[Place]:
+def _places(section: PairsSection) -> list[InputFile]:
     for path in section.paths:
         name = PurePosixPath(path.lower())
         bare = name.with_suffix("") if name.suffix in COMPRESSIONS else name
@@ -176,14 +178,14 @@ def _fault(first: str, second: str, seen: Mapping[tuple[str, str], None]) -> str
     return DUPLICATE if (first, second) in seen or (second, first) in seen else ""
 
 
-def _rows(place: Place, section: PairsSection) -> Iterator[tuple[str, str]]:
+def _rows(place: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
     read = _read_jsonl if place.format == "jsonl" else _read_tsv
     with _naming_pairs():
         for first, second in read(place, section):
             yield clean_line(clean_text(first)), clean_line(clean_text(second))
 
 
-def _read_tsv(place: Place, section: PairsSection) -> Iterator[tuple[str, str]]:
+def _read_tsv(place: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
     columns: tuple[int, int] | None = None
     width = 0
     if isinstance(section.first, int) and isinstance(section.second, int):
@@ -200,7 +202,7 @@ def _read_tsv(place: Place, section: PairsSection) -> Iterator[tuple[str, str]]:
         yield cells[columns[0]], cells[columns[1]]
 
 
-def _columns(header: list[str], place: Place, section: PairsSection) -> tuple[int, int]:
+def _columns(header: list[str], place: InputFile, section: PairsSection) -> tuple[int, int]:
     names = [name.strip() for name in header]
     for column in (section.first, section.second):
         if column not in names:
@@ -211,7 +213,7 @@ def _columns(header: list[str], place: Place, section: PairsSection) -> tuple[in
     return names.index(str(section.first)), names.index(str(section.second))
 
 
-def _read_jsonl(place: Place, section: PairsSection) -> Iterator[tuple[str, str]]:
+def _read_jsonl(place: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
     if isinstance(section.first, int):
         raise CorpusError(
             f"{place.path} is JSONL, whose columns have names: set pairs.first and pairs.second to "
@@ -230,13 +232,13 @@ def _read_jsonl(place: Place, section: PairsSection) -> Iterator[tuple[str, str]
         yield first, second
 
 
-def _text(line: Line, place: Place) -> str:
+def _text(line: Line, place: InputFile) -> str:
     if line.oversized:
         raise _misfit(line, place, "more text than a row may have")
     return line.text
 
 
-def _misfit(line: Line, place: Place, what: str) -> CorpusError:
+def _misfit(line: Line, place: InputFile, what: str) -> CorpusError:
     shown = f": {line.text[:SHOWN]!r}" if line.text else ""
     return CorpusError(
         f"line {line.number} of {place.path} (pairs.paths) has {what}{shown}; mend or remove it"

@@ -21,7 +21,11 @@ LEAST_SHARE = 0.6
 """Of letters and spaces in a text; below, it is code or a table, and no guess is made."""
 CERTAIN = 0.99
 """That a text is in another language, before it is rejected."""
-KIN = (frozenset({"nb", "nn", "no"}), frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}))
+RELATED_LANGUAGES = (
+    frozenset({"nb", "nn", "no"}),
+    frozenset({"bs", "hr", "sr"}),
+    frozenset({"id", "ms"}),
+)
 """Languages too near each other to reject one for another."""
 
 _PRIVATE = regex.compile(r"q[a-t][a-z]|mis|mul|und|zxx")
@@ -54,7 +58,10 @@ def foreign_detector(language: str) -> Callable[[Sequence[str]], list[bool]] | N
     What is told of a text depends on no other that is given with it.
     """
     shares = LanguageShares()
-    own = next((kin for kin in KIN if language in kin), frozenset({language})) & shares.labels
+    own = (
+        next((kin for kin in RELATED_LANGUAGES if language in kin), frozenset({language}))
+        & shares.labels
+    )
     if not own:
         log.warning("py3langid does not know %s: other languages are not looked for", language)
         return None

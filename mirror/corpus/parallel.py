@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 
 from mirror.corpus.documents import Document
-from mirror.corpus.filtering import Sifted, Sifter
+from mirror.corpus.filtering import DocumentFilter, FilteredDocuments
 from mirror.errors import StoreError
 from mirror.hardware import thread_count
 from mirror.recipe import Recipe
@@ -26,18 +26,18 @@ BATCH_CHARACTERS = 1 << 18
 AHEAD = 3
 """Batches that wait for each process."""
 
-_sifter: Sifter | None = None
+_sifter: DocumentFilter | None = None
 """A process's own; nothing in the process that starts the others."""
 
 
-def sift_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[Sifted]:
+def sift_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[FilteredDocuments]:
     """What becomes of the documents, many at a time, in order.
 
     Raises:
         StoreError: a process died, as for want of memory.
     """
     rest = iter(documents)
-    sifter = Sifter(recipe)
+    sifter = DocumentFilter(recipe)
     yield from map(sifter.sift, _batches(islice(rest, ALONE)))
     processes = min(thread_count(), MOST_PROCESSES)
     if processes == 1 or multiprocessing.current_process().daemon:
@@ -47,12 +47,14 @@ def sift_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[Si
         yield from _sift_apart(recipe, chain([following], rest), processes)
 
 
-def _sift_apart(recipe: Recipe, documents: Iterable[Document], processes: int) -> Iterator[Sifted]:
+def _sift_apart(
+    recipe: Recipe, documents: Iterable[Document], processes: int
+) -> Iterator[FilteredDocuments]:
     # Spawned, not forked: Prefect and pyarrow have threads by now, whose locks a fork would copy.
     pool = ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(recipe,)
     )
-    waiting: deque[Future[Sifted]] = deque()
+    waiting: deque[Future[FilteredDocuments]] = deque()
     try:
         for batch in _batches(documents):
             waiting.append(pool.submit(_sift_batch, batch))
@@ -85,7 +87,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 def _prepare(recipe: Recipe) -> None:
     global _sifter
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _sifter = Sifter(recipe)
+    _sifter = DocumentFilter(recipe)
 
 
 def _end_with_parent() -> None:
@@ -96,6 +98,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _sift_batch(batch: list[Document]) -> Sifted:
+def _sift_batch(batch: list[Document]) -> FilteredDocuments:
     assert _sifter is not None  # noqa: S101
     return _sifter.sift(batch)

@@ -24,7 +24,7 @@ from mirror.corpus.profile import (
 )
 from mirror.encoders.base_model import Base
 from mirror.errors import StoreError, TokenizerError
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import Stage, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def profile_stage(corpus: StageRecord, base: Base) -> Stage:
 
 
 def profile_corpus(
-    corpus: StageRecord, base: Base, store: Store, on_progress: OnProgress = silent
+    corpus: StageRecord, base: Base, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Draws up a corpus's profile, or finds it; the folder holds `profile.json`.
 
@@ -64,7 +64,7 @@ def profile_corpus(
         profile = take_profile(strings, drawn, read_tokenizer(Path(base.folder)))
         text = json.dumps(asdict(profile), ensure_ascii=False, sort_keys=True)
         (out / PROFILE).write_text(text, encoding="utf-8")
-        on_progress(Progress("profile", len(drawn), len(drawn), "strings"))
+        on_progress(ProgressEvent("profile", len(drawn), len(drawn), "strings"))
         return {
             "strings": profile.strings,
             "drawn": len(drawn),
@@ -137,12 +137,12 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[str, str]]]:
     import duckdb
 
-    from mirror.duckdb_connection import exact_names, open_engine
+    from mirror.duckdb_connection import connect, exact_names
 
     parts = exact_names(sorted((corpus.path / "sentences").glob("part-*.parquet")))
     if not parts:
         raise StoreError(f"no strings in {corpus.folder}: remove that folder and run again")
-    with open_engine(work) as engine:
+    with connect(work) as engine:
         try:
             [(strings,)] = engine.execute(_COUNT, {"parts": parts}).fetchall()
             drawn = engine.execute(_LOWEST, {"parts": parts, "size": SKETCH}).fetchall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.corpus.input_files import Place, find_places
+from mirror.corpus.input_files import InputFile, find_places
 from mirror.data_files import DataFile, data_roots, fetched_root
 from mirror.download import download_file, is_declared
 from mirror.errors import CorpusError
@@ -14,7 +14,7 @@ KIND = "corpora"
 LISTS_ENV = "MIRROR_CORPORA"
 
 
-def obtain_lists(recipe: Recipe) -> list[Place]:
+def obtain_lists(recipe: Recipe) -> list[InputFile]:
     """The recipe's published files in their order; those not at hand are fetched first.
 
     A file of another content than was declared counts as missing.

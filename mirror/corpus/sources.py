@@ -11,7 +11,7 @@ from typing import Any
 
 from mirror.corpus.docstrings import distribution_digests, find_distributions, read_docstrings
 from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
-from mirror.corpus.input_files import Place, find_places, place_digests
+from mirror.corpus.input_files import InputFile, find_places, place_digests
 from mirror.corpus.language_id import check_language_exists
 from mirror.corpus.published import list_digests, obtain_lists
 from mirror.corpus.readers import NO_TEXT, check_place, read_place
@@ -110,7 +110,7 @@ def source_libraries(section: CorpusSection) -> tuple[str, ...]:
     return libraries
 
 
-def _places(recipe: Recipe) -> list[Place]:
+def _places(recipe: Recipe) -> list[InputFile]:
     section = recipe.corpus
     if section.source == "published":
         return obtain_lists(recipe)

@@ -11,7 +11,7 @@ import regex
 
 from mirror.corpus.cleaning import BROKEN
 from mirror.corpus.documents import MAX_BYTES
-from mirror.corpus.input_files import Place
+from mirror.corpus.input_files import InputFile
 from mirror.errors import CorpusError
 
 CHUNK = 1 << 20
@@ -39,7 +39,7 @@ class Line(NamedTuple):
     oversized: bool = False
 
 
-def read_lines(place: Place, encoding: str) -> Iterator[Line]:
+def read_lines(place: InputFile, encoding: str) -> Iterator[Line]:
     """The lines of a file, blank ones left out.
 
     Raises:
@@ -61,7 +61,7 @@ def read_lines(place: Place, encoding: str) -> Iterator[Line]:
     _check_encoding(place, encoding, lines, broken)
 
 
-def check_head(place: Place, encoding: str) -> str:
+def check_head(place: InputFile, encoding: str) -> str:
     """The file's first line; reads 64 kB of it.
 
     Raises:
@@ -81,7 +81,7 @@ def check_head(place: Place, encoding: str) -> str:
 
 
 @contextmanager
-def open_bytes(place: Place) -> Iterator[Any]:
+def open_bytes(place: InputFile) -> Iterator[Any]:
     """The file's bytes, unpacked.
 
     Raises:
@@ -105,7 +105,7 @@ def _first(stream: Any) -> bytes:
     return head
 
 
-def _utf8(stream: Any, place: Place, encoding: str) -> Iterator[bytes]:
+def _utf8(stream: Any, place: InputFile, encoding: str) -> Iterator[bytes]:
     """The bytes in chunks; those of encodings in which a line's end is no byte, as UTF-8."""
     head = _first(stream)
     _check_bytes(head, place, encoding)
@@ -149,7 +149,7 @@ def _is_wide(encoding: str) -> bool:
     return codecs.lookup(encoding).name.replace("-", "_").startswith(_WIDE)
 
 
-def _check_bytes(head: bytes, place: Place, encoding: str) -> None:
+def _check_bytes(head: bytes, place: InputFile, encoding: str) -> None:
     if _is_wide(encoding):
         return
     for mark, name in _MARKS.items():
@@ -164,7 +164,7 @@ def _check_bytes(head: bytes, place: Place, encoding: str) -> None:
         )
 
 
-def _check_encoding(place: Place, encoding: str, lines: int, broken: int) -> None:
+def _check_encoding(place: InputFile, encoding: str, lines: int, broken: int) -> None:
     if broken > MOST_BROKEN * lines:
         raise CorpusError(
             f"{place.path} is not in {encoding}: {broken} of {lines} lines read do not decode; set "

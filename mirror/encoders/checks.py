@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import Architecture
-from mirror.encoders.prompt import Marks, read_marks
+from mirror.encoders.prompt import PromptTokens, read_marks
 from mirror.encoders.special_tokens import SpecialTokens, read_special_tokens, special_tokens_of
 from mirror.errors import TokenizerError
 
@@ -116,7 +116,7 @@ def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
     yield from letters[::step] or ("a", "b")
 
 
-def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> Marks | None:
+def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:
     """What must stand around every text; nothing where no marks are known, or a prompt is broken.
 
     A prompt's mask may stand in the place of class token or separator, never of both.
@@ -127,6 +127,6 @@ def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> Marks | None:
     cls, sep, mask = (tokenizer.token_to_id(name) if name else None for name in names)
     if cls is None or sep is None:
         return None
-    marks = read_marks(tokenizer) or Marks((cls,), (sep,))
+    marks = read_marks(tokenizer) or PromptTokens((cls,), (sep,))
     ends = (marks.before[0], marks.after[-1])
     return marks if ends in ((cls, sep), (mask, sep), (cls, mask)) else None

@@ -16,7 +16,7 @@ from torch.nn import functional
 from mirror.encoders.architectures import ARCHITECTURES
 
 
-def attach_first_token(model: Any) -> None:
+def compute_cls_only(model: Any) -> None:
     """Lets a model's last layer return (texts, 1, width): the first token's row of each text.
 
     It is the row that the layer would have returned, and has its gradients, but for dropout, which

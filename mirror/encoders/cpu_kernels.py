@@ -2,7 +2,7 @@
 
 Torch draws dropout on a CPU from one generator for all threads, number by number, which takes
 longer than the layer before it; autocast casts a layer's input once for each that reads it and
-every weight once more for each thread.  Within `Arithmetic` a model's own code runs unchanged, but
+every weight once more for each thread.  Within `FastCpuOps` a model's own code runs unchanged, but
 for the functions of torch that do this.
 """
 
@@ -30,7 +30,7 @@ MANY_ROWS = 256
 Shadows = Mapping[int, Tensor]
 
 
-def bf16_shadows(model: nn.Module) -> dict[nn.Parameter, Tensor]:
+def bf16_copies(model: nn.Module) -> dict[nn.Parameter, Tensor]:
     """Copies in bf16 of what linear layers are made of, whose gradients are to be taken instead."""
     linear = (module for module in model.modules() if isinstance(module, nn.Linear))
     parameters = {own: None for module in linear for own in module.parameters(recurse=False)}
@@ -39,7 +39,7 @@ def bf16_shadows(model: nn.Module) -> dict[nn.Parameter, Tensor]:
     }
 
 
-class Arithmetic(TorchFunctionMode):
+class FastCpuOps(TorchFunctionMode):
     """A block within which this thread computes on a CPU as said above.
 
     Attention is computed in plain steps, which for the short texts of a batch is quicker than what
@@ -127,7 +127,7 @@ class Arithmetic(TorchFunctionMode):
         return mask.mul_(1 / (1 - rate))
 
 
-class QuickProducts(TorchFunctionMode):
+class OneDnnLinear(TorchFunctionMode):
     """A block within which linear layers of many rows are computed by oneDNN, in fp32 too.
 
     Torch asks MKL for them, which on AMD's processors uses half of what they have.  No gradients.
@@ -154,17 +154,17 @@ class QuickProducts(TorchFunctionMode):
         return made
 
 
-def seeded_arithmetic(
+def cpu_ops(
     device: torch.device, seed: int | None, shadows: Shadows | None
 ) -> AbstractContextManager[Any]:
-    """`Arithmetic` on a CPU if anything is asked of it, or quick products if no gradients are.
+    """`FastCpuOps` on a CPU if anything is asked of it, or quick products if no gradients are.
 
     Elsewhere torch's own arithmetic, seeded.
     """
     if device.type == "cpu" and (seed is not None or shadows):
-        return Arithmetic(seed, shadows)
+        return FastCpuOps(seed, shadows)
     if device.type == "cpu" and not torch.is_grad_enabled() and mkl_is_slow():
-        return QuickProducts()
+        return OneDnnLinear()
     if seed is not None:
         torch.manual_seed(seed)
     return nullcontext()

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import architecture_of, read_config
-from mirror.encoders.cls_only_layer import attach_first_token
-from mirror.encoders.cpu_kernels import seeded_arithmetic
-from mirror.encoders.length_buckets import Slice, cut_slices
+from mirror.encoders.cls_only_layer import compute_cls_only
+from mirror.encoders.cpu_kernels import cpu_ops
+from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
-from mirror.encoders.parallel import lane_count, open_lanes
+from mirror.encoders.parallel import lane_count, worker_threads
 from mirror.encoders.pooling import pool
 from mirror.encoders.prompt import check_room, prompted
 from mirror.encoders.sentence_transformers_format import (
@@ -87,7 +87,7 @@ class Encoder:
         settings = replace(own, pooling=pooling or own.pooling, prompt=prompt or own.prompt)
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
-            attach_first_token(model)
+            compute_cls_only(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
         tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
@@ -150,14 +150,14 @@ class Encoder:
 
     def slices(
         self, rows: Sequence[list[int]], slice_tokens: int, widths: Sequence[int] | None = None
-    ) -> list[Slice]:
+    ) -> list[MicroBatch]:
         """Rows in slices of like length, padded to `widths` at least, one for each row."""
         everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
         widths = [max(width, everywhere) for width in widths or map(len, rows)]
-        cuts = cut_slices(widths, slice_tokens, MAX_PADDING[self.device.type])
+        cuts = bucket_by_length(widths, slice_tokens, MAX_PADDING[self.device.type])
         return [self._slice(rows, widths, indices) for indices in cuts]
 
-    def embedded(self, slices: Sequence[Slice]) -> tuple[Tensor, ...]:
+    def embedded(self, slices: Sequence[MicroBatch]) -> tuple[Tensor, ...]:
         """Word embeddings of each slice: (rows, tokens, width of the embeddings).
 
         Looked up for all slices at once: a gradient of the whole table for each slice would cost
@@ -171,14 +171,14 @@ class Encoder:
     def pooled(
         self,
         embedded: Tensor,
-        cut: Slice,
+        cut: MicroBatch,
         seed: int | None = None,
         shadows: Mapping[int, Tensor] | None = None,
     ) -> Tensor:
         """Vectors (rows, width) of a slice's embedded tokens; for `shadows` see `Arithmetic`."""
         mask = cut.mask.to(self.device)
         layers = self.settings.pooling == "first-last"
-        with seeded_arithmetic(self.device, seed, shadows):
+        with cpu_ops(self.device, seed, shadows):
             output = self.model(
                 inputs_embeds=embedded, attention_mask=mask, output_hidden_states=layers
             )
@@ -189,7 +189,7 @@ class Encoder:
         )
         return pool(hidden, self._weighed(mask, cut.ids), self.settings.pooling)
 
-    def in_order(self, parts: Sequence[Tensor], slices: Sequence[Slice]) -> Tensor:
+    def in_order(self, parts: Sequence[Tensor], slices: Sequence[MicroBatch]) -> Tensor:
         """The slices' vectors in the order of the rows that the slices were cut from."""
         order = torch.tensor([index for cut in slices for index in cut.rows])
         return torch.cat(list(parts))[order.argsort().to(self.device)]
@@ -210,7 +210,7 @@ class Encoder:
             pooled = self.pooled(self.embedded([cut])[0], cut)
             vectors[cut.rows] = (self.projection(pooled) if self.projection else pooled).cpu()
 
-        with open_lanes(lane_count(self.device)) as lanes:
+        with worker_threads(lane_count(self.device)) as lanes:
             lanes.each(encode_slice, len(slices))
         return vectors
 
@@ -240,13 +240,15 @@ class Encoder:
             return mask
         return mask * self.token_weights[ids].to(mask.device)
 
-    def _slice(self, rows: Sequence[list[int]], widths: Sequence[int], indices: list[int]) -> Slice:
+    def _slice(
+        self, rows: Sequence[list[int]], widths: Sequence[int], indices: list[int]
+    ) -> MicroBatch:
         width = max(widths[index] for index in indices)
         pad = int(self.tokenizer.pad_token_id or 0)
         chosen = [rows[index] for index in indices]
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in chosen])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen])
-        return Slice(ids, mask, indices)
+        return MicroBatch(ids, mask, indices)
 
 
 def _read_fitted(

@@ -8,7 +8,7 @@ from mirror.tuning_config import Pooling
 
 
 @dataclass(frozen=True)
-class EncoderPlace:
+class EncoderRef:
     """An encoder, or a model to be used as one."""
 
     folder: str

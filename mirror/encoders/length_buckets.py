@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Slice:
+class MicroBatch:
     """Rows that are encoded together."""
 
     ids: Tensor
@@ -22,7 +22,7 @@ class Slice:
     """Which rows of the batch these are."""
 
 
-def cut_slices(lengths: Sequence[int], max_tokens: int, max_padding: int) -> list[list[int]]:
+def bucket_by_length(lengths: Sequence[int], max_tokens: int, max_padding: int) -> list[list[int]]:
     """Cuts items, sorted by length, into slices that are encoded together.
 
     A slice ends where one more item would take it past either bound; an item longer than

@@ -20,8 +20,8 @@ import torch
 Made = TypeVar("Made")
 
 
-class Lanes:
-    """So many threads, of which the caller's is one; made by `open_lanes`."""
+class WorkerThreads:
+    """So many threads, of which the caller's is one; made by `worker_threads`."""
 
     def __init__(self, count: int, pool: ThreadPoolExecutor | None) -> None:
         self.count = count
@@ -57,21 +57,21 @@ class Lanes:
         return [made[piece] for piece in range(pieces)]
 
 
-ONE_LANE = Lanes(1, None)
+SINGLE_THREAD = WorkerThreads(1, None)
 """The caller's own thread."""
 
 
 @contextmanager
-def open_lanes(count: int) -> Iterator[Lanes]:
+def worker_threads(count: int) -> Iterator[WorkerThreads]:
     """Lanes for the length of the block, in which torch has one thread in each of them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         if count == 1:
-            yield ONE_LANE
+            yield SINGLE_THREAD
             return
         with ThreadPoolExecutor(count - 1, "lane", torch.set_num_threads, (1,)) as pool:
-            yield Lanes(count, pool)
+            yield WorkerThreads(count, pool)
     finally:
         torch.set_num_threads(threads)
 

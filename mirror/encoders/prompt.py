@@ -24,7 +24,7 @@ BEFORE, AFTER = "prompt-before", "prompt-after"
 
 
 @dataclass(frozen=True)
-class Marks:
+class PromptTokens:
     """Ids that stand around every text's own."""
 
     before: tuple[int, ...]
@@ -128,7 +128,7 @@ def _entry(name: str, ids: list[int], tokenizer: Tokenizer) -> dict[str, Any]:
     return {"id": name, "ids": ids, "tokens": [tokenizer.id_to_token(number) for number in ids]}
 
 
-def read_marks(tokenizer: Tokenizer) -> Marks | None:
+def read_marks(tokenizer: Tokenizer) -> PromptTokens | None:
     """What stands around every text where `write_prompt` wrote a prompt; nothing elsewhere.
 
     A prompt whose ids are not those of its tokens, as in another vocabulary, is none.
@@ -141,7 +141,7 @@ def read_marks(tokenizer: Tokenizer) -> Marks | None:
     for entry in entries.values():
         if [tokenizer.token_to_id(token) for token in entry["tokens"]] != entry["ids"]:
             return None
-    return Marks(tuple(entries[BEFORE]["ids"]), tuple(entries[AFTER]["ids"]))
+    return PromptTokens(tuple(entries[BEFORE]["ids"]), tuple(entries[AFTER]["ids"]))
 
 
 def check_room(tokenizer: Tokenizer, max_tokens: int, place: Path) -> None:

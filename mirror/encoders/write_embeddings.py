@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mirror.errors import InputError, StoreError
 from mirror.paths import check_output
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 
 AT_ONCE = 4_096
 """Texts encoded between two signs of life."""
@@ -67,7 +67,7 @@ def read_lines(path: Path | None) -> list[str]:
 
 
 def write_vectors(
-    encoder: Encodes, texts: Sequence[str], place: Path, on_progress: OnProgress = silent
+    encoder: Encodes, texts: Sequence[str], place: Path, on_progress: OnProgress = no_progress
 ) -> tuple[int, int]:
     """Writes the texts' vectors in their order, float32: a matrix, or columns `text` and `vector`.
 
@@ -102,7 +102,7 @@ def _encoded(encoder: Encodes, texts: Sequence[str], on_progress: OnProgress) ->
     for start in range(0, len(texts), AT_ONCE):
         part = texts[start : start + AT_ONCE]
         yield part, encoder.encode(part)
-        on_progress(Progress("encode", start + len(part), len(texts), "texts"))
+        on_progress(ProgressEvent("encode", start + len(part), len(texts), "texts"))
 
 
 def _write_matrix(parts: Iterator[Part], path: Path, shape: tuple[int, int]) -> None:

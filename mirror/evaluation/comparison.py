@@ -22,7 +22,7 @@ LEAST_SLICE = 50
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreChange:
     """One benchmark or a slice of it, two encoders."""
 
     benchmark: str
@@ -45,7 +45,7 @@ class Difference:
         )
 
 
-def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[Difference, ...]:
+def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[ScoreChange, ...]:
     """Two evaluations of the same benchmarks, by paired bootstrap; those not gated are left out.
 
     Raises:
@@ -59,7 +59,7 @@ def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple
 
 def compare_slices(
     before: StageRecord, after: StageRecord, gate: GateSection
-) -> tuple[Difference, ...]:
+) -> tuple[ScoreChange, ...]:
     """As `compare`, for the parts that benchmarks fall into, where those are not too small.
 
     Raises:
@@ -74,7 +74,7 @@ def compare_slices(
 @lru_cache(maxsize=64)
 def _compare(
     folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
-) -> tuple[Difference, ...]:
+) -> tuple[ScoreChange, ...]:
     differences = []
     for name, was, now in _gated(folders):
         metric = str(now["metric"])
@@ -84,14 +84,14 @@ def _compare(
         scores = (float(was["score"]), float(now["score"]))
         interval = (found.change, found.low, found.high)
         beside = now.get("beside", {})
-        differences.append(Difference(name, *scores, *interval, int(now["n"]), beside))
+        differences.append(ScoreChange(name, *scores, *interval, int(now["n"]), beside))
     return tuple(differences)
 
 
 @lru_cache(maxsize=64)
 def _compare_slices(
     folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
-) -> tuple[Difference, ...]:
+) -> tuple[ScoreChange, ...]:
     differences = []
     for name, was, now in _gated(folders):
         for part, found in now.get("subsets", {}).items():
@@ -106,7 +106,7 @@ def _compare_slices(
                 [sides], scores[1] - scores[0], place, resamples=resamples, confidence=confidence
             )
             ends = (interval.change, interval.low, interval.high)
-            differences.append(Difference(place, *scores, *ends, int(found["n"])))
+            differences.append(ScoreChange(place, *scores, *ends, int(found["n"])))
     return tuple(differences)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Definition, read_definition
 from mirror.evaluation.datasets import load_pairs
@@ -32,21 +32,27 @@ from mirror.evaluation.kinds.retrieval import (
 )
 from mirror.evaluation.kinds.space import sampled_texts, score_space
 from mirror.evaluation.metrics import Predictions, cosines, statistic_of
-from mirror.evaluation.result import BenchmarkResult, Encodes, Remembers, average_of, result_of
-from mirror.evaluation.space_diagnostics import STRINGS, look_at
+from mirror.evaluation.result import (
+    BenchmarkResult,
+    CachingEncoder,
+    TextEncoder,
+    macro_average,
+    make_result,
+)
+from mirror.evaluation.space_diagnostics import STRINGS, space_diagnostics
 from mirror.hardware import thread_count
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import StageRecord
 
 log = logging.getLogger(__name__)
 
 
 def score_encoder(
-    encoder: Encodes,
+    encoder: TextEncoder,
     definition: Definition,
     passages: Passages | None = None,
     texts: Sequence[str] | None = None,
-    other: Encodes | None = None,
+    other: TextEncoder | None = None,
 ) -> BenchmarkResult:
     """Measures an encoder on a benchmark.
 
@@ -77,17 +83,17 @@ def score_encoder(
             )
         case "average":
             parts = {name: read_definition(name) for name in definition.of}
-            shared = Remembers(encoder)
+            shared = CachingEncoder(encoder)
             scored = {name: score_encoder(shared, parts[name], other=other) for name in parts}
-            return average_of(definition, scored)
+            return macro_average(definition, scored)
 
 
 def write_evaluation(
     benchmarks: Sequence[str],
-    place: EncoderPlace,
+    place: EncoderRef,
     data: tuple[StageRecord, StageRecord, StageRecord | None],
     out: Path,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> Mapping[str, Any]:
     """Measures an encoder and writes scores, predictions and looks.
 
@@ -111,19 +117,19 @@ def write_evaluation(
     (out / "predictions").mkdir()
     for done, definition in enumerate(definitions):
         on_progress(
-            Progress("evaluation", done, len(definitions) + 1, "benchmarks", definition.name)
+            ProgressEvent("evaluation", done, len(definitions) + 1, "benchmarks", definition.name)
         )
         results[definition.name] = score_encoder(encoder, definition, passages, texts)
         _write_predictions(definition.name, results[definition.name], out / "predictions")
     chosen = texts[:STRINGS]
-    _write_json(out / "looks.json", look_at(chosen, encoder.encode(chosen)))
+    _write_json(out / "looks.json", space_diagnostics(chosen, encoder.encode(chosen)))
     gated = {definition.name: definition.gated for definition in definitions}
     scores = {name: made.content() | {"gated": gated[name]} for name, made in results.items()}
     _write_json(out / "scores.json", scores)
     return {name: made.score for name, made in results.items()}
 
 
-def _score_pairs(encoder: Encodes, definition: Definition) -> BenchmarkResult:
+def _score_pairs(encoder: TextEncoder, definition: Definition) -> BenchmarkResult:
     pairs = load_pairs(definition)
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
     rows = dict(zip(texts, encoder.encode(texts), strict=True))
@@ -136,16 +142,16 @@ def _score_pairs(encoder: Encodes, definition: Definition) -> BenchmarkResult:
         gold,
         statistic_of(definition.metric),
     )
-    return result_of(definition, predictions)
+    return make_result(definition, predictions)
 
 
 def _score_retrieval(
-    encoder: Encodes, definition: Definition, passages: Passages
+    encoder: TextEncoder, definition: Definition, passages: Passages
 ) -> BenchmarkResult:
     ranks = reciprocal_ranks(encoder.encode(passages.queries), encoder.encode(passages.answers))
     words = bm25_reciprocal_ranks(passages)
     predictions = Predictions(("",) * len(ranks), ranks)
-    return result_of(definition, predictions, beside={"bm25": float(words.mean())})
+    return make_result(definition, predictions, beside={"bm25": float(words.mean())})
 
 
 def _write_predictions(name: str, result: BenchmarkResult, folder: Path) -> None:

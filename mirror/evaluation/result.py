@@ -13,7 +13,7 @@ from mirror.evaluation.benchmark import Definition
 from mirror.evaluation.metrics import Predictions, score
 
 
-class Encodes(Protocol):
+class TextEncoder(Protocol):
     """Whatever turns texts into vectors."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -21,13 +21,13 @@ class Encodes(Protocol):
         ...
 
 
-class Remembers:
+class CachingEncoder:
     """An encoder that keeps the vectors of the longest list of texts it has met.
 
     Members of an average share such a list: entity linking's 75,000 names.
     """
 
-    def __init__(self, encoder: Encodes) -> None:
+    def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._texts: tuple[str, ...] = ()
         self._vectors: NDArray[np.float32] | None = None
@@ -75,7 +75,7 @@ class BenchmarkResult:
         return content | ({"of": sorted(self.members)} if self.members else {})
 
 
-def result_of(
+def make_result(
     definition: Definition,
     predictions: Predictions,
     beside: Mapping[str, float] | None = None,
@@ -104,7 +104,9 @@ def result_of(
     )
 
 
-def average_of(definition: Definition, members: Mapping[str, BenchmarkResult]) -> BenchmarkResult:
+def macro_average(
+    definition: Definition, members: Mapping[str, BenchmarkResult]
+) -> BenchmarkResult:
     """The mean of benchmarks' scores, and of those measures and other methods that all have."""
     parts = list(members.values())
     return BenchmarkResult(

@@ -18,7 +18,7 @@ NEAREST = 5
 BINS = 50
 
 
-def look_at(texts: Sequence[str], vectors: NDArray[np.float32]) -> dict[str, Any]:
+def space_diagnostics(texts: Sequence[str], vectors: NDArray[np.float32]) -> dict[str, Any]:
     """Neighbours of the first ten texts, a histogram of cosines, and measures of the space.
 
     Args:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import definition_digest, read_definition
-from mirror.progress import OnProgress, silent
+from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
 
@@ -17,7 +17,7 @@ LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
 
 def evaluation_stage(
     recipe: Recipe,
-    encoder: EncoderPlace,
+    encoder: EncoderRef,
     corpus: StageRecord,
     sample: StageRecord,
     pairs: StageRecord | None = None,
@@ -51,11 +51,11 @@ def evaluation_stage(
 
 def evaluate_encoder(
     recipe: Recipe,
-    encoder: EncoderPlace,
+    encoder: EncoderRef,
     corpus: StageRecord,
     sample: StageRecord,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:

@@ -10,7 +10,7 @@ from typing import Any
 from mirror.experiments.paper_jobs import Key, Work
 from mirror.experiments.paper_plan import Cell, Place, Plan
 from mirror.experiments.paper_verdicts import Measured, Ordering, Verdict, judge, judge_order
-from mirror.experiments.published import Claim, Column, Row, Table
+from mirror.experiments.published import Column, ExpectedOrdering, Row, Table
 from mirror.experiments.trial import TrialResult
 
 OF_OTHERS = "the mean of the row needs all of it"
@@ -145,7 +145,7 @@ def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:
     return Value(Measured(tuple(statistics.fmean(seed) for seed in zip(*known, strict=True))))
 
 
-def fill_claim(claim: Claim, table: Table, ours: Values, other: Values) -> FilledClaim:
+def fill_claim(claim: ExpectedOrdering, table: Table, ours: Values, other: Values) -> FilledClaim:
     """An ordering, judged on our values and on those of the stand-ins."""
     keys = [(row, column) for row, _, column in (place.partition("/") for place in claim.order)]
     named = {column for _, column in keys}

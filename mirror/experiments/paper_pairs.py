@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import definition_digest, read_definition
 from mirror.evaluation.stage import LIBRARIES
 from mirror.experiments.paper_jobs import Job
@@ -16,21 +16,21 @@ from mirror.store import Stage, StageRecord, Store
 SCORE = "score"
 
 
-def encoder_place(job: Job, result: TrialResult) -> EncoderPlace:
+def encoder_place(job: Job, result: TrialResult) -> EncoderRef:
     """Where a job's encoder is, once it was run for a seed."""
     if result.tuned is not None:
         folder = str(result.tuned.path / "encoder")
-        return EncoderPlace(folder, result.tuned.digest, None, None, job.recipe.name)
+        return EncoderRef(folder, result.tuned.digest, None, None, job.recipe.name)
     tuning = job.recipe.tuning
     tokens = tuning.inference_tokens or tuning.max_tokens
     pooling = job.encoder.pooling
     label, prompt = job.recipe.name, tuning.prompt
-    return EncoderPlace(job.base.folder, job.base.digest, pooling, tokens, label, prompt)
+    return EncoderRef(job.base.folder, job.base.digest, pooling, tokens, label, prompt)
 
 
 def score_pair(
-    first: EncoderPlace,
-    second: EncoderPlace,
+    first: EncoderRef,
+    second: EncoderRef,
     benchmark: str,
     store: Store,
 ) -> StageRecord:

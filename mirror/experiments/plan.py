@@ -12,7 +12,7 @@ from mirror.corpus.sources import check_sources
 from mirror.encoders.base_model import Base, check_base_for
 from mirror.errors import BenchmarkError, StudyError
 from mirror.evaluation.benchmark import OF_A_RUN, check_benchmarks, read_definition
-from mirror.experiments.study import STANDARD_BENCHMARKS, Point, Study
+from mirror.experiments.study import STANDARD_BENCHMARKS, Study, Variant
 from mirror.experiments.trial import Trial, with_changes
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
 from mirror.sampling.random_strings import random_corpus
@@ -25,7 +25,7 @@ MOST_WORDS = 70_000
 """More than any study draws."""
 
 
-class Wanted(Section):
+class StudyOptions(Section):
     """What a study is asked to run on; what is left out is the study's own choice, or ours."""
 
     base: str = ""
@@ -43,11 +43,11 @@ class Wanted(Section):
 
 
 @dataclass(frozen=True)
-class Case:
+class VariantRuns:
     """A point of a study at a level, with a trial for each seed."""
 
     level: Level
-    point: Point
+    point: Variant
     trials: tuple[Trial, ...]
 
 
@@ -58,7 +58,7 @@ class StudyPlan:
     study: Study
     bases: Mapping[Level, Base]
     seeds: tuple[int, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[VariantRuns, ...]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -98,7 +98,7 @@ class StudyPlan:
 
 
 def plan_study(
-    study: Study, wanted: Wanted, find: Callable[[BaseSection], Base], store: Store
+    study: Study, wanted: StudyOptions, find: Callable[[BaseSection], Base], store: Store
 ) -> StudyPlan:
     """Lays out a study's trials.
 
@@ -138,7 +138,7 @@ def plan_study(
     return plan
 
 
-def _recipe(study: Study, level: Level, wanted: Wanted) -> Recipe:
+def _recipe(study: Study, level: Level, wanted: StudyOptions) -> Recipe:
     chosen = [recipe for recipe in map(find_recipe, wanted.recipes) if recipe.level == level]
     if len(chosen) > 1:
         raise StudyError(
@@ -204,10 +204,10 @@ def _check_data(study: Study, recipes: dict[Level, Recipe]) -> None:
 def _case(
     study: Study,
     level: Level,
-    point: Point,
+    point: Variant,
     recipe: Recipe,
     means: tuple[Base, tuple[int, ...], Store],
-) -> Case:
+) -> VariantRuns:
     base, seeds, store = means
     changes = dict(point.changes)
     if point.strings == "random":
@@ -227,10 +227,10 @@ def _case(
         )
         for seed in (seeds[:1] if alike else seeds)
     )
-    return Case(level, point, trials)
+    return VariantRuns(level, point, trials)
 
 
-def _on_equal_text(cases: list[Case]) -> Iterator[Case]:
+def _on_equal_text(cases: list[VariantRuns]) -> Iterator[VariantRuns]:
     """The cases, with what is measured on a run's own text taken from one sample for all."""
     for case in cases:
         like = [other for other in cases if other.level == case.level and _reads_text(other)]
@@ -242,7 +242,7 @@ def _on_equal_text(cases: list[Case]) -> Iterator[Case]:
         yield replace(case, trials=tuple(trials))
 
 
-def _reads_text(case: Case) -> bool:
+def _reads_text(case: VariantRuns) -> bool:
     """Whether anything is measured on the case's own text."""
     names = case.trials[0].recipe.evaluation.benchmarks
     return case.point.strings == "own" and any(

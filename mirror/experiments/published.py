@@ -83,7 +83,7 @@ class Row(Part):
         return self
 
 
-class Claim(Section):
+class ExpectedOrdering(Section):
     """An ordering that the paper reads from the table."""
 
     text: str
@@ -106,7 +106,7 @@ class Table(Part):
     """How far a value may be off and still count as reproduced, beside its own spread."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[ExpectedOrdering, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mirror.config_base import Level
 from mirror.errors import StoreError
-from mirror.experiments.plan import Case, StudyPlan
+from mirror.experiments.plan import StudyPlan, VariantRuns
 from mirror.experiments.study import Study
 from mirror.experiments.trial import TrialResult
 from mirror.rendering import cell
@@ -135,7 +135,7 @@ def _strings_of(plan: StudyPlan, level: Level) -> str:
 
 def _row(
     study: Study,
-    case: Case,
+    case: VariantRuns,
     by_trial: Mapping[tuple[str, int], TrialResult],
     faults: Mapping[tuple[str, int], str],
 ) -> Row:

@@ -35,7 +35,7 @@ Varied = Annotated[Mapping[str, Annotated[list[Any], Field(min_length=1)]], Fiel
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
-class Point(Section):
+class Variant(Section):
     """One place on a study's axis."""
 
     label: str
@@ -71,7 +71,7 @@ class Point(Section):
         }
 
 
-class Printed(Section):
+class PublishedSeries(Section):
     """A row or curve that the paper prints."""
 
     series: str
@@ -108,8 +108,8 @@ class Study(Section):
     """Of every point."""
     vary: Mapping[Literal["sample", "tuning"], Varied] = {}
     """Points in short: the product of all values; the first is the axis, the others its curves."""
-    points: tuple[Point, ...] = ()
-    paper: tuple[Printed, ...] = ()
+    points: tuple[Variant, ...] = ()
+    paper: tuple[PublishedSeries, ...] = ()
 
     @model_validator(mode="after")
     def _points_and_numbers_fit(self) -> Self:
@@ -138,7 +138,7 @@ class Study(Section):
         return self
 
     @property
-    def all_points(self) -> tuple[Point, ...]:
+    def all_points(self) -> tuple[Variant, ...]:
         """The points, written out."""
         return self.points or tuple(self._varied())
 
@@ -152,7 +152,7 @@ class Study(Section):
             if "seed" in point.tuning:
                 yield f"`tuning.seed` of the point {point.label!r}"
 
-    def _varied(self) -> Iterator[Point]:
+    def _varied(self) -> Iterator[Variant]:
         keys = [(part, key) for part, held in self.vary.items() for key in held]
         for values in product(*(self.vary[part][key] for part, key in keys)):
             changes: dict[str, dict[str, Any]] = {"sample": {}, "tuning": {}}
@@ -163,7 +163,7 @@ class Study(Section):
                 f"{key.replace('_', ' ')} {shown(value)}"
                 for (_, key), value in zip(keys[1:], others, strict=True)
             )
-            yield Point(
+            yield Variant(
                 label=", ".join(map(shown, values)),
                 x=float(first) if _is_number(first) else None,
                 line=", ".join(names),
@@ -229,7 +229,7 @@ def read_study(path: Path) -> Study:
 def _faulty_settings(study: Study, path: Path) -> Iterator[str]:
     for level in study.levels:
         try:
-            recipe = _specimen(level, study, path)
+            recipe = _example_recipe(level, study, path)
         except RecipeError as fault:
             yield str(fault)
             continue
@@ -264,7 +264,7 @@ def _faulty_measures(study: Study, path: Path) -> Iterator[str]:
                 yield f"{path}: `measures` names {measure!r}, which {name} does not have; {remedy}"
 
 
-def _specimen(level: Level, study: Study, path: Path) -> Recipe:
+def _example_recipe(level: Level, study: Study, path: Path) -> Recipe:
     """Some recipe of that level, for its settings to be tried on."""
     content = {
         "language": "en",

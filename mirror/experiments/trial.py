@@ -14,15 +14,15 @@ from typing import Any, Literal
 from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.encoders.base_model import Base
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.stage import evaluate_encoder
-from mirror.progress import OnProgress, silent
+from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.run_results import read_json
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store, folder_digest
-from mirror.tuning.device_queue import tune_in_turn
+from mirror.tuning.device_queue import tune_with_device_lock
 from mirror.tuning_config import Pooling, fill_tuning
 
 TUNING = "tuning."
@@ -82,7 +82,7 @@ class TrialResult:
         return self.tuned.seconds if self.tuned else 0.0
 
 
-def run_trial(trial: Trial, store: Store, on_progress: OnProgress = silent) -> TrialResult:
+def run_trial(trial: Trial, store: Store, on_progress: OnProgress = no_progress) -> TrialResult:
     """Makes and scores the trial's encoder, or finds it made and scored.
 
     Within a process trials wait for each other, for torch's random numbers and its number of
@@ -107,7 +107,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     made = [corpus, sample, *([pairs] if pairs else [])]
     tuned = None
     if trial.kind == "tuned":
-        tuned = tune_in_turn(recipe, sample, base, store, on_progress, pairs=pairs)
+        tuned = tune_with_device_lock(recipe, sample, base, store, on_progress, pairs=pairs)
         made.append(tuned)
     place = _encoder_place(trial, base, tuned)
     searched = _searched_sample(trial, corpus, sample, store)
@@ -168,14 +168,14 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
     return parse_recipe(content, name=recipe.name, place=f"{place or recipe.name} with {shown}")
 
 
-def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> EncoderPlace:
+def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> EncoderRef:
     if tuned is not None:
         folder = tuned.path / "encoder"
-        return EncoderPlace(str(folder), folder_digest(folder), None, None, trial.label)
+        return EncoderRef(str(folder), folder_digest(folder), None, None, trial.label)
     tuning = trial.recipe.tuning
     pooling = trial.pooling or tuning.pooling
     limit = trial.max_tokens or tuning.inference_tokens or tuning.max_tokens
-    return EncoderPlace(base.folder, base.digest, pooling, limit, trial.label, tuning.prompt)
+    return EncoderRef(base.folder, base.digest, pooling, limit, trial.label, tuning.prompt)
 
 
 def _searched_sample(

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import duckdb
 
-from mirror.duckdb_connection import open_engine
+from mirror.duckdb_connection import connect
 from mirror.errors import StoreError
-from mirror.progress import OnProgress, silent
-from mirror.sampling.sample import Draw, gather_strings
+from mirror.progress import OnProgress, no_progress
+from mirror.sampling.sample import SampleSpec, build_candidates
 from mirror.sampling.words import word_splitter
 from mirror.store import MANIFEST, StageRecord
 
 _MOST_FREQUENT = "SELECT text FROM strings ORDER BY count DESC, text LIMIT $size"
 
 
-def frequent_words(corpus: StageRecord, size: int, on_progress: OnProgress = silent) -> list[str]:
+def frequent_words(
+    corpus: StageRecord, size: int, on_progress: OnProgress = no_progress
+) -> list[str]:
     """A corpus's words by falling frequency, at most `size`; fewer if it has no more.
 
     Raises:
@@ -29,8 +31,8 @@ def frequent_words(corpus: StageRecord, size: int, on_progress: OnProgress = sil
     try:
         manifest = json.loads((corpus.path / MANIFEST).read_text(encoding="utf-8"))
         split = word_splitter(manifest["section"]["language"])
-        with tempfile.TemporaryDirectory() as work, open_engine(Path(work)) as engine:
-            gather_strings(engine, corpus.path, Draw(size, 0, False, 1, split), on_progress)
+        with tempfile.TemporaryDirectory() as work, connect(Path(work)) as engine:
+            build_candidates(engine, corpus.path, SampleSpec(size, 0, False, 1, split), on_progress)
             found = engine.execute(_MOST_FREQUENT, {"size": size}).fetchall()
     except (OSError, ValueError, LookupError, TypeError, duckdb.Error) as error:
         raise StoreError(

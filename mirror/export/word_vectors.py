@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from mirror.encoders.write_embeddings import AT_ONCE, Encodes, read_lines
 from mirror.errors import BaseModelError, InputError
 from mirror.export.whole_folder import whole_folder
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 
 TEXT, BINARY = "word2vec.txt", "word2vec.bin"
 MATRIX, VOCABULARY = "vectors.safetensors", "vocabulary.txt"
@@ -37,7 +37,7 @@ def read_words(path: Path) -> list[str]:
 
 
 def export_words(
-    encoder: Encodes, words: Sequence[str], place: Path, on_progress: OnProgress = silent
+    encoder: Encodes, words: Sequence[str], place: Path, on_progress: OnProgress = no_progress
 ) -> None:
     """Writes a vector for each word, in the words' order, as the encoder has it, not normalised.
 
@@ -62,7 +62,7 @@ def export_words(
         for start in range(0, len(words), AT_ONCE):
             part = words[start : start + AT_ONCE]
             vectors[start : start + len(part)] = encoder.encode(part)
-            on_progress(Progress("encode", start + len(part), len(words), "words"))
+            on_progress(ProgressEvent("encode", start + len(part), len(words), "words"))
         if not np.isfinite(vectors).all():
             raise BaseModelError("the encoder gives vectors that are not numbers: tune it again")
         _write_text(out / TEXT, names, vectors)

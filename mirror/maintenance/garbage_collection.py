@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from mirror.errors import StoreError
-from mirror.locks import BusyError, sole_holder
+from mirror.locks import BusyError, exclusive_lock
 from mirror.release.lineage import LINEAGE
 from mirror.release.run_record import RUNS, RunRecord, read_record, record_paths
 from mirror.store import MANIFEST
@@ -33,7 +33,7 @@ GONE = ".gone-"
 
 
 @dataclass(frozen=True)
-class Kept:
+class References:
     """What is referred to."""
 
     stages: frozenset[tuple[str, str]] = frozenset()
@@ -43,9 +43,9 @@ class Kept:
     versions: frozenset[tuple[str, str]] = frozenset()
     """Model and version, whose copies are kept."""
 
-    def __or__(self, other: Kept) -> Kept:
+    def __or__(self, other: References) -> References:
         """What either refers to."""
-        return Kept(
+        return References(
             self.stages | other.stages,
             self.encoders | other.encoders,
             self.versions | other.versions,
@@ -64,7 +64,7 @@ class Removable:
     """The file in `locks` whose holder uses it."""
 
 
-def referred_by_runs(root: Path, keep_days: float) -> Kept:
+def referred_by_runs(root: Path, keep_days: float) -> References:
     """The stages of the last days' runs, and of each recipe's newest one, and newest encoder's.
 
     Raises:
@@ -79,10 +79,10 @@ def referred_by_runs(root: Path, keep_days: float) -> Kept:
         for record in (*recent, *newest[0], *newest[1]):
             folders = (Path(line.folder) for line in record.stages)
             kept.update((folder.parent.name, folder.name) for folder in folders)
-    return Kept(frozenset(kept))
+    return References(frozenset(kept))
 
 
-def find_removable(root: Path, kept: Kept, keep_days: float) -> list[Removable]:
+def find_removable(root: Path, kept: References, keep_days: float) -> list[Removable]:
     """All that is not kept and was not used for so many days, whether or not it is locked.
 
     Raises:
@@ -112,7 +112,7 @@ def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Rem
     gone = []
     for removable in found:
         try:
-            with sole_holder(root / "locks" / removable.lock, wait=False):
+            with exclusive_lock(root / "locks" / removable.lock, wait=False):
                 if not removable.path.is_dir() or last_used(removable.path) >= oldest:
                     continue
                 # Whole or not at all, for whoever looks: first it has no name that anyone knows.
@@ -142,7 +142,7 @@ def _started(record: RunRecord) -> float:
     return datetime.fromisoformat(record.started_at).timestamp()
 
 
-def _stages(root: Path, kept: Kept) -> Iterator[tuple[str, Path, str]]:
+def _stages(root: Path, kept: References) -> Iterator[tuple[str, Path, str]]:
     for path in sorted((root / "stages").glob("*/*")):
         name, key = path.parent.name, path.name
         referred = (name, key) in kept.stages or _encoder_of(path) in kept.encoders
@@ -165,7 +165,7 @@ def _works(root: Path) -> Iterator[tuple[str, Path, str]]:
             yield "work", path, f"{path.name.removesuffix('.out').partition('-')[0]}.lock"
 
 
-def _copies(root: Path, kept: Kept) -> Iterator[tuple[str, Path, str]]:
+def _copies(root: Path, kept: References) -> Iterator[tuple[str, Path, str]]:
     for path in sorted((root / REGISTERED).glob("*/*")):
         name, version = path.parent.name, path.name.partition("-")[0]
         if path.is_dir() and (name, version) not in kept.versions:

@@ -9,7 +9,7 @@ State = Literal["ok", "warn", "bad"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What was looked at, how it stands, and what to do about it."""
 
     name: str

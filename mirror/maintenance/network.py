@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mirror.maintenance.health_check import Finding
+from mirror.maintenance.health_check import CheckResult
 from mirror.paths import write_fault
 
 TIMEOUT_SECONDS = 3.0
@@ -23,21 +23,23 @@ YES = {"1", "ON", "YES", "TRUE"}
 """As huggingface_hub reads its switches."""
 
 
-def look_at_hub(environment: Mapping[str, str] = os.environ) -> Finding:
+def look_at_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
     """Whether base models and data sets can be fetched; the main job needs none."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if environment.get(name, "").upper() in YES:
             text = f"not asked: {name} is set, so only what is already on this machine is used"
-            return Finding("hub", "ok", text, f"unset {name} to fetch models and data sets")
+            return CheckResult("hub", "ok", text, f"unset {name} to fetch models and data sets")
     hub = environment.get("HF_ENDPOINT") or HUB
     answer = ask(hub)
     if isinstance(answer, int) and answer < 500:
-        return Finding("hub", "ok", f"{without_login(hub)} answers")
+        return CheckResult("hub", "ok", f"{without_login(hub)} answers")
     text = f"{without_login(hub)} {_told(answer)}: only bases and data sets on this machine work"
-    return Finding("hub", "warn", text, "the main job needs no hub; else check network and proxy")
+    return CheckResult(
+        "hub", "warn", text, "the main job needs no hub; else check network and proxy"
+    )
 
 
-def look_at_tracking(uri: str) -> Finding:
+def look_at_tracking(uri: str) -> CheckResult:
     """Whether the tracking store is there and can be written."""
     scheme, shown = urlsplit(uri).scheme, without_login(uri)
     if scheme == "sqlite":
@@ -45,16 +47,16 @@ def look_at_tracking(uri: str) -> Finding:
     if scheme in ("http", "https"):
         return _server(uri)
     if is_no_address(uri):
-        return Finding(
+        return CheckResult(
             "tracking", "bad", f"{shown} is no address", f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}"
         )
     if scheme == "file" or Path(uri).exists():
         if fault := write_fault(Path(unquote(urlsplit(uri).path))):
             text = f"{shown} cannot be written: {fault}"
-            return Finding("tracking", "bad", text, "allow it, or correct MLFLOW_TRACKING_URI")
-        return Finding("tracking", "ok", f"{shown} can be written")
+            return CheckResult("tracking", "bad", text, "allow it, or correct MLFLOW_TRACKING_URI")
+        return CheckResult("tracking", "ok", f"{shown} can be written")
     text = f"{shown} is not looked at: only http, https, sqlite and folders are"
-    return Finding("tracking", "warn", text, "a run says within seconds if it does not answer")
+    return CheckResult("tracking", "warn", text, "a run says within seconds if it does not answer")
 
 
 def is_no_address(uri: str) -> bool:
@@ -98,33 +100,37 @@ def _told(answer: int | str) -> str:
     return f"answers with status {answer}" if isinstance(answer, int) else f"not reached ({answer})"
 
 
-def _server(uri: str) -> Finding:
+def _server(uri: str) -> CheckResult:
     shown = without_login(uri)
     answer = ask(f"{shown.rstrip('/')}/health")
     if answer == 200:
-        return Finding("tracking", "ok", f"{shown} answers")
+        return CheckResult("tracking", "ok", f"{shown} answers")
     if answer in (401, 403):
         remedy = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
-        return Finding("tracking", "warn", f"{shown} answers, but wants a login", remedy)
+        return CheckResult("tracking", "warn", f"{shown} answers, but wants a login", remedy)
     remedy = "start it (`mlflow server`), or correct MLFLOW_TRACKING_URI"
-    return Finding("tracking", "bad", f"{shown} {_told(answer)}", remedy)
+    return CheckResult("tracking", "bad", f"{shown} {_told(answer)}", remedy)
 
 
-def _sqlite(uri: str) -> Finding:
+def _sqlite(uri: str) -> CheckResult:
     path = Path(unquote(uri.partition(":///")[2].partition("?")[0]))
     remedy = "correct MLFLOW_TRACKING_URI, or move the file away"
     if fault := write_fault(path.parent):
         text = f"{path} cannot be written: {fault}"
-        return Finding("tracking", "bad", text, "allow the folder, or correct MLFLOW_TRACKING_URI")
+        return CheckResult(
+            "tracking", "bad", text, "allow the folder, or correct MLFLOW_TRACKING_URI"
+        )
     if not path.exists():
-        return Finding("tracking", "ok", f"{path} will be made by the first run")
+        return CheckResult("tracking", "ok", f"{path} will be made by the first run")
     if not os.access(path, os.W_OK):
-        return Finding("tracking", "bad", f"{path} may not be written", remedy)
+        return CheckResult("tracking", "bad", f"{path} may not be written", remedy)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        return Finding("tracking", "bad", f"{path} cannot be read as a database: {error}", remedy)
-    return Finding("tracking", "ok", f"{path} can be read and written")
+        return CheckResult(
+            "tracking", "bad", f"{path} cannot be read as a database: {error}", remedy
+        )
+    return CheckResult("tracking", "ok", f"{path} can be read and written")

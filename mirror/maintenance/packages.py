@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from mirror.maintenance.health_check import Finding
+from mirror.maintenance.health_check import CheckResult
 from mirror.paths import CHECKOUT
 
 OLDEST_PYTHON = (3, 11)
@@ -24,14 +24,14 @@ PREFECT_COPES = Version("3.9.1")
 NOT_FOR_USERS = ("dev",)
 
 
-def look_at_installation() -> Iterator[Finding]:
+def look_at_installation() -> Iterator[CheckResult]:
     """Python, packages, pins and extras; nothing is imported."""
     yield _python(sys.version_info[:2])
     try:
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         text = f"{CHECKOUT / 'pyproject.toml'} cannot be read: {error}"
-        yield Finding("packages", "bad", text, "run from a whole checkout")
+        yield CheckResult("packages", "bad", text, "run from a whole checkout")
         return
     yield _packages(project["project"]["dependencies"])
     yield _prefect_with_fastapi()
@@ -39,14 +39,16 @@ def look_at_installation() -> Iterator[Finding]:
     yield _extras(project["project"].get("optional-dependencies", {}))
 
 
-def _python(version: tuple[int, ...]) -> Finding:
+def _python(version: tuple[int, ...]) -> CheckResult:
     text = f"{platform.python_version()} at {sys.executable}"
     if version < OLDEST_PYTHON:
-        return Finding("python", "bad", text, "use 3.11 or newer: make install PYTHON=python3.11")
-    return Finding("python", "ok", text)
+        return CheckResult(
+            "python", "bad", text, "use 3.11 or newer: make install PYTHON=python3.11"
+        )
+    return CheckResult("python", "ok", text)
 
 
-def _packages(requirements: Iterable[str]) -> Finding:
+def _packages(requirements: Iterable[str]) -> CheckResult:
     faults: list[str] = []
     count = 0
     for requirement in map(Requirement, requirements):
@@ -54,8 +56,8 @@ def _packages(requirements: Iterable[str]) -> Finding:
             count += 1
             faults += _faults(requirement)
     if faults:
-        return Finding("packages", "bad", "; ".join(faults), INSTALL)
-    return Finding("packages", "ok", f"{count} installed as pyproject.toml asks")
+        return CheckResult("packages", "bad", "; ".join(faults), INSTALL)
+    return CheckResult("packages", "ok", f"{count} installed as pyproject.toml asks")
 
 
 def _faults(requirement: Requirement) -> Iterator[str]:
@@ -66,23 +68,23 @@ def _faults(requirement: Requirement) -> Iterator[str]:
         yield f"{requirement.name} is {found}, not {requirement.specifier}"
 
 
-def _prefect_with_fastapi() -> Finding:
+def _prefect_with_fastapi() -> CheckResult:
     prefect, fastapi = _version("prefect"), _version("fastapi")
     if prefect is None or fastapi is None:
-        return Finding("prefect with fastapi", "bad", "not both installed", INSTALL)
+        return CheckResult("prefect with fastapi", "bad", "not both installed", INSTALL)
     text = f"prefect {prefect} with fastapi {fastapi}"
     if prefect < PREFECT_COPES and fastapi >= FASTAPI_BREAKS:
         text += ": every flow fails, with a message that names neither"
-        return Finding("prefect with fastapi", "bad", text, "pip install 'fastapi<0.151'")
-    return Finding("prefect with fastapi", "ok", text)
+        return CheckResult("prefect with fastapi", "bad", text, "pip install 'fastapi<0.151'")
+    return CheckResult("prefect with fastapi", "ok", text)
 
 
-def _constraints(path: Path) -> Finding:
+def _constraints(path: Path) -> CheckResult:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         text = f"{path} cannot be read: {error.strerror}"
-        return Finding("pins", "warn", text, "run from a whole checkout")
+        return CheckResult("pins", "warn", text, "run from a whole checkout")
     pins = [line.split("==") for line in lines if re.match(r"[\w.-]+==", line)]
     others = [
         f"{name} {found} (tested with {pin})"
@@ -91,20 +93,20 @@ def _constraints(path: Path) -> Finding:
     ]
     if others:
         text = f"{len(others)} of {len(pins)} differ from {path.name}: {_shortened(others)}"
-        return Finding("pins", "warn", text, f"if something fails, {INSTALL}")
-    return Finding("pins", "ok", f"as in {path.name}")
+        return CheckResult("pins", "warn", text, f"if something fails, {INSTALL}")
+    return CheckResult("pins", "ok", f"as in {path.name}")
 
 
-def _extras(extras: dict[str, list[str]]) -> Finding:
+def _extras(extras: dict[str, list[str]]) -> CheckResult:
     offered = {name: list(map(Requirement, extras[name])) for name in sorted(extras)}
     for name in NOT_FOR_USERS:
         offered.pop(name, None)
     absent = [name for name, parts in offered.items() if _absent(parts)]
     present = ", ".join(name for name in offered if name not in absent) or "none"
     if not absent:
-        return Finding("extras", "ok", f"installed: {present}")
+        return CheckResult("extras", "ok", f"installed: {present}")
     text = f"installed: {present}; not installed: {', '.join(absent)}"
-    return Finding(
+    return CheckResult(
         "extras", "ok", text, f"if you need them: pip install -e '.[{','.join(absent)}]'"
     )
 

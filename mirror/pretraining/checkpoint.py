@@ -24,7 +24,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingPosition:
     """How far a run has come."""
 
     step: int = 0
@@ -32,7 +32,7 @@ class Place:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, place: Place
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, place: TrainingPosition
 ) -> None:
     """Writes weights, the optimiser's moments and the place beside `folder`, then swaps them in.
 
@@ -64,7 +64,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> Place | None:
+) -> TrainingPosition | None:
     """Restores a checkpoint, or the one before it where that is damaged or gone.
 
     Returns:
@@ -93,8 +93,8 @@ def load_checkpoint(
     return None
 
 
-def _read(folder: Path, model: nn.Module) -> tuple[Tensors, Tensors, Place]:
-    place = Place(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+def _read(folder: Path, model: nn.Module) -> tuple[Tensors, Tensors, TrainingPosition]:
+    place = TrainingPosition(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
     weights = load_file(folder / "weights.safetensors")
     moments = load_file(folder / "moments.safetensors")
     for name, parameter in model.named_parameters():

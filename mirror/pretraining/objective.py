@@ -24,7 +24,7 @@ SLICE_ROWS = 64
 
 
 @dataclass(frozen=True)
-class Rank:
+class ProcessRank:
     """Which of the processes of a run this is."""
 
     index: int
@@ -83,7 +83,7 @@ class Objective:
         tokenizer: PreTrainedTokenizerBase,
         corpus: TokenCorpus,
         settings: PretrainingSettings,
-        rank: Rank,
+        rank: ProcessRank,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._settings, self._rank = settings, rank

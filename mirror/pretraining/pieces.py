@@ -21,11 +21,11 @@ from mirror.pretraining.first_model import new_model
 from mirror.pretraining.objective import masked_head
 from mirror.pretraining.texts import read_texts
 from mirror.pretraining.tokenizer import train_wordpiece
-from mirror.progress import OnProgress, silent
+from mirror.progress import OnProgress, no_progress
 
 
 def write_pieces(
-    settings: PretrainingSettings, out: Path, on_progress: OnProgress = silent
+    settings: PretrainingSettings, out: Path, on_progress: OnProgress = no_progress
 ) -> Mapping[str, Any]:
     """Writes `start/` and the pieces to `out`; the corpus is read once for each pass.
 

@@ -12,7 +12,7 @@ from mirror.encoders.base_model import check_base
 from mirror.errors import CorpusError
 from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, section_content
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PIECES_FIELDS = {"shape", "leave_out", "base", "seed", "dropout", "language"}
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
-class Unfinished(Exception):
+class PretrainingPaused(Exception):
     """A sitting ended before its run did; not a fault."""
 
 
@@ -52,7 +52,7 @@ def pieces_stage(settings: PretrainingSettings) -> Stage:
 
 
 def prepare_pieces(
-    settings: PretrainingSettings, store: Store, on_progress: OnProgress = silent
+    settings: PretrainingSettings, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Trains the vocabulary (or takes the base's), encodes the corpus, makes the first weights."""
 
@@ -87,7 +87,7 @@ def pretrain_model(
     pieces: StageRecord,
     store: Store,
     minutes: float | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> StageRecord:
     """Pretrains from the last checkpoint; writes `model/`, in fp16, with `pretraining.json`.
 
@@ -104,12 +104,12 @@ def pretrain_model(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.pretraining.model import write_model
-        from mirror.pretraining.trainer import Sitting, pretrain
+        from mirror.pretraining.trainer import TrainingSession, pretrain
 
-        sitting = Sitting(pieces.path, checkpoints, minutes)
+        sitting = TrainingSession(pieces.path, checkpoints, minutes)
         result = pretrain(settings, sitting, lambda step: on_progress(_sign_of(step)))
         if result is None:
-            raise Unfinished(
+            raise PretrainingPaused(
                 f"the sitting of {minutes} minutes is over: a checkpoint is in {checkpoints}; "
                 "the same command goes on from it"
             )
@@ -123,9 +123,9 @@ def _word_vector_libraries(settings: PretrainingSettings) -> tuple[str, ...]:
     return ("gensim",) if wanted and find_spec("gensim") else ()
 
 
-def _sign_of(step: PretrainingStep) -> Progress:
+def _sign_of(step: PretrainingStep) -> ProgressEvent:
     text = (
         f"masked {step.masked_loss:.3f}, sentence {step.sentence_loss:.3f}, "
         f"word {step.word_loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
     )
-    return Progress("pretraining", step.tokens, step.total_tokens, "tokens", text)
+    return ProgressEvent("pretraining", step.tokens, step.total_tokens, "tokens", text)

@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 from mirror.errors import CorpusError
 from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 
 BATCH_ROWS = 5_000
 
 
-def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) -> Iterator[str]:
+def read_texts(
+    settings: PretrainingSettings, on_progress: OnProgress = no_progress
+) -> Iterator[str]:
     """The corpus's paragraphs, without the sources that are left out.
 
     Raises:
@@ -32,7 +34,7 @@ def read_texts(settings: PretrainingSettings, on_progress: OnProgress = silent) 
                     if row["text"] and not any(part in source for part in settings.leave_out):
                         yield row["text"]
                 done += batch.num_rows
-                on_progress(Progress("pieces", done, None, "paragraphs"))
+                on_progress(ProgressEvent("pieces", done, None, "paragraphs"))
 
 
 def _batches(file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:

@@ -27,10 +27,10 @@ from transformers import (
 
 from mirror.encoders.architectures import set_dropout
 from mirror.errors import TuningError
-from mirror.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
+from mirror.pretraining.checkpoint import TrainingPosition, load_checkpoint, save_checkpoint
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.dataset import read_token_corpus
-from mirror.pretraining.objective import Objective, Rank
+from mirror.pretraining.objective import Objective, ProcessRank
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class PretrainingStep:
 
 
 @dataclass(frozen=True)
-class Sitting:
+class TrainingSession:
     """One stretch of a run: where its files are, and when it must stop."""
 
     pieces: Path
@@ -76,7 +76,7 @@ def rate_at(settings: PretrainingSettings, tokens: int) -> float:
 
 
 def pretrain(
-    settings: PretrainingSettings, sitting: Sitting, on_step: OnPretrainingStep
+    settings: PretrainingSettings, sitting: TrainingSession, on_step: OnPretrainingStep
 ) -> tuple[PreTrainedModel, PretrainingStep] | None:
     """Runs one sitting, from the last checkpoint.
 
@@ -90,7 +90,7 @@ def pretrain(
     """
     world = 1 if torch.cuda.is_available() else settings.processes
     if world == 1:
-        return _run(Rank(0, 1), settings, sitting, on_step)
+        return _run(ProcessRank(0, 1), settings, sitting, on_step)
     with tempfile.TemporaryDirectory() as folder:
         meeting = str(Path(folder) / "rendezvous")
         others = spawn(
@@ -99,8 +99,8 @@ def pretrain(
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            _meet(meeting, Rank(0, world))
-            result = _run(Rank(0, world), settings, sitting, on_step)
+            _meet(meeting, ProcessRank(0, world))
+            result = _run(ProcessRank(0, world), settings, sitting, on_step)
             while not others.join():
                 pass
         finally:
@@ -113,16 +113,16 @@ def pretrain(
 
 
 def _run_other(
-    index: int, world: int, settings: PretrainingSettings, sitting: Sitting, meeting: str
+    index: int, world: int, settings: PretrainingSettings, sitting: TrainingSession, meeting: str
 ) -> None:
     torch.set_num_threads(1)
-    rank = Rank(index + 1, world)
+    rank = ProcessRank(index + 1, world)
     _meet(meeting, rank)
     _run(rank, settings, sitting, lambda step: None)
     dist.destroy_process_group()
 
 
-def _meet(meeting: str, rank: Rank) -> None:
+def _meet(meeting: str, rank: ProcessRank) -> None:
     store = FileStore(meeting, rank.world)
     dist.init_process_group("gloo", store=store, rank=rank.index, world_size=rank.world)
 
@@ -130,7 +130,9 @@ def _meet(meeting: str, rank: Rank) -> None:
 class _Run:
     """The model, its optimiser and the place of one process in a run."""
 
-    def __init__(self, rank: Rank, settings: PretrainingSettings, sitting: Sitting) -> None:
+    def __init__(
+        self, rank: ProcessRank, settings: PretrainingSettings, sitting: TrainingSession
+    ) -> None:
         self.rank, self.settings, self.sitting = rank, settings, sitting
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         start = sitting.pieces / "start"
@@ -162,12 +164,12 @@ class _Run:
             return self.sitting.checkpoints / "constant"
         return self.sitting.checkpoints / f"decay-{self.settings.total_tokens}"
 
-    def _resume(self) -> Place:
+    def _resume(self) -> TrainingPosition:
         for tokens in (self.settings.total_tokens, 0):
             place = load_checkpoint(self._folder(tokens), self.model, self.optimizer)
             if place is not None:
                 return place
-        return Place()
+        return TrainingPosition()
 
     @property
     def about_to_decay(self) -> bool:
@@ -194,7 +196,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.place = Place(self.place.step + 1, self.place.tokens + tokens)
+        self.place = TrainingPosition(self.place.step + 1, self.place.tokens + tokens)
         return parts.detach(), rate
 
     def told(self, parts: Tensor, rate: float, speed: float) -> PretrainingStep:
@@ -206,7 +208,10 @@ class _Run:
 
 
 def _run(
-    rank: Rank, settings: PretrainingSettings, sitting: Sitting, on_step: OnPretrainingStep
+    rank: ProcessRank,
+    settings: PretrainingSettings,
+    sitting: TrainingSession,
+    on_step: OnPretrainingStep,
 ) -> tuple[PreTrainedModel, PretrainingStep] | None:
     run = _Run(rank, settings, sitting)
     _agreed(rank.world, False)  # all have read the checkpoint before the first one replaces it

@@ -12,8 +12,8 @@ from mirror.encoders.encoder import Encoder
 from mirror.errors import InputError
 from mirror.evaluation.kinds.space import sampled_texts
 from mirror.evaluation.procrustes import SpaceMap, save_map
-from mirror.evaluation.result import Encodes
-from mirror.progress import OnProgress, Progress, silent
+from mirror.evaluation.result import TextEncoder
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release.index_compatibility import (
     COMPATIBILITY,
     LEAST,
@@ -32,7 +32,7 @@ AT_ONCE = 500
 
 
 def compare_encoders(
-    old: Encodes, new: Encodes, texts: Sequence[str], on_progress: OnProgress = silent
+    old: TextEncoder, new: TextEncoder, texts: Sequence[str], on_progress: OnProgress = no_progress
 ) -> tuple[Compatibility, SpaceMap]:
     """Compares two encoders on texts, of which the first 4,000 that differ are taken.
 
@@ -48,10 +48,12 @@ def compare_encoders(
     for number, encoder in enumerate((old, new)):
         parts = []
         for start in range(0, len(chosen), AT_ONCE):
-            on_progress(Progress("compatibility", number * len(chosen) + start, total, "texts"))
+            on_progress(
+                ProgressEvent("compatibility", number * len(chosen) + start, total, "texts")
+            )
             parts.append(encoder.encode(chosen[start : start + AT_ONCE]))
         sides.append(np.concatenate(parts))
-    on_progress(Progress("compatibility", total, total, "texts"))
+    on_progress(ProgressEvent("compatibility", total, total, "texts"))
     return compare_spaces(*sides)
 
 
@@ -60,7 +62,7 @@ def write_compatibility(
     new: tuple[Path, str],
     sample: StageRecord,
     out: Path,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> Compatibility:
     """Compares two encoders' folders on a run's sample; leaves report, page and map in `out`.
 

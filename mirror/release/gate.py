@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mirror.evaluation.comparison import Difference
+from mirror.evaluation.comparison import ScoreChange
 from mirror.recipe import GateSection, Recipe
 from mirror.release.smoke_test_result import Probe
 
@@ -28,33 +28,33 @@ class Verdict:
     promote: bool
     reasons: tuple[str, ...]
     """Whole sentences, the deciding ones first."""
-    base: tuple[Difference, ...] = ()
+    base: tuple[ScoreChange, ...] = ()
     """From the base to the tuned encoder."""
-    champion: tuple[Difference, ...] | None = None
+    champion: tuple[ScoreChange, ...] | None = None
     """From today's champion to the tuned encoder; nothing if there is none."""
-    slices: tuple[Difference, ...] = ()
+    slices: tuple[ScoreChange, ...] = ()
     """Likewise, of the parts that benchmarks fall into."""
     probe: Probe | None = None
     """How the encoder does in a process that knows nothing of us."""
 
 
 @dataclass(frozen=True)
-class Evidence:
+class GateInput:
     """What the gate looks at."""
 
-    base: tuple[Difference, ...]
+    base: tuple[ScoreChange, ...]
     """From the base to the tuned encoder."""
     looks: Mapping[str, Any]
     """Of the tuned encoder; see `mirror.evaluation.space_diagnostics`."""
-    champion: tuple[Difference, ...] | None = None
+    champion: tuple[ScoreChange, ...] | None = None
     """From today's champion to the tuned encoder; nothing if there is none."""
-    slices: tuple[Difference, ...] = ()
+    slices: tuple[ScoreChange, ...] = ()
     """Likewise, of the parts that benchmarks fall into."""
     probe: Probe | None = None
     """How the encoder does in a process that knows nothing of us; nothing if not tried."""
 
 
-def decide(recipe: Recipe, evidence: Evidence) -> Verdict:
+def decide(recipe: Recipe, evidence: GateInput) -> Verdict:
     """Promotes an encoder that is better than its base, no worse than the champion, and sound.
 
     Better: the mean change is above zero, at least one benchmark's interval lies above zero, and
@@ -75,7 +75,7 @@ def decide(recipe: Recipe, evidence: Evidence) -> Verdict:
     return Verdict(not against, (*reasons, *notes), base, champion, evidence.slices, evidence.probe)
 
 
-def _for(base: tuple[Difference, ...], champion: tuple[Difference, ...] | None) -> Iterator[str]:
+def _for(base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None) -> Iterator[str]:
     mean = float(np.mean([found.change for found in base]))
     better = [found for found in base if found.low > 0]
     yield (
@@ -110,7 +110,7 @@ def _unfit(probe: Probe, gate: GateSection) -> Iterator[str]:
         )
 
 
-def _unsound(differences: tuple[Difference, ...], looks: Mapping[str, Any]) -> Iterator[str]:
+def _unsound(differences: tuple[ScoreChange, ...], looks: Mapping[str, Any]) -> Iterator[str]:
     for found in differences:
         if not math.isfinite(found.after):
             yield f"The score on {found.benchmark} is not a number."
@@ -126,7 +126,7 @@ def _unsound(differences: tuple[Difference, ...], looks: Mapping[str, Any]) -> I
         yield f"Only {different:.0%} of different strings have vectors of their own."
 
 
-def _against_base(base: tuple[Difference, ...], tolerance: float) -> Iterator[str]:
+def _against_base(base: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
     mean = float(np.mean([found.change for found in base]))
     if not mean > 0:
         yield f"Not better than its base: the mean change is {mean:+.3f}."
@@ -136,13 +136,15 @@ def _against_base(base: tuple[Difference, ...], tolerance: float) -> Iterator[st
     yield from _worse("its base", base, tolerance)
 
 
-def _worse(than: str, differences: tuple[Difference, ...], tolerance: float) -> Iterator[str]:
+def _worse(than: str, differences: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
     for found in differences:
         if found.high < 0 and found.change < -tolerance:
             yield f"Worse than {than} on {found}, beyond the tolerance of {tolerance}."
 
 
-def _notes(base: tuple[Difference, ...], champion: tuple[Difference, ...] | None) -> Iterator[str]:
+def _notes(
+    base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None
+) -> Iterator[str]:
     for found in base:
         for method, score in sorted(found.beside.items()):
             if score > found.after:

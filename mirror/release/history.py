@@ -12,7 +12,7 @@ DIGEST_CHARACTERS = 10
 
 
 @dataclass(frozen=True)
-class Move:
+class AliasChange:
     """Something that was done with a version."""
 
     what: str
@@ -31,7 +31,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class VersionLine:
+class VersionSummary:
     """One version of a registered model."""
 
     number: str
@@ -47,7 +47,7 @@ class VersionLine:
     reasons: str
     """The gate's reasons, in words."""
     outcome: str
-    moves: tuple[Move, ...]
+    moves: tuple[AliasChange, ...]
     aliases: tuple[str, ...]
 
     @property
@@ -74,7 +74,7 @@ def short_digest(digest: str) -> str:
     return digest[:DIGEST_CHARACTERS]
 
 
-def render_history(model: str, lines: Sequence[VersionLine]) -> str:
+def render_history(model: str, lines: Sequence[VersionSummary]) -> str:
     """The page, as HTML that needs nothing else; the newest version comes first."""
     champion = next((line for line in lines if "champion" in line.aliases), None)
     return fill_template(

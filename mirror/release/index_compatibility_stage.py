@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import EncoderPlace
-from mirror.progress import OnProgress, silent
+from mirror.encoders.encoder_ref import EncoderRef
+from mirror.progress import OnProgress, no_progress
 from mirror.release.index_compatibility_page import COMPATIBILITY_TEMPLATE
 from mirror.rendering import template_digest
 from mirror.store import Stage, StageRecord, Store
@@ -16,7 +16,7 @@ LIBRARIES = ("jinja2", "numpy", "safetensors", "tokenizers", "torch", "transform
 NAMES = ("the former champion", "this version")
 
 
-def compatibility_stage(old: EncoderPlace, new: EncoderPlace, sample: StageRecord) -> Stage:
+def compatibility_stage(old: EncoderRef, new: EncoderRef, sample: StageRecord) -> Stage:
     """The stage that compares two encoders on a sample."""
     inputs = {
         "old": old.digest,
@@ -29,11 +29,11 @@ def compatibility_stage(old: EncoderPlace, new: EncoderPlace, sample: StageRecor
 
 
 def compare_encoders(
-    old: EncoderPlace,
-    new: EncoderPlace,
+    old: EncoderRef,
+    new: EncoderRef,
     sample: StageRecord,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> StageRecord:
     """Compares the encoders, or finds them compared.
 

@@ -15,7 +15,7 @@ from typing import Any
 from mirror.corpus.source_files import SourceFiles, list_source_files
 from mirror.encoders.base_model import Base
 from mirror.errors import StoreError
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.store import MANIFEST, StageRecord, digest_of_json, section_content
 
 LINEAGE = "lineage.json"
@@ -31,7 +31,7 @@ ENCODER, CARD = "encoder/", "README.md"
 Manifest = Mapping[str, Any]
 
 
-def lineage_of(results: Results) -> dict[str, Any]:
+def lineage_of(results: RunResults) -> dict[str, Any]:
     """The lineage of a run's encoder, JSON-ready.
 
     Raises:

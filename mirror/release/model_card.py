@@ -8,7 +8,7 @@ from typing import Any
 
 from mirror.recipe import Recipe
 from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import Results, measure_lines, score_lines
+from mirror.release.run_results import RunResults, measure_lines, score_lines
 from mirror.rendering import fill_template
 from mirror.store import section_content
 
@@ -35,7 +35,7 @@ WEIGHTING_WORDS = {
 UNKNOWN = "unknown"
 
 
-def render_card(results: Results) -> str:
+def render_card(results: RunResults) -> str:
     """The card, as Markdown with the front matter that the Hugging Face hub reads."""
     recipe = results.recipe
     scores = score_lines(results)
@@ -106,7 +106,7 @@ def _licence_words(licence: str) -> str:
     return f"{licence}, as its card says"
 
 
-def _hub_name(results: Results) -> str | None:
+def _hub_name(results: RunResults) -> str | None:
     # Only a name that the hub knows makes a link there.
     return results.recipe.base.hub
 
@@ -122,7 +122,7 @@ def _tags(recipe: Recipe) -> list[str]:
     ]
 
 
-def _data(results: Results) -> dict[str, Any]:
+def _data(results: RunResults) -> dict[str, Any]:
     corpus, sample = results.corpus.counts, results.sample.counts
     return {
         "strings": sample["strings"],

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release.lineage import LINEAGE, lineage_of
 from mirror.release.model_card import CARD_TEMPLATE, base_licence, render_card
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.rendering import LIBRARIES, template_digest
 from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
 
@@ -20,7 +20,7 @@ ENCODER = "encoder"
 CARD = "README.md"
 
 
-def packaging_stage(results: Results, lineage: Mapping[str, Any]) -> Stage:
+def packaging_stage(results: RunResults, lineage: Mapping[str, Any]) -> Stage:
     """The stage that puts encoder, card and lineage together."""
     licence = base_licence(Path(results.base.folder))
     return Stage(
@@ -41,7 +41,7 @@ def packaging_stage(results: Results, lineage: Mapping[str, Any]) -> Stage:
 
 
 def package_encoder(
-    results: Results, store: Store, on_progress: OnProgress = silent
+    results: RunResults, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Puts the tuned encoder and its card into one folder, `encoder/`; `lineage.json` is beside it.
 
@@ -57,7 +57,7 @@ def package_encoder(
         text = json.dumps(lineage, indent=1, sort_keys=True, ensure_ascii=False)
         (out / LINEAGE).write_text(text, encoding="utf-8")
         files = [path for path in folder.rglob("*") if path.is_file()]
-        on_progress(Progress("package", len(files), len(files), "files"))
+        on_progress(ProgressEvent("package", len(files), len(files), "files"))
         return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
     return store.make(packaging_stage(results, lineage), write)

@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from mirror.corpus.drift import drift_lines
 from mirror.errors import StoreError
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release import plots
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
 from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import Results, measure_lines, read_json, score_lines
+from mirror.release.run_results import RunResults, measure_lines, read_json, score_lines
 from mirror.rendering import LIBRARIES, fill_template, template_digest
 from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
 
@@ -27,7 +27,7 @@ REPORT_STYLE = "report.css"
 REPORT = "report.html"
 
 
-def report_stage(results: Results, verdict: Verdict) -> Stage:
+def report_stage(results: RunResults, verdict: Verdict) -> Stage:
     """The stage that writes the report."""
     return Stage(
         name="report",
@@ -46,7 +46,7 @@ def report_stage(results: Results, verdict: Verdict) -> Stage:
 
 
 def write_report(
-    results: Results, verdict: Verdict, store: Store, on_progress: OnProgress = silent
+    results: RunResults, verdict: Verdict, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Writes `report.html`.
 
@@ -57,13 +57,13 @@ def write_report(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         page = render_report(results, verdict)
         (out / REPORT).write_text(page, encoding="utf-8")
-        on_progress(Progress("report", 1, 1, "pages"))
+        on_progress(ProgressEvent("report", 1, 1, "pages"))
         return {"bytes": len(page.encode())}
 
     return store.make(report_stage(results, verdict), write)
 
 
-def render_report(results: Results, verdict: Verdict) -> str:
+def render_report(results: RunResults, verdict: Verdict) -> str:
     """The page, as HTML."""
     scores = score_lines(results)
     recipe = results.recipe
@@ -93,13 +93,13 @@ def render_report(results: Results, verdict: Verdict) -> str:
     )
 
 
-def _compatibility(results: Results) -> tuple[str, ...]:
+def _compatibility(results: RunResults) -> tuple[str, ...]:
     """Three lines for those who hold an index; none where no champion is succeeded."""
     made = results.compatibility
     return summary(read_compatibility(made)) if made else ()
 
 
-def _compatibility_digest(results: Results) -> dict[str, str]:
+def _compatibility_digest(results: RunResults) -> dict[str, str]:
     return {"compatibility": results.compatibility.digest} if results.compatibility else {}
 
 
@@ -123,7 +123,7 @@ def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
     return min(0, low) / 10, max(1, high) / 10
 
 
-def _plots(results: Results) -> dict[str, Any]:
+def _plots(results: RunResults) -> dict[str, Any]:
     before, after = read_json(results.before, "looks.json"), read_json(results.after, "looks.json")
     cosines = [(side["cosines"]["bins"], side["cosines"]["counts"]) for side in (before, after)]
     # The SVG is our own, made of numbers alone.
@@ -159,7 +159,7 @@ def _column(tuned: StageRecord, name: str, *, measured: bool = False) -> list[fl
         )
 
 
-def _neighbours(results: Results) -> list[dict[str, Any]]:
+def _neighbours(results: RunResults) -> list[dict[str, Any]]:
     """The nearest strings of each query, before and after; `new` marks those that have come."""
     before = read_json(results.before, "looks.json")["neighbours"]
     after = read_json(results.after, "looks.json")["neighbours"]
@@ -176,7 +176,7 @@ def _neighbours(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _subsets(results: Results) -> dict[str, list[tuple[str, float, float, int]]]:
+def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int]]]:
     """By benchmark, its subsets: name, before, after, items; for those of more than one."""
     before, after = (
         read_json(results.before, "scores.json"),
@@ -192,7 +192,7 @@ def _subsets(results: Results) -> dict[str, list[tuple[str, float, float, int]]]
     }
 
 
-def _tables(results: Results) -> dict[str, Any]:
+def _tables(results: RunResults) -> dict[str, Any]:
     recipe, base = results.recipe, results.base
     tuned = {key: value for key, value in results.tuned.counts.items() if not _is_nested(value)}
     return {

@@ -16,15 +16,15 @@ from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.corpus.profile_stage import profile_corpus
 from mirror.encoders.base_model import Base, find_base
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.stage import evaluate_encoder
-from mirror.progress import OnProgress, silent
+from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.lineage import ENCODER, lineage_of
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
-from mirror.tuning.device_queue import tune_in_turn
+from mirror.tuning.device_queue import tune_with_device_lock
 
 Lineage = Mapping[str, Any]
 FROM_STAGES = ("corpus", "pairs", "sample", "tune", "base", "encoder")
@@ -53,7 +53,7 @@ def make_again(
     recorded: Lineage,
     store: Store,
     from_registry: Callable[[str], Path],
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> Lineage:
     """Makes the stages of a recorded run in another workspace; gives the lineage of what came.
 
@@ -73,15 +73,17 @@ def make_again(
     profile = profile_corpus(corpus, base, store, on_progress)
     sample = sample_strings(recipe, corpus, store, on_progress)
 
-    def measure(encoder: EncoderPlace) -> Any:
+    def measure(encoder: EncoderRef) -> Any:
         return evaluate_encoder(recipe, encoder, corpus, sample, store, on_progress, pairs=pairs)
 
     before = measure(_base_place(recipe, base))
-    tuned = tune_in_turn(recipe, sample, base, store, on_progress, pairs=pairs)
-    made = Results(recipe, base, corpus, sample, tuned, before, before, pairs, profile)
+    tuned = tune_with_device_lock(recipe, sample, base, store, on_progress, pairs=pairs)
+    made = RunResults(recipe, base, corpus, sample, tuned, before, before, pairs, profile)
     digest = lineage_of(made)["encoder_digest"]
-    after = measure(EncoderPlace(str(tuned.path / ENCODER), digest, None, None, "tuned"))
-    return lineage_of(Results(recipe, base, corpus, sample, tuned, before, after, pairs, profile))
+    after = measure(EncoderRef(str(tuned.path / ENCODER), digest, None, None, "tuned"))
+    return lineage_of(
+        RunResults(recipe, base, corpus, sample, tuned, before, after, pairs, profile)
+    )
 
 
 def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, ...]:
@@ -102,10 +104,10 @@ def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, .
     return tuple(verdicts)
 
 
-def _base_place(recipe: Recipe, base: Base) -> EncoderPlace:
+def _base_place(recipe: Recipe, base: Base) -> EncoderRef:
     """The base as it is used untuned: pooled, cut and prompted as the recipe says."""
     tuning, tokens = recipe.tuning, recipe.tuning.encoder_tokens
-    return EncoderPlace(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
+    return EncoderRef(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
 
 
 def _in_order(stages: Mapping[str, Any]) -> list[tuple[str, Any]]:

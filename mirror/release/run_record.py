@@ -40,7 +40,7 @@ class ScoreLine:
 
 
 @dataclass(frozen=True)
-class MeasureLine:
+class MetricSummary:
     """A number beside the scores, before and after tuning, that no gate judges by."""
 
     benchmark: str
@@ -50,7 +50,7 @@ class MeasureLine:
 
 
 @dataclass(frozen=True)
-class StageLine:
+class StageSummary:
     """One stage of a run."""
 
     stage: str
@@ -69,7 +69,7 @@ class RunRecord:
     """UTC, ISO 8601."""
     seconds: float
     """The whole run, reused stages and all."""
-    stages: tuple[StageLine, ...]
+    stages: tuple[StageSummary, ...]
     scores: tuple[ScoreLine, ...]
     promote: bool
     """Whether the gate made the encoder champion."""
@@ -83,13 +83,13 @@ class RunRecord:
     """The registered model version, for example `models:/mirror-en-python-docs/3`."""
     confidence: float = 0.95
     """Level of the intervals."""
-    measures: tuple[MeasureLine, ...] = ()
+    measures: tuple[MetricSummary, ...] = ()
     unchanged: bool = False
     """Whether the run ended where it found nothing to do; it then has no scores of its own."""
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartTime:
     """When a run began, by the clock on the wall and by one that nobody sets."""
 
     at: str
@@ -97,7 +97,7 @@ class Beginning:
     monotonic: float
 
     @classmethod
-    def now(cls) -> Beginning:
+    def now(cls) -> StartTime:
         """This moment."""
         return cls(datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic())
 
@@ -106,9 +106,11 @@ class Beginning:
         return round(time.monotonic() - self.monotonic, 1)
 
 
-def stage_lines(records: Sequence[StageRecord]) -> tuple[StageLine, ...]:
+def stage_lines(records: Sequence[StageRecord]) -> tuple[StageSummary, ...]:
     """The stages of a run, in its order."""
-    return tuple(StageLine(made.stage, made.seconds, made.reused, made.folder) for made in records)
+    return tuple(
+        StageSummary(made.stage, made.seconds, made.reused, made.folder) for made in records
+    )
 
 
 def save_record(record: RunRecord, root: Path) -> Path:
@@ -156,9 +158,9 @@ def read_record(path: Path) -> RunRecord:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         scores = tuple(ScoreLine(**line) for line in content.pop("scores"))
-        stages = tuple(StageLine(**line) for line in content.pop("stages"))
+        stages = tuple(StageSummary(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
-        measures = tuple(MeasureLine(**line) for line in content.pop("measures", ()))
+        measures = tuple(MetricSummary(**line) for line in content.pop("measures", ()))
         return RunRecord(
             scores=scores, stages=stages, reasons=reasons, measures=measures, **content
         )

@@ -12,12 +12,12 @@ from mirror.encoders.base_model import Base
 from mirror.errors import StoreError
 from mirror.evaluation.comparison import compare
 from mirror.recipe import Recipe
-from mirror.release.run_record import MeasureLine, ScoreLine
+from mirror.release.run_record import MetricSummary, ScoreLine
 from mirror.store import StageRecord
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """A recipe and the records of its stages."""
 
     recipe: Recipe
@@ -51,7 +51,7 @@ class Results:
         }
 
 
-def score_lines(results: Results) -> tuple[ScoreLine, ...]:
+def score_lines(results: RunResults) -> tuple[ScoreLine, ...]:
     """Each benchmark before and after, with the interval of the change.
 
     Raises:
@@ -77,7 +77,7 @@ def score_lines(results: Results) -> tuple[ScoreLine, ...]:
     return tuple(lines)
 
 
-def measure_lines(results: Results) -> tuple[MeasureLine, ...]:
+def measure_lines(results: RunResults) -> tuple[MetricSummary, ...]:
     """What was measured beside the scores, and the scores that no gate judges by.
 
     Raises:
@@ -85,7 +85,7 @@ def measure_lines(results: Results) -> tuple[MeasureLine, ...]:
     """
     before, after = (read_json(side, "scores.json") for side in (results.before, results.after))
     return tuple(
-        MeasureLine(name, measure, was, now)
+        MetricSummary(name, measure, was, now)
         for name in after
         for measure, was, now in paired_measures(before[name], after[name])
     )

@@ -8,7 +8,7 @@ from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Definition
 from mirror.evaluation.metrics import Predictions, paired_bootstrap
 from mirror.recipe import GateSection
-from mirror.release.run_record import MeasureLine, ScoreLine
+from mirror.release.run_record import MetricSummary, ScoreLine
 from mirror.release.run_results import paired_measures
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def compare_results(
 
 def compare_measures(
     definition: Definition, before: BenchmarkResult, after: BenchmarkResult
-) -> tuple[MeasureLine, ...]:
+) -> tuple[MetricSummary, ...]:
     """What was measured beside the score; the score too where no gate judges by it."""
     sides = ({**side.content(), "gated": definition.gated} for side in (before, after))
     found = paired_measures(*sides)
-    return tuple(MeasureLine(definition.name, *numbers) for numbers in found)
+    return tuple(MetricSummary(definition.name, *numbers) for numbers in found)
 
 
 def _parts(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release.smoke_test_result import PROBE
 from mirror.store import Stage, StageRecord, Store
 
@@ -25,7 +25,7 @@ def probe_encoder(
     encoder: tuple[Path, str],
     sample: StageRecord,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
 ) -> StageRecord:
     """Tries an encoder as a service would use it; the folder holds `probe.json`.
 
@@ -38,7 +38,7 @@ def probe_encoder(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.release.smoke_test import try_encoder
 
-        on_progress(Progress("probe", 0, 1, "encoders"))
+        on_progress(ProgressEvent("probe", 0, 1, "encoders"))
         found = asdict(try_encoder(encoder[0], sample, work))
         (out / PROBE).write_text(json.dumps(found), encoding="utf-8")
         return {name: value for name, value in found.items() if value not in ("", math.inf)}

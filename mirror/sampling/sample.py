@@ -15,9 +15,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirror.duckdb_connection import MEMORY_LIMIT, exact_names, open_engine
+from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import SampleError, StoreError
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.sampling.word_counts import count_words
 from mirror.sampling.words import Splitter, check_words, is_word, word_libraries, word_splitter
@@ -69,7 +69,7 @@ _BY_COUNT = "count DESC, hash, text"
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleSpec:
     """What is drawn: a recipe's part in a sample."""
 
     size: int
@@ -113,7 +113,7 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
 
 
 def sample_strings(
-    recipe: Recipe, corpus: StageRecord, store: Store, on_progress: OnProgress = silent
+    recipe: Recipe, corpus: StageRecord, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Draws the recipe's strings from the corpus, or finds them drawn.
 
@@ -129,28 +129,28 @@ def sample_strings(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         draw = _draw_of(recipe)
-        with open_engine(work) as engine:
+        with connect(work) as engine:
             try:
-                available = gather_strings(engine, corpus.path, draw, on_progress)
+                available = build_candidates(engine, corpus.path, draw, on_progress)
                 _check_enough(engine, recipe, corpus, available)
-                table = draw_strings(engine, draw)
+                table = draw_sample(engine, draw)
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 raise StoreError(
                     f"the corpus in {corpus.folder} could not be sampled with {MEMORY_LIMIT} of "
                     f"memory and {work} for the rest ({error}): free some space and run again"
                 ) from error
         pq.write_table(table, out / "strings.parquet", ROW_GROUP, compression="zstd")
-        on_progress(Progress("sample", table.num_rows, table.num_rows, "strings", "drawn"))
+        on_progress(ProgressEvent("sample", table.num_rows, table.num_rows, "strings", "drawn"))
         return {"available": available, **_counts(table, 1 if recipe.level == "word" else 10)}
 
     return store.make(sample_stage(recipe, corpus), write)
 
 
-def gather_strings(
+def build_candidates(
     engine: duckdb.DuckDBPyConnection,
     corpus: Path,
-    draw: Draw,
-    on_progress: OnProgress = silent,
+    draw: SampleSpec,
+    on_progress: OnProgress = no_progress,
 ) -> int:
     """Makes the table `strings` of all strings or words, each once unless the draw repeats them.
 
@@ -172,7 +172,7 @@ def gather_strings(
     return int(available)
 
 
-def draw_strings(engine: duckdb.DuckDBPyConnection, draw: Draw) -> pa.Table:
+def draw_sample(engine: duckdb.DuckDBPyConnection, draw: SampleSpec) -> pa.Table:
     """The sample, in hash order, from the table `strings`.
 
     With `by_source`, sources take turns, so each gives the same number for as long as it has any.
@@ -194,11 +194,11 @@ def _is_list(recipe: Recipe) -> bool:
     return recipe.corpus.source == "wordfreq" or recipe.corpus.unit == "line"
 
 
-def _draw_of(recipe: Recipe) -> Draw:
+def _draw_of(recipe: Recipe) -> SampleSpec:
     sample, split, repeats = recipe.sample, None, recipe.corpus.verbatim
     if recipe.level == "word" and not repeats:
         split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
-    return Draw(sample.size, sample.seed, sample.by_source, sample.min_count, split, repeats)
+    return SampleSpec(sample.size, sample.seed, sample.by_source, sample.min_count, split, repeats)
 
 
 def _whole_word(text: str) -> list[str]:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirror.progress import OnProgress, Progress
+from mirror.progress import OnProgress, ProgressEvent
 from mirror.sampling.words import Splitter
 
 BATCH_ROWS = 8_192
@@ -38,7 +38,7 @@ def count_words(
     for batch in _batches(parts):
         _tally(batch, split, tallies)
         done += batch.num_rows
-        on_progress(Progress("sample", done, total, "strings", "counting words"))
+        on_progress(ProgressEvent("sample", done, total, "strings", "counting words"))
         if sum(map(len, tallies.values())) > FLUSH_WORDS:
             _flush(engine, tallies)
     _flush(engine, tallies)

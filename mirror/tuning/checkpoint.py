@@ -26,7 +26,7 @@ PREFIX = "checkpoint-"
 
 
 @dataclass
-class Advance:
+class TrainingState:
     """How far a run has come."""
 
     step: int = 0
@@ -39,12 +39,16 @@ class Advance:
     """Of each step that was measured on what is held out: step, alignment, uniformity."""
 
 
-Kept = dict[str, Tensor]
+BestWeights = dict[str, Tensor]
 """The weights of the best step so far, by name, on the CPU."""
 
 
 def save_checkpoint(
-    work: Path, model: nn.Module, optimizer: AdamW, advance: Advance, kept: Kept | None = None
+    work: Path,
+    model: nn.Module,
+    optimizer: AdamW,
+    advance: TrainingState,
+    kept: BestWeights | None = None,
 ) -> None:
     """Writes a checkpoint whole or not at all, then removes the older ones."""
     older = _checkpoints(work)
@@ -69,8 +73,8 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    work: Path, model: nn.Module, optimizer: AdamW, kept: Kept | None = None
-) -> Advance:
+    work: Path, model: nn.Module, optimizer: AdamW, kept: BestWeights | None = None
+) -> TrainingState:
     """Puts the newest whole checkpoint into model, optimizer and `kept`.
 
     A fresh start if there is none.
@@ -78,7 +82,9 @@ def restore_checkpoint(
     for folder in reversed(_checkpoints(work)):
         try:
             tensors = load_file(folder / "state.safetensors")
-            advance = Advance(**json.loads((folder / "advance.json").read_text(encoding="utf-8")))
+            advance = TrainingState(
+                **json.loads((folder / "advance.json").read_text(encoding="utf-8"))
+            )
             _restore(tensors, model, optimizer)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             log.warning("%s is damaged (%s) and left aside", folder, error)
@@ -88,7 +94,7 @@ def restore_checkpoint(
             kept.update({name.removeprefix("kept."): tensors[name] for name in names})
         log.info("going on from step %d", advance.step)
         return advance
-    return Advance()
+    return TrainingState()
 
 
 @torch.no_grad()

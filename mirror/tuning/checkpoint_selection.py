@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 
 SHARE, LEAST, MOST = 0.05, 2, 500
 """Of the different items, how many are held out: a twentieth, and no more than are needed."""
 
 
-def hold_out(items: Sequence[Item], seed: int) -> tuple[list[Item], list[Item]]:
+def hold_out(items: Sequence[TextPair], seed: int) -> tuple[list[TextPair], list[TextPair]]:
     """Items to tune on and items to measure on, drawn with the seed.
 
     Equal items are all held out or all tuned on.  The text of one labelled pair may stand in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mirror.encoders.base_model import Base
 from mirror.errors import StoppedError
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.shutdown import stop_asked
 from mirror.store import StageRecord, Store
@@ -12,12 +12,12 @@ from mirror.tuning.device_lock import device_slot
 from mirror.tuning.stage import tune_encoder, tuning_stage
 
 
-def tune_in_turn(
+def tune_with_device_lock(
     recipe: Recipe,
     sample: StageRecord,
     base: Base,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
@@ -37,7 +37,7 @@ def tune_in_turn(
         if stop_asked():
             raise StoppedError(f"stopped while waiting for a place on {device}: run again")
         text = f"waiting for a place on {device}, for {seconds:,.0f} s"
-        on_progress(Progress("tune", 0, None, "steps", text))
+        on_progress(ProgressEvent("tune", 0, None, "steps", text))
 
     with device_slot(device, wait):
         return tune_encoder(recipe, sample, base, store, on_progress, pairs=pairs)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mirror.store import flush
-from mirror.tuning.checkpoint import Advance
+from mirror.tuning.checkpoint import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Teacher:
     """(items, width), fp32, of the items' first texts, not masked, without dropout."""
     second: Tensor
     """Of their second."""
-    advance: Advance
+    advance: TrainingState
 
     def of(self, indices: Sequence[int]) -> Taught:
         """Its vectors of a batch's items."""
@@ -61,7 +61,7 @@ def read_teacher(path: Path) -> Teacher | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            advance = Advance(**json.loads(file.metadata()["advance"]))
+            advance = TrainingState(**json.loads(file.metadata()["advance"]))
             return Teacher(file.get_tensor("first"), file.get_tensor("second"), advance)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         log.warning("%s is damaged (%s): it is made again", path, error)

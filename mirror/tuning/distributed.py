@@ -19,7 +19,7 @@ from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
 from mirror.shutdown import stop_asked
 from mirror.tuning.step import OnStep, TuningStep
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 JOB = "job.json"
@@ -29,8 +29,8 @@ WORD = "mirror: "
 """What begins a line that is meant for the process that listens."""
 
 
-def tune_together(
-    settings: TuningSection, items: Sequence[Item], folders: Mapping[str, Path], on_step: OnStep
+def tune_distributed(
+    settings: TuningSection, items: Sequence[TextPair], folders: Mapping[str, Path], on_step: OnStep
 ) -> Mapping[str, Any]:
     """As `mirror.tuning.tune.tune`, by `settings.processes` processes on this machine.
 

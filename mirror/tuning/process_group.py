@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those that tune together."""
 
     number: int
@@ -64,24 +64,24 @@ class Ranks:
             dist.barrier()
 
 
-ALONE = Ranks(0, 1)
+SINGLE_PROCESS = ProcessGroup(0, 1)
 
 
-def ranks_of() -> Ranks:
-    """The ranks that this process is one of; `ALONE` where there are no others."""
+def current_process_group() -> ProcessGroup:
+    """The ranks that this process is one of; `SINGLE_PROCESS` where there are no others."""
     if dist.is_available() and dist.is_initialized():
-        return Ranks(dist.get_rank(), dist.get_world_size())
-    return ALONE
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
+    return SINGLE_PROCESS
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def process_group() -> Iterator[ProcessGroup]:
     """Within the block, this process is one of those that torchrun started."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield ranks_of()
+        yield current_process_group()
     finally:
         dist.destroy_process_group()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.base_model import Base, check_base_for
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.tuning.step import OnStep, TuningStep, ignore
@@ -44,7 +44,7 @@ def tune_encoder(
     sample: StageRecord,
     base: Base,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
     on_step: OnStep = ignore,
     *,
     pairs: StageRecord | None = None,
@@ -71,11 +71,11 @@ def tune_encoder(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
-        from mirror.tuning.trainer import Place
+        from mirror.tuning.trainer import TrainingPaths
         from mirror.tuning.tune import read_items, tune
 
         items = read_items(*_item_files(recipe, sample, pairs))
-        return tune(recipe.tuning, items, Place(Path(base.folder), out, work), tell)
+        return tune(recipe.tuning, items, TrainingPaths(Path(base.folder), out, work), tell)
 
     return store.make(tuning_stage(recipe, sample, base, pairs), write)
 
@@ -90,9 +90,9 @@ def _item_files(
     return strings if recipe.pairs.with_strings else None, pairs.path / "pairs.parquet"
 
 
-def _sign_of(step: TuningStep) -> Progress:
+def _sign_of(step: TuningStep) -> ProgressEvent:
     text = (
         f"loss {step.loss:.3f}, {step.strings_per_second:.0f} strings/s, "
         f"{step.seconds_left:.0f} s left"
     )
-    return Progress("tune", step.step, step.total, "steps", text)
+    return ProgressEvent("tune", step.step, step.total, "steps", text)

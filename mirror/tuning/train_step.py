@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mirror.encoders.cpu_kernels import bf16_shadows
+from mirror.encoders.cpu_kernels import bf16_copies
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.length_buckets import Slice
-from mirror.encoders.parallel import ONE_LANE, Lanes
+from mirror.encoders.length_buckets import MicroBatch
+from mirror.encoders.parallel import SINGLE_THREAD, WorkerThreads
 from mirror.tuning.objective import Objective
-from mirror.tuning.process_group import ALONE, Ranks
+from mirror.tuning.process_group import SINGLE_PROCESS, ProcessGroup
 from mirror.tuning.views import Batch
 from mirror.tuning_config import TuningSection
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutput:
     """What a pass came to; the gradients lie in the parameters."""
 
     loss: Tensor
@@ -34,7 +34,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class TuningPass:
+class TrainStep:
     """How batches are passed through an encoder.
 
     Slices of like length are encoded side by side, each on one lane; the loss gives each vector's
@@ -47,16 +47,16 @@ class TuningPass:
     objective: Objective
     bf16: bool
     """Linear layers in bf16; weights, sums and all else stay fp32."""
-    ranks: Ranks = ALONE
+    ranks: ProcessGroup = SINGLE_PROCESS
     """The processes that share the slices."""
 
-    def __call__(self, batch: Batch, seed: int, lanes: Lanes = ONE_LANE) -> Outcome:
+    def __call__(self, batch: Batch, seed: int, lanes: WorkerThreads = SINGLE_THREAD) -> StepOutput:
         """Adds the batch's gradients to the parameters'; `seed` decides what is dropped."""
         encoder, caching = self.encoder, self.settings.gradient_caching
         slices, seeds = self._share(batch, seed)
         embedded = encoder.embedded(slices)
         leaves = [part.detach().requires_grad_() for part in embedded]
-        weights = _Weights(encoder.model, self.bf16 and encoder.device.type == "cpu")
+        weights = _GradientAccumulator(encoder.model, self.bf16 and encoder.device.type == "cpu")
 
         def encode(number: int) -> Tensor:
             return encoder.pooled(leaves[number], slices[number], seeds[number], weights.shadows)
@@ -83,13 +83,15 @@ class TuningPass:
 
         torch.autograd.backward(embedded, lanes.each(backwards, len(slices)))
         self.ranks.add_up_gradients(encoder.model.parameters())
-        return Outcome(loss.detach(), first.detach(), second.detach())
+        return StepOutput(loss.detach(), first.detach(), second.detach())
 
-    def vectors(self, batch: Batch, seed: int, lanes: Lanes = ONE_LANE) -> tuple[Tensor, Tensor]:
+    def vectors(
+        self, batch: Batch, seed: int, lanes: WorkerThreads = SINGLE_THREAD
+    ) -> tuple[Tensor, Tensor]:
         """Both views' vectors, (N, width) each, as training makes them, without gradients."""
         encoder = self.encoder
         slices, seeds = self._share(batch, seed)
-        weights = _Weights(encoder.model, self.bf16 and encoder.device.type == "cpu")
+        weights = _GradientAccumulator(encoder.model, self.bf16 and encoder.device.type == "cpu")
         with torch.no_grad():
             embedded = encoder.embedded(slices)
 
@@ -102,13 +104,15 @@ class TuningPass:
         first, second = made.split(len(batch.first))
         return first, second
 
-    def _share(self, batch: Batch, seed: int) -> tuple[list[Slice], list[int]]:
+    def _share(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
         """This rank's slices, and the seed of each: the same whoever computes it."""
         slices, seeds = self._slices(batch, seed)
         own = self.ranks.share(len(slices))
         return [slices[number] for number in own], [seeds[number] for number in own]
 
-    def _gathered(self, parts: Sequence[Tensor], slices: Sequence[Slice], batch: Batch) -> Tensor:
+    def _gathered(
+        self, parts: Sequence[Tensor], slices: Sequence[MicroBatch], batch: Batch
+    ) -> Tensor:
         """The vectors of all ranks' slices, in the order of the rows, without their graph."""
         encoder = self.encoder
         rows = len(batch.first) + len(batch.second)
@@ -117,7 +121,7 @@ class TuningPass:
             vectors[cut.rows] = part.detach()
         return self.ranks.add_up(vectors)
 
-    def _slices(self, batch: Batch, seed: int) -> tuple[list[Slice], list[int]]:
+    def _slices(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
         """Slices of both views, whose rows are counted through, and the seed of each."""
         tokens = self.settings.slice_tokens
         if self.settings.noise != "controlled":
@@ -136,12 +140,12 @@ class TuningPass:
         return torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=enabled)
 
 
-class _Weights:
+class _GradientAccumulator:
     """A model's parameters, and gradients summed into them in a fixed order from any thread."""
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
         self._parameters = [own for own in model.parameters() if own.requires_grad]
-        shadows = bf16_shadows(model) if bf16 else {}
+        shadows = bf16_copies(model) if bf16 else {}
         self.shadows = {id(own): shadow for own, shadow in shadows.items()}
         self._computed_with = [shadows.get(own, own) for own in self._parameters]
         self._lock = threading.Lock()

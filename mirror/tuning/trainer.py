@@ -21,23 +21,23 @@ from torch import nn
 from torch.optim import AdamW
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.parallel import ONE_LANE, Lanes, lane_count, open_lanes
+from mirror.encoders.parallel import SINGLE_THREAD, WorkerThreads, lane_count, worker_threads
 from mirror.encoders.sif_weights import inverse_frequencies
 from mirror.encoders.whitening import fit_whitening
 from mirror.errors import StoppedError, TuningError
 from mirror.hardware import cpu_has_bf16
 from mirror.shutdown import stop_asked
 from mirror.tuning.batch_sampler import batch_count, epoch_batches
-from mirror.tuning.checkpoint import Kept, restore_checkpoint, save_checkpoint
+from mirror.tuning.checkpoint import BestWeights, restore_checkpoint, save_checkpoint
 from mirror.tuning.checkpoint_selection import alignment_and_uniformity, best_step, hold_out
 from mirror.tuning.distillation import Teacher
 from mirror.tuning.drophead import attach_drophead
 from mirror.tuning.losses import mean_cosine
 from mirror.tuning.objective import Objective
-from mirror.tuning.process_group import ranks_of
+from mirror.tuning.process_group import current_process_group
 from mirror.tuning.step import OnStep, TuningStep
-from mirror.tuning.train_step import TuningPass
-from mirror.tuning.views import Batch, Item, Views
+from mirror.tuning.train_step import TrainStep
+from mirror.tuning.views import Batch, TextPair, Views
 from mirror.tuning_config import TuningSection
 
 WARM_STEPS = 25
@@ -47,7 +47,7 @@ models come close to it, so the first steps are let pass."""
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingPaths:
     """The folders of a run."""
 
     base: Path
@@ -57,14 +57,14 @@ class Place:
     """Keeps checkpoints."""
 
 
-class Run:
+class Trainer:
     """One pass, from its last checkpoint to its end."""
 
     def __init__(
         self,
         settings: TuningSection,
-        items: Sequence[Item],
-        place: Place,
+        items: Sequence[TextPair],
+        place: TrainingPaths,
         teacher: Teacher | None = None,
     ) -> None:
         self.settings = settings
@@ -80,8 +80,8 @@ class Run:
             _make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
         objective = Objective(settings, self.encoder.width).to(self.encoder.device)
-        self.ranks = ranks_of()
-        self.passing = TuningPass(settings, self.encoder, objective, self.bf16, self.ranks)
+        self.ranks = current_process_group()
+        self.passing = TrainStep(settings, self.encoder, objective, self.bf16, self.ranks)
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
             self.trained.parameters(),
@@ -89,7 +89,7 @@ class Run:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.kept = Kept()
+        self.kept = BestWeights()
         self.advance = restore_checkpoint(place.work, self.trained, self.optimizer, self.kept)
         self.ranks.wait()  # until all have read it, for the first then writes newer ones
         self.epoch_steps = batch_count(len(self.items), settings.batch_size)
@@ -97,10 +97,10 @@ class Run:
 
     def go(self, on_step: OnStep) -> None:
         """Takes the steps that are left."""
-        with open_lanes(lane_count(self.encoder.device)) as lanes:
+        with worker_threads(lane_count(self.encoder.device)) as lanes:
             self._go(on_step, lanes)
 
-    def _go(self, on_step: OnStep, lanes: Lanes) -> None:
+    def _go(self, on_step: OnStep, lanes: WorkerThreads) -> None:
         self.encoder.model.train()
         began = saved = time.monotonic()
         done = 0
@@ -153,7 +153,7 @@ class Run:
         views = Views(self.settings, self.held_out, self.encoder, self.place.base)
         return views.batch(range(len(self.held_out)), epoch=0)
 
-    def measure(self, lanes: Lanes = ONE_LANE) -> None:
+    def measure(self, lanes: WorkerThreads = SINGLE_THREAD) -> None:
         """Measures the step just done, and keeps its weights if none before was better."""
         seed = _step_seed(self.settings.seed, -2)
         found = self.passing.vectors(self.measured_batch, seed, lanes)
@@ -200,7 +200,7 @@ class Run:
             texts = [item.first for item in self.items]
             encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
 
-    def take_step(self, batch: Batch, lanes: Lanes = ONE_LANE) -> None:
+    def take_step(self, batch: Batch, lanes: WorkerThreads = SINGLE_THREAD) -> None:
         """One pass over a batch and one step of AdamW."""
         step = self.advance.step
         rate = self.rate(step)
@@ -260,13 +260,13 @@ class Run:
 
 
 def items_of(
-    settings: TuningSection, items: Sequence[Item]
-) -> tuple[Sequence[Item], Sequence[Item]]:
+    settings: TuningSection, items: Sequence[TextPair]
+) -> tuple[Sequence[TextPair], Sequence[TextPair]]:
     """The items that are tuned on, and those that are measured on."""
     return (items, ()) if settings.stopping == "none" else hold_out(items, settings.seed)
 
 
-def _load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> Encoder:
+def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]) -> Encoder:
     encoder = Encoder.load(
         base,
         settings.pooling,

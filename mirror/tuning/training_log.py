@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from mirror.tuning.checkpoint import Advance
+from mirror.tuning.checkpoint import TrainingState
 from mirror.tuning.checkpoint_selection import best_step, sum_of
-from mirror.tuning.trainer import Run
+from mirror.tuning.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 STEPS = "steps.jsonl"
 
 
-def write_log(run: Run, out: Path) -> Mapping[str, Any]:
+def write_log(run: Trainer, out: Path) -> Mapping[str, Any]:
     """Writes `steps.jsonl`, a line for each step of each pass, and sums the run up."""
     passes = [run.teacher.advance] if run.teacher else []
     passes.append(run.advance)
@@ -42,7 +42,7 @@ def write_log(run: Run, out: Path) -> Mapping[str, Any]:
     }
 
 
-def _lines(passes: Sequence[Advance]) -> Iterator[dict[str, float]]:
+def _lines(passes: Sequence[TrainingState]) -> Iterator[dict[str, float]]:
     """Steps are counted through; of several passes each line says its own."""
     count = itertools.count(1)
     for number, advance in enumerate(passes, 1):
@@ -55,7 +55,7 @@ def _lines(passes: Sequence[Advance]) -> Iterator[dict[str, float]]:
             yield {"step": next(count), **which, "loss": loss, "rate": rate, **measured}
 
 
-def _kept(run: Run) -> dict[str, Any]:
+def _kept(run: Trainer) -> dict[str, Any]:
     """Which step's weights were kept, as the log counts, where steps were measured."""
     measures = run.advance.measures
     if not measures:

@@ -15,42 +15,42 @@ from mirror.disk_faults import disk_faults
 from mirror.errors import SampleError
 from mirror.hardware import thread_count
 from mirror.tuning.distillation import Teacher, read_teacher
-from mirror.tuning.distributed import tune_together
-from mirror.tuning.process_group import ALONE, ranks_of
+from mirror.tuning.distributed import tune_distributed
+from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.step import OnStep, ignore
-from mirror.tuning.trainer import Place, Run, items_of
+from mirror.tuning.trainer import Trainer, TrainingPaths, items_of
 from mirror.tuning.training_log import write_log
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 TEACHER, FIRST_PASS = "teacher.safetensors", "first-pass"
 """In the folder of checkpoints."""
 
 
-def read_items(strings: Path | None, pairs: Path | None = None) -> list[Item]:
+def read_items(strings: Path | None, pairs: Path | None = None) -> list[TextPair]:
     """A sample's strings, each paired with itself, in its order, and then labelled pairs."""
     items = []
     if strings is not None:
         texts = pq.read_table(strings, columns=["text"])["text"].to_pylist()
-        items = [Item(text, text) for text in texts]
+        items = [TextPair(text, text) for text in texts]
     if pairs is not None:
         table = pq.read_table(pairs, columns=["first", "second"])
         columns = (table[name].to_pylist() for name in table.column_names)
-        items.extend(Item(*sides) for sides in zip(*columns, strict=True))
+        items.extend(TextPair(*sides) for sides in zip(*columns, strict=True))
     return items
 
 
 def tune(
     settings: TuningSection,
-    strings: Sequence[str | Item],
-    place: Place,
+    strings: Sequence[str | TextPair],
+    place: TrainingPaths,
     on_step: OnStep = ignore,
 ) -> Mapping[str, Any]:
     """Tunes a base on strings and writes the encoder and the log of steps.
 
     Args:
         settings: a recipe's `[tuning]`.
-        strings: each is paired with itself; an `Item` is a pair already.
+        strings: each is paired with itself; an `TextPair` is a pair already.
         place: the base, and where output and checkpoints go.
         on_step: told of each step.
 
@@ -63,13 +63,13 @@ def tune(
         TokenizerError: masks are asked for and the tokenizer has none.
         TuningError: the loss is not a number, or the vectors have collapsed.
     """
-    items = [text if isinstance(text, Item) else Item(text, text) for text in strings]
+    items = [text if isinstance(text, TextPair) else TextPair(text, text) for text in strings]
     _check_enough(settings, items)
-    if settings.processes > 1 and ranks_of() == ALONE:
-        return tune_together(settings, items, vars(place), on_step)
+    if settings.processes > 1 and current_process_group() == SINGLE_PROCESS:
+        return tune_distributed(settings, items, vars(place), on_step)
     torch.set_num_threads(thread_count())
     teacher = _teacher(settings, items, place, on_step) if settings.ranking_distillation else None
-    run = Run(settings, items, place, teacher)
+    run = Trainer(settings, items, place, teacher)
     with disk_faults():  # by then nothing is read any more
         run.go(on_step)
         run.finish()
@@ -79,7 +79,7 @@ def tune(
     return write_log(run, place.out)
 
 
-def _check_enough(settings: TuningSection, items: Sequence[Item]) -> None:
+def _check_enough(settings: TuningSection, items: Sequence[TextPair]) -> None:
     tuned_on, held_out = items_of(settings, items)
     if (different := len(set(tuned_on))) < settings.batch_size:
         but = f" beside {len(held_out)} that are held out to be measured on" if held_out else ""
@@ -90,7 +90,7 @@ def _check_enough(settings: TuningSection, items: Sequence[Item]) -> None:
 
 
 def _teacher(
-    settings: TuningSection, items: Sequence[Item], place: Place, on_step: OnStep
+    settings: TuningSection, items: Sequence[TextPair], place: TrainingPaths, on_step: OnStep
 ) -> Teacher:
     """What a first encoder makes of the items: tuned now, or found as an earlier process left it.
 
@@ -102,7 +102,7 @@ def _teacher(
     if found := read_teacher(path):
         return found
     work.mkdir(exist_ok=True)
-    run = Run(settings, items, replace(place, work=work))
+    run = Trainer(settings, items, replace(place, work=work))
     with disk_faults():
         run.go(on_step)
         made = run.teach()

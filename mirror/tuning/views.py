@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.prompt import Marks, read_marks
+from mirror.encoders.prompt import PromptTokens, read_marks
 from mirror.errors import TokenizerError
 from mirror.tuning.distillation import Taught
 from mirror.tuning.masking import Masking, masked_ids, masked_text
@@ -17,7 +17,7 @@ from mirror.tuning_config import TuningSection
 
 
 @dataclass(frozen=True)
-class Item:
+class TextPair:
     """Two texts that mean the same; a string paired with itself has one text twice."""
 
     first: str
@@ -44,13 +44,13 @@ class Views:
     """Makes batches: masks follow from the seed, the epoch and the item's index alone."""
 
     def __init__(
-        self, settings: TuningSection, items: Sequence[Item], encoder: Encoder, base: Path
+        self, settings: TuningSection, items: Sequence[TextPair], encoder: Encoder, base: Path
     ) -> None:
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
         # Without a prompt there is one mark before and one after, and which ones is all the same.
-        self._marks = read_marks(encoder.tokenizer.backend_tokenizer) or Marks((0,), (0,))
+        self._marks = read_marks(encoder.tokenizer.backend_tokenizer) or PromptTokens((0,), (0,))
         self._named = settings.duplicates == "left-out"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:

@@ -24,11 +24,11 @@ from mirror.encoders.base_model import Base
 from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
-from mirror.progress import OnProgress, Progress, silent
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import StageRecord, Store, section_content
 from mirror.tuning.device_lock import runs_per_device
-from mirror.tuning.device_queue import tune_in_turn
+from mirror.tuning.device_queue import tune_with_device_lock
 from mirror.tuning.stage import tuning_stage
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ STOP_SECONDS = 9.0
 """How long the child may take to stop; its own watch is a little shorter."""
 
 
-def tune_apart(
+def tune_in_subprocess(
     recipe: Recipe,
     sample: StageRecord,
     base: Base,
     store: Store,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress = no_progress,
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
@@ -120,7 +120,7 @@ def _answer(
         for line in child.stdout:
             kind, content = json.loads(line)
             if kind == "progress":
-                on_progress(Progress(**content))
+                on_progress(ProgressEvent(**content))
             elif kind == "log":
                 level, text = content
                 log.log(level, "%s", text)
@@ -176,7 +176,7 @@ def main() -> None:
 
 def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
     content = job["recipe"]
-    return tune_in_turn(
+    return tune_with_device_lock(
         parse_recipe(content, name=content["name"], place=content["name"]),
         StageRecord(**job["sample"]),
         Base(**job["base"]),

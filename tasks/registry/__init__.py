@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from mirror.errors import BaseModelError, InputError, ServiceError
-from mirror.locks import sole_holder
+from mirror.locks import exclusive_lock
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
 from tasks.network import without_secrets
 from tasks.registry import register
-from tasks.registry.candidate import Candidate, Champion, Registration, encoder_digest
+from tasks.registry.candidate import Champion, Registration, RegistrationCandidate, encoder_digest
 from tasks.registry.client import open_store, pages_of, retrying, shown_uri
-from tasks.registry.lock import sole_mover, workspace_id
-from tasks.registry.succession import THE_GATE, move_now, rolled_back_twin, succeed
+from tasks.registry.lock import registry_lock, workspace_id
+from tasks.registry.succession import THE_GATE, move_now, record_promotion, rolled_back_duplicate
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
     CHALLENGER,
@@ -39,7 +39,7 @@ from tasks.registry.versions import (
     named_version,
 )
 from tasks.retries import RETRIES
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -125,7 +125,7 @@ def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | N
 
 
 @stage_task(**RETRIES)
-def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
+def register_encoder(candidate: RegistrationCandidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.
 
     An encoder that is registered with this very verdict is not registered twice, whichever
@@ -133,7 +133,7 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
     """
     name = candidate.recipe.registry.model
     owner = workspace_id(workspace)
-    with sole_holder(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
+    with exclusive_lock(workspace / "locks" / f"registry-{name}.lock"), open_store() as client:
         register.end_killed_runs(client, candidate.recipe, owner)
         version = _find_version(client, name, candidate.key)
         reused = version is not None and _is_settled(version)
@@ -142,19 +142,19 @@ def register_encoder(candidate: Candidate, workspace: Path) -> Registration:
             # that is sent again would make it twice.
             with retrying(0):
                 recorded = None if version else register.record_run(client, candidate, owner)
-            with sole_mover(client, name, owner) as check:
+            with registry_lock(client, name, owner) as check:
                 version = _version_of(client, candidate, recorded, check)
                 if not (reused := _is_settled(version)):
                     _move_aliases(client, candidate, version, check)
         version = client.get_model_version(name, version.version)
         registration = _describe(client, version, reused)
     log.info("%s", registration.text)
-    return report_state(registration)
+    return as_cached_state(registration)
 
 
 def _version_of(
     client: MlflowClient,
-    candidate: Candidate,
+    candidate: RegistrationCandidate,
     recorded: register.Recorded | None,
     check: Callable[[], None],
 ) -> ModelVersion:
@@ -180,7 +180,10 @@ def _is_settled(version: ModelVersion) -> bool:
 
 
 def _move_aliases(
-    client: MlflowClient, candidate: Candidate, version: ModelVersion, check: Callable[[], None]
+    client: MlflowClient,
+    candidate: RegistrationCandidate,
+    version: ModelVersion,
+    check: Callable[[], None],
 ) -> None:
     name, number = candidate.recipe.registry.model, str(version.version)
     client.update_model_version(name, number, candidate.verdict_text())
@@ -194,16 +197,16 @@ def _move_aliases(
         outcome = f"{OVERTAKEN} by version {today}"
     elif candidate.verdict.promote and candidate.recipe.evaluation.gate.require_approval:
         outcome = AWAITS_APPROVAL
-    elif candidate.verdict.promote and (twin := rolled_back_twin(client, version)):
+    elif candidate.verdict.promote and (twin := rolled_back_duplicate(client, version)):
         # A person's word is not undone by a schedule that makes the same encoder again.
         outcome = f"{AWAITS_APPROVAL}: version {twin}, the same encoder, was rolled back"
     elif candidate.verdict.promote:
-        succeed(client, version, today, move_now(PROMOTED, THE_GATE), check)
+        record_promotion(client, version, today, move_now(PROMOTED, THE_GATE), check)
         outcome = PROMOTED
     client.set_model_version_tag(name, number, SETTLED, outcome)
 
 
-def _is_same(client: MlflowClient, candidate: Candidate, number: str | None) -> bool:
+def _is_same(client: MlflowClient, candidate: RegistrationCandidate, number: str | None) -> bool:
     """Whether a version is the candidate's own encoder, measured otherwise than now."""
     if number is None:
         return False
@@ -245,7 +248,7 @@ def _fetch_version(version: ModelVersion, workspace: Path) -> Path:
     # Another store has another version of this number.
     mark = digest_of_json([version.run_id, version.source])[:12]
     place = workspace / "registered" / name / f"{number}-{mark}"
-    with sole_holder(workspace / "locks" / f"fetch-{name}-{place.name}.lock"):
+    with exclusive_lock(workspace / "locks" / f"fetch-{name}-{place.name}.lock"):
         if not place.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent) as beside:

@@ -13,7 +13,7 @@ from typing import Any
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
-from mirror.release.run_results import Results, read_json
+from mirror.release.run_results import RunResults, read_json
 from mirror.store import StageRecord, digest_of_json, file_digests, git_commit
 
 CARD = "README.md"
@@ -61,10 +61,10 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RegistrationCandidate:
     """An encoder that has been through the gate."""
 
-    results: Results
+    results: RunResults
     champion: Champion | None
     """What it was compared with."""
     champion_scores: StageRecord | None
@@ -155,7 +155,7 @@ def encoder_digest(folder: Path) -> str:
     return digest_of_json({name: digest for name, digest in files.items() if name != CARD})
 
 
-def registration_tags(candidate: Candidate) -> dict[str, str]:
+def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
     """Tags of run and version: what it is, what it was made from, what was decided."""
     results, recipe = candidate.results, candidate.recipe
     tags = {

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from mirror.errors import InputError, ServiceError, StoreError
-from mirror.locks import sole_holder
+from mirror.locks import exclusive_lock
 from mirror.store import NO_SPACE
 from tasks.network import without_secrets
 from tasks.registry.reaching import check_address
@@ -86,7 +86,7 @@ def _making_tables(file: Path | None) -> AbstractContextManager[object]:
     if file is None or (file.is_file() and not os.access(file.parent, os.W_OK)):
         return nullcontext()  # where nothing can be written nothing is made, and reading is safe
     file.parent.stat()  # a folder that is not there is a wrong address
-    return sole_holder(Path(f"{file}.lock"))
+    return exclusive_lock(Path(f"{file}.lock"))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.release.history import VersionLine
+from mirror.release.history import VersionSummary
 from tasks.registry.client import NOT_THERE, open_store
 from tasks.registry.succession import read_moves
 from tasks.registry.versions import NOT_PROMOTED, SETTLED, aliases_of, all_versions, check_name
@@ -22,7 +22,7 @@ REFUSED = "refused"
 UNSETTLED = "its run has not ended"
 
 
-def read_history(name: str) -> tuple[VersionLine, ...]:
+def read_history(name: str) -> tuple[VersionSummary, ...]:
     """Every version of a model, oldest first.
 
     Raises:
@@ -36,11 +36,13 @@ def read_history(name: str) -> tuple[VersionLine, ...]:
         return tuple(_line(client, version, aliases) for version in versions)
 
 
-def _line(client: MlflowClient, version: ModelVersion, aliases: Mapping[str, str]) -> VersionLine:
+def _line(
+    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, str]
+) -> VersionSummary:
     tags, number = version.tags, str(version.version)
     settled = tags.get(SETTLED, UNSETTLED)
     moment = datetime.fromtimestamp(version.creation_timestamp / 1_000, UTC)
-    return VersionLine(
+    return VersionSummary(
         number=number,
         at=moment.isoformat(timespec="seconds"),
         recipe=tags.get("recipe", ""),

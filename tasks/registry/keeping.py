@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.maintenance.garbage_collection import Kept
+from mirror.maintenance.garbage_collection import References
 from mirror.release.lineage import stage_keys
 from tasks.registry.client import open_store
 from tasks.registry.origins import version_lineage
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-def referred_by_registry() -> Kept:
+def referred_by_registry() -> References:
     """Stages, encoders and copies of all versions that have an alias, of all models.
 
     Raises:
@@ -22,7 +22,7 @@ def referred_by_registry() -> Kept:
         StoreError: a lineage is damaged, so that nobody knows what it refers to.
     """
     with open_store() as client:
-        kept = Kept()
+        kept = References()
         for name in _models(client):
             for number in sorted(set(aliases_of(client, name).values())):
                 kept |= _referred_by(client, name, number)
@@ -40,12 +40,12 @@ def _models(client: MlflowClient) -> list[str]:
             return found
 
 
-def _referred_by(client: MlflowClient, name: str, number: str) -> Kept:
+def _referred_by(client: MlflowClient, name: str, number: str) -> References:
     copies = frozenset({(name, number)})
     version = find_version(client, name, number)
     lineage = version_lineage(client, version) if version else None
     if version is None or lineage is None:
-        return Kept(versions=copies)
+        return References(versions=copies)
     encoder = version.tags.get("encoder_digest")
     encoders = frozenset({encoder} if encoder else ())
-    return Kept(frozenset(stage_keys(lineage)), encoders, copies)
+    return References(frozenset(stage_keys(lineage)), encoders, copies)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from mirror.errors import ServiceError
-from mirror.locks import sole_holder
+from mirror.locks import exclusive_lock
 from tasks.registry.client import NOT_THERE, sqlite_file
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.2
 def workspace_id(workspace: Path) -> str:
     """What tells a workspace from all others, on any machine and wherever it is moved to."""
     path = workspace / "id"
-    with sole_holder(workspace / "locks" / "id.lock"):
+    with exclusive_lock(workspace / "locks" / "id.lock"):
         if not path.is_file():
             part = path.with_name("id.part")
             part.write_text(uuid4().hex, encoding="utf-8")
@@ -45,7 +45,7 @@ def workspace_id(workspace: Path) -> str:
 
 
 @contextmanager
-def sole_mover(client: MlflowClient, name: str, owner: str) -> Iterator[Callable[[], None]]:
+def registry_lock(client: MlflowClient, name: str, owner: str) -> Iterator[Callable[[], None]]:
     """Within the block, nobody else who asks here registers or moves aliases of a model.
 
     Args:
@@ -58,7 +58,7 @@ def sole_mover(client: MlflowClient, name: str, owner: str) -> Iterator[Callable
         caller slept so long that it was taken for dead.
     """
     if file := sqlite_file(os.environ["MLFLOW_TRACKING_URI"]):
-        with sole_holder(Path(f"{file.resolve()}.{name}.lock")) as check_held:
+        with exclusive_lock(Path(f"{file.resolve()}.{name}.lock")) as check_held:
             yield check_held
         return
     mark = f"{name}~moving"

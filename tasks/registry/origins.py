@@ -23,7 +23,7 @@ PROFILE_FOLDER = "corpus"
 
 
 @dataclass(frozen=True)
-class Origin:
+class ChampionMetadata:
     """Where a champion comes from."""
 
     version: str
@@ -36,7 +36,7 @@ class Origin:
     """Nothing for a version that was registered without one."""
 
 
-def find_origin(model: str, *, alias: str = "", version: str = "") -> Origin | None:
+def find_origin(model: str, *, alias: str = "", version: str = "") -> ChampionMetadata | None:
     """The origin of the version of that alias or number; nothing if there is none.
 
     Raises:
@@ -57,7 +57,7 @@ def find_origin(model: str, *, alias: str = "", version: str = "") -> Origin | N
                 return None
             raise
         tags = found.tags
-        return Origin(
+        return ChampionMetadata(
             version=str(found.version),
             recipe_digest=tags.get("recipe_digest", ""),
             base_digest=tags.get("base_digest", ""),

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import InputError
-from mirror.locks import sole_holder
-from mirror.release.history import Move
+from mirror.locks import exclusive_lock
+from mirror.release.history import AliasChange
 from tasks.registry.client import open_store
 from tasks.registry.indexes import alike, word_on_indexes
-from tasks.registry.lock import sole_mover, workspace_id
+from tasks.registry.lock import registry_lock, workspace_id
 from tasks.registry.succession import (
     add_move,
-    line_before,
-    make_champion,
     move_now,
-    succeed,
+    previous_champions,
+    record_promotion,
+    set_champion_alias,
 )
 from tasks.registry.versions import (
     AWAITS_APPROVAL,
@@ -51,7 +51,7 @@ REASON_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True)
-class Moved:
+class PromotionResult:
     """What a command came to."""
 
     model: str
@@ -67,7 +67,7 @@ class Moved:
 
 def promote_version(
     name: str, version: str | None, workspace: Path, *, reason: str = "", force: bool = False
-) -> Moved:
+) -> PromotionResult:
     """Makes a version champion, the challenger if none is named.
 
     Args:
@@ -88,19 +88,23 @@ def promote_version(
         if number == today:
             client.set_model_version_tag(name, number, SETTLED, PROMOTED)  # a killed command's
             text = f"{name} version {number} is champion already: nothing to do"
-            return Moved(name, number, today, text)
+            return PromotionResult(name, number, today, text)
         objection = _objection(chosen, champion)
         if objection and not force:
             raise InputError(f"{name}: {objection}: give --force to make it champion all the same")
-        succeed(client, chosen, today, move_now(PROMOTED, who(), reason, objection), check)
+        record_promotion(client, chosen, today, move_now(PROMOTED, who(), reason, objection), check)
         client.set_model_version_tag(name, number, SETTLED, PROMOTED)
     after = f" after version {today}" if today else ""
     despite = f", though {objection}" if objection else ""
     text = f"{name} version {number}: champion{after}{despite}"
-    return Moved(name, number, today, text, word_on_indexes(champion, chosen) if champion else "")
+    return PromotionResult(
+        name, number, today, text, word_on_indexes(champion, chosen) if champion else ""
+    )
 
 
-def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str = "") -> Moved:
+def roll_back(
+    name: str, workspace: Path, *, to: str | None = None, reason: str = ""
+) -> PromotionResult:
     """Makes the version champion that was so before today's, or an earlier one.
 
     Whoever asks while another is moving the alias is refused: what he saw is no longer so.
@@ -135,22 +139,24 @@ def roll_back(name: str, workspace: Path, *, to: str | None = None, reason: str 
                 "that the gate refused"
             )
         if to == today:
-            return Moved(name, today, today, f"{name} version {to} is champion: nothing to do")
+            return PromotionResult(
+                name, today, today, f"{name} version {to} is champion: nothing to do"
+            )
         target = _go_back(client, champion, to, move_now(RESTORED, who(), reason), check)
     number = str(target.version)
     text = f"{name}: back from version {today} to version {number}"
-    return Moved(name, number, today, text, word_on_indexes(champion, target))
+    return PromotionResult(name, number, today, text, word_on_indexes(champion, target))
 
 
 def _go_back(
     client: MlflowClient,
     champion: ModelVersion,
     to: str | None,
-    move: Move,
+    move: AliasChange,
     check: Callable[[], None],
 ) -> ModelVersion:
     """Moves the alias from a champion to an earlier one, which is returned."""
-    today, line = str(champion.version), line_before(client, champion)
+    today, line = str(champion.version), previous_champions(client, champion)
     target = _target(client, champion, line, to)
     number = str(target.version)
     place = len(line) - 1 - line[::-1].index(number)
@@ -159,7 +165,7 @@ def _go_back(
         _mark_rolled_back(client, find_version(client, champion.name, each), back)
     client.set_model_version_tag(champion.name, number, SETTLED, PROMOTED)
     add_move(client, target, move)
-    make_champion(client, target, line[:place], check)
+    set_champion_alias(client, target, line[:place], check)
     return target
 
 
@@ -177,9 +183,9 @@ def _moving(name: str, workspace: Path) -> Iterator[tuple[MlflowClient, Callable
     (workspace / "locks").mkdir(parents=True, exist_ok=True)
     owner = workspace_id(workspace)
     with (
-        sole_holder(workspace / "locks" / f"registry-{name}.lock"),
+        exclusive_lock(workspace / "locks" / f"registry-{name}.lock"),
         open_store() as client,
-        sole_mover(client, name, owner) as check,
+        registry_lock(client, name, owner) as check,
     ):
         yield client, check
 
@@ -251,7 +257,9 @@ def _target(
     return target
 
 
-def _mark_rolled_back(client: MlflowClient, version: ModelVersion | None, move: Move) -> None:
+def _mark_rolled_back(
+    client: MlflowClient, version: ModelVersion | None, move: AliasChange
+) -> None:
     # One that is marked already is a killed command's, or was rolled back before.
     if version is None or version.tags.get(SETTLED) == ROLLED_BACK:
         return

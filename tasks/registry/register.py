@@ -16,7 +16,7 @@ from mirror.corpus.profile import PROFILE
 from mirror.recipe import Recipe
 from mirror.release.index_compatibility import COMPATIBILITY, MAP, PAGE
 from mirror.release.lineage import LINEAGE
-from tasks.registry.candidate import Candidate, registration_tags
+from tasks.registry.candidate import RegistrationCandidate, registration_tags
 from tasks.registry.client import sqlite_file
 from tasks.registry.origins import PROFILE_FOLDER
 
@@ -55,7 +55,7 @@ class Recorded:
     """Its address, `models:/` and the number of the logged model."""
 
 
-def record_run(client: MlflowClient, candidate: Candidate, owner: str) -> Recorded:
+def record_run(client: MlflowClient, candidate: RegistrationCandidate, owner: str) -> Recorded:
     """Logs the candidate's run, its encoder included."""
     import mlflow
 
@@ -82,7 +82,7 @@ def record_run(client: MlflowClient, candidate: Candidate, owner: str) -> Record
             return Recorded(run.info.run_id, _log_encoder(candidate.encoder))
 
 
-def add_version(candidate: Candidate, recorded: Recorded) -> ModelVersion:
+def add_version(candidate: RegistrationCandidate, recorded: Recorded) -> ModelVersion:
     """Registers what was recorded as a version without alias."""
     import mlflow
 
@@ -142,7 +142,7 @@ def _log_encoder(folder: Path) -> str:
     return str(logged.model_uri)
 
 
-def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> None:
+def _log_metrics(client: MlflowClient, run_id: str, candidate: RegistrationCandidate) -> None:
     from mlflow.entities import Metric
 
     metrics = [Metric(*metric) for metric in candidate.metrics()]
@@ -150,7 +150,7 @@ def _log_metrics(client: MlflowClient, run_id: str, candidate: Candidate) -> Non
         client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
 
 
-def _datasets(candidate: Candidate) -> list[DatasetInput]:
+def _datasets(candidate: RegistrationCandidate) -> list[DatasetInput]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     made = candidate.results

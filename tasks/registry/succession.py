@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.release.history import Move
+from mirror.release.history import AliasChange
 from tasks.registry.versions import CHAMPION, PROMOTED, ROLLED_BACK, SETTLED, find_version
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MOVE = "move."
 LONGEST_LINE = 1_000
 
 
-def line_before(client: MlflowClient, champion: ModelVersion | None) -> tuple[str, ...]:
+def previous_champions(client: MlflowClient, champion: ModelVersion | None) -> tuple[str, ...]:
     """The champions that a champion came after, oldest first."""
     line: list[str] = []
     while champion is not None:
@@ -44,7 +44,7 @@ def line_before(client: MlflowClient, champion: ModelVersion | None) -> tuple[st
     return tuple(reversed(line))
 
 
-def make_champion(
+def set_champion_alias(
     client: MlflowClient, version: ModelVersion, line: Sequence[str], check: Callable[[], None]
 ) -> None:
     """Moves the alias; call it where nobody else can.
@@ -65,40 +65,40 @@ def make_champion(
     client.set_registered_model_alias(name, CHAMPION, number)
 
 
-def succeed(
+def record_promotion(
     client: MlflowClient,
     version: ModelVersion,
     today: str | None,
-    move: Move,
+    move: AliasChange,
     check: Callable[[], None],
 ) -> None:
     """Makes a version champion after today's, if it is not champion already."""
     if today == str(version.version):
         return
-    line = line_before(client, find_version(client, version.name, today))
+    line = previous_champions(client, find_version(client, version.name, today))
     add_move(client, version, move)
-    make_champion(client, version, (*line, today) if today else (), check)
+    set_champion_alias(client, version, (*line, today) if today else (), check)
 
 
-def add_move(client: MlflowClient, version: ModelVersion, move: Move) -> None:
+def add_move(client: MlflowClient, version: ModelVersion, move: AliasChange) -> None:
     """Writes down what is done with a version."""
     number = sum(tag.startswith(MOVE) for tag in version.tags) + 1
     key, value = f"{MOVE}{number:04d}", json.dumps(asdict(move), ensure_ascii=False)
     client.set_model_version_tag(version.name, str(version.version), key, value)
 
 
-def read_moves(version: ModelVersion) -> tuple[Move, ...]:
+def read_moves(version: ModelVersion) -> tuple[AliasChange, ...]:
     """What was done with a version, in order."""
     keys = sorted(tag for tag in version.tags if tag.startswith(MOVE))
-    return tuple(Move(**json.loads(version.tags[key])) for key in keys)
+    return tuple(AliasChange(**json.loads(version.tags[key])) for key in keys)
 
 
-def move_now(what: str, by: str, why: str = "", despite: str = "") -> Move:
+def move_now(what: str, by: str, why: str = "", despite: str = "") -> AliasChange:
     """A move of this moment."""
-    return Move(what, by, datetime.now(UTC).isoformat(timespec="seconds"), why, despite)
+    return AliasChange(what, by, datetime.now(UTC).isoformat(timespec="seconds"), why, despite)
 
 
-def rolled_back_twin(client: MlflowClient, version: ModelVersion) -> str | None:
+def rolled_back_duplicate(client: MlflowClient, version: ModelVersion) -> str | None:
     """The version of the same encoder that was last promoted, if it was rolled back since."""
     name, digest = version.name, version.tags.get("encoder_digest", "")
     found = client.search_model_versions(f"name = '{name}' and tag.encoder_digest = '{digest}'")

@@ -20,7 +20,7 @@ LOGIN_VARIABLES = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ServiceOptions:
     """What is asked for; None is what runs already, or the default."""
 
     host: str | None = None
@@ -30,7 +30,7 @@ class Wanted:
     database: Database | None = None
 
 
-def agree(wanted: Wanted, known: ServerState | None) -> ServerState:
+def resolve_options(wanted: ServiceOptions, known: ServerState | None) -> ServerState:
     """The state to bring about, with the processes that are known of.
 
     Raises:
@@ -105,7 +105,7 @@ def check_ports(state: ServerState, missing: list[str]) -> None:
         check_address(state.host, ports[name], f"--{name}-port")
 
 
-def worker_names(wanted: Wanted, known: tuple[Started, ...]) -> list[str]:
+def worker_names(wanted: ServiceOptions, known: tuple[Started, ...]) -> list[str]:
     """The workers that there are to be: as many as asked for, else as there were, else one."""
     number = wanted.workers or sum(started.is_worker for started in known) or 1
     return [f"worker-{count}" for count in range(1, number + 1)]

@@ -22,7 +22,7 @@ REFUSAL = (
 )
 
 
-class OwnPagesOnly:
+class HostAndOriginMiddleware:
     """An application that is reached by some names of its host, and from some pages."""
 
     def __init__(self, app: App, names: frozenset[str], origins: frozenset[str]) -> None:
@@ -74,7 +74,7 @@ def serve(host: str, port: int, names: frozenset[str]) -> None:
     app: Any = create_app(final=True)
     origins = frozenset(settings.api.cors_allowed_origins.split(","))
     uvicorn.run(
-        OwnPagesOnly(app, names, origins) if names else app,
+        HostAndOriginMiddleware(app, names, origins) if names else app,
         host=host,
         port=port,
         timeout_keep_alive=settings.api.keepalive_timeout,

@@ -15,7 +15,13 @@ from tasks.services.commands import launch_of, log_of
 from tasks.services.database import Database, prepare
 from tasks.services.health import answers, make_pool, online_workers
 from tasks.services.lock import locked
-from tasks.services.options import Wanted, agree, check_ports, check_secrets, worker_names
+from tasks.services.options import (
+    ServiceOptions,
+    check_ports,
+    check_secrets,
+    resolve_options,
+    worker_names,
+)
 from tasks.services.orphaned_runs import tell_abandoned
 from tasks.services.processes import is_running, start, stop
 from tasks.services.state import MLFLOW, PREFECT, ServerState, read_state, remove_state, write_state
@@ -29,7 +35,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class _Upbringing:
+class _Startup:
     """One attempt to bring the servers up; `state` is on the disk at every moment."""
 
     folder: Path
@@ -57,7 +63,7 @@ class _Upbringing:
             time.sleep(POLL_SECONDS)
 
 
-def bring_up(folder: Path, wanted: Wanted, say: Say) -> tuple[ServerState, tuple[str, ...]]:
+def bring_up(folder: Path, wanted: ServiceOptions, say: Say) -> tuple[ServerState, tuple[str, ...]]:
     """Starts the servers and workers that do not run; returns the state and what was started.
 
     What this call started is stopped again if not all of it comes to answer.
@@ -74,23 +80,23 @@ def bring_up(folder: Path, wanted: Wanted, say: Say) -> tuple[ServerState, tuple
     """
     with locked(folder, START_SECONDS):
         known = read_state(folder)
-        state = agree(wanted, known)
+        state = resolve_options(wanted, known)
         workers = worker_names(wanted, state.processes)
         running = {process.name for process in state.processes if is_running(process)}
         missing = [name for name in (PREFECT, MLFLOW, *workers) if name not in running]
         if missing:
-            _make_ready(folder, state, missing, wanted.database)
-        attempt = _Upbringing(folder, state, wanted.database, say, time.monotonic() + START_SECONDS)
+            _prepare(folder, state, missing, wanted.database)
+        attempt = _Startup(folder, state, wanted.database, say, time.monotonic() + START_SECONDS)
         _stop_surplus(attempt, workers)
         try:
             _start_all(attempt, missing, workers)
         except BaseException:
-            _take_back(attempt, missing, known)
+            _rollback(attempt, missing, known)
             raise
         return attempt.state, tuple(missing)
 
 
-def _make_ready(
+def _prepare(
     folder: Path, state: ServerState, missing: list[str], database: Database | None
 ) -> None:
     check_secrets(state, database)
@@ -103,7 +109,7 @@ def _make_ready(
         prepare(database)
 
 
-def _start_all(attempt: _Upbringing, missing: list[str], workers: list[str]) -> None:
+def _start_all(attempt: _Startup, missing: list[str], workers: list[str]) -> None:
     state = attempt.state
     for name in (PREFECT, MLFLOW):
         if name in missing:
@@ -121,7 +127,7 @@ def _start_all(attempt: _Upbringing, missing: list[str], workers: list[str]) -> 
             attempt.wait(name, partial(_is_online, state, name, began))
 
 
-def _tell_abandoned(attempt: _Upbringing, missing: set[str]) -> None:
+def _tell_abandoned(attempt: _Startup, missing: set[str]) -> None:
     try:
         told = tell_abandoned(attempt.folder, attempt.state, missing - {PREFECT, MLFLOW})
     except OSError as error:  # no reason to take everything down again
@@ -140,7 +146,7 @@ def _is_online(state: ServerState, name: str, since: datetime) -> bool:
     return seen is not None and seen >= since
 
 
-def _stop_surplus(attempt: _Upbringing, workers: list[str]) -> None:
+def _stop_surplus(attempt: _Startup, workers: list[str]) -> None:
     known = attempt.state.processes
     if surplus := [
         process for process in known if process.is_worker and process.name not in workers
@@ -152,7 +158,7 @@ def _stop_surplus(attempt: _Upbringing, workers: list[str]) -> None:
         write_state(attempt.folder, attempt.state)
 
 
-def _take_back(attempt: _Upbringing, missing: list[str], known: ServerState | None) -> None:
+def _rollback(attempt: _Startup, missing: list[str], known: ServerState | None) -> None:
     stop(missing, attempt.state.processes, attempt.folder, LEFTOVER_SECONDS)
     if known is None:
         remove_state(attempt.folder)

@@ -16,7 +16,7 @@ from flows.cli.errors import Debugging, run_guarded
 from flows.cli.main import mirror
 from mirror.errors import MirrorError, RecipeError, StoreError
 from mirror.paths import CHECKOUT
-from mirror.release.run_record import RunRecord, ScoreLine, StageLine, save_record
+from mirror.release.run_record import RunRecord, ScoreLine, StageSummary, save_record
 
 COMMANDS = (
     "bench",
@@ -46,7 +46,7 @@ RECORD = RunRecord(
     recipe="en-trades",
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
-    stages=(StageLine("corpus", 12.5, True, "/made/corpus"),),
+    stages=(StageSummary("corpus", 12.5, True, "/made/corpus"),),
     scores=(ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
     promote=True,
     reasons=("Better than its base.",),

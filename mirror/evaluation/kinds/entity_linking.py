@@ -25,7 +25,7 @@ from mirror.evaluation.benchmark import Definition, find_file
 from mirror.evaluation.datasets import read_lines
 from mirror.evaluation.kinds.retrieval import unit_rows
 from mirror.evaluation.metrics import Predictions
-from mirror.evaluation.result import BenchmarkResult, Encodes, result_of
+from mirror.evaluation.result import BenchmarkResult, TextEncoder, make_result
 
 UNLINKABLE = "-1"
 DEPTH = 5
@@ -65,7 +65,7 @@ class Mention:
     """The right concepts; none where the dictionary has no such id, so that nothing is right."""
 
 
-def score_linking(encoder: Encodes, definition: Definition) -> BenchmarkResult:
+def score_linking(encoder: TextEncoder, definition: Definition) -> BenchmarkResult:
     """Acc@1, beside it Acc@5, and what exact match of names finds.
 
     Raises:
@@ -87,7 +87,7 @@ def score_linking(encoder: Encodes, definition: Definition) -> BenchmarkResult:
     )
     found = np.where(np.isnan(worst), np.nan, (worst <= 1).astype(np.float64))
     exact = [exactly_named(mention, dictionary) for mention in mentions]
-    return result_of(
+    return make_result(
         definition,
         Predictions(("",) * len(mentions), found),
         beside={"exact match": float(np.mean(exact))},

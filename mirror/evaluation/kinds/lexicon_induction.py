@@ -23,7 +23,7 @@ from mirror.evaluation.benchmark import Definition, find_file
 from mirror.evaluation.datasets import read_lines
 from mirror.evaluation.kinds.retrieval import unit_rows
 from mirror.evaluation.metrics import Predictions
-from mirror.evaluation.result import BenchmarkResult, Encodes, result_of
+from mirror.evaluation.result import BenchmarkResult, TextEncoder, make_result
 
 Vectors = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ class Lexicon:
 
 
 def score_lexicon(
-    encoder: Encodes, definition: Definition, other: Encodes | None = None
+    encoder: TextEncoder, definition: Definition, other: TextEncoder | None = None
 ) -> BenchmarkResult:
     """Acc@1 of the mapped test words.
 
@@ -63,8 +63,8 @@ def score_lexicon(
     targets = (other or encoder).encode(lexicon.targets)
     _check_numbers(definition, sources, targets)
     mapped = map_spaces(sources, targets, lexicon.training)
-    found = translated(*mapped, lexicon.test)
-    return result_of(definition, Predictions(("",) * len(found), found))
+    found = precision_at_1_csls(*mapped, lexicon.test)
+    return make_result(definition, Predictions(("",) * len(found), found))
 
 
 def load_lexicon(definition: Definition) -> Lexicon:
@@ -120,7 +120,7 @@ def map_spaces(
     return np.nan_to_num(unit_rows(turned[0])), np.nan_to_num(unit_rows(turned[1]))
 
 
-def translated(
+def precision_at_1_csls(
     sources: Vectors, targets: Vectors, test: tuple[tuple[int, frozenset[int]], ...]
 ) -> NDArray[np.float64]:
     """Of each test word 1 if a translation is nearer than all other words by CSLS, else 0.

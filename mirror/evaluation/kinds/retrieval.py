@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror.duckdb_connection import MEMORY_LIMIT, exact_names, open_engine
+from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import BenchmarkError, StoreError
 from mirror.store import StageRecord
 
@@ -95,7 +95,7 @@ def _draw(
         values |= {"sentences": sentences, "pairs": exact_names([pairs.path / "pairs.parquet"])}
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:
-            with open_engine(Path(work)) as engine:
+            with connect(Path(work)) as engine:
                 return sorted(engine.execute(_PASSAGES.format(tuned=tuned), values).fetchall())
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise StoreError(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Definition
 from mirror.evaluation.kinds.retrieval import unit_rows
-from mirror.evaluation.result import BenchmarkResult, Encodes
+from mirror.evaluation.result import BenchmarkResult, TextEncoder
 from mirror.evaluation.space_diagnostics import isotropy, partition_ratio
 from mirror.store import StageRecord
 
@@ -37,7 +37,9 @@ CHUNK = 1_000
 """Vectors compared with all others at a time; bounds memory."""
 
 
-def score_space(encoder: Encodes, definition: Definition, texts: Sequence[str]) -> BenchmarkResult:
+def score_space(
+    encoder: TextEncoder, definition: Definition, texts: Sequence[str]
+) -> BenchmarkResult:
     """Isotropy, with the other measures beside it.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from mirror.encoders.encoder import Encoder
 from mirror.tuning.batch_sampler import epoch_batches
 from mirror.tuning.losses import info_nce
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import TuningSection, fill_tuning
 
@@ -74,7 +74,7 @@ def test_mode_paper_takes_the_published_steps_where_nothing_is_random(
     tune(
         TuningSection(**made),
         texts,
-        Place(tiny_base, tmp_path / "out", tmp_path / "work"),
+        TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work"),
         lambda step: ours.append(step.loss),
     )
     fall = published[0] - published[-1]

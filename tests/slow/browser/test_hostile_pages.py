@@ -22,7 +22,7 @@ from mirror.experiments.results import markdown
 from mirror.release.gate import Verdict
 from mirror.release.model_card import render_card
 from mirror.release.report import render_report
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.rendering import cell
 from tasks import artifacts
 from tests.fixtures.mirror import recipe as recipe
@@ -87,7 +87,7 @@ def test_markdown_for_prefects_pages_opens_no_tag(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def nasty(results: Results) -> Results:
+def nasty(results: RunResults) -> RunResults:
     """Results whose every name that is not checked elsewhere is hostile."""
     counts = {**results.corpus.counts, "rejected": {NASTY: 3, "duplicate": 1}}
     sample = {**results.sample.counts, "by_source": {NASTY: 400}}
@@ -99,14 +99,14 @@ def nasty(results: Results) -> Results:
     )
 
 
-def test_a_report_of_hostile_names_is_text(nasty: Results) -> None:
+def test_a_report_of_hostile_names_is_text(nasty: RunResults) -> None:
     page = Page(render_report(nasty, Verdict(True, (NASTY, "plain"))))
     page.assert_harmless()
     assert page.text.count(TAG) >= 2
     assert "{{ 7*7 }}" in page.text
 
 
-def test_a_card_of_hostile_names_keeps_its_front_matter_and_opens_no_tag(nasty: Results) -> None:
+def test_a_card_of_hostile_names_keeps_its_front_matter_and_opens_no_tag(nasty: RunResults) -> None:
     corpus = nasty.recipe.corpus.model_copy(
         update={"source": "files", "paths": (f"---\nlicense: mit\n{NASTY}",)}
     )
@@ -121,7 +121,7 @@ def test_a_card_of_hostile_names_keeps_its_front_matter_and_opens_no_tag(nasty: 
 
 @pytest.mark.parametrize("licence", ["mit\nevil: 1", '"; evil: 1', "<script>", "x" * 5])
 def test_a_bases_card_puts_nothing_but_a_licence_into_ours(
-    licence: str, results: Results, tmp_path: Path
+    licence: str, results: RunResults, tmp_path: Path
 ) -> None:
     (tmp_path / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
     card = render_card(replace(results, base=replace(results.base, folder=str(tmp_path))))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from mirror.release.gate import Verdict
-from mirror.release.history import Move, VersionLine, render_history
+from mirror.release.history import AliasChange, VersionSummary, render_history
 from mirror.release.index_compatibility import compare_spaces
 from mirror.release.index_compatibility_page import render_compatibility
 from mirror.release.report import render_report
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 
 LONG = "mirror-en-" + "x" * 90
 NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -34,14 +34,16 @@ onload = () => {{
 }};</script>"""
 
 
-def history_page(_: Results) -> str:
+def history_page(_: RunResults) -> str:
     moves = (
-        Move("promoted", "the gate", "2026-01-02T03:05:00+00:00"),
-        Move("rolled back", "ann@" + "h" * 60, "2026-01-03T04:05:06+00:00", NASTY + "y" * 200),
+        AliasChange("promoted", "the gate", "2026-01-02T03:05:00+00:00"),
+        AliasChange(
+            "rolled back", "ann@" + "h" * 60, "2026-01-03T04:05:06+00:00", NASTY + "y" * 200
+        ),
     )
     scores = {"passage-retrieval": (0.25, 0.5), LONG: (None, 0.125)}
     lines = [
-        VersionLine(
+        VersionSummary(
             str(number),
             "2026-01-02T03:04:05+00:00",
             LONG,
@@ -58,11 +60,11 @@ def history_page(_: Results) -> str:
     return render_history(LONG, lines)
 
 
-def report_page(results: Results) -> str:
+def report_page(results: RunResults) -> str:
     return render_report(results, Verdict(True, (NASTY, "y" * 200)))
 
 
-def compatibility_page(_: Results) -> str:
+def compatibility_page(_: RunResults) -> str:
     drawn = np.random.default_rng(0).standard_normal((2, 120, 12)).astype(np.float32)
     found, _ = compare_spaces(drawn[0], drawn[1][:, :9])
     return render_compatibility(f"models:/{LONG}/2", NASTY, found)
@@ -99,7 +101,11 @@ def look(chromium: str, folder: Path, width: int) -> tuple[dict[str, object], li
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("render", [history_page, compatibility_page, report_page])
 def test_a_page_fits_and_nothing_is_complained_of(
-    chromium: str, results: Results, tmp_path: Path, render: Callable[[Results], str], width: int
+    chromium: str,
+    results: RunResults,
+    tmp_path: Path,
+    render: Callable[[RunResults], str],
+    width: int,
 ) -> None:
     (tmp_path / "page.html").write_text(render(results), encoding="utf-8")
     page, complaints = look(chromium, tmp_path, width)

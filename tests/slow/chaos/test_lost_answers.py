@@ -22,12 +22,12 @@ import pytest
 
 from mirror.errors import ServiceError
 from tasks.registry import register_encoder
-from tasks.registry.candidate import Candidate
+from tasks.registry.candidate import RegistrationCandidate
 
 pytestmark = pytest.mark.slow
 MODEL = "mirror-en-trades"
 register = register_encoder.fn
-Make = Callable[..., Candidate]
+Make = Callable[..., RegistrationCandidate]
 
 
 def free_port() -> int:

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from mirror import shutdown
 from mirror.errors import StoppedError, TuningError
-from mirror.tuning.process_group import ALONE, Ranks
+from mirror.tuning.process_group import SINGLE_PROCESS, ProcessGroup
 from mirror.tuning.step import TuningStep
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import TuningSection, fill_tuning
 
@@ -25,18 +25,18 @@ def settings(**changes: Any) -> TuningSection:
     return TuningSection.model_validate(fill_tuning("sentence", given))
 
 
-def place_in(folder: Path, base: Path) -> Place:
-    place = Place(base, folder / "out", folder / "work")
+def place_in(folder: Path, base: Path) -> TrainingPaths:
+    place = TrainingPaths(base, folder / "out", folder / "work")
     for made in (place.out, place.work):
         made.mkdir(parents=True)
     return place
 
 
-def weights(place: Place) -> dict[str, Any]:
+def weights(place: TrainingPaths) -> dict[str, Any]:
     return load_file(place.out / "encoder" / "model.safetensors")
 
 
-def losses(place: Place) -> list[float]:
+def losses(place: TrainingPaths) -> list[float]:
     lines = (place.out / "steps.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
 
@@ -106,9 +106,9 @@ def test_a_fault_of_the_ranks_is_the_callers(
 
 def test_slices_are_shared_out_without_gap_or_overlap() -> None:
     for slices in range(7):
-        shared = [slice_ for number in range(3) for slice_ in Ranks(number, 3).share(slices)]
+        shared = [slice_ for number in range(3) for slice_ in ProcessGroup(number, 3).share(slices)]
         assert sorted(shared) == list(range(slices))
-    assert list(ALONE.share(4)) == [0, 1, 2, 3]
+    assert list(SINGLE_PROCESS.share(4)) == [0, 1, 2, 3]
 
 
 def test_distillation_is_refused_with_several_processes() -> None:

@@ -15,9 +15,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from mirror.errors import CorpusError, RecipeError
 from mirror.pretraining.config import PretrainingSettings, read_pretraining
 from mirror.pretraining.objective import mask_rows
-from mirror.pretraining.stage import Unfinished, prepare_pieces, pretrain_model
+from mirror.pretraining.stage import PretrainingPaused, prepare_pieces, pretrain_model
 from mirror.pretraining.tokenizer import train_wordpiece
-from mirror.pretraining.trainer import Sitting, pretrain, rate_at
+from mirror.pretraining.trainer import TrainingSession, pretrain, rate_at
 from mirror.store import StageRecord, Store
 
 
@@ -63,7 +63,7 @@ def pieces(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> StageRecor
 
 def run(settings: PretrainingSettings, pieces: StageRecord, checkpoints: Path) -> Any:
     steps: list[Any] = []
-    result = pretrain(settings, Sitting(pieces.path, checkpoints), steps.append)
+    result = pretrain(settings, TrainingSession(pieces.path, checkpoints), steps.append)
     assert result is not None
     return result[0], steps
 
@@ -97,9 +97,10 @@ def test_a_run_cut_in_two_gives_the_weights_of_one_that_was_not(corpus, pieces, 
 
     cut = settings(corpus, checkpoint_seconds=1)
     with pytest.raises(Killed):
-        pretrain(cut, Sitting(pieces.path, tmp_path / "cut"), kill)
+        pretrain(cut, TrainingSession(pieces.path, tmp_path / "cut"), kill)
     assert (
-        pretrain(cut, Sitting(pieces.path, tmp_path / "cut", minutes=0.0), lambda _: None) is None
+        pretrain(cut, TrainingSession(pieces.path, tmp_path / "cut", minutes=0.0), lambda _: None)
+        is None
     )
     resumed, later = run(cut, pieces, tmp_path / "cut")
     assert later[0].step > 1
@@ -128,7 +129,7 @@ def test_the_stage_leaves_a_small_model_that_loads(corpus, tmp_path) -> None:
     store = Store(tmp_path)
     chosen = settings(corpus)
     pieces = prepare_pieces(chosen, store)
-    with pytest.raises(Unfinished, match="goes on from it"):
+    with pytest.raises(PretrainingPaused, match="goes on from it"):
         pretrain_model(chosen, pieces, store, minutes=0.0)
     made = pretrain_model(chosen, pieces, store)
     model = AutoModelForMaskedLM.from_pretrained(made.path / "model")

@@ -19,12 +19,12 @@ import pytest
 from mirror.encoders.base_model import Base, base_digest
 from mirror.errors import SampleError, TuningError
 from mirror.paths import CHECKOUT
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning import worker as tuning_process
 from mirror.tuning.stage import tune_encoder
-from mirror.tuning.worker import tune_apart
+from mirror.tuning.worker import tune_in_subprocess
 
 DYING_PARENT = """
 import os, signal, sys
@@ -98,20 +98,20 @@ def checkpoints(store: Store) -> list[str]:
 def test_it_makes_the_same_bytes_tells_each_step_and_is_reused(
     store, sample, base, undisturbed, monkeypatch
 ) -> None:
-    signs: list[Progress] = []
-    made = tune_apart(recipe(), sample, base, store, signs.append)
+    signs: list[ProgressEvent] = []
+    made = tune_in_subprocess(recipe(), sample, base, store, signs.append)
     assert made.digest == undisturbed.digest
     assert not made.reused
     assert [sign.done for sign in signs] == list(range(1, 81))
     assert "strings/s" in signs[-1].text
     monkeypatch.setattr(tuning_process, "CHILD", ("-c", "raise SystemExit(1)"))
-    assert tune_apart(recipe(), sample, base, store).reused
+    assert tune_in_subprocess(recipe(), sample, base, store).reused
 
 
 def test_a_fault_in_the_child_is_the_same_error_in_the_parent(store, base, tmp_path) -> None:
     few = sample_of(["one red kettle", "two old ladders"] * 200, tmp_path / "few")
     with pytest.raises(SampleError, match=r"2 different strings and a batch takes 50"):
-        tune_apart(recipe(), few, base, store)
+        tune_in_subprocess(recipe(), few, base, store)
 
 
 def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
@@ -119,22 +119,24 @@ def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
 ) -> None:
     children: list[psutil.Process] = []
 
-    def cancel(sign: Progress) -> None:
+    def cancel(sign: ProgressEvent) -> None:
         if sign.done >= 3:
             children.extend(tuning_children())
             raise KeyboardInterrupt
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        tune_apart(recipe(), sample, base, store, cancel)
+        tune_in_subprocess(recipe(), sample, base, store, cancel)
     assert time.monotonic() - began < 60
     assert children
     assert not any(child.is_running() for child in children)
     [checkpoint] = checkpoints(store)
     step = int(checkpoint.removeprefix("checkpoint-"))
     assert 3 <= step < 80
-    signs: list[Progress] = []
-    assert tune_apart(recipe(), sample, base, store, signs.append).digest == undisturbed.digest
+    signs: list[ProgressEvent] = []
+    assert (
+        tune_in_subprocess(recipe(), sample, base, store, signs.append).digest == undisturbed.digest
+    )
     assert signs[0].done == step + 1
 
 
@@ -152,19 +154,19 @@ def test_a_killed_parent_takes_the_child_with_it(store, sample, base, undisturbe
     while not checkpoints(store) and time.monotonic() < end:
         time.sleep(0.1)
     assert checkpoints(store)
-    assert tune_apart(recipe(), sample, base, store).digest == undisturbed.digest
+    assert tune_in_subprocess(recipe(), sample, base, store).digest == undisturbed.digest
 
 
 def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
-    def kill(sign: Progress) -> None:
+    def kill(sign: ProgressEvent) -> None:
         for child in tuning_children():
             child.kill()
 
     with pytest.raises(TuningError, match="ended with signal 9 and without a word"):
-        tune_apart(recipe(), sample, base, store, kill)
+        tune_in_subprocess(recipe(), sample, base, store, kill)
 
 
 def test_a_deadline_ends_it_and_names_the_setting(store, sample, base) -> None:
     late = recipe(deadline_minutes=0.001)
     with pytest.raises(TuningError, match=r"within tuning\.deadline_minutes \(0\.001\)"):
-        tune_apart(late, sample, base, store)
+        tune_in_subprocess(late, sample, base, store)

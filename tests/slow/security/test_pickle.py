@@ -30,7 +30,7 @@ from mirror.export.sentence_transformers import copy_encoder
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe
 from mirror.store import folder_digest
-from mirror.tuning.checkpoint import Advance, restore_checkpoint, save_checkpoint
+from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from tests.fixtures.security import Bait, Ran
 
 USUAL = (
@@ -148,7 +148,7 @@ def test_a_checkpoint_swapped_for_a_pickle_is_left_aside(
 ) -> None:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
-    save_checkpoint(tmp_path, model, optimizer, Advance(step=3))
+    save_checkpoint(tmp_path, model, optimizer, TrainingState(step=3))
     assert restore_checkpoint(tmp_path, model, optimizer).step == 3
     (tmp_path / "checkpoint-00000003" / name).write_bytes(poison)
     assert restore_checkpoint(tmp_path, model, optimizer).step == 0

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks.services.prefect_server import OwnPagesOnly, bare_name
+from tasks.services.prefect_server import HostAndOriginMiddleware, bare_name
 from tests.slow.services.test_servers_command import Team
 from tests.slow.services.test_servers_command import make_team as make_team
 
@@ -265,7 +265,7 @@ def test_a_server_is_called_by_its_own_names(hosts: list[bytes], status: int) ->
         return {"type": "websocket.connect"}
 
     origins = frozenset({"http://localhost:4200"})
-    named = OwnPagesOnly(app, frozenset({"localhost", "[::1]"}), origins)
+    named = HostAndOriginMiddleware(app, frozenset({"localhost", "[::1]"}), origins)
     headers = [(b"host", host) for host in hosts]
     asyncio.run(named({"type": "http", "headers": headers}, receive, send))
     assert sent[0]["status"] == status

@@ -20,7 +20,7 @@ from flows.cli.serve import checked_model
 from mirror.errors import BaseModelError
 from mirror.paths import CHECKOUT
 from tasks.registry import pin_model, register_encoder
-from tasks.registry.candidate import Candidate
+from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.origins import find_lineage
 
 MODEL = "mirror-en-trades"
@@ -38,7 +38,7 @@ with (
 
 @pytest.fixture
 def registered(
-    tracking: str, workspace: Path, make_candidate: Callable[..., Candidate]
+    tracking: str, workspace: Path, make_candidate: Callable[..., RegistrationCandidate]
 ) -> Callable[..., Any]:
     """Registers the encoder of that number."""
     return lambda number, **how: register_encoder.fn(make_candidate(number, **how), workspace)

@@ -20,7 +20,7 @@ from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.evaluation.metrics import cosines
 from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes, with_settings
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import StageRecord, Store
 from mirror.tuning.device_lock import device_slot
@@ -84,9 +84,9 @@ def test_to_tune_a_trial_waits_for_its_place_and_what_is_made_waits_for_nobody(
 ) -> None:
     monkeypatch.setenv("MIRROR_SLOTS", str(tmp_path / "slots"))
     monkeypatch.delenv("MIRROR_RUNS_PER_DEVICE", raising=False)
-    waiting, signs, made = threading.Event(), list[Progress](), list[TrialResult]()
+    waiting, signs, made = threading.Event(), list[ProgressEvent](), list[TrialResult]()
 
-    def hear(sign: Progress) -> None:
+    def hear(sign: ProgressEvent) -> None:
         signs.append(sign)
         if "waiting for a place" in sign.text:
             waiting.set()

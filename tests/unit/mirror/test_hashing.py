@@ -20,13 +20,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (root / "apart.py").write_text("X = 1\n")
     monkeypatch.setattr(hashing, "ROOT", tmp_path)
-    hashing.code_digest.cache_clear()
+    hashing.code_hash.cache_clear()
     return root
 
 
 def digest() -> str:
-    hashing.code_digest.cache_clear()
-    return hashing.code_digest("stage")
+    hashing.code_hash.cache_clear()
+    return hashing.code_hash("stage")
 
 
 def test_a_change_in_an_imported_module_counts(package: Path) -> None:

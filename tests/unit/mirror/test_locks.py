@@ -18,7 +18,7 @@ import pytest
 
 from mirror import locks
 from mirror.errors import StoreError
-from mirror.locks import BusyError, sole_holder
+from mirror.locks import BusyError, exclusive_lock
 from mirror.paths import CHECKOUT
 
 DEAD = 3.0
@@ -101,7 +101,7 @@ def note_of(lock: Path) -> Path:
 
 def seconds_to_hold(lock: Path) -> float:
     began = time.monotonic()
-    with sole_holder(lock) as check:
+    with exclusive_lock(lock) as check:
         check()
         return time.monotonic() - began
 
@@ -188,7 +188,7 @@ def test_who_was_silent_for_too_long_is_told_and_leaves_the_others_note(
     process = hold(machine("far-host"))
     wait_for_held(process)
     process.send_signal(signal.SIGSTOP)
-    with sole_holder(lock) as check:
+    with exclusive_lock(lock) as check:
         process.send_signal(signal.SIGCONT)
         said, _ = process.communicate("\n", timeout=30)
         assert said.startswith(f"another machine took over {lock} from this one")
@@ -208,7 +208,7 @@ def test_who_does_not_wait_is_told_who_holds_it(
     wait_for_held(process)
     with (
         pytest.raises(BusyError, match=f"held by process {process.pid} on "),
-        sole_holder(lock, wait=False),
+        exclusive_lock(lock, wait=False),
     ):
         pass
 
@@ -220,7 +220,7 @@ def test_where_there_is_no_lock_of_the_kernel_at_all_the_note_is_one(
         raise OSError(locks.NO_KERNEL_LOCKS[0], "no locks here")
 
     monkeypatch.setattr(locks.fcntl, "flock", lacking)
-    with sole_holder(lock), pytest.raises(BusyError), sole_holder(lock, wait=False):
+    with exclusive_lock(lock), pytest.raises(BusyError), exclusive_lock(lock, wait=False):
         pass
     assert seconds_to_hold(lock) < DEAD
 

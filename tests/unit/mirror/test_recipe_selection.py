@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import RecipeError
-from mirror.recipe_selection import Choice, choose_recipes, read_judged
+from mirror.recipe_selection import RecipeSelection, choose_recipes, read_judged
 
 RECIPE = """
 language = "{language}"
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def chosen(folder: Path, **choice) -> list[str]:
-    return [recipe.name for recipe in choose_recipes(Choice(**choice), folder)]
+    return [recipe.name for recipe in choose_recipes(RecipeSelection(**choice), folder)]
 
 
 def test_all_are_all(folder) -> None:
@@ -49,9 +49,9 @@ def test_languages_add_up_and_domains_narrow_them(folder) -> None:
 
 def test_names_are_taken_in_their_order(folder) -> None:
     assert chosen(folder, names=("es-law", "de-law")) == ["es-law", "de-law"]
-    assert Choice(names=("a",)).is_one
-    assert not Choice(names=("a", "b")).is_one
-    assert not Choice(everything=True).is_one
+    assert RecipeSelection(names=("a",)).is_one
+    assert not RecipeSelection(names=("a", "b")).is_one
+    assert not RecipeSelection(everything=True).is_one
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import pytest
 from mirror.corpus.profile import PROFILE, CorpusProfile
 from mirror.encoders.base_model import Base
 from mirror.recipe import Recipe
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.store import StageRecord, digest_of_json
-from tasks.change_detection import Change, Gathered, find_change, find_drift
+from tasks.change_detection import ChangeReport, RunInputs, find_change, find_drift
 from tasks.registry import register_encoder
-from tasks.registry.candidate import Candidate, Champion
+from tasks.registry.candidate import Champion, RegistrationCandidate
 from tasks.registry.origins import find_origin
 
 MODEL = "mirror-en-trades"
@@ -41,15 +41,18 @@ def write_profile(tmp_path: Path) -> Callable[[CorpusProfile], StageRecord]:
 
 
 @pytest.fixture
-def made(results: Results, write_profile: Callable[..., StageRecord]) -> Gathered:
+def made(results: RunResults, write_profile: Callable[..., StageRecord]) -> RunInputs:
     """What a run has gathered whose text is the champion's."""
-    return Gathered(results.base, results.corpus, write_profile(profile()), None)
+    return RunInputs(results.base, results.corpus, write_profile(profile()), None)
 
 
 @pytest.fixture
 def champion(
-    make_candidate: Callable[..., Candidate], made: Gathered, workspace: Path, tracking: str
-) -> Candidate:
+    make_candidate: Callable[..., RegistrationCandidate],
+    made: RunInputs,
+    workspace: Path,
+    tracking: str,
+) -> RegistrationCandidate:
     """A registered champion with its corpus's profile."""
     candidate = make_candidate(0)
     candidate = replace(candidate, results=replace(candidate.results, profile=made.profile))
@@ -57,12 +60,12 @@ def champion(
     return candidate
 
 
-def change_of(recipe: Recipe, made: Gathered) -> Change:
+def change_of(recipe: Recipe, made: RunInputs) -> ChangeReport:
     return find_change.fn(recipe, made)
 
 
 def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
-    assert change_of(recipe, made) == Change(True, ("There is no champion yet.",))
+    assert change_of(recipe, made) == ChangeReport(True, ("There is no champion yet.",))
 
 
 def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made) -> None:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.release.gate import Verdict
 from mirror.store import StageRecord
 from tasks import compatibility, registry
 from tasks.compatibility import compare_with_champion
-from tasks.registry.candidate import Candidate, Champion
+from tasks.registry.candidate import Champion, RegistrationCandidate
 
 YES, NO = Verdict(True, ("Better.",)), Verdict(False, ("Worse.",))
 
@@ -30,13 +30,13 @@ def sample(tmp_path: Path, sentences: list[str]) -> StageRecord:
 
 
 @pytest.fixture
-def pair(encoders: list[Path]) -> tuple[Champion, EncoderPlace]:
+def pair(encoders: list[Path]) -> tuple[Champion, EncoderRef]:
     champion = Champion("1", str(encoders[0]), "a" * 64)
-    return champion, EncoderPlace(str(encoders[1]), "b" * 64, None, None, "tuned")
+    return champion, EncoderRef(str(encoders[1]), "b" * 64, None, None, "tuned")
 
 
 def test_only_what_succeeds_a_champion_is_compared(
-    pair: tuple[Champion, EncoderPlace],
+    pair: tuple[Champion, EncoderRef],
     sample: StageRecord,
     workspace: Path,
     caplog: pytest.LogCaptureFixture,
@@ -52,8 +52,8 @@ def test_only_what_succeeds_a_champion_is_compared(
 
 
 def test_the_report_the_page_and_the_map_come_with_the_version(
-    make_candidate: Callable[..., Candidate],
-    pair: tuple[Champion, EncoderPlace],
+    make_candidate: Callable[..., RegistrationCandidate],
+    pair: tuple[Champion, EncoderRef],
     sample: StageRecord,
     workspace: Path,
     client: Any,

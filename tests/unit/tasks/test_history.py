@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tasks import registry
-from tasks.registry.candidate import Candidate
+from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.history import read_history
 
 MODEL = "mirror-en-trades"
 
 
 def test_a_version_is_told_with_scores_verdict_and_origin(
-    make_candidate: Callable[..., Candidate], workspace: Path, client: Any
+    make_candidate: Callable[..., RegistrationCandidate], workspace: Path, client: Any
 ) -> None:
     candidate = make_candidate(0)
     registry.register_encoder.fn(candidate, workspace)

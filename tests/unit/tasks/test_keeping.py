@@ -13,7 +13,7 @@ import pytest
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
 from tasks.registry import fetch_model, register_encoder
-from tasks.registry.candidate import Candidate
+from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.keeping import referred_by_registry
 from tasks.registry.versions import aliases_of
 
@@ -22,7 +22,10 @@ MODEL = "mirror-en-trades"
 
 @pytest.fixture
 def three_versions(
-    tracking: str, workspace: Path, make_candidate: Callable[..., Candidate], client: Any
+    tracking: str,
+    workspace: Path,
+    make_candidate: Callable[..., RegistrationCandidate],
+    client: Any,
 ) -> Path:
     """A workspace with copies of three versions: an old one, the champion and the challenger."""
     for number in range(3):

@@ -17,8 +17,8 @@ import pytest
 from mirror.errors import ServiceError
 from mirror.paths import CHECKOUT
 from tasks.registry import lock
-from tasks.registry.candidate import Candidate, Champion, registration_tags
-from tasks.registry.lock import sole_mover, workspace_id
+from tasks.registry.candidate import Champion, RegistrationCandidate, registration_tags
+from tasks.registry.lock import registry_lock, workspace_id
 
 MODEL = "mirror-en-trades"
 MARK = f"{MODEL}~moving"
@@ -51,7 +51,7 @@ def marks(client: Any) -> list[str]:
     return [found.name for found in client.search_registered_models() if "~" in found.name]
 
 
-def add_version(client: Any, candidate: Candidate) -> None:
+def add_version(client: Any, candidate: RegistrationCandidate) -> None:
     """Registers an encoder as a run does that is killed before it has moved an alias."""
     tags = registration_tags(candidate)
     client.create_model_version(MODEL, str(candidate.encoder), tags=tags)
@@ -73,11 +73,11 @@ def as_server(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def register_at_once(
     client: Any, tmp_path: Path
-) -> Iterator[Callable[[list[Candidate], bool], list[str]]]:
+) -> Iterator[Callable[[list[RegistrationCandidate], bool], list[str]]]:
     """Registers candidates at the same time, each from a workspace and process of its own."""
     processes: list[subprocess.Popen[str]] = []
 
-    def register(candidates: list[Candidate], as_file: bool) -> list[str]:
+    def register(candidates: list[RegistrationCandidate], as_file: bool) -> list[str]:
         for number, candidate in enumerate(candidates, 1):
             home = tmp_path / f"workspace-{number}"
             (home / "locks").mkdir(parents=True)
@@ -108,8 +108,8 @@ def register_at_once(
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
 def test_two_workspaces_at_once_make_one_champion(
     as_file: bool,
-    make_candidate: Callable[..., Candidate],
-    register_at_once: Callable[[list[Candidate], bool], list[str]],
+    make_candidate: Callable[..., RegistrationCandidate],
+    register_at_once: Callable[[list[RegistrationCandidate], bool], list[str]],
     client: Any,
 ) -> None:
     client.create_registered_model(MODEL)
@@ -131,8 +131,8 @@ def test_two_workspaces_at_once_make_one_champion(
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
 def test_the_same_encoder_from_two_workspaces_at_once_is_one_version(
     as_file: bool,
-    make_candidate: Callable[..., Candidate],
-    register_at_once: Callable[[list[Candidate], bool], list[str]],
+    make_candidate: Callable[..., RegistrationCandidate],
+    register_at_once: Callable[[list[RegistrationCandidate], bool], list[str]],
     client: Any,
 ) -> None:
     candidate = make_candidate(0)
@@ -153,7 +153,7 @@ def test_a_killed_runs_mark_is_its_own_workspaces_at_once(
 ) -> None:
     client.create_registered_model(MARK, {"workspace": owner})
     began = time.monotonic()
-    with sole_mover(client, MODEL, owner) as check:
+    with registry_lock(client, MODEL, owner) as check:
         check()
         assert marks(client) == [MARK]
     assert time.monotonic() - began < 5
@@ -166,7 +166,7 @@ def test_anothers_mark_is_waited_for_and_taken_when_it_stands_too_long(
     monkeypatch.setattr(lock, "DEAD_SECONDS", 2.0)
     client.create_registered_model(MARK, {"workspace": "a dead one's"})
     began = time.monotonic()
-    with sole_mover(client, MODEL, owner) as check:
+    with registry_lock(client, MODEL, owner) as check:
         assert time.monotonic() - began > 2
         check()
         assert client.get_registered_model(MARK).tags == {"workspace": owner}
@@ -177,7 +177,7 @@ def test_who_was_taken_for_dead_moves_nothing_and_leaves_the_others_mark(
     client: Any, owner: str, as_server: None
 ) -> None:
     def move_late() -> None:
-        with sole_mover(client, MODEL, owner) as check:
+        with registry_lock(client, MODEL, owner) as check:
             client.delete_registered_model(MARK)
             client.create_registered_model(MARK, {"workspace": "another's"})
             check()
@@ -190,7 +190,7 @@ def test_who_was_taken_for_dead_moves_nothing_and_leaves_the_others_mark(
 
 def test_the_mark_goes_when_moving_fails(client: Any, owner: str, as_server: None) -> None:
     def fail() -> None:
-        with sole_mover(client, MODEL, owner):
+        with registry_lock(client, MODEL, owner):
             raise ValueError("something else")
 
     with pytest.raises(ValueError, match="something else"):

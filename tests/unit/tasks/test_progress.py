@@ -10,16 +10,16 @@ from contextvars import copy_context
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from tasks import progress
 from tasks.progress import Reporter, listening
 
-STEP = Progress("tune", 3, 10, "steps", "loss 2.5")
+STEP = ProgressEvent("tune", 3, 10, "steps", "loss 2.5")
 
 
 def test_a_listener_hears_everything_in_order() -> None:
-    heard: list[Progress] = []
-    told = [Progress("tune", done, 4, "steps") for done in range(4)]
+    heard: list[ProgressEvent] = []
+    told = [ProgressEvent("tune", done, 4, "steps") for done in range(4)]
     with listening(heard.append):
         reporter = Reporter()
         for step in told:
@@ -28,7 +28,7 @@ def test_a_listener_hears_everything_in_order() -> None:
 
 
 def test_a_listener_is_told_nothing_after_its_block() -> None:
-    heard: list[Progress] = []
+    heard: list[ProgressEvent] = []
     with listening(heard.append):
         pass
     Reporter()(STEP)
@@ -36,7 +36,7 @@ def test_a_listener_is_told_nothing_after_its_block() -> None:
 
 
 def test_a_thread_that_carries_the_context_is_heard() -> None:
-    heard: list[Progress] = []
+    heard: list[ProgressEvent] = []
     with listening(heard.append):
         context = copy_context()
         thread = threading.Thread(target=context.run, args=(Reporter(), STEP))

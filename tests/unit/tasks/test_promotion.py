@@ -18,10 +18,10 @@ import pytest
 from mirror.errors import InputError
 from mirror.paths import CHECKOUT
 from tasks import registry
-from tasks.registry.candidate import Candidate, Champion
+from tasks.registry.candidate import Champion, RegistrationCandidate
 from tasks.registry.history import read_history
 from tasks.registry.promotion import promote_version, roll_back
-from tasks.registry.succession import line_before, read_moves
+from tasks.registry.succession import previous_champions, read_moves
 
 MODEL = "mirror-en-trades"
 AT_ONCE = """
@@ -323,7 +323,7 @@ def test_a_line_from_before_lines_were_kept_is_followed(
     add_version("promoted", previous_champion="1")
     add_version("promoted", previous_champion="2")
     client.set_registered_model_alias(MODEL, "champion", "3")
-    assert line_before(client, client.get_model_version(MODEL, "3")) == ("1", "2")
+    assert previous_champions(client, client.get_model_version(MODEL, "3")) == ("1", "2")
     assert [roll_back(MODEL, workspace).version for _ in range(2)] == ["2", "1"]
 
 
@@ -384,7 +384,12 @@ def test_two_promotions_at_once_come_one_after_the_other(
     at_once(tmp_path, "server", commands)
     last = champion(client)
     other = {"4": "5", "5": "4"}[last]
-    assert line_before(client, client.get_model_version(MODEL, last)) == ("1", "2", "3", other)
+    assert previous_champions(client, client.get_model_version(MODEL, last)) == (
+        "1",
+        "2",
+        "3",
+        other,
+    )
 
 
 def at_once(folder: Path, kind: str, commands: list[str]) -> list[str]:
@@ -412,7 +417,7 @@ def at_once(folder: Path, kind: str, commands: list[str]) -> list[str]:
 
 
 def test_the_gate_does_not_promote_again_what_was_rolled_back(
-    make_candidate: Callable[..., Candidate], client: Any, workspace: Path
+    make_candidate: Callable[..., RegistrationCandidate], client: Any, workspace: Path
 ) -> None:
     register = registry.register_encoder.fn
     register(make_candidate(0), workspace)

@@ -15,7 +15,7 @@ from mirror.errors import BaseModelError, InputError, ServiceError
 from mirror.store import folder_digest
 from tasks import registry
 from tasks.registry import check_registry, fetch_model
-from tasks.registry.candidate import Candidate
+from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.client import sqlite_file
 
 MODEL = "mirror-en-trades"
@@ -37,8 +37,8 @@ print("the same vectors")
 
 @pytest.fixture
 def registered(
-    make_candidate: Callable[..., Candidate], workspace: Path, tracking: str
-) -> Candidate:
+    make_candidate: Callable[..., RegistrationCandidate], workspace: Path, tracking: str
+) -> RegistrationCandidate:
     """The champion, version 1."""
     candidate = make_candidate(1)
     registry.register_encoder.fn(candidate, workspace)
@@ -46,7 +46,7 @@ def registered(
 
 
 def test_mlflow_alone_gives_the_encoders_vectors(
-    registered: Candidate, tracking: str, tmp_path: Path
+    registered: RegistrationCandidate, tracking: str, tmp_path: Path
 ) -> None:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -61,7 +61,7 @@ def test_mlflow_alone_gives_the_encoders_vectors(
 
 
 def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
-    registered: Candidate, workspace: Path
+    registered: RegistrationCandidate, workspace: Path
 ) -> None:
     files = [path for path in (workspace / "mlflow-artifacts").rglob("*") if path.is_file()]
     assert [path.name for path in files if path.suffix == ".safetensors"] == ["model.safetensors"]
@@ -71,7 +71,7 @@ def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
 
 @pytest.mark.parametrize("query", ["", "?timeout=30"])
 def test_a_store_in_the_current_folder_keeps_its_encoders_beside_it(
-    make_candidate: Callable[..., Candidate],
+    make_candidate: Callable[..., RegistrationCandidate],
     workspace: Path,
     tracking: str,
     query: str,
@@ -111,7 +111,7 @@ def test_the_file_of_a_store_is_known_by_its_address(uri: str, file: str | None)
 
 
 def test_consumers_are_told_to_install_the_versions_that_made_it(
-    registered: Candidate, workspace: Path
+    registered: RegistrationCandidate, workspace: Path
 ) -> None:
     import torch
 
@@ -123,7 +123,7 @@ def test_consumers_are_told_to_install_the_versions_that_made_it(
 
 @pytest.mark.parametrize("uri", [f"models:/{MODEL}@champion", f"models:/{MODEL}/1"])
 def test_a_registered_encoder_is_fetched_whole(
-    registered: Candidate, workspace: Path, uri: str
+    registered: RegistrationCandidate, workspace: Path, uri: str
 ) -> None:
     folder = fetch_model(uri, workspace)
     assert folder_digest(folder) == folder_digest(registered.encoder)
@@ -131,7 +131,9 @@ def test_a_registered_encoder_is_fetched_whole(
     assert kept == folder and kept.name.startswith("1-")
 
 
-def test_a_fetched_encoder_is_not_fetched_again(registered: Candidate, workspace: Path) -> None:
+def test_a_fetched_encoder_is_not_fetched_again(
+    registered: RegistrationCandidate, workspace: Path
+) -> None:
     folder = fetch_model(f"models:/{MODEL}/1", workspace)
     shutil.rmtree(workspace / "mlflow-artifacts")
     assert fetch_model(f"models:/{MODEL}@champion", workspace) == folder
@@ -158,7 +160,7 @@ def test_a_fetched_encoder_is_not_fetched_again(registered: Candidate, workspace
     ],
 )
 def test_a_model_that_is_not_there_is_named(
-    registered: Candidate, workspace: Path, uri: str
+    registered: RegistrationCandidate, workspace: Path, uri: str
 ) -> None:
     (workspace / "outside" / "1").mkdir(parents=True)
     with pytest.raises(BaseModelError, match=f"has no {uri}: name a registered model as models:/"):
@@ -167,8 +169,8 @@ def test_a_model_that_is_not_there_is_named(
 
 
 def test_another_stores_version_of_the_same_number_is_another_encoder(
-    registered: Candidate,
-    make_candidate: Callable[..., Candidate],
+    registered: RegistrationCandidate,
+    make_candidate: Callable[..., RegistrationCandidate],
     workspace: Path,
     empty_tracking: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -183,7 +185,9 @@ def test_another_stores_version_of_the_same_number_is_another_encoder(
     assert folder_digest(first) == folder_digest(registered.encoder)
 
 
-def test_alias_and_version_are_one_folder(registered: Candidate, workspace: Path) -> None:
+def test_alias_and_version_are_one_folder(
+    registered: RegistrationCandidate, workspace: Path
+) -> None:
     fetched = fetch_model(f"models:/{MODEL}@champion", workspace)
     assert fetched.parent == workspace / "registered" / MODEL
     assert fetch_model(f"models:/{MODEL}/1", workspace) == fetched

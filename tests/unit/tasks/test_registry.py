@@ -16,7 +16,7 @@ import pytest
 from mirror.paths import CHECKOUT
 from mirror.recipe import Recipe
 from tasks import registry
-from tasks.registry.candidate import Candidate, Champion, Registration, encoder_digest
+from tasks.registry.candidate import Champion, Registration, RegistrationCandidate, encoder_digest
 
 MODEL = "mirror-en-trades"
 REGISTER = """
@@ -41,7 +41,7 @@ register_encoder.fn(candidate, workspace)
 
 register = registry.register_encoder.fn
 find_champion = registry.find_champion.fn
-Make = Callable[..., Candidate]
+Make = Callable[..., RegistrationCandidate]
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_another_verdict_on_the_same_encoder_is_registered(
     assert aliases(client) == {"champion": "1", "challenger": "2"}
 
 
-def measured_anew(candidate: Candidate) -> Candidate:
+def measured_anew(candidate: RegistrationCandidate) -> RegistrationCandidate:
     """The same encoder, as it does under other benchmarks or other settings of the gate."""
     verdict = replace(candidate.verdict, reasons=("Better than its base, measured anew.",))
     return replace(candidate, verdict=verdict)

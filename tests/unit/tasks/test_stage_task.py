@@ -19,7 +19,7 @@ from mirror.errors import CorpusError, ServiceError
 from mirror.store import Stage, StageRecord, Store
 from tasks import base, corpus, evaluation, gate, packaging, preflight, registry, sampling, tuning
 from tasks.retries import RETRIES, may_answer_later
-from tasks.stage_task import report_state, stage_task
+from tasks.stage_task import as_cached_state, stage_task
 
 STAGE = Stage("sample", "sampling", {"corpus": "c" * 64}, {"size": 3})
 AT_ONCE = {**RETRIES, "retry_delay_seconds": [0, 0, 0]}
@@ -39,7 +39,7 @@ def write(out: Path, _work: Path) -> Mapping[str, int]:
 
 @stage_task()
 def make_sample(workspace: Path) -> StageRecord:
-    return report_state(Store(workspace).make(STAGE, write))
+    return as_cached_state(Store(workspace).make(STAGE, write))
 
 
 @task
@@ -110,7 +110,7 @@ def test_whoever_asks_for_the_state_is_given_it(tmp_path: Path) -> None:
 def test_outside_a_run_the_record_is_as_it_is(tmp_path: Path) -> None:
     record = make_sample.fn(tmp_path)
     assert isinstance(record, StageRecord)
-    assert report_state(record) is record
+    assert as_cached_state(record) is record
 
 
 def test_a_failing_stage_raises_its_own_error() -> None:

@@ -26,10 +26,12 @@ def test_doctor_fails_only_if_something_is_bad(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mirror.maintenance import doctor
-    from mirror.maintenance.health_check import Finding
+    from mirror.maintenance.health_check import CheckResult
 
-    found = [Finding(f"thing {n}", state, "as it is", "mend it") for n, state in enumerate(states)]  # type: ignore[arg-type]
-    monkeypatch.setattr(doctor, "examine", lambda *_: tuple(found))
+    found = [
+        CheckResult(f"thing {n}", state, "as it is", "mend it") for n, state in enumerate(states)
+    ]  # type: ignore[arg-type]
+    monkeypatch.setattr(doctor, "run_checks", lambda *_: tuple(found))
     assert run_guarded(mirror, ["doctor"]) == code
     shown = capsys.readouterr().out
     assert shown.count("mend it") == 1
@@ -41,7 +43,7 @@ def test_doctor_tells_of_a_setting_that_cannot_be_read(
 ) -> None:
     from mirror.maintenance import doctor
 
-    monkeypatch.setattr(doctor, "examine", lambda *_: ())
+    monkeypatch.setattr(doctor, "run_checks", lambda *_: ())
     monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
     assert run_guarded(mirror, ["doctor"]) == 1
     assert "MIRROR_RUNS_PER_DEVICE is 'abc'" in " ".join(capsys.readouterr().out.split())

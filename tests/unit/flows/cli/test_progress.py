@@ -7,8 +7,8 @@ import threading
 
 from rich.console import Console
 
-from flows.cli.progress import LINE_SECONDS, Lines, live_progress
-from mirror.progress import Progress
+from flows.cli.progress import LINE_SECONDS, PlainProgress, live_progress
+from mirror.progress import ProgressEvent
 
 
 def terminal() -> Console:
@@ -18,10 +18,10 @@ def terminal() -> Console:
 def test_lines_are_said_at_most_every_ten_seconds() -> None:
     said: list[str] = []
     now = 0.0
-    lines = Lines(said.append, lambda: now)
+    lines = PlainProgress(said.append, lambda: now)
     for second in range(35):
         now = float(second)
-        lines(Progress("tune", second, 100, "steps", f"loss {second}"))
+        lines(ProgressEvent("tune", second, 100, "steps", f"loss {second}"))
     assert said == [f"tune: {s} of 100 steps: loss {s}" for s in (10, 20, 30)]
     assert LINE_SECONDS == 10
 
@@ -29,15 +29,15 @@ def test_lines_are_said_at_most_every_ten_seconds() -> None:
 def test_a_pipe_gets_no_bars() -> None:
     file = io.StringIO()
     with live_progress(Console(file=file)) as on_progress:
-        on_progress(Progress("tune", 1, 2, "steps"))
+        on_progress(ProgressEvent("tune", 1, 2, "steps"))
     assert file.getvalue() == ""
 
 
 def test_a_terminal_gets_a_bar_for_each_stage() -> None:
     console = terminal()
     with live_progress(console) as on_progress:
-        on_progress(Progress("corpus", 7, None, "documents"))
-        on_progress(Progress("tune", 3, 10, "steps", "loss 2.5 [x]"))
+        on_progress(ProgressEvent("corpus", 7, None, "documents"))
+        on_progress(ProgressEvent("tune", 3, 10, "steps", "loss 2.5 [x]"))
         bars = on_progress._bars  # type: ignore[attr-defined]
         corpus, tune = bars.tasks
     assert (corpus.description, corpus.finished) == ("corpus", True)
@@ -48,7 +48,7 @@ def test_a_terminal_gets_a_bar_for_each_stage() -> None:
 def test_evaluating_a_second_encoder_starts_another_bar() -> None:
     with live_progress(terminal()) as on_progress:
         for done in (0, 1, 2, 0, 1):
-            on_progress(Progress("evaluation", done, 3, "benchmarks"))
+            on_progress(ProgressEvent("evaluation", done, 3, "benchmarks"))
         tasks = on_progress._bars.tasks  # type: ignore[attr-defined]
     assert [task.completed for task in tasks] == [2, 1]
     assert tasks[0].finished
@@ -57,7 +57,7 @@ def test_evaluating_a_second_encoder_starts_another_bar() -> None:
 def test_threads_may_tell_at_once() -> None:
     with live_progress(terminal()) as on_progress:
         threads = [
-            threading.Thread(target=on_progress, args=(Progress("tune", n, 50, "steps"),))
+            threading.Thread(target=on_progress, args=(ProgressEvent("tune", n, 50, "steps"),))
             for n in range(50)
         ]
         for thread in threads:

@@ -8,9 +8,9 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
-from flows.cli.study_tables import OneBar
+from flows.cli.study_tables import TrialProgress
 from mirror.experiments.study import study_names
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +54,12 @@ def test_an_unknown_study_is_refused_with_those_there_are(
 
 
 def test_all_trials_are_one_bar() -> None:
-    seen: list[Progress] = []
-    bar = OneBar(seen.append)
-    bar(Progress("corpus", 5, None, "documents"))
-    bar(Progress("trials", 1, 6, "trials", "masks, 2"))
-    bar(Progress("tune", 3, 9, "steps", "loss 1"))
-    bar(Progress("evaluation", 1, 2, "benchmarks"))
+    seen: list[ProgressEvent] = []
+    bar = TrialProgress(seen.append)
+    bar(ProgressEvent("corpus", 5, None, "documents"))
+    bar(ProgressEvent("trials", 1, 6, "trials", "masks, 2"))
+    bar(ProgressEvent("tune", 3, 9, "steps", "loss 1"))
+    bar(ProgressEvent("evaluation", 1, 2, "benchmarks"))
     assert [(told.stage, told.done, told.total) for told in seen] == [
         ("corpus", 5, None),
         ("trials", 1, 6),

@@ -10,15 +10,15 @@ from rich.console import Console
 
 from flows.cli.tables import result_table, show_run
 from mirror.evaluation.result import BenchmarkResult
-from mirror.release.run_record import MeasureLine, RunRecord, ScoreLine, StageLine
+from mirror.release.run_record import MetricSummary, RunRecord, ScoreLine, StageSummary
 
 RECORD = RunRecord(
     recipe="en-trades",
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
     stages=(
-        StageLine("corpus", 12.5, True, "/made/corpus"),
-        StageLine("tune", 61.0, False, "/made/tune"),
+        StageSummary("corpus", 12.5, True, "/made/corpus"),
+        StageSummary("tune", 61.0, False, "/made/tune"),
     ),
     scores=(
         ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
@@ -57,7 +57,7 @@ def test_without_other_methods_there_is_no_column_for_them() -> None:
 
 def test_measures_stand_in_a_table_of_their_own() -> None:
     assert "also measured" not in shown(RECORD)
-    lines = (MeasureLine("space", "mean vector norm", 13.79, 2.11),)
+    lines = (MetricSummary("space", "mean vector norm", 13.79, 2.11),)
     text = shown(replace(RECORD, measures=lines))
     assert row(text, "space") == ["space", "mean vector norm", "13.790", "2.110"]
 

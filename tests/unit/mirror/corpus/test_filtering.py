@@ -15,7 +15,7 @@ from mirror.corpus.filtering import (
     MOST_REJECT,
     OTHER_LANGUAGE,
     TOO_LONG,
-    Sifter,
+    DocumentFilter,
 )
 from mirror.corpus.retrieval_pairs import Passage
 from mirror.recipe import parse_recipe
@@ -26,7 +26,7 @@ FRENCH = (
 )
 
 
-def sifter(**corpus: object) -> Sifter:
+def sifter(**corpus: object) -> DocumentFilter:
     content = {
         "language": "en",
         "domain": "test",
@@ -36,10 +36,10 @@ def sifter(**corpus: object) -> Sifter:
         "evaluation": {"benchmarks": ["none"]},
         "registry": {"model": "none"},
     }
-    return Sifter(parse_recipe(content, name="test", place="test"))
+    return DocumentFilter(parse_recipe(content, name="test", place="test"))
 
 
-def rows(sifter: Sifter, *documents: Document) -> list[dict[str, Any]]:
+def rows(sifter: DocumentFilter, *documents: Document) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = sifter.sift(documents).rows.to_pylist()
     return found
 

@@ -8,7 +8,7 @@ import pytest
 
 from mirror.corpus import parallel
 from mirror.corpus.documents import Document
-from mirror.corpus.filtering import Sifter
+from mirror.corpus.filtering import DocumentFilter
 from mirror.corpus.parallel import sift_documents
 from mirror.paths import CHECKOUT
 from mirror.recipe import parse_recipe
@@ -89,7 +89,7 @@ def test_processes_give_the_rows_that_one_gives_in_the_same_order(monkeypatch, s
         Document(f"{text.capitalize()}. Dr. Oar saw {number} boats.", f"source {number % 3}")
         for number, text in enumerate(sentences)
     ]
-    alone = Sifter(RECIPE).sift(documents)
+    alone = DocumentFilter(RECIPE).sift(documents)
     assert alone.rows.num_rows == 800
     monkeypatch.setattr(parallel, "ALONE", 10)
     monkeypatch.setattr(parallel, "BATCH_DOCUMENTS", 7)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from mirror.corpus.input_files import Place
+from mirror.corpus.input_files import InputFile
 from mirror.corpus.text_lines import check_head, read_lines
 
 
@@ -16,6 +16,6 @@ from mirror.corpus.text_lines import check_head, read_lines
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(codecs.BOM_UTF8 + "über\nzwei\n".encode())
-    place = Place(fs.LocalFileSystem(), str(path), "a.txt", "text", None)
+    place = InputFile(fs.LocalFileSystem(), str(path), "a.txt", "text", None)
     assert check_head(place, encoding) == "über"
     assert [line.text for line in read_lines(place, encoding)] == ["über", "zwei"]

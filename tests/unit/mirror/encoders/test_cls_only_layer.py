@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from mirror.encoders.architectures import ARCHITECTURES
-from mirror.encoders.cls_only_layer import attach_first_token
+from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.tuning.drophead import attach_drophead
 
@@ -67,7 +67,7 @@ def test_every_dropout_and_drophead_act_in_the_last_layer(any_base: Path) -> Non
             config = AutoConfig.from_pretrained(any_base)
             setattr(config, name, 0.5)
             encoder.model = type(encoder.model)(config).eval()
-            attach_first_token(encoder.model)
+            compute_cls_only(encoder.model)
         handles = attach_drophead(encoder.model, 0.5 if name == "drophead" else 0.0)
         for handle in handles[:-1]:
             handle.remove()

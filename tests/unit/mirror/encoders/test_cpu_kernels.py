@@ -13,10 +13,10 @@ from torch.nn import functional
 from mirror.encoders import cpu_kernels
 from mirror.encoders.cpu_kernels import (
     MANY_ROWS,
-    Arithmetic,
-    QuickProducts,
-    bf16_shadows,
-    seeded_arithmetic,
+    FastCpuOps,
+    OneDnnLinear,
+    bf16_copies,
+    cpu_ops,
 )
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 
@@ -25,7 +25,7 @@ from mirror.encoders.encoder import MAX_PADDING, Encoder
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5, 0.9])
 def test_dropout_leaves_out_its_rate_and_scales_the_rest(rate: float, kind: torch.dtype) -> None:
     ones = torch.ones(1_000, 301, dtype=kind)
-    with Arithmetic(5):
+    with FastCpuOps(5):
         dropped = functional.dropout(ones, rate)
     kept = dropped[dropped != 0]
     assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.004)
@@ -39,7 +39,7 @@ def test_what_is_left_out_follows_from_the_seed_alone() -> None:
     drawn = []
     for seed in (1, 1, 2):
         torch.rand(7)  # torch's own generator moves on
-        with Arithmetic(seed):
+        with FastCpuOps(seed):
             drawn.append((functional.dropout(ones, 0.5), functional.dropout(ones, 0.5)))
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert torch.equal(drawn[0][1], drawn[1][1])
@@ -49,7 +49,7 @@ def test_what_is_left_out_follows_from_the_seed_alone() -> None:
 
 def test_gradients_pass_where_values_do() -> None:
     values = torch.randn(20, 20, requires_grad=True)
-    with Arithmetic(3):
+    with FastCpuOps(3):
         dropped = functional.dropout(values, 0.3)
     dropped.sum().backward()
     assert values.grad is not None
@@ -58,7 +58,7 @@ def test_gradients_pass_where_values_do() -> None:
 
 def test_nothing_is_left_out_of_a_model_that_is_not_in_training() -> None:
     values = torch.randn(5, 5)
-    with Arithmetic(3):
+    with FastCpuOps(3):
         assert torch.equal(functional.dropout(values, 0.5, training=False), values)
         assert torch.equal(functional.dropout(values, 0.0), values)
 
@@ -75,7 +75,7 @@ def test_attention_is_torchs_own(rows: int, tokens: int, kind: str) -> None:
     added = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
     mask = {"none": None, "bool": seen, "add": added}[kind]
     expected = functional.scaled_dot_product_attention(query, key, value, mask)
-    with Arithmetic(3):
+    with FastCpuOps(3):
         found = functional.scaled_dot_product_attention(query, key, value, mask)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
@@ -85,7 +85,7 @@ def test_a_token_that_sees_nothing_gives_numbers_all_the_same(kind: torch.dtype)
     values = torch.randn(1, 1, 4, 8).to(kind)
     nothing = torch.full((1, 1, 4, 4), torch.finfo(torch.float32).min)
     for mask in (nothing, nothing == 0):
-        with Arithmetic(3):
+        with FastCpuOps(3):
             made = functional.scaled_dot_product_attention(values, values, values, mask)
         assert made.isfinite().all()
 
@@ -97,7 +97,7 @@ def test_linear_layers_are_computed_as_under_autocast(
     rows = encoder.token_ids(sentences[:30])
     with torch.autocast("cpu", torch.bfloat16):
         expected = encoder.vectors(rows)
-    shadows = {id(own): shadow for own, shadow in bf16_shadows(encoder.model).items()}
+    shadows = {id(own): shadow for own, shadow in bf16_copies(encoder.model).items()}
     slices = encoder.slices(rows, 4_096)
     parts = [
         encoder.pooled(part, cut, 1, shadows)
@@ -117,7 +117,7 @@ def test_quick_products_are_torchs_own(shape: tuple[int, ...], bias: bool) -> No
     apart = values.transpose(0, 1).contiguous().transpose(0, 1)
     with torch.inference_mode():
         expected = layer(values)
-        with torch.autograd.profiler.profile() as asked, QuickProducts():
+        with torch.autograd.profiler.profile() as asked, OneDnnLinear():
             found, of_apart = layer(values), layer(apart)
     names = {event.name for event in asked.function_events}
     assert ("mkldnn::_linear_pointwise" in names) is (values.numel() >= MANY_ROWS * 8)
@@ -132,10 +132,10 @@ def test_products_are_quick_where_no_gradient_is_asked_for(
 ) -> None:
     monkeypatch.setattr(cpu_kernels, "mkl_is_slow", lambda: slow)
     cpu = torch.device("cpu")
-    assert not isinstance(seeded_arithmetic(cpu, None, None), QuickProducts)
+    assert not isinstance(cpu_ops(cpu, None, None), OneDnnLinear)
     with torch.inference_mode():
-        assert isinstance(seeded_arithmetic(cpu, None, None), QuickProducts) is slow
-        assert isinstance(seeded_arithmetic(cpu, 1, None), Arithmetic)
+        assert isinstance(cpu_ops(cpu, None, None), OneDnnLinear) is slow
+        assert isinstance(cpu_ops(cpu, 1, None), FastCpuOps)
 
 
 def test_quick_products_give_an_encoders_vectors(
@@ -146,7 +146,7 @@ def test_quick_products_give_an_encoders_vectors(
     [cut] = encoder.slices(encoder.token_ids(sentences[:40]), 1 << 20)
     found = []
     with torch.inference_mode():
-        for context in (nullcontext(), QuickProducts()):
+        for context in (nullcontext(), OneDnnLinear()):
             with context:
                 output = encoder.model(input_ids=cut.ids, attention_mask=cut.mask)
             found.append(output.last_hidden_state)

@@ -14,7 +14,7 @@ from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import Pooling, TuningSection
 
@@ -75,7 +75,9 @@ def test_every_architecture_can_be_tuned(
         temperature=0.04, mask_length=5, epochs=1, max_tokens=20, batch_size=16, learning_rate=1e-3
     )
     (tmp_path / "out").mkdir()
-    counts = tune(settings, sentences[:32], Place(any_base, tmp_path / "out", tmp_path / "work"))
+    counts = tune(
+        settings, sentences[:32], TrainingPaths(any_base, tmp_path / "out", tmp_path / "work")
+    )
     assert counts["steps"] == 2
     assert counts["masked_share"] == 1
     before = Encoder.load(any_base, "mean").encode(TEXTS)

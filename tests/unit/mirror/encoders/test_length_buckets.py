@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.encoders.length_buckets import cut_slices
+from mirror.encoders.length_buckets import bucket_by_length
 
 LENGTHS = st.lists(st.integers(2, 50), max_size=80)
 
@@ -12,7 +12,7 @@ LENGTHS = st.lists(st.integers(2, 50), max_size=80)
 def test_each_item_is_in_one_slice_and_both_bounds_hold(
     lengths: list[int], max_tokens: int, max_padding: int
 ) -> None:
-    slices = cut_slices(lengths, max_tokens, max_padding)
+    slices = bucket_by_length(lengths, max_tokens, max_padding)
     assert sorted(index for indices in slices for index in indices) == list(range(len(lengths)))
     for indices in slices:
         longest = max(lengths[index] for index in indices)
@@ -22,9 +22,9 @@ def test_each_item_is_in_one_slice_and_both_bounds_hold(
 
 
 def test_without_padding_slices_hold_one_length_each() -> None:
-    slices = cut_slices([3, 5, 3, 4, 5], max_tokens=100, max_padding=0)
+    slices = bucket_by_length([3, 5, 3, 4, 5], max_tokens=100, max_padding=0)
     assert slices == [[1, 4], [3], [0, 2]]
 
 
 def test_like_lengths_share_a_slice() -> None:
-    assert cut_slices([10, 2, 9, 10], max_tokens=100, max_padding=5) == [[0, 3, 2], [1]]
+    assert bucket_by_length([10, 2, 9, 10], max_tokens=100, max_padding=5) == [[0, 3, 2], [1]]

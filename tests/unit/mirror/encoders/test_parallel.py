@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from mirror.encoders.parallel import ONE_LANE, lane_count, open_lanes
+from mirror.encoders.parallel import SINGLE_THREAD, lane_count, worker_threads
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -15,7 +15,7 @@ def test_results_come_in_the_order_of_the_pieces(count: int) -> None:
         time.sleep(0.002 * (piece % 3))
         return piece * piece
 
-    with open_lanes(count) as lanes:
+    with worker_threads(count) as lanes:
         assert lanes.each(work, 12) == [piece * piece for piece in range(12)]
         assert lanes.each(work, 0) == []
 
@@ -28,7 +28,7 @@ def test_a_lane_that_is_held_up_leaves_its_work_to_the_others() -> None:
             time.sleep(0.3)
         done[piece] = threading.get_ident()
 
-    with open_lanes(2) as lanes:
+    with worker_threads(2) as lanes:
         lanes.each(work, 10)
     slow = done[0]
     assert [piece for piece, lane in done.items() if lane == slow] == [0]
@@ -44,7 +44,7 @@ def test_every_lane_has_one_thread_and_the_caller_gets_its_own_back() -> None:
             both.wait(10)
             return torch.get_num_threads()
 
-        with open_lanes(2) as lanes:
+        with worker_threads(2) as lanes:
             assert lanes.each(work, 2) == [1, 1]
         assert torch.get_num_threads() == 3
         assert lane_count(torch.device("cpu")) == 3
@@ -62,11 +62,11 @@ def test_a_failure_is_raised_and_ends_the_rest(count: int) -> None:
         if piece == 2:
             raise MemoryError("piece 2")
 
-    with open_lanes(count) as lanes, pytest.raises(MemoryError, match="piece 2"):
+    with worker_threads(count) as lanes, pytest.raises(MemoryError, match="piece 2"):
         lanes.each(work, 1_000)
     assert len(begun) < 1_000
 
 
 def test_without_lanes_all_is_done_by_the_caller() -> None:
     own = threading.get_ident()
-    assert ONE_LANE.each(lambda _: threading.get_ident(), 3) == [own] * 3
+    assert SINGLE_THREAD.each(lambda _: threading.get_ident(), 3) == [own] * 3

@@ -15,9 +15,9 @@ from transformers import AutoTokenizer, BertTokenizerFast
 from mirror.encoders.base_model import check_base, check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.errors import TokenizerError
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
-from mirror.tuning.views import Item, Views
+from mirror.tuning.views import TextPair, Views
 from mirror.tuning_config import Pooling, TuningSection
 
 MEANS = "the {text} is one [MASK]"
@@ -135,7 +135,7 @@ def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: lis
     encoder = Encoder.load(tiny_base, "last", 20, prompt="near under {text} is not one [MASK]")
     settings = section(masking=masking, mask_length=2, pooling="last", mask_min_characters=1)
     texts = [*sentences[:60], "one two three four"]
-    views = Views(settings, [Item(text, text) for text in texts], encoder, Path("base"))
+    views = Views(settings, [TextPair(text, text) for text in texts], encoder, Path("base"))
     for epoch in range(4):
         batch = views.batch(range(61), epoch)
         assert batch.masked == 61
@@ -147,10 +147,10 @@ def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: lis
 def test_tuning_with_a_prompt_saves_it_and_labelled_pairs_have_it_too(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
-    pairs = [Item(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
+    pairs = [TextPair(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
     (tmp_path / "out").mkdir()
     settings = section(prompt=MEANS, pooling="last")
-    tune(settings, pairs, Place(tiny_base, tmp_path / "out", tmp_path / "work"))
+    tune(settings, pairs, TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work"))
     folder = tmp_path / "out" / "encoder"
     assert tokens(folder, "old mirror") == ["[CLS]", "the", "old", "mirror", "is", "one", "[MASK]"]
     theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:9])

@@ -21,7 +21,7 @@ from mirror.encoders.sif_weights import (
 )
 from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import TuningSection
 
@@ -33,7 +33,7 @@ def section(**settings: Any) -> TuningSection:
 
 def tuned(base: Path, sentences: list[str], folder: Path, **settings: Any) -> Path:
     (folder / "out").mkdir(parents=True)
-    place = Place(base, folder / "out", folder / "work")
+    place = TrainingPaths(base, folder / "out", folder / "work")
     tune(section(**settings), sentences[:64], place)
     return folder / "out" / "encoder"
 

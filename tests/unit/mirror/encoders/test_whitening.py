@@ -13,7 +13,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.sentence_transformers_format import DENSE
 from mirror.encoders.whitening import fit_whitening, read_projection, write_projection
 from mirror.errors import BaseModelError, TuningError
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import TuningSection
 
@@ -72,7 +72,7 @@ def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: flo
         whitening=whitening,
     )
     (folder / "out").mkdir(parents=True)
-    tune(section, sentences[:64], Place(base, folder / "out", folder / "work"))
+    tune(section, sentences[:64], TrainingPaths(base, folder / "out", folder / "work"))
     return folder / "out" / "encoder"
 
 

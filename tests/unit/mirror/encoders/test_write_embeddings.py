@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mirror.encoders import write_embeddings
 from mirror.encoders.write_embeddings import check_place, read_lines, write_vectors
 from mirror.errors import InputError
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 
 
 class Counter:
@@ -59,7 +59,7 @@ def test_a_table_holds_texts_beside_their_vectors(tmp_path: Path) -> None:
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[ProgressEvent] = []
     write_vectors(Counter(), TEXTS, tmp_path / "vectors.npy", told.append)
     assert [(step.done, step.total) for step in told] == [(2, 5), (4, 5), (5, 5)]
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError
 from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder, write_evaluation
-from mirror.evaluation.result import Remembers
+from mirror.evaluation.result import CachingEncoder
 from mirror.store import StageRecord
 
 LABELS = 'labels = ["no", "yes"]\n'
@@ -64,7 +64,7 @@ def test_what_members_of_an_average_share_is_encoded_once() -> None:
             met.append(tuple(texts))
             return super().encode(texts)
 
-    encoder = Remembers(Counts())
+    encoder = CachingEncoder(Counts())
     long, short = ("a", "bb", "ccc"), ("d", "ee")
     found = [encoder.encode(texts) for texts in (short, long, short, list(long), long[:2])]
     assert met == [short, long, short, long[:2]]
@@ -86,7 +86,7 @@ def test_an_evaluation_says_what_is_gated(
     made.mkdir()
     pq.write_table(pa.table({"text": sentences[:60]}), made / "strings.parquet")
     sample = StageRecord("sample", "k", str(made), "k")
-    place = EncoderPlace(str(tiny_base), "digest", "mean", 32, "base")
+    place = EncoderRef(str(tiny_base), "digest", "mean", 32, "base")
     out = tmp_path / "out"
     out.mkdir()
     counts = write_evaluation(("both", "space"), place, (sample, sample), out)

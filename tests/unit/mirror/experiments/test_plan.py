@@ -13,7 +13,7 @@ import pytest
 from mirror.encoders.base_model import Base, find_base
 from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeError, StudyError
 from mirror.evaluation.benchmark import DEFINITIONS
-from mirror.experiments.plan import StudyPlan, Wanted, plan_study
+from mirror.experiments.plan import StudyOptions, StudyPlan, plan_study
 from mirror.experiments.study import Study, find_study
 from mirror.recipe import BaseSection
 from mirror.store import Store
@@ -30,7 +30,7 @@ def plan(store: Store, tiny_base: Path, tmp_path: Path) -> Callable[..., StudyPl
     def make(study: Study | str, **wanted: Any) -> StudyPlan:
         found = find_study(study) if isinstance(study, str) else study
         asked = {"base": str(tiny_base), "benchmarks": ("passage-retrieval",), **wanted}
-        return plan_study(found, Wanted(**asked), find, store)
+        return plan_study(found, StudyOptions(**asked), find, store)
 
     return make
 

@@ -12,7 +12,7 @@ import pytest
 from mirror.encoders.base_model import Base
 from mirror.errors import StoreError
 from mirror.experiments.figure import draw_figure, panels_of
-from mirror.experiments.plan import Case, StudyPlan
+from mirror.experiments.plan import StudyPlan, VariantRuns
 from mirror.experiments.results import StudyOutcome, conclude, markdown, number, write_outcome
 from mirror.experiments.study import find_study
 from mirror.experiments.trial import Trial, TrialResult, with_changes
@@ -44,7 +44,7 @@ def plan_of(name: str) -> StudyPlan:
                 Trial(f"{level}, {point.label}", with_changes(recipe, {"tuning.seed": seed}), BASE)
                 for seed in SEEDS
             )
-            cases.append(Case(level, point, trials))
+            cases.append(VariantRuns(level, point, trials))
     return StudyPlan(study, dict.fromkeys(study.levels, BASE), SEEDS, tuple(cases))
 
 

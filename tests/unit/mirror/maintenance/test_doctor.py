@@ -7,7 +7,7 @@ from collections import namedtuple
 import pytest
 
 from mirror.maintenance import doctor, machine, network, packages
-from mirror.maintenance.doctor import examine
+from mirror.maintenance.doctor import run_checks
 from mirror.maintenance.network import ask, look_at_hub, look_at_tracking, without_login
 
 
@@ -56,7 +56,7 @@ def installed(monkeypatch):
 
 def test_everything_is_looked_at_once_and_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    findings = examine(tmp_path / "new", f"sqlite:///{tmp_path}/new/mlflow.db")
+    findings = run_checks(tmp_path / "new", f"sqlite:///{tmp_path}/new/mlflow.db")
     names = [finding.name for finding in findings]
     assert names == [
         "python",

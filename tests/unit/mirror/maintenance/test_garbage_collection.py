@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from mirror.errors import StoreError
 from mirror.maintenance.garbage_collection import (
-    Kept,
+    References,
     Removable,
     find_removable,
     referred_by_runs,
     remove,
 )
-from mirror.release.run_record import RunRecord, StageLine, save_record
+from mirror.release.run_record import RunRecord, StageSummary, save_record
 from mirror.store import Stage, Store
 
 DAYS = 30
@@ -78,7 +78,7 @@ def aged(folder: Path, days: int, name: str = "file") -> Path:
 def record(recipe: str, days: float, stages: list[tuple[str, str]], unchanged: bool) -> RunRecord:
     # Elsewhere: a workspace may have been moved since.
     lines = tuple(
-        StageLine(name, 1.0, False, f"/moved/stages/{name}/{key}") for name, key in stages
+        StageSummary(name, 1.0, False, f"/moved/stages/{name}/{key}") for name, key in stages
     )
     at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
     return RunRecord(
@@ -133,7 +133,7 @@ def test_what_is_referred_to_stays_and_all_else_goes(world: World) -> None:
         for lock in locks:
             lock.acquire()
         try:
-            kept = Kept(world.aliased, versions=frozenset({("m", "2")}))
+            kept = References(world.aliased, versions=frozenset({("m", "2")}))
             kept |= referred_by_runs(root, DAYS)
             found = find_removable(root, kept, DAYS)
             gone = remove(root, found, DAYS)
@@ -153,7 +153,7 @@ def test_a_package_of_a_champion_stays(tmp_path: Path) -> None:
     for key in ("a", "b"):
         folder = aged(tmp_path / "stages" / "package" / key, 90, "manifest.json")
         (folder / "lineage.json").write_text(json.dumps({"encoder_digest": key}))
-    found = find_removable(tmp_path, Kept(encoders=frozenset({"a"})), DAYS)
+    found = find_removable(tmp_path, References(encoders=frozenset({"a"})), DAYS)
     assert [removable.path.name for removable in found] == ["b"]
 
 
@@ -166,7 +166,7 @@ def test_using_a_stage_keeps_it(store: Store) -> None:
     folder = store.make(stage, write).path
     old = time.time() - 90 * 86_400
     os.utime(folder / "manifest.json", (old, old))
-    found = find_removable(store.root, Kept(), DAYS)
+    found = find_removable(store.root, References(), DAYS)
     assert [removable.path for removable in found] == [folder]
     assert store.make(stage, write).reused  # a run begins between the look and the removal
     assert remove(store.root, found, DAYS) == []
@@ -184,13 +184,13 @@ def test_using_a_stage_while_the_clock_is_set_back_does_not_make_it_old(
     with monkeypatch.context() as back:
         back.setattr(time, "time_ns", lambda: now - 90 * 86_400 * 10**9)
         assert store.make(stage, write).reused
-    assert find_removable(store.root, Kept(), DAYS) == []
+    assert find_removable(store.root, References(), DAYS) == []
     assert folder.is_dir()
 
 
 def test_a_stage_that_is_being_made_is_left_alone(store: Store) -> None:
     work = aged(store.root / "work" / "k", 90)
-    found = find_removable(store.root, Kept(), DAYS)
+    found = find_removable(store.root, References(), DAYS)
     with FileLock(store.root / "locks" / "k.lock"):
         assert remove(store.root, found, DAYS) == []
     assert work.is_dir()
@@ -206,7 +206,7 @@ def test_a_record_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
 
 def test_less_than_a_days_grace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="may be in use by a run"):
-        find_removable(tmp_path, Kept(), 0)
+        find_removable(tmp_path, References(), 0)
 
 
 def test_what_cannot_be_removed_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

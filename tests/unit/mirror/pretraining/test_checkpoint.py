@@ -18,7 +18,7 @@ from transformers import AutoModelForMaskedLM
 
 from mirror.errors import StoreError, TuningError
 from mirror.pretraining import checkpoint
-from mirror.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
+from mirror.pretraining.checkpoint import TrainingPosition, load_checkpoint, save_checkpoint
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.model import write_model
 from mirror.pretraining.stage import prepare_pieces, pretrain_model
@@ -53,9 +53,9 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 def test_model_moments_and_place_come_back_exactly(tmp_path: Path) -> None:
     model, optimizer = trained(3)
-    save_checkpoint(tmp_path / "constant", model, optimizer, Place(3, 300))
+    save_checkpoint(tmp_path / "constant", model, optimizer, TrainingPosition(3, 300))
     other, fresh = trained(0)
-    assert load_checkpoint(tmp_path / "constant", other, fresh) == Place(3, 300)
+    assert load_checkpoint(tmp_path / "constant", other, fresh) == TrainingPosition(3, 300)
     assert torch.equal(model.weight, other.weight)
     theirs = fresh.state[other.weight]
     assert all(
@@ -75,18 +75,18 @@ def tear(path: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_the_checkpoint_before_serves_where_one_is_torn(tmp_path: Path, name: str) -> None:
     model, optimizer = trained(2)
-    save_checkpoint(tmp_path / "constant", *trained(3), Place(3, 300))
-    save_checkpoint(tmp_path / "constant.old", model, optimizer, Place(2, 200))
+    save_checkpoint(tmp_path / "constant", *trained(3), TrainingPosition(3, 300))
+    save_checkpoint(tmp_path / "constant.old", model, optimizer, TrainingPosition(2, 200))
     tear(tmp_path / "constant" / name)
     other, fresh = trained(0)
-    assert load_checkpoint(tmp_path / "constant", other, fresh) == Place(2, 200)
+    assert load_checkpoint(tmp_path / "constant", other, fresh) == TrainingPosition(2, 200)
     assert torch.equal(model.weight, other.weight)
 
 
 @pytest.mark.parametrize("damage", [tear, Path.unlink], ids=["torn", "missing"])
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_checkpoint_alone_is_an_error_that_names_it(tmp_path: Path, name, damage) -> None:
-    save_checkpoint(tmp_path / "constant", *trained(3), Place(3, 300))
+    save_checkpoint(tmp_path / "constant", *trained(3), TrainingPosition(3, 300))
     damage(tmp_path / "constant" / name)
     model, optimizer = trained(0)
     before = model.weight.clone()
@@ -96,10 +96,10 @@ def test_a_damaged_checkpoint_alone_is_an_error_that_names_it(tmp_path: Path, na
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "constant", *trained(1), Place(1, 100))
+    save_checkpoint(tmp_path / "constant", *trained(1), TrainingPosition(1, 100))
     with files_of_at_most(4_000), pytest.raises(OSError, match="File too large"):
-        save_checkpoint(tmp_path / "constant", *trained(2), Place(2, 200))
-    assert load_checkpoint(tmp_path / "constant", *trained(0)) == Place(1, 100)
+        save_checkpoint(tmp_path / "constant", *trained(2), TrainingPosition(2, 200))
+    assert load_checkpoint(tmp_path / "constant", *trained(0)) == TrainingPosition(1, 100)
 
 
 def test_everything_is_on_the_disk_before_it_takes_its_place(
@@ -114,7 +114,7 @@ def test_everything_is_on_the_disk_before_it_takes_its_place(
 
     monkeypatch.setattr(checkpoint, "flush", lambda path: flushed.append(path.name))
     monkeypatch.setattr(Path, "rename", note)
-    save_checkpoint(tmp_path / "constant", *trained(1), Place(1, 100))
+    save_checkpoint(tmp_path / "constant", *trained(1), TrainingPosition(1, 100))
     assert flushed.index("renamed") == 4
     assert set(flushed[:4]) == {*FILES, "constant.new"}
 

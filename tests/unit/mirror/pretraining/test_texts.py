@@ -14,7 +14,7 @@ from mirror.errors import CorpusError
 from mirror.paths import CHECKOUT
 from mirror.pretraining.config import PretrainingSettings, find_pretraining
 from mirror.pretraining.texts import read_texts
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 
 GROWTH = """
 import resource, sys
@@ -39,7 +39,7 @@ def test_all_groups_are_read_in_order_without_what_is_left_out(tmp_path: Path) -
     sources = ["talk" if number % 5 == 0 else "books" for number in range(25)]
     table = pa.table({"text": [*texts, "", None], "source": [*sources, "books", None]})
     pq.write_table(table, tmp_path / "text.parquet", row_group_size=4)
-    signs: list[Progress] = []
+    signs: list[ProgressEvent] = []
     settings = settings_of(tmp_path / "text.parquet", leave_out=("talk",))
     found = list(read_texts(settings, signs.append))
     assert found == [text for number, text in enumerate(texts) if number % 5]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mirror.evaluation.comparison import Difference
+from mirror.evaluation.comparison import ScoreChange
 from mirror.recipe import Recipe, parse_recipe
-from mirror.release.gate import Evidence, Verdict, decide
+from mirror.release.gate import GateInput, Verdict, decide
 from mirror.release.smoke_test_result import Probe
 
 SOUND = {"mean_cosine": 0.1, "different": 1.0}
@@ -32,11 +32,11 @@ FIT = Probe(difference=1e-6, milliseconds=4.0, megabytes=14.7)
 
 
 def judge(recipe: Recipe, base: Any, champion: Any, looks: Any, **more: Any) -> Verdict:
-    return decide(recipe, Evidence(base, looks, champion, **more))
+    return decide(recipe, GateInput(base, looks, champion, **more))
 
 
-def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> Difference:
-    return Difference(name, 0.5, 0.5 + by, by, by - half, by + half, 100, **more)
+def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> ScoreChange:
+    return ScoreChange(name, 0.5, 0.5 + by, by, by - half, by + half, 100, **more)
 
 
 def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
@@ -96,14 +96,14 @@ def test_collapse_is_refused_whatever_the_scores(recipe, looks, said) -> None:
 
 def test_a_score_that_is_no_number_is_refused(recipe) -> None:
     nan = float("nan")
-    verdict = judge(recipe, (Difference("stsb", 0.5, nan, nan, nan, nan, 9),), None, SOUND)
+    verdict = judge(recipe, (ScoreChange("stsb", 0.5, nan, nan, nan, nan, 9),), None, SOUND)
     assert not verdict.promote
     assert "not a number" in verdict.reasons[0]
 
 
 def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
     nan = float("nan")
-    unknown = Difference("stsb", 0.5, 0.55, 0.05, nan, nan, 9)
+    unknown = ScoreChange("stsb", 0.5, 0.55, 0.05, nan, nan, 9)
     for base, champion in (
         ((change(0.1, name="words"), unknown), None),
         ((change(0.1),), (unknown,)),

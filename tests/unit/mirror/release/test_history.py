@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from mirror.release.history import Move, VersionLine, render_history
+from mirror.release.history import AliasChange, VersionSummary, render_history
 
 NASTY = "<script>alert('x')</script> & \"more\""
-OLD = VersionLine(
+OLD = VersionSummary(
     "1",
     "2026-01-02T03:04:05+00:00",
     "en-trades",
@@ -17,14 +17,14 @@ OLD = VersionLine(
     f"Promoted:\n- {NASTY}",
     "rolled back",
     (
-        Move("promoted", "the gate", "2026-01-02T03:05:00+00:00"),
-        Move(
+        AliasChange("promoted", "the gate", "2026-01-02T03:05:00+00:00"),
+        AliasChange(
             "rolled back", NASTY, "2026-01-03T04:05:06+00:00", NASTY, "the gate refused version 1"
         ),
     ),
     (),
 )
-NEW = VersionLine("2", OLD.at, NASTY, "", {}, "", "", NASTY, (), ("champion",))
+NEW = VersionSummary("2", OLD.at, NASTY, "", {}, "", "", NASTY, (), ("champion",))
 
 
 def test_what_became_of_a_version_is_told_once() -> None:

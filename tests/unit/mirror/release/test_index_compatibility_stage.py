@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.encoder_ref import EncoderPlace
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import InputError
 from mirror.release.comparing import compare_encoders as compare_loaded
 from mirror.release.index_compatibility import read_compatibility
@@ -30,13 +30,13 @@ def sample(tmp_path: Path, sentences: list[str]) -> StageRecord:
 
 
 @pytest.fixture
-def encoder(tiny_base: Path, tmp_path: Path) -> EncoderPlace:
+def encoder(tiny_base: Path, tmp_path: Path) -> EncoderRef:
     Encoder.load(tiny_base, "mean", 32).save(tmp_path / "encoder")
-    return EncoderPlace(str(tmp_path / "encoder"), "e" * 64, None, None, "champion")
+    return EncoderRef(str(tmp_path / "encoder"), "e" * 64, None, None, "champion")
 
 
 def test_report_page_and_map_are_left_and_reused(
-    encoder: EncoderPlace, sample: StageRecord, store: Store
+    encoder: EncoderRef, sample: StageRecord, store: Store
 ) -> None:
     made = compare_encoders(encoder, replace(encoder, label="tuned"), sample, store)
     assert made.stage == "compatibility"
@@ -51,7 +51,7 @@ def test_report_page_and_map_are_left_and_reused(
 
 
 def test_another_encoder_or_sample_is_compared_anew(
-    encoder: EncoderPlace, sample: StageRecord
+    encoder: EncoderRef, sample: StageRecord
 ) -> None:
     other = replace(encoder, digest="f" * 64)
     keys = {

@@ -14,7 +14,7 @@ from mirror.errors import StoreError
 from mirror.recipe import parse_recipe
 from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
 from mirror.release.package import package_encoder
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.store import Store, digest_of_json, file_digest
 
 BASE = Base("/models/base", "b" * 64, "models/some-base")
@@ -107,7 +107,7 @@ def test_a_source_file_is_found_with_its_size(tmp_path: Path) -> None:
     assert list_source_files(recipe) == {"corpus": {}}
 
 
-def test_a_package_keeps_it_beside_the_encoder(results: Results, store: Store) -> None:
+def test_a_package_keeps_it_beside_the_encoder(results: RunResults, store: Store) -> None:
     made = package_encoder(results, store)
     lineage = read_lineage(made.path)
     assert lineage == json.loads(json.dumps(lineage_of(results)))
@@ -116,14 +116,16 @@ def test_a_package_keeps_it_beside_the_encoder(results: Results, store: Store) -
     assert not (made.path / "encoder" / "lineage.json").exists()
 
 
-def test_a_stage_made_by_other_code_makes_another_package(results: Results, store: Store) -> None:
+def test_a_stage_made_by_other_code_makes_another_package(
+    results: RunResults, store: Store
+) -> None:
     first = package_encoder(results, store)
     path = results.sample.path / "manifest.json"
     path.write_text(path.read_text().replace("c" * 64, "9" * 64))
     assert package_encoder(results, store).key != first.key
 
 
-def test_a_damaged_manifest_is_told(results: Results) -> None:
+def test_a_damaged_manifest_is_told(results: RunResults) -> None:
     (results.sample.path / "manifest.json").write_text("{}")
     with pytest.raises(StoreError, match="cannot be read"):
         lineage_of(results)

@@ -15,7 +15,7 @@ from mirror.release.gate import Verdict
 from mirror.release.model_card import base_licence, render_card
 from mirror.release.package import CARD, ENCODER, package_encoder
 from mirror.release.report import render_report
-from mirror.release.run_results import Results, score_lines
+from mirror.release.run_results import RunResults, score_lines
 from mirror.store import Store
 
 
@@ -25,7 +25,7 @@ def front_matter(card: str) -> dict[str, Any]:
     return content
 
 
-def test_front_matter_is_what_the_hub_reads(results: Results) -> None:
+def test_front_matter_is_what_the_hub_reads(results: RunResults) -> None:
     matter = front_matter(render_card(results))
     assert matter["language"] == "en"
     assert matter["license"] == "cc-by-4.0"
@@ -39,7 +39,7 @@ def test_front_matter_is_what_the_hub_reads(results: Results) -> None:
     assert values["likeness"] == pytest.approx(score_lines(results)[0].after, abs=1e-4)
 
 
-def test_hugging_face_accepts_the_card(results: Results) -> None:
+def test_hugging_face_accepts_the_card(results: RunResults) -> None:
     from huggingface_hub import ModelCard
 
     data = ModelCard(render_card(results)).data
@@ -47,12 +47,12 @@ def test_hugging_face_accepts_the_card(results: Results) -> None:
     assert len(data.eval_results) == 2
 
 
-def test_norwegian_stays_a_language(results: Results) -> None:
+def test_norwegian_stays_a_language(results: RunResults) -> None:
     recipe = results.recipe.model_copy(update={"language": "no"})
     assert front_matter(render_card(replace(results, recipe=recipe)))["language"] == "no"
 
 
-def test_only_a_base_of_the_hub_is_linked(results: Results) -> None:
+def test_only_a_base_of_the_hub_is_linked(results: RunResults) -> None:
     assert "base_model" not in front_matter(render_card(results))
     content = results.recipe.model_dump(mode="json")
     content["base"] = {"hub": "some/base", "revision": "0" * 40}
@@ -61,7 +61,7 @@ def test_only_a_base_of_the_hub_is_linked(results: Results) -> None:
 
 
 @pytest.mark.parametrize(("pooling", "words"), [("cls", "first token"), ("mean", "the mean of")])
-def test_pooling_is_stated_loudly(results: Results, pooling: str, words: str) -> None:
+def test_pooling_is_stated_loudly(results: RunResults, pooling: str, words: str) -> None:
     tuning = results.recipe.tuning.model_copy(update={"pooling": pooling})
     recipe = results.recipe.model_copy(update={"tuning": tuning})
     card = render_card(replace(results, recipe=recipe))
@@ -69,7 +69,7 @@ def test_pooling_is_stated_loudly(results: Results, pooling: str, words: str) ->
     assert words in card
 
 
-def test_a_prompt_is_told_with_what_to_do_about_it(results: Results) -> None:
+def test_a_prompt_is_told_with_what_to_do_about_it(results: RunResults) -> None:
     assert "puts words around" not in render_card(results)
     tuning = results.recipe.tuning.model_copy(update={"prompt": "{text} means [MASK]"})
     card = render_card(
@@ -78,13 +78,13 @@ def test_a_prompt_is_told_with_what_to_do_about_it(results: Results) -> None:
     assert "`{text} means [MASK]`: give it texts as they are" in card
 
 
-def test_scores_below_bm25_are_admitted(results: Results) -> None:
+def test_scores_below_bm25_are_admitted(results: RunResults) -> None:
     card = render_card(results)
     assert "**On search this encoder scores below BM25** (.400\nagainst .500)" in card
     assert "On likeness this encoder" not in card
 
 
-def with_measures(results: Results) -> Results:
+def with_measures(results: RunResults) -> RunResults:
     """Both evaluations with a space, which no gate judges by, and a measure of the search."""
     for side, isotropy in ((results.before, 0.125), (results.after, 0.625)):
         path = side.path / "scores.json"
@@ -103,7 +103,7 @@ def with_measures(results: Results) -> Results:
     return results
 
 
-def test_what_is_not_judged_by_stands_beside_the_scores(results: Results) -> None:
+def test_what_is_not_judged_by_stands_beside_the_scores(results: RunResults) -> None:
     assert "Also measured" not in render_card(results)
     card = render_card(with_measures(results))
     assert "Also measured, and not judged by:\n\n| benchmark | measure | base | tuned |\n" in card
@@ -114,12 +114,12 @@ def test_what_is_not_judged_by_stands_beside_the_scores(results: Results) -> Non
     assert 'name: "space"' not in card
 
 
-def test_the_report_shows_it_too(results: Results) -> None:
+def test_the_report_shows_it_too(results: RunResults) -> None:
     page = render_report(with_measures(results), Verdict(True, ("Better.",)))
     assert "<td>space</td><td>isotropy</td><td>.125</td><td>.625</td>" in page
 
 
-def test_tables_have_as_many_cells_in_every_row(results: Results) -> None:
+def test_tables_have_as_many_cells_in_every_row(results: RunResults) -> None:
     base = replace(results.base, origin="models/a|b")
     rows = [line for line in render_card(replace(results, base=base)).splitlines() if "|" in line]
     scores = [
@@ -145,7 +145,7 @@ def test_a_base_keeps_its_licence(tmp_path: Path, readme: str | None, licence: s
     assert base_licence(tmp_path) == licence
 
 
-def test_the_package_is_the_encoder_and_its_card(results: Results, store: Store) -> None:
+def test_the_package_is_the_encoder_and_its_card(results: RunResults, store: Store) -> None:
     made = package_encoder(results, store)
     folder = made.path / ENCODER
     assert (folder / "model.safetensors").read_bytes() == b"weights"
@@ -154,7 +154,7 @@ def test_the_package_is_the_encoder_and_its_card(results: Results, store: Store)
     assert package_encoder(results, store).reused
 
 
-def test_a_base_with_another_licence_is_packaged_anew(results: Results, store: Store) -> None:
+def test_a_base_with_another_licence_is_packaged_anew(results: RunResults, store: Store) -> None:
     first = package_encoder(results, store)
     (Path(results.base.folder) / "README.md").write_text("---\nlicense: mit\n---\n")
     assert package_encoder(results, store).key != first.key

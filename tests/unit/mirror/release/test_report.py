@@ -12,11 +12,11 @@ import pytest
 
 from mirror.corpus.drift import Drift
 from mirror.errors import StoreError
-from mirror.evaluation.comparison import Difference
+from mirror.evaluation.comparison import ScoreChange
 from mirror.release.gate import Verdict
 from mirror.release.report import REPORT, render_report, report_stage, score_scale, write_report
 from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import Results, score_lines
+from mirror.release.run_results import RunResults, score_lines
 from mirror.release.smoke_test_result import Probe
 from mirror.store import Store
 
@@ -50,7 +50,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def test_text_is_shown_and_never_run(results: Results) -> None:
+def test_text_is_shown_and_never_run(results: RunResults) -> None:
     rendered = render_report(results, VERDICT)
     page = Page(rendered)
     assert "<script>alert('first')</script> the baker & the miner" in page.text
@@ -59,7 +59,7 @@ def test_text_is_shown_and_never_run(results: Results) -> None:
     assert not any(name.startswith("on") for _, found in page.tags for name in found)
 
 
-def test_the_page_loads_nothing(results: Results) -> None:
+def test_the_page_loads_nothing(results: RunResults) -> None:
     rendered = render_report(results, VERDICT)
     assert "http:" not in rendered
     assert "https:" not in rendered
@@ -69,7 +69,7 @@ def test_the_page_loads_nothing(results: Results) -> None:
     assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", rendered))
 
 
-def test_every_id_that_the_plots_use_is_there_once(results: Results) -> None:
+def test_every_id_that_the_plots_use_is_there_once(results: RunResults) -> None:
     rendered = render_report(results, VERDICT)
     ids = [found["id"] for _, found in Page(rendered).tags if "id" in found]
     assert len(ids) == len(set(ids))
@@ -79,7 +79,7 @@ def test_every_id_that_the_plots_use_is_there_once(results: Results) -> None:
     assert used
 
 
-def test_it_tells_scores_verdict_data_and_neighbours(results: Results) -> None:
+def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> None:
     text = Page(render_report(results, VERDICT)).text
     likeness = score_lines(results)[0]
     for told in (
@@ -98,30 +98,30 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: Results) -> None:
         assert told in text
 
 
-def test_an_encoder_that_is_held_back_is_said_to_be(results: Results) -> None:
+def test_an_encoder_that_is_held_back_is_said_to_be(results: RunResults) -> None:
     text = Page(render_report(results, Verdict(False, ("Not better.",)))).text
     assert "The gate holds it back" in text
     assert "lets it through" not in text
 
 
-def test_only_neighbours_that_came_with_tuning_are_marked(results: Results) -> None:
+def test_only_neighbours_that_came_with_tuning_are_marked(results: RunResults) -> None:
     rendered = render_report(results, VERDICT)
     marked = re.findall(r'<li class="new"><span[^>]*>([^<]*)<', rendered)
     assert marked == ["only after tuning"]
 
 
-def test_the_same_run_gives_the_same_bytes(results: Results) -> None:
+def test_the_same_run_gives_the_same_bytes(results: RunResults) -> None:
     assert render_report(results, VERDICT) == render_report(results, VERDICT)
 
 
-def test_plots_take_their_colours_from_the_page(results: Results) -> None:
+def test_plots_take_their_colours_from_the_page(results: RunResults) -> None:
     rendered = render_report(results, VERDICT)
     for colour in ("var(--before)", "var(--after)", "var(--line)"):
         assert f": {colour}" in rendered.partition("</style>")[2]
     assert rendered.count("<svg") == 3
 
 
-def test_the_step_that_was_kept_is_told_with_its_curve(results: Results) -> None:
+def test_the_step_that_was_kept_is_told_with_its_curve(results: RunResults) -> None:
     measured = {"alignment": 0.25, "uniformity": -2.0}
     lines = [{"step": n, "loss": 1.0, "rate": 0.1} | (measured if n > 1 else {}) for n in (1, 2, 3)]
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -132,7 +132,7 @@ def test_the_step_that_was_kept_is_told_with_its_curve(results: Results) -> None
     assert "of 20 strings that were not tuned on; the weights of step 2 were kept" in rendered
 
 
-def test_the_stage_is_reused_until_the_verdict_changes(results: Results, store: Store) -> None:
+def test_the_stage_is_reused_until_the_verdict_changes(results: RunResults, store: Store) -> None:
     first = write_report(results, VERDICT, store)
     again = write_report(results, VERDICT, store)
     assert (first.reused, again.reused) == (False, True)
@@ -141,7 +141,7 @@ def test_the_stage_is_reused_until_the_verdict_changes(results: Results, store: 
     assert other.key != first.key
 
 
-def test_a_damaged_log_of_steps_is_named(results: Results) -> None:
+def test_a_damaged_log_of_steps_is_named(results: RunResults) -> None:
     (results.tuned.path / "steps.jsonl").write_text('{"step": 1}\n')
     with pytest.raises(StoreError, match=r"steps\.jsonl cannot be read"):
         render_report(results, VERDICT)
@@ -157,15 +157,15 @@ def test_the_axis_holds_every_score(
     assert score_scale((line,)) == expected
 
 
-def test_a_run_without_rejects_is_reported(results: Results) -> None:
+def test_a_run_without_rejects_is_reported(results: RunResults) -> None:
     counts = {**results.corpus.counts, "rejected": {}}
     clean = replace(results, corpus=replace(results.corpus, counts=counts))
     assert "nothing was rejected" in Page(render_report(clean, VERDICT)).text
 
 
-def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: Results) -> None:
-    whole = Difference("search", 0.35, 0.4, 0.05, 0.01, 0.09, 120)
-    part = Difference("likeness, north", 0.5, 0.45, -0.05, -0.09, -0.01, 60)
+def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: RunResults) -> None:
+    whole = ScoreChange("search", 0.35, 0.4, 0.05, 0.01, 0.09, 120)
+    part = ScoreChange("likeness, north", 0.5, 0.45, -0.05, -0.09, -0.01, 60)
     probe = Probe(difference=2e-7, milliseconds=4.25, megabytes=14.7)
     drift = Drift(100, 150, 0.4, 0.1, 0.02, 0.0, 0.001, 1.25, 1.3, 40.0, 42.0, 0.03, ("covid",))
     verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)

@@ -11,11 +11,11 @@ import pytest
 
 from mirror.errors import StoreError
 from mirror.release.run_record import (
-    Beginning,
-    MeasureLine,
+    MetricSummary,
     RunRecord,
     ScoreLine,
-    StageLine,
+    StageSummary,
+    StartTime,
     find_record,
     find_stage,
     read_record,
@@ -29,14 +29,14 @@ RECORD = RunRecord(
     recipe="en-trades",
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
-    stages=(StageLine("corpus", 12.5, True, "/made/corpus"),),
+    stages=(StageSummary("corpus", 12.5, True, "/made/corpus"),),
     scores=(ScoreLine("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),),
     promote=False,
     reasons=("Schlechter – 悪い.",),
     encoder="/made/encoder",
     report="/made/report.html",
     model="models:/mirror-en-trades/3",
-    measures=(MeasureLine("space", "isotropy", 0.25, 0.5),),
+    measures=(MetricSummary("space", "isotropy", 0.25, 0.5),),
 )
 LATER = replace(RECORD, started_at="2026-01-02T03:04:06+00:00", recipe="de-trades")
 
@@ -74,7 +74,7 @@ def test_a_run_after_the_clock_was_set_back_is_the_newest(tmp_path: Path) -> Non
 
 
 def test_a_runs_length_is_not_measured_by_a_clock_that_is_set() -> None:
-    began = Beginning.now()
+    began = StartTime.now()
     assert 0 <= replace(began, at="2001-01-01T00:00:00+00:00").seconds() < 60
 
 

@@ -10,12 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirror import duckdb_connection
-from mirror.duckdb_connection import open_engine
+from mirror.duckdb_connection import connect
 from mirror.errors import InputError, SampleError, StoreError
 from mirror.recipe import parse_recipe
 from mirror.sampling import sample as sampling
 from mirror.sampling import word_counts
-from mirror.sampling.sample import Draw, draw_strings, gather_strings, sample_stage, sample_strings
+from mirror.sampling.sample import (
+    SampleSpec,
+    build_candidates,
+    draw_sample,
+    sample_stage,
+    sample_strings,
+)
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord, Store
 
@@ -75,9 +81,9 @@ def hash_order(texts, seed):
 
 
 def drawn(corpus, work, draw, threads=1):
-    with open_engine(work, threads) as connection:
-        gather_strings(connection, corpus, draw)
-        return draw_strings(connection, draw)
+    with connect(work, threads) as connection:
+        build_candidates(connection, corpus, draw)
+        return draw_sample(connection, draw)
 
 
 NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
@@ -205,7 +211,7 @@ def test_rows_that_stand_for_many_weigh_their_words(store, tmp_path):
 
 def test_counting_in_small_pieces_counts_the_same(tmp_path, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED + WORDS), parts=3)
-    draw = Draw(20, 42, by_source=False, min_count=1, split=word_splitter("en"))
+    draw = SampleSpec(20, 42, by_source=False, min_count=1, split=word_splitter("en"))
     whole = drawn(corpus.path, tmp_path, draw)
     monkeypatch.setattr(word_counts, "FLUSH_WORDS", 3)
     monkeypatch.setattr(word_counts, "BATCH_ROWS", 2)
@@ -316,7 +322,7 @@ slowly = settings(
 def test_threads_and_layout_change_nothing(tmp_path_factory, rows, how, by_source, threads, parts):
     folder = tmp_path_factory.mktemp("any")
     split, repeats = how
-    draw = Draw(7, 42, by_source=by_source, min_count=1, split=split, repeats=repeats)
+    draw = SampleSpec(7, 42, by_source=by_source, min_count=1, split=split, repeats=repeats)
     write_corpus(folder / "one", rows)
     write_corpus(folder / "many", list(reversed(rows)), parts)
     expected = drawn(folder / "one", folder, draw)
@@ -331,7 +337,7 @@ def test_smaller_samples_are_part_of_larger_ones(
     folder = tmp_path_factory.mktemp("any")
     write_corpus(folder / "corpus", rows)
     little, much = (
-        drawn(folder / "corpus", folder, Draw(size, seed, by_source, 1, split)).to_pylist()
+        drawn(folder / "corpus", folder, SampleSpec(size, seed, by_source, 1, split)).to_pylist()
         for size in (small, small + more)
     )
     assert all(row in much for row in little)

@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from mirror.paths import CHECKOUT
 from mirror.store import file_digests
-from mirror.tuning.checkpoint import Advance, restore_checkpoint, save_checkpoint
+from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from mirror.tuning_config import TuningSection
 
 SETTINGS = TuningSection(
@@ -95,9 +95,11 @@ def trained(steps: int) -> tuple[nn.Module, AdamW]:
 
 def test_model_optimizer_and_advance_come_back_exactly(tmp_path: Path) -> None:
     model, optimizer = trained(3)
-    save_checkpoint(tmp_path, model, optimizer, Advance(3, [1.1, 0.3, 0.1], [0.1] * 3, 2))
+    save_checkpoint(tmp_path, model, optimizer, TrainingState(3, [1.1, 0.3, 0.1], [0.1] * 3, 2))
     other, fresh = trained(0)
-    assert restore_checkpoint(tmp_path, other, fresh) == Advance(3, [1.1, 0.3, 0.1], [0.1] * 3, 2)
+    assert restore_checkpoint(tmp_path, other, fresh) == TrainingState(
+        3, [1.1, 0.3, 0.1], [0.1] * 3, 2
+    )
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
         for key, value in optimizer.state[one].items():
@@ -106,17 +108,17 @@ def test_model_optimizer_and_advance_come_back_exactly(tmp_path: Path) -> None:
 
 def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path, *trained(step), Advance(step, [0.0] * step, [0.1] * step))
+        save_checkpoint(tmp_path, *trained(step), TrainingState(step, [0.0] * step, [0.1] * step))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "advance.json"])
 def test_a_damaged_checkpoint_is_left_aside_untouched_by_it(tmp_path: Path, name: str) -> None:
-    save_checkpoint(tmp_path, *trained(2), Advance(2, [0.0] * 2, [0.1] * 2))
+    save_checkpoint(tmp_path, *trained(2), TrainingState(2, [0.0] * 2, [0.1] * 2))
     damaged = tmp_path / "checkpoint-00000002" / name
     damaged.write_bytes(damaged.read_bytes()[:-9])
     model, optimizer = trained(0)
     before = [parameter.clone() for parameter in model.parameters()]
-    assert restore_checkpoint(tmp_path, model, optimizer) == Advance()
+    assert restore_checkpoint(tmp_path, model, optimizer) == TrainingState()
     assert all(map(torch.equal, before, model.parameters()))
     assert not optimizer.state

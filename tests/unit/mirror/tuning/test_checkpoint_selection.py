@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from mirror.evaluation.kinds.space import alignment, uniformity
 from mirror.tuning.checkpoint_selection import alignment_and_uniformity, best_step, hold_out
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 
 
 def test_a_twentieth_is_held_out_by_the_seed_and_no_equal_string_stays() -> None:
-    items = [Item(f"string {number % 200}", f"string {number % 200}") for number in range(600)]
+    items = [TextPair(f"string {number % 200}", f"string {number % 200}") for number in range(600)]
     seen, held = hold_out(items, 42)
     assert len(held) == len(set(held)) == 10
     assert not set(seen) & set(held)
@@ -25,7 +25,7 @@ def test_a_twentieth_is_held_out_by_the_seed_and_no_equal_string_stays() -> None
 
 @pytest.mark.parametrize(("items", "expected"), [(3, 2), (41, 3), (10_001, 500), (50_000, 500)])
 def test_as_many_are_held_out_as_are_needed(items: int, expected: int) -> None:
-    seen, held = hold_out([Item(str(number), "x") for number in range(items)], 1)
+    seen, held = hold_out([TextPair(str(number), "x") for number in range(items)], 1)
     assert (len(held), len(seen)) == (expected, items - expected)
 
 

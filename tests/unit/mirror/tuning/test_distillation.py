@@ -12,13 +12,13 @@ from torch import Tensor
 
 from mirror.encoders.encoder import Encoder
 from mirror.store import file_digests
-from mirror.tuning.checkpoint import Advance
+from mirror.tuning.checkpoint import TrainingState
 from mirror.tuning.distillation import Teacher, ranking_distance, read_teacher
 from mirror.tuning.objective import Objective
 from mirror.tuning.step import TuningStep
-from mirror.tuning.trainer import Place
+from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import FIRST_PASS, TEACHER, tune
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 
@@ -98,7 +98,7 @@ def test_the_weight_and_the_contrast_are_summed_and_no_head_stands_between() -> 
 def test_a_teacher_comes_back_exactly_and_a_damaged_one_not_at_all(tmp_path: Path) -> None:
     vectors = drawn(1)
     teacher = Teacher(
-        vectors[0], vectors[0], Advance(2, [0.1, 0.7], [1e-5, 2e-5], 3, [{"step": 2}])
+        vectors[0], vectors[0], TrainingState(2, [0.1, 0.7], [1e-5, 2e-5], 3, [{"step": 2}])
     )
     path = tmp_path / "t.safetensors"
     assert read_teacher(path) is None
@@ -118,15 +118,15 @@ def section(**changes: Any) -> TuningSection:
     return TuningSection(**{**usual, **changes})
 
 
-Tunes = Callable[..., Place]
+Tunes = Callable[..., TrainingPaths]
 
 
 @pytest.fixture
 def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Tunes:
     """Tunes in folders of its own."""
 
-    def tune_once(name: str, on_step: Any = lambda step: None, **changes: Any) -> Place:
-        place = Place(tiny_base, tmp_path / name / "out", tmp_path / name / "work")
+    def tune_once(name: str, on_step: Any = lambda step: None, **changes: Any) -> TrainingPaths:
+        place = TrainingPaths(tiny_base, tmp_path / name / "out", tmp_path / name / "work")
         for folder in (place.out, place.work):
             folder.mkdir(parents=True, exist_ok=True)
         tune(section(**changes), sentences, place, on_step)
@@ -135,7 +135,7 @@ def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Tunes:
     return tune_once
 
 
-def lines_of(place: Place) -> list[dict[str, float]]:
+def lines_of(place: TrainingPaths) -> list[dict[str, float]]:
     return [json.loads(line) for line in (place.out / "steps.jsonl").read_text().splitlines()]
 
 
@@ -223,14 +223,14 @@ def test_a_damaged_teacher_is_made_again(tuned: Tunes) -> None:
 def test_labelled_pairs_have_a_teachers_vector_for_each_side(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
-    pairs = [Item(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
-    place = Place(tiny_base, tmp_path / "out", tmp_path / "work")
+    pairs = [TextPair(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
+    place = TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work")
     place.out.mkdir()
     place.work.mkdir()
     tune(section(ranking_distillation=1.0), pairs, place)
     teacher = read_teacher(place.work / TEACHER)
     assert teacher is not None
-    plain = Place(tiny_base, tmp_path / "o", tmp_path / "w")
+    plain = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
     plain.out.mkdir()
     plain.work.mkdir()
     tune(section(), pairs, plain)

@@ -14,7 +14,7 @@ from mirror.encoders.base_model import Base, base_digest
 from mirror.errors import BaseModelError, SampleError
 from mirror.hashing import reached_modules
 from mirror.paths import CHECKOUT
-from mirror.progress import Progress
+from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.stage import tune_encoder, tuning_stage
@@ -58,7 +58,7 @@ def test_a_run_leaves_an_encoder_and_is_reused(
     store: Store, sample: StageRecord, base: Base
 ) -> None:
     steps: list[TuningStep] = []
-    signs: list[Progress] = []
+    signs: list[ProgressEvent] = []
     made = tune_encoder(recipe(), sample, base, store, signs.append, steps.append)
     assert not made.reused
     assert (made.path / "encoder" / "modules.json").is_file()

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.parallel import ONE_LANE
+from mirror.encoders.parallel import SINGLE_THREAD
 from mirror.errors import SampleError
 from mirror.store import file_digests
 from mirror.tuning.checkpoint_selection import hold_out
-from mirror.tuning.trainer import Place, Run
+from mirror.tuning.trainer import Trainer, TrainingPaths
 from mirror.tuning.tune import tune
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 STOPPING = {"stopping": "alignment-uniformity", "stopping_steps": 3}
@@ -29,23 +29,23 @@ def settings(**changes: Any) -> TuningSection:
 
 
 @pytest.fixture
-def items(sentences: list[str]) -> list[Item]:
-    return [Item(text, text) for text in sentences]
+def items(sentences: list[str]) -> list[TextPair]:
+    return [TextPair(text, text) for text in sentences]
 
 
-def fresh(root: Path, base: Path) -> Place:
+def fresh(root: Path, base: Path) -> TrainingPaths:
     for name in ("out", "work"):
         (root / name).mkdir(parents=True)
-    return Place(base, root / "out", root / "work")
+    return TrainingPaths(base, root / "out", root / "work")
 
 
-def lines_of(place: Place) -> list[dict[str, float]]:
+def lines_of(place: TrainingPaths) -> list[dict[str, float]]:
     return [json.loads(line) for line in (place.out / "steps.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("noise", ["dropout", "controlled", "drophead"])
 def test_the_step_that_is_kept_is_the_best_one_measured(
-    noise: str, tiny_base: Path, tmp_path: Path, items: list[Item]
+    noise: str, tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
     """A rate that ruins the encoder as it rises leaves the best step before the last."""
     place = fresh(tmp_path, tiny_base)
@@ -62,18 +62,20 @@ def test_the_step_that_is_kept_is_the_best_one_measured(
     assert len(set(sums.values())) == 6
 
 
-def weights_after(step: int, place: Place, items: list[Item], **changes: Any) -> torch.nn.Module:
-    run = Run(settings(**changes), items, place)
+def weights_after(
+    step: int, place: TrainingPaths, items: list[TextPair], **changes: Any
+) -> torch.nn.Module:
+    run = Trainer(settings(**changes), items, place)
     run.encoder.model.train()
     for number in range(step):
         epoch, index = divmod(number, run.epoch_steps)
-        run.take_step(run.views.batch(list(run.batches(epoch))[index], epoch), ONE_LANE)
+        run.take_step(run.views.batch(list(run.batches(epoch))[index], epoch), SINGLE_THREAD)
     model: torch.nn.Module = run.encoder.model
     return model
 
 
 def test_the_weights_that_are_kept_are_of_that_step_as_if_nothing_had_been_measured(
-    tiny_base: Path, tmp_path: Path, items: list[Item]
+    tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
     place = fresh(tmp_path / "a", tiny_base)
     changes = {"learning_rate": 0.1, "warmup_share": 0.9}
@@ -87,7 +89,7 @@ def test_the_weights_that_are_kept_are_of_that_step_as_if_nothing_had_been_measu
 
 
 def test_a_killed_run_goes_on_to_the_same_step_and_bytes(
-    tiny_base: Path, tmp_path: Path, items: list[Item]
+    tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
     changed = settings(learning_rate=0.1, warmup_share=0.9)
     whole = fresh(tmp_path / "whole", tiny_base)
@@ -97,9 +99,9 @@ def test_a_killed_run_goes_on_to_the_same_step_and_bytes(
 
         class Killed(Exception): ...
 
-        run = Run(changed, items, place)
+        run = Trainer(changed, items, place)
 
-        def die(step: Any, run: Run = run, stopped: int = stopped) -> None:
+        def die(step: Any, run: Trainer = run, stopped: int = stopped) -> None:
             if step.step == stopped:
                 run.save()
                 raise Killed
@@ -111,7 +113,7 @@ def test_a_killed_run_goes_on_to_the_same_step_and_bytes(
 
 
 def test_threads_change_no_byte(
-    tiny_base: Path, tmp_path: Path, items: list[Item], monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, tmp_path: Path, items: list[TextPair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
     for threads in ("1", "3"):
@@ -125,13 +127,13 @@ def test_threads_change_no_byte(
 def test_labelled_pairs_are_held_out_as_pairs(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
-    pairs = [Item(a, b) for a, b in zip(sentences[:200], sentences[200:], strict=True)]
+    pairs = [TextPair(a, b) for a, b in zip(sentences[:200], sentences[200:], strict=True)]
     counts = tune(settings(epochs=1), pairs, fresh(tmp_path, tiny_base))
     assert (counts["strings"], counts["strings_held_out"]) == (190, 10)
 
 
 def test_a_sample_too_small_beside_what_is_held_out_is_refused(
-    tiny_base: Path, tmp_path: Path, items: list[Item]
+    tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
     place = fresh(tmp_path, tiny_base)
     with pytest.raises(SampleError, match="holds 38 different strings beside 2 that are held out"):

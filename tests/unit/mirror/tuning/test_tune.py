@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.parallel import open_lanes
+from mirror.encoders.parallel import worker_threads
 from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.store import file_digests
 from mirror.tuning.checkpoint import save_checkpoint
 from mirror.tuning.losses import info_nce
 from mirror.tuning.step import TuningStep
-from mirror.tuning.trainer import Place, Run
+from mirror.tuning.trainer import Trainer, TrainingPaths
 from mirror.tuning.tune import tune
-from mirror.tuning.views import Item
+from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 
@@ -40,14 +40,14 @@ def settings(**changes: Any) -> TuningSection:
     return TuningSection(**{**usual, **changes})
 
 
-def items(texts: list[str]) -> list[Item]:
+def items(texts: list[str]) -> list[TextPair]:
     """Each paired with itself."""
-    return [Item(text, text) for text in texts]
+    return [TextPair(text, text) for text in texts]
 
 
 @pytest.fixture
-def place(tiny_base: Path, tmp_path: Path) -> Place:
-    place = Place(tiny_base, tmp_path / "out", tmp_path / "work")
+def place(tiny_base: Path, tmp_path: Path) -> TrainingPaths:
+    place = TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work")
     place.out.mkdir()
     place.work.mkdir()
     return place
@@ -61,13 +61,15 @@ def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Callable[...
         root = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         (root / "out").mkdir(parents=True)
         (root / "work").mkdir()
-        tune(settings(**changes), sentences, Place(tiny_base, root / "out", root / "work"))
+        tune(settings(**changes), sentences, TrainingPaths(tiny_base, root / "out", root / "work"))
         return file_digests(root / "out")
 
     return tune_once
 
 
-def test_tuning_lowers_the_loss_and_counts_what_it_did(place: Place, sentences: list[str]) -> None:
+def test_tuning_lowers_the_loss_and_counts_what_it_did(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     steps: list[TuningStep] = []
     counts = tune(settings(epochs=3), sentences, place, steps.append)
     assert [step.step for step in steps] == list(range(1, 31))
@@ -83,7 +85,7 @@ def test_tuning_lowers_the_loss_and_counts_what_it_did(place: Place, sentences: 
 
 
 def test_the_log_has_one_line_a_step_and_nothing_of_the_clock(
-    place: Place, sentences: list[str]
+    place: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
     tune(settings(), sentences, place, steps.append)
@@ -116,9 +118,9 @@ def test_how_often_checkpoints_are_written_changes_nothing(
 
 
 def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
-    place: Place, sentences: list[str]
+    place: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Run(settings(dropout=0.0, slice_tokens=64), items(sentences), place)
+    run = Trainer(settings(dropout=0.0, slice_tokens=64), items(sentences), place)
     batch = run.views.batch(range(40), 0)
     batch = replace(batch, second=batch.first)
     twin = Encoder.load(place.base, "mean", 20, dropout=0.0)
@@ -144,19 +146,25 @@ def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
     )
 
 
-def test_a_mask_cut_off_with_the_rest_does_not_count(place: Place, sentences: list[str]) -> None:
+def test_a_mask_cut_off_with_the_rest_does_not_count(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     counts = tune(settings(max_tokens=5, epochs=1), sentences, place)
     assert 0.05 < counts["masked_share"] < 0.7
 
 
-def test_short_strings_are_not_masked_and_counted_so(place: Place, sentences: list[str]) -> None:
+def test_short_strings_are_not_masked_and_counted_so(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     strings = [*(text[:20] for text in sentences[::4]), *sentences[:200]]
     strings = list(dict.fromkeys(strings))
     counts = tune(settings(epochs=1, batch_size=len(strings)), strings, place)
     assert counts["masked_share"] == pytest.approx(200 / len(strings))
 
 
-def test_the_rate_rises_over_the_warm_up_and_stays(place: Place, sentences: list[str]) -> None:
+def test_the_rate_rises_over_the_warm_up_and_stays(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     steps: list[TuningStep] = []
     tune(settings(warmup_share=0.2), sentences, place, steps.append)
     expected = [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]
@@ -165,27 +173,31 @@ def test_the_rate_rises_over_the_warm_up_and_stays(place: Place, sentences: list
 
 @pytest.mark.parametrize("strings", [[], ["one"] * 500, [f"string {n}" for n in range(39)]])
 def test_too_few_different_strings_are_refused_before_anything_is_loaded(
-    strings: list[str], place: Place
+    strings: list[str], place: TrainingPaths
 ) -> None:
-    nowhere = Place(place.base / "absent", place.out, place.work)
+    nowhere = TrainingPaths(place.base / "absent", place.out, place.work)
     with pytest.raises(SampleError, match=r"a batch takes 40.*tuning\.batch_size"):
         tune(settings(), strings, nowhere)
     assert not list(place.out.iterdir())
 
 
-def test_masks_need_a_mask_token(place: Place, sentences: list[str], tmp_path: Path) -> None:
+def test_masks_need_a_mask_token(
+    place: TrainingPaths, sentences: list[str], tmp_path: Path
+) -> None:
     base = Path(shutil.copytree(place.base, tmp_path / "base"))
     config = json.loads((base / "tokenizer_config.json").read_text())
     config.pop("mask_token")
     (base / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(TokenizerError, match=r"tuning\.mask_length to 0"):
-        tune(settings(), sentences, Place(base, place.out, place.work))
-    counts = tune(settings(mask_length=0, epochs=1), sentences, Place(base, place.out, place.work))
+        tune(settings(), sentences, TrainingPaths(base, place.out, place.work))
+    counts = tune(
+        settings(mask_length=0, epochs=1), sentences, TrainingPaths(base, place.out, place.work)
+    )
     assert counts["masked_share"] == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_run(
-    place: Place, sentences: list[str], tmp_path: Path
+    place: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -194,11 +206,11 @@ def test_a_loss_that_is_no_number_stops_the_run(
     tensors["bert.embeddings.LayerNorm.weight"][3] = math.nan
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(TuningError, match=r"loss is nan at step 1 of 20.*learning_rate"):
-        tune(settings(), sentences, Place(base, place.out, place.work))
+        tune(settings(), sentences, TrainingPaths(base, place.out, place.work))
 
 
 def test_collapsed_vectors_stop_the_run(
-    place: Place, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+    place: TrainingPaths, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         Encoder,
@@ -209,7 +221,7 @@ def test_collapsed_vectors_stop_the_run(
         tune(settings(epochs=4), sentences, place)
 
 
-def test_a_full_disk_is_an_error_of_the_system(place: Place, sentences: list[str]) -> None:
+def test_a_full_disk_is_an_error_of_the_system(place: TrainingPaths, sentences: list[str]) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
@@ -228,7 +240,7 @@ def test_a_gpu_tunes_to_the_same_bytes_each_time(tuned: Callable[..., dict[str, 
 
 
 def test_tuning_drives_strings_apart_and_keeps_views_together(
-    place: Place, sentences: list[str]
+    place: TrainingPaths, sentences: list[str]
 ) -> None:
     def margin(encoder: Encoder) -> float:
         """How much nearer a string is to itself without its last words than to others."""
@@ -244,7 +256,9 @@ def test_tuning_drives_strings_apart_and_keeps_views_together(
     assert margin(Encoder.load(place.out / "encoder")) > 1.5 * before > 0
 
 
-def test_a_linear_rate_falls_to_zero_after_the_warm_up(place: Place, sentences: list[str]) -> None:
+def test_a_linear_rate_falls_to_zero_after_the_warm_up(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     steps: list[TuningStep] = []
     tune(settings(warmup_share=0.1, decay="linear"), sentences, place, steps.append)
     falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
@@ -290,14 +304,14 @@ def test_each_setting_changes_what_is_learned_and_can_be_repeated(
 
 
 def test_gradient_caching_gives_the_same_weights(
-    place: Place, sentences: list[str], tmp_path: Path
+    place: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     """With dropout, drophead and a head on; sums are rounded in another order."""
     options = {"noise": "both", "projection_head": "mlp", "slice_tokens": 100, "epochs": 1}
     options |= {"learning_rate": 1e-4}
     found = []
     for caching in (False, True):
-        out = Place(place.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
+        out = TrainingPaths(place.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
         out.out.mkdir()
         out.work.mkdir()
         counts = tune(settings(**options, gradient_caching=caching), sentences, out)
@@ -310,9 +324,9 @@ def test_gradient_caching_gives_the_same_weights(
 
 
 def test_no_noise_at_all_leaves_masks_alone_to_tell_views_apart(
-    place: Place, sentences: list[str]
+    place: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Run(settings(noise="none"), items(sentences), place)
+    run = Trainer(settings(noise="none"), items(sentences), place)
     batch = run.views.batch(range(40), 0)
     run.encoder.model.train()
     outcome = run.passing(replace(batch, second=batch.first), 3)
@@ -323,11 +337,11 @@ def test_no_noise_at_all_leaves_masks_alone_to_tell_views_apart(
 
 
 def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
-    place: Place, sentences: list[str]
+    place: TrainingPaths, sentences: list[str]
 ) -> None:
     """Equal sides then have equal vectors, slice by slice; usual dropout has not."""
     for noise, equal in (("controlled", True), ("dropout", False)):
-        run = Run(
+        run = Trainer(
             settings(noise=noise, dropout=0.3, slice_tokens=150, precision="fp32"),
             items(sentences),
             place,
@@ -358,18 +372,18 @@ def test_the_number_of_threads_changes_no_byte(
     assert made[0] == made[1] == made[2]
 
 
-def test_bf16_is_fp32_but_for_rounding(place: Place, sentences: list[str]) -> None:
+def test_bf16_is_fp32_but_for_rounding(place: TrainingPaths, sentences: list[str]) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
-        run = Run(settings(precision=precision), items(sentences), place)
+        run = Trainer(settings(precision=precision), items(sentences), place)
         run.encoder.model.train()
         losses.append(run.passing(run.views.batch(range(40), 0), 3).loss.item())
     assert losses[1] != losses[0]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_the_head_is_trained_and_thrown_away(place: Place, sentences: list[str]) -> None:
-    run = Run(settings(projection_head="mlp"), items(sentences), place)
+def test_the_head_is_trained_and_thrown_away(place: TrainingPaths, sentences: list[str]) -> None:
+    run = Trainer(settings(projection_head="mlp"), items(sentences), place)
     before = [weight.clone() for weight in run.passing.objective.parameters()]
     run.encoder.model.train()
     run.take_step(run.views.batch(range(40), 0))
@@ -386,12 +400,12 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
 ) -> None:
     changes = {"projection_head": "mlp", "noise": "both", "epochs": 1}
     whole = tuned(**changes)
-    place = Place(tiny_base, tmp_path / "o", tmp_path / "w")
+    place = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
     place.out.mkdir()
     place.work.mkdir()
-    run = Run(settings(**changes), items(sentences), place)
+    run = Trainer(settings(**changes), items(sentences), place)
     run.encoder.model.train()
-    with open_lanes(1) as lanes:
+    with worker_threads(1) as lanes:
         for indices in list(run.batches(0))[:4]:
             run.take_step(run.views.batch(indices, 0), lanes)
     save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
@@ -400,13 +414,15 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     assert file_digests(place.out) == whole
 
 
-def test_the_encoder_reads_as_much_as_it_is_told(place: Place, sentences: list[str]) -> None:
+def test_the_encoder_reads_as_much_as_it_is_told(
+    place: TrainingPaths, sentences: list[str]
+) -> None:
     tune(settings(epochs=1, inference_tokens=25), sentences, place)
     assert Encoder.load(place.out / "encoder").settings.max_tokens == 25
 
 
 def test_lower_case_is_tuned_and_kept(
-    place: Place,
+    place: TrainingPaths,
     sentences: list[str],
     vocabulary: dict[str, int],
     cased_base: Path,
@@ -415,7 +431,7 @@ def test_lower_case_is_tuned_and_kept(
     texts = [text.upper() for text in sentences[:40]]
     ids = []
     for name, lowercase in (("low", True), ("as-it-is", False)):
-        out = Place(cased_base, tmp_path / name / "out", tmp_path / name / "work")
+        out = TrainingPaths(cased_base, tmp_path / name / "out", tmp_path / name / "work")
         out.out.mkdir(parents=True)
         tune(settings(epochs=1, lowercase=lowercase), texts, out)
         ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
@@ -424,12 +440,12 @@ def test_lower_case_is_tuned_and_kept(
 
 
 def test_centring_takes_the_mean_away_and_nothing_else(
-    place: Place, sentences: list[str], tmp_path: Path
+    place: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     tune(settings(epochs=1, centring=True), sentences, place)
     centred = Encoder.load(place.out / "encoder").encode(sentences)
     assert np.abs(centred.mean(axis=0)).max() < 1e-4
-    plain = Place(place.base, tmp_path / "o", tmp_path / "w")
+    plain = TrainingPaths(place.base, tmp_path / "o", tmp_path / "w")
     plain.out.mkdir()
     plain.work.mkdir()
     tune(settings(epochs=1), sentences, plain)
@@ -437,9 +453,9 @@ def test_centring_takes_the_mean_away_and_nothing_else(
     np.testing.assert_allclose(centred, vectors - vectors.mean(axis=0), atol=1e-4)
 
 
-def test_labelled_pairs_are_drawn_together(place: Place, sentences: list[str]) -> None:
+def test_labelled_pairs_are_drawn_together(place: TrainingPaths, sentences: list[str]) -> None:
     """Pairs of unlike texts end nearer to each other than they began."""
-    pairs = [Item(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
+    pairs = [TextPair(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
 
     def cosine(encoder: Encoder) -> float:
         first, second = (

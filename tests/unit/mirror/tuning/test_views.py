@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mirror.encoders.encoder import Encoder
-from mirror.tuning.views import Item, Views
+from mirror.tuning.views import TextPair, Views
 from mirror.tuning_config import TuningSection
 
 
@@ -20,7 +20,7 @@ def views(encoder: Encoder, texts: list[str | tuple[str, str]], **changes: Any) 
         **{"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20, **changes}
     )
     pairs = [text if isinstance(text, tuple) else (text, text) for text in texts]
-    return Views(settings, [Item(*pair) for pair in pairs], encoder, Path("base"))
+    return Views(settings, [TextPair(*pair) for pair in pairs], encoder, Path("base"))
 
 
 def test_only_the_second_side_is_masked(encoder: Encoder, sentences: list[str]) -> None:

@@ -12,13 +12,13 @@ import pytest
 
 from mirror.evaluation.benchmark import MEASURES
 from mirror.release.gate import Verdict
-from mirror.release.run_results import Results
+from mirror.release.run_results import RunResults
 from mirror.store import StageRecord
 from tasks.registry.candidate import (
     DESCRIPTION_CHARACTERS,
     VALUE_CHARACTERS,
-    Candidate,
     Champion,
+    RegistrationCandidate,
     encoder_digest,
     metric_name,
     registration_tags,
@@ -28,17 +28,17 @@ CHAMPION = Champion("3", "/registered/3", "c" * 64)
 
 
 @pytest.fixture
-def candidate(results: Results, tmp_path: Path) -> Candidate:
+def candidate(results: RunResults, tmp_path: Path) -> RegistrationCandidate:
     """An encoder of two files, promoted."""
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     (encoder / "model.safetensors").write_bytes(b"weights")
     (encoder / "README.md").write_text("a card\n")
     verdict = Verdict(True, ("Better than its base.",))
-    return Candidate(results, None, None, verdict, encoder, tmp_path / "report.html")
+    return RegistrationCandidate(results, None, None, verdict, encoder, tmp_path / "report.html")
 
 
-def test_an_encoder_is_its_vectors_and_not_its_card(candidate: Candidate) -> None:
+def test_an_encoder_is_its_vectors_and_not_its_card(candidate: RegistrationCandidate) -> None:
     before = encoder_digest(candidate.encoder)
     (candidate.encoder / "README.md").write_text("another card\n")
     assert encoder_digest(candidate.encoder) == before
@@ -46,36 +46,37 @@ def test_an_encoder_is_its_vectors_and_not_its_card(candidate: Candidate) -> Non
     assert encoder_digest(candidate.encoder) != before
 
 
-def worse(candidate: Candidate) -> Candidate:
+def worse(candidate: RegistrationCandidate) -> RegistrationCandidate:
     return dataclasses.replace(candidate, verdict=Verdict(True, ("Better by a little.",)))
 
 
-def compared(candidate: Candidate) -> Candidate:
+def compared(candidate: RegistrationCandidate) -> RegistrationCandidate:
     return dataclasses.replace(candidate, champion=CHAMPION)
 
 
-def retuned(candidate: Candidate) -> Candidate:
+def retuned(candidate: RegistrationCandidate) -> RegistrationCandidate:
     (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
     return dataclasses.replace(candidate)
 
 
 @pytest.mark.parametrize("change", [worse, compared, retuned])
 def test_the_key_follows_encoder_verdict_and_champion(
-    candidate: Candidate, change: Callable[[Candidate], Candidate]
+    candidate: RegistrationCandidate,
+    change: Callable[[RegistrationCandidate], RegistrationCandidate],
 ) -> None:
     key = candidate.key
     assert change(candidate).key != key
 
 
 def test_the_key_is_that_of_the_champions_vectors_whatever_their_version(
-    candidate: Candidate,
+    candidate: RegistrationCandidate,
 ) -> None:
     same = dataclasses.replace(CHAMPION, version="4", folder="/registered/4")
     keys = {dataclasses.replace(candidate, champion=champion).key for champion in (CHAMPION, same)}
     assert len(keys) == 1
 
 
-def test_the_verdict_survives_as_json(candidate: Candidate) -> None:
+def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
     assert json.loads(json.dumps(candidate.verdict_content())) == {
         "promote": True,
         "reasons": ["Better than its base."],
@@ -86,7 +87,9 @@ def test_the_verdict_survives_as_json(candidate: Candidate) -> None:
     }
 
 
-def test_the_verdict_in_words_is_never_longer_than_a_store_takes(candidate: Candidate) -> None:
+def test_the_verdict_in_words_is_never_longer_than_a_store_takes(
+    candidate: RegistrationCandidate,
+) -> None:
     assert candidate.verdict_text() == "Promoted:\n- Better than its base."
     reasons = tuple(f"Worse on benchmark {number}." for number in range(1_000))
     refused = dataclasses.replace(candidate, verdict=Verdict(False, reasons))
@@ -95,7 +98,7 @@ def test_the_verdict_in_words_is_never_longer_than_a_store_takes(candidate: Cand
 
 
 def test_settings_are_one_parameter_each_and_cut_to_what_a_store_takes(
-    candidate: Candidate,
+    candidate: RegistrationCandidate,
 ) -> None:
     recipe = candidate.recipe
     packages = tuple(f"package-{number}" for number in range(100))
@@ -112,7 +115,7 @@ def test_settings_are_one_parameter_each_and_cut_to_what_a_store_takes(
 
 
 def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
-    candidate: Candidate, tmp_path: Path
+    candidate: RegistrationCandidate, tmp_path: Path
 ) -> None:
     rival = StageRecord("evaluation", "k", str(tmp_path / "rival"), "d", {"likeness": 0.375})
     rival.path.mkdir()
@@ -135,7 +138,9 @@ def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
     ]
 
 
-def test_measures_of_steps_are_metrics_where_there_are_any(candidate: Candidate) -> None:
+def test_measures_of_steps_are_metrics_where_there_are_any(
+    candidate: RegistrationCandidate,
+) -> None:
     steps = candidate.results.tuned.path / "steps.jsonl"
     first, second, third = map(json.loads, steps.read_text().splitlines())
     measured = second | {"alignment": 0.25, "uniformity": -2.5}
@@ -159,7 +164,7 @@ def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
     assert len(client.get_run(run).data.metrics) == 5
 
 
-def test_tags_name_the_champion_that_was_compared_with(candidate: Candidate) -> None:
+def test_tags_name_the_champion_that_was_compared_with(candidate: RegistrationCandidate) -> None:
     assert "compared_with" not in registration_tags(candidate)
     judged = dataclasses.replace(candidate, champion=CHAMPION)
     assert registration_tags(judged)["compared_with"] == "3"

@@ -12,10 +12,10 @@ from mirror.errors import InputError
 from tasks.services.database import Database
 from tasks.services.options import (
     LOGIN_VARIABLES,
-    Wanted,
-    agree,
+    ServiceOptions,
     check_ports,
     check_secrets,
+    resolve_options,
     worker_names,
 )
 from tasks.services.state import ServerState, Started
@@ -36,32 +36,37 @@ def log_in(monkeypatch: pytest.MonkeyPatch, count: int = 3) -> None:
 
 
 def test_the_default_is_loopback_and_the_usual_ports() -> None:
-    assert agree(Wanted(), None) == ServerState("127.0.0.1", 4200, 5000, "", authenticated=False)
+    assert resolve_options(ServiceOptions(), None) == ServerState(
+        "127.0.0.1", 4200, 5000, "", authenticated=False
+    )
 
 
 def test_what_runs_is_kept_where_nothing_is_asked() -> None:
-    assert agree(Wanted(), KNOWN) == KNOWN
-    assert agree(Wanted(host="127.0.0.1", prefect_port=4201, workers=4), KNOWN) == KNOWN
+    assert resolve_options(ServiceOptions(), KNOWN) == KNOWN
+    assert (
+        resolve_options(ServiceOptions(host="127.0.0.1", prefect_port=4201, workers=4), KNOWN)
+        == KNOWN
+    )
 
 
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        (Wanted(mlflow_port=5002), "MLflow port 5002.*5001"),
-        (Wanted(host="localhost"), "host localhost.*127"),
-        (Wanted(database=DATABASE), r"database postgresql://ann@db\.example/team.*files"),
+        (ServiceOptions(mlflow_port=5002), "MLflow port 5002.*5001"),
+        (ServiceOptions(host="localhost"), "host localhost.*127"),
+        (ServiceOptions(database=DATABASE), r"database postgresql://ann@db\.example/team.*files"),
     ],
 )
-def test_what_differs_from_what_runs_is_refused(wanted: Wanted, told: str) -> None:
+def test_what_differs_from_what_runs_is_refused(wanted: ServiceOptions, told: str) -> None:
     with pytest.raises(InputError, match=f"{told}.*mirror down"):
-        agree(wanted, KNOWN)
+        resolve_options(wanted, KNOWN)
 
 
 @pytest.mark.parametrize("host", ["", " "])
 @pytest.mark.parametrize("known", [None, KNOWN])
 def test_an_empty_host_is_not_taken_for_the_default(host: str, known: ServerState | None) -> None:
     with pytest.raises(InputError, match="--host is empty: name an address"):
-        agree(Wanted(host=host), known)
+        resolve_options(ServiceOptions(host=host), known)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "box.example"])
@@ -71,19 +76,19 @@ def test_other_addresses_want_a_login_for_both_servers(
 ) -> None:
     log_in(monkeypatch, count)
     with pytest.raises(InputError, match=f"others can reach.*{LOGIN_VARIABLES[count]}"):
-        agree(Wanted(host=host), None)
+        resolve_options(ServiceOptions(host=host), None)
 
 
 def test_a_login_for_one_server_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     log_in(monkeypatch, 1)
     with pytest.raises(InputError, match="leaves the other open"):
-        agree(Wanted(), None)
+        resolve_options(ServiceOptions(), None)
 
 
 def test_other_addresses_are_taken_with_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("flask_wtf")
     log_in(monkeypatch)
-    assert agree(Wanted(host="0.0.0.0"), None).authenticated
+    assert resolve_options(ServiceOptions(host="0.0.0.0"), None).authenticated
 
 
 def test_a_login_that_is_gone_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +133,6 @@ def test_one_port_for_both_is_refused() -> None:
 
 def test_there_are_as_many_workers_as_asked_for_or_as_before() -> None:
     two = (Started("prefect", 1, 1.0), Started("worker-1", 2, 1.0), Started("worker-2", 3, 1.0))
-    assert worker_names(Wanted(), ()) == ["worker-1"]
-    assert worker_names(Wanted(), two) == ["worker-1", "worker-2"]
-    assert worker_names(Wanted(workers=1), two) == ["worker-1"]
+    assert worker_names(ServiceOptions(), ()) == ["worker-1"]
+    assert worker_names(ServiceOptions(), two) == ["worker-1", "worker-2"]
+    assert worker_names(ServiceOptions(workers=1), two) == ["worker-1"]

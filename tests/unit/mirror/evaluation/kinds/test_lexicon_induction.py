@@ -14,8 +14,8 @@ from mirror.evaluation.benchmark import Definition, read_definition
 from mirror.evaluation.kinds.lexicon_induction import (
     load_lexicon,
     map_spaces,
+    precision_at_1_csls,
     score_lexicon,
-    translated,
 )
 
 
@@ -116,14 +116,14 @@ def test_csls_passes_over_a_hub() -> None:
     sources, targets = at(0, 9, 10, 11, 12), at(10, 340)
     cosines = sources[:1] @ targets.T
     assert cosines[0, 0] > cosines[0, 1]
-    assert translated(sources, targets, ((0, frozenset({1})),)).tolist() == [1.0]
-    assert translated(sources, targets, ((0, frozenset({0})),)).tolist() == [0.0]
+    assert precision_at_1_csls(sources, targets, ((0, frozenset({1})),)).tolist() == [1.0]
+    assert precision_at_1_csls(sources, targets, ((0, frozenset({0})),)).tolist() == [0.0]
 
 
 def test_any_of_several_translations_is_right_and_a_tie_is_wrong() -> None:
     sources, targets = at(0, 90), at(90, 0, 0)
     either = ((0, frozenset({0, 1, 2})), (0, frozenset({1, 2})), (0, frozenset({1})))
-    assert translated(sources, targets, either).tolist() == [1.0, 1.0, 0.0]
+    assert precision_at_1_csls(sources, targets, either).tolist() == [1.0, 1.0, 0.0]
 
 
 def test_null_is_a_word(tmp_path: Path, monkeypatch) -> None:
