@@ -50,7 +50,7 @@ REPEATED = 0.1
 RECENT = 1_000
 CHUNK = 20_000
 SAMPLE = 10_000
-LINES = {"unit": "line", "check_language": False}
+LINES = {"split_into": "lines", "check_language": False}
 
 
 def write_text(path: Path, gigabytes: float, seed: int) -> int:

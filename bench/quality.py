@@ -125,7 +125,7 @@ def _cell(values: Sequence[float]) -> str:
 def make_fields(corpus: Path, store: Store) -> list[Field]:
     """Corpus and sample for each of the three kinds of strings."""
     shipped = find_recipe(SHIPPED)
-    files = {"source": "files", "paths": [str(corpus)], "leave_out": ["open_english_wordnet"]}
+    files = {"source": "files", "paths": [str(corpus)], "exclude_sources": ["open_english_wordnet"]}
     contents = (
         ("sentence", {**files, "source_column": "source", "min_characters": 20}, "sts-english"),
         ("word", {"source": "wordfreq", "check_language": False}, "multisimlex-en"),

@@ -38,7 +38,7 @@ class CorpusSection(Section):
     """files: files, folders, globs or URIs (`s3://`, `gs://`, `file://`)."""
     files: tuple[DataFile, ...] = ()
     """published: files by checksum, fetched from their `url` where they are not at hand."""
-    obtaining: str = ""
+    download_instructions: str = ""
     """files, published: how to get what cannot be fetched; for people, no part of any key."""
     format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
     """files, published: by the file's ending if `auto`."""
@@ -59,11 +59,11 @@ class CorpusSection(Section):
     split: str = "train"
     revision: str | None = None
     """hub: the commit to read, in full; required for a data set that is not a local folder."""
-    leave_out: tuple[str, ...] = ()
+    exclude_sources: tuple[str, ...] = ()
     """Rows whose source contains one of these are rejected."""
-    unit: Literal["sentence", "line"] = "sentence"
+    split_into: Literal["sentences", "lines"] = "sentences"
     """Split text into sentences, or take each line as one string (lists of words or names)."""
-    verbatim: bool = False
+    keep_raw: bool = False
     """Take each line as it stands, unrepaired and as often as it comes, as the official code does
     (paper.md, part 3, no. 11); the bounds below still hold."""
     min_characters: Positive = 1
@@ -83,7 +83,7 @@ class CorpusSection(Section):
                 "source 'published' needs `files`, with `path` and `sha256`; no other "
                 "source has them"
             )
-        if self.verbatim:
+        if self.keep_raw:
             self._is_lines()
         if self.source == "hub" and not self.dataset:
             raise ValueError("source 'hub' needs `dataset`: a data set's id or a local folder")
@@ -95,10 +95,10 @@ class CorpusSection(Section):
         return self
 
     def _is_lines(self) -> None:
-        if self.unit != "line" or self.source in ("docstrings", "wordfreq"):
-            raise ValueError("`verbatim` is for lists of lines: set `unit` to 'line'")
+        if self.split_into != "lines" or self.source in ("docstrings", "wordfreq"):
+            raise ValueError("`keep_raw` is for lists of lines: set `split_into` to 'lines'")
         if self.near_duplicates is not None:
-            raise ValueError("`verbatim` keeps duplicates, `near_duplicates` rejects them: choose")
+            raise ValueError("`keep_raw` keeps duplicates, `near_duplicates` rejects them: choose")
 
 
 class SampleSection(Section):
@@ -107,7 +107,7 @@ class SampleSection(Section):
     size: Positive = 10_000
     """How many strings; the paper found 10,000 to 20,000 best (Fig. 5)."""
     seed: int = 42
-    by_source: bool = False
+    stratify_by_source: bool = False
     """The same number from each source, as far as it goes."""
     min_count: Positive = 1
     """word: leave out words seen less often."""
@@ -235,9 +235,9 @@ class Recipe(Section):
                 f"sample.size {self.sample.size} is below tuning.batch_size "
                 f"{self.tuning.batch_size}: there would not be one batch"
             )
-        if self.corpus.verbatim and self.sample.min_count > 1:
+        if self.corpus.keep_raw and self.sample.min_count > 1:
             raise ValueError(
-                "`corpus.verbatim` takes each line by itself: sample.min_count must be left out"
+                "`corpus.keep_raw` takes each line by itself: sample.min_count must be left out"
             )
         return self
 

@@ -48,14 +48,14 @@ class DocumentFilter:
         """Loads what its language needs."""
         self._section = recipe.corpus
         self._language = recipe.language
-        self._is_list = recipe.corpus.unit == "line" or recipe.corpus.source == "wordfreq"
+        self._is_list = recipe.corpus.split_into == "lines" or recipe.corpus.source == "wordfreq"
         self._are_foreign: Callable[[Sequence[str]], list[bool]] | None = None
         if recipe.corpus.check_language and not self._is_list:
             self._are_foreign = foreign_detector(recipe.language)
 
     def sift(self, documents: Sequence[Document]) -> FilteredDocuments:
         """The documents' rows, in order; what becomes of one depends on no other."""
-        clean = _valid if self._section.verbatim else clean_text
+        clean = _valid if self._section.keep_raw else clean_text
         texts = [clean(document.text) for document in documents]
         sources = [_clean_source(document.source) for document in documents]
         faults = self._faults_of(documents, sources, texts)
@@ -94,11 +94,11 @@ class DocumentFilter:
         return faults
 
     def _leaves_out(self, source: str) -> bool:
-        return any(part in source for part in self._section.leave_out)
+        return any(part in source for part in self._section.exclude_sources)
 
     def _strings(self, text: str) -> list[str]:
         lines = text.split("\n")
-        if self._section.verbatim:
+        if self._section.keep_raw:
             return [line for line in lines if line]
         lines = [line for line in map(clean_line, lines) if line]
         if self._is_list:

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
 DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
-TOLD = ("files", "obtaining")
+TOLD = ("files", "download_instructions")
 """Settings that are no part of the key."""
 
 
@@ -65,7 +65,7 @@ def corpus_stage(recipe: Recipe) -> Stage:
     if recipe.corpus.check_language:
         libraries.append("py3langid")
     return Stage(
-        "corpus", "corpus.stage", source_digests(recipe), section, tuple(sorted(libraries))
+        "corpus", "corpus.ingest", source_digests(recipe), section, tuple(sorted(libraries))
     )
 
 
@@ -198,7 +198,7 @@ def _judged(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
     number = 0
     for batch in read_batches(work / "candidates"):
         reasons = batch["reason"]
-        if not recipe.corpus.verbatim:
+        if not recipe.corpus.keep_raw:
             again = pa.array(repeated[number : number + batch.num_rows])
             unfit = pc.and_(pc.equal(reasons, ""), again)
             reasons = pc.if_else(unfit, DUPLICATE, reasons)

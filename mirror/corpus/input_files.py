@@ -47,13 +47,13 @@ class InputFile:
 
 
 def find_places(
-    paths: tuple[str, ...], format_name: str = "auto", obtaining: str = ""
+    paths: tuple[str, ...], format_name: str = "auto", download_instructions: str = ""
 ) -> list[InputFile]:
     """All files that the paths name, in the order of the paths and then of their names, each once.
 
     Local paths are relative to the checkout, else to the working folder.  In folders and globs,
-    hidden files and those of other endings than `format_name` reads are passed over.  `obtaining`
-    says how to get what is not there.
+    hidden files and those of other endings than `format_name` reads are passed over.
+    `download_instructions` is the remedy in the error about a missing path.
 
     Raises:
         CorpusError: a path names nothing, or a file whose format its ending does not tell.
@@ -63,9 +63,9 @@ def find_places(
     for path in paths:
         found = list(_find(path, format_name))
         if not found:
-            if obtaining:
+            if download_instructions:
                 raise CorpusError(
-                    f"no text at {path} (corpus.paths): {' '.join(obtaining.split())}"
+                    f"no text at {path} (corpus.paths): {' '.join(download_instructions.split())}"
                 )
             endings = " ".join(FORMATS)
             raise CorpusError(

@@ -46,7 +46,7 @@ def _fetch(file: DataFile, recipe: Recipe) -> Path:
     if file.url is not None:
         return download_file(file, file.url, fetched_root(KIND), owner, CorpusError)
     looked = ", ".join(str(root) for root in data_roots(KIND, LISTS_ENV))
-    remedy = " ".join(recipe.corpus.obtaining.split()) or "put it into one of them"
+    remedy = " ".join(recipe.corpus.download_instructions.split()) or "put it into one of them"
     raise CorpusError(
         f"{owner}: no {file.path} with SHA-256 {file.sha256[:12]}… in {looked}, and no `url` to "
         f"fetch it from: {remedy}; {LISTS_ENV} may name another folder to look in"

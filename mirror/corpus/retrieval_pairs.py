@@ -31,7 +31,7 @@ class PassageFinder:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         """`folder` holds what documents brought themselves, where the recipe's source has that."""
         section = recipe.corpus
-        self._has_halves = section.unit != "line" and section.source != "wordfreq"
+        self._has_halves = section.split_into != "lines" and section.source != "wordfreq"
         self._own: Iterator[tuple[Any, ...]] | None = None
         self._next: Passage | None = None
         if section.source == "docstrings":

@@ -114,7 +114,7 @@ def _places(recipe: Recipe) -> list[InputFile]:
     section = recipe.corpus
     if section.source == "published":
         return obtain_lists(recipe)
-    return find_places(section.paths, section.format, section.obtaining)
+    return find_places(section.paths, section.format, section.download_instructions)
 
 
 def _check_encoding(encoding: str) -> None:

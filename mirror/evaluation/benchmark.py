@@ -67,7 +67,7 @@ class Definition(Section):
     licence: str = ""
     publisher: str = ""
     """Who made it, and where it is described."""
-    obtaining: str = ""
+    download_instructions: str = ""
     """What a user must do for files without `url`; for people, no part of any key."""
     scale: tuple[float, float] | None = None
     """Least and greatest gold score; others are faults of the file."""
@@ -217,8 +217,9 @@ def remedy_for(definition: Definition, file: DataFile) -> str:
     """How a user gets a file that is missing or another one."""
     if file.url is not None:
         return "add --fetch to `mirror evaluate`"
-    if definition.obtaining:
-        return f"it cannot be fetched. {' '.join(definition.obtaining.split()).rstrip('.')}"
+    if definition.download_instructions:
+        instructions = " ".join(definition.download_instructions.split())
+        return f"it cannot be fetched. {instructions.rstrip('.')}"
     return f"it cannot be fetched; get it from {definition.publisher}"
 
 
@@ -265,7 +266,9 @@ def definition_digest(definition: Definition) -> str:
     Raises:
         BenchmarkError: a file is missing, or is not the one that was declared.
     """
-    content = definition.model_dump(mode="json", exclude={"folder", "title", "obtaining"})
+    content = definition.model_dump(
+        mode="json", exclude={"folder", "title", "download_instructions"}
+    )
     for file in definition.files:
         _check_file(definition, file)
     if definition.file is not None:

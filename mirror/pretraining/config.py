@@ -44,7 +44,7 @@ class PretrainingSettings(Section):
     language: Language
     corpus: Annotated[tuple[str, ...], Field(min_length=1)]
     """Parquet files with the columns `text` and `source`, found as a recipe's files are."""
-    leave_out: tuple[str, ...] = ()
+    exclude_sources: tuple[str, ...] = ()
     """Rows whose source contains one of these are not trained on."""
     shape: ModelShape = ModelShape()
     base: str | None = None

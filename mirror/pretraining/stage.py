@@ -18,7 +18,7 @@ from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, 
 if TYPE_CHECKING:
     from mirror.pretraining.trainer import PretrainingStep
 
-PIECES_FIELDS = {"shape", "leave_out", "base", "seed", "dropout", "language"}
+PIECES_FIELDS = {"shape", "exclude_sources", "base", "seed", "dropout", "language"}
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 

@@ -31,7 +31,7 @@ def read_texts(
             for batch in _batches(file, path):
                 for row in batch.to_pylist():
                     source = row.get("source") or ""
-                    if row["text"] and not any(part in source for part in settings.leave_out):
+                    if row["text"] and not any(part in source for part in settings.exclude_sources):
                         yield row["text"]
                 done += batch.num_rows
                 on_progress(ProgressEvent("pieces", done, None, "paragraphs"))

@@ -25,8 +25,8 @@ def random_corpus(count: int, seed: int, store: Store) -> dict[str, Any]:
         "source": "files",
         "paths": [str(random_strings(count, seed, store).path / "strings.txt")],
         "format": "text",
-        "unit": "line",
-        "verbatim": True,
+        "split_into": "lines",
+        "keep_raw": True,
         "check_language": False,
     }
 

@@ -74,7 +74,7 @@ class SampleSpec:
 
     size: int
     seed: int
-    by_source: bool
+    stratify_by_source: bool
     min_count: int
     split: Splitter | None
     """How a text falls into words; nothing where whole strings are drawn."""
@@ -102,14 +102,14 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
         InputError: words of the recipe's language need an extra that is not installed.
     """
     section = {**section_content(recipe.sample), "level": recipe.level}
-    section["verbatim"] = recipe.corpus.verbatim
+    section["keep_raw"] = recipe.corpus.keep_raw
     libraries: tuple[str, ...] = ("pyarrow",)
     if recipe.level == "word":
         section |= {"language": recipe.language, "listed": _is_list(recipe)}
         libraries += ("regex",) if _is_list(recipe) else word_libraries(recipe.language)
     else:
         del section["min_count"]
-    return Stage("sample", "sampling.stage", {"corpus": corpus.digest}, section, libraries)
+    return Stage("sample", "sampling.sample", {"corpus": corpus.digest}, section, libraries)
 
 
 def sample_strings(
@@ -119,7 +119,7 @@ def sample_strings(
 
     The folder holds `strings.parquet` (text, source, document, count) in hash order: `count` is
     how often the corpus has the string or word, `document` is null for words.  Where the corpus is
-    `verbatim`, a line stands as often as it comes.
+    `keep_raw`, a line stands as often as it comes.
 
     Raises:
         SampleError: the corpus does not hold as many different strings as the recipe asks for.
@@ -175,10 +175,14 @@ def build_candidates(
 def draw_sample(engine: duckdb.DuckDBPyConnection, draw: SampleSpec) -> pa.Table:
     """The sample, in hash order, from the table `strings`.
 
-    With `by_source`, sources take turns, so each gives the same number for as long as it has any.
+    With `stratify_by_source`, sources take turns: each gives equally many while it has any left.
     """
     order = _BY_HASH if draw.split is None else _BY_COUNT
-    turn = f"row_number() OVER (PARTITION BY source ORDER BY {order})" if draw.by_source else "0"
+    turn = (
+        f"row_number() OVER (PARTITION BY source ORDER BY {order})"
+        if draw.stratify_by_source
+        else "0"
+    )
     query = _DRAWN.format(turn=turn, order=order)
     drawn = engine.sql(query, params={"size": draw.size}).to_arrow_table()
     # Sorted here: without preserve_insertion_order, DuckDB 2.0 may hand Arrow an ordered result's
@@ -191,14 +195,16 @@ def draw_sample(engine: duckdb.DuckDBPyConnection, draw: SampleSpec) -> pa.Table
 
 
 def _is_list(recipe: Recipe) -> bool:
-    return recipe.corpus.source == "wordfreq" or recipe.corpus.unit == "line"
+    return recipe.corpus.source == "wordfreq" or recipe.corpus.split_into == "lines"
 
 
 def _draw_of(recipe: Recipe) -> SampleSpec:
-    sample, split, repeats = recipe.sample, None, recipe.corpus.verbatim
+    sample, split, repeats = recipe.sample, None, recipe.corpus.keep_raw
     if recipe.level == "word" and not repeats:
         split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
-    return SampleSpec(sample.size, sample.seed, sample.by_source, sample.min_count, split, repeats)
+    return SampleSpec(
+        sample.size, sample.seed, sample.stratify_by_source, sample.min_count, split, repeats
+    )
 
 
 def _whole_word(text: str) -> list[str]:

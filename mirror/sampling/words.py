@@ -78,7 +78,7 @@ def check_words(language: str) -> None:
     if language in UNSPACED:
         raise InputError(
             f"{UNSPACED[language]} is written without spaces, and no tokenizer for it is known "
-            "here: give a list of words instead (corpus.unit = 'line')"
+            "here: give a list of words instead (corpus.split_into = 'lines')"
         )
     if extra := EXTRAS.get(language):
         _check_installed(extra)

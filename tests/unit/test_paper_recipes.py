@@ -39,11 +39,11 @@ def test_a_recipe_of_the_papers_is_faithful_pinned_and_measured(name: str) -> No
 @pytest.mark.parametrize("name", PAPER)
 def test_a_recipe_of_the_papers_has_lists_that_anyone_can_get(name: str) -> None:
     corpus = find_recipe(name).corpus
-    assert corpus.unit == "line"
+    assert corpus.split_into == "lines"
     if corpus.source == "files":
-        assert all(path in corpus.obtaining for path in corpus.paths)
+        assert all(path in corpus.download_instructions for path in corpus.paths)
     else:
-        assert corpus.verbatim
+        assert corpus.keep_raw
         for file in corpus.files:
             assert file.url is not None
             assert re.search(r"/[0-9a-f]{40}/", file.url), "an address that does not change"
@@ -179,10 +179,10 @@ def test_it_runs_on_a_folder_in_its_bases_place(
     corpus = CorpusSection(
         source="files",
         paths=(str(tmp_path / "list.txt"),),
-        unit="line",
-        verbatim=recipe.corpus.verbatim,
+        split_into="lines",
+        keep_raw=recipe.corpus.keep_raw,
     )
-    size = 400 if recipe.corpus.verbatim else 391
+    size = 400 if recipe.corpus.keep_raw else 391
     recipe = recipe.model_copy(
         update={
             "base": BaseSection(path=str(folder)),
@@ -194,7 +194,7 @@ def test_it_runs_on_a_folder_in_its_bases_place(
     snapshot = ingest_corpus(recipe, store)
     strings = sample_strings(recipe, snapshot, store)
     drawn = pq.read_table(strings.path / "strings.parquet")["text"].to_pylist()
-    assert drawn.count("x") == (10 if recipe.corpus.verbatim else 1)
+    assert drawn.count("x") == (10 if recipe.corpus.keep_raw else 1)
     tuned = tune_encoder(recipe, strings, Base(str(folder), base_digest(folder), base), store)
     assert tuned.counts["steps"] == steps
     assert (tuned.path / "encoder" / "model.safetensors").is_file()

@@ -35,7 +35,7 @@ def settings(corpus: Path, **changes: Any) -> PretrainingSettings:
         "name": "tiny",
         "language": "en",
         "corpus": [str(corpus)],
-        "leave_out": ["left_out"],
+        "exclude_sources": ["left_out"],
         "shape": {
             "vocabulary_size": 400,
             "layers": 1,
@@ -199,4 +199,4 @@ def test_the_shipped_pretraining_file_loads() -> None:
 
     chosen = read_pretraining(MODELS / "mirror-mini-en.toml")
     assert chosen.name == "mirror-mini-en"
-    assert "open_english_wordnet" in chosen.leave_out
+    assert "open_english_wordnet" in chosen.exclude_sources

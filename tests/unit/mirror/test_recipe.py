@@ -39,7 +39,7 @@ base = { path = "models/some" }
 evaluation = { benchmarks = ["stsb"] }
 registry = { model = "mirror-en-trials" }
 """
-VERBATIM = {"source": "files", "paths": ["texts"], "unit": "line", "verbatim": True}
+KEEP_RAW = {"source": "files", "paths": ["texts"], "split_into": "lines", "keep_raw": True}
 
 
 def parsed(**changes: Any) -> Recipe:
@@ -107,11 +107,14 @@ def test_norwegian_stays_norwegian() -> None:
             {"corpus": {"source": "published", "files": [{"path": "../a", "sha256": "0" * 64}]}},
             "leaves its folder",
         ),
-        ({"corpus": {**VERBATIM, "files": [{"path": "a", "sha256": "0" * 64}]}}, "no other source"),
-        ({"corpus": {**VERBATIM, "unit": "sentence"}}, "set `unit` to 'line'"),
-        ({"corpus": {"source": "wordfreq", "unit": "line", "verbatim": True}}, "lists of lines"),
-        ({"corpus": {**VERBATIM, "near_duplicates": 0.9}}, "choose"),
-        ({"corpus": VERBATIM, "sample": {"min_count": 2}}, "sample.min_count"),
+        ({"corpus": {**KEEP_RAW, "files": [{"path": "a", "sha256": "0" * 64}]}}, "no other source"),
+        ({"corpus": {**KEEP_RAW, "split_into": "sentences"}}, "set `split_into` to 'lines'"),
+        (
+            {"corpus": {"source": "wordfreq", "split_into": "lines", "keep_raw": True}},
+            "lists of lines",
+        ),
+        ({"corpus": {**KEEP_RAW, "near_duplicates": 0.9}}, "choose"),
+        ({"corpus": KEEP_RAW, "sample": {"min_count": 2}}, "sample.min_count"),
         ({"registry": {"model": "../../etc"}}, "registry.model"),
         ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
     ],
@@ -126,7 +129,7 @@ def test_impossible_combinations_are_refused(changes: dict[str, Any], said: str)
         ("sample", "size", "10000"),
         ("sample", "size", 10_000.0),
         ("sample", "seed", True),
-        ("sample", "by_source", 1),
+        ("sample", "stratify_by_source", 1),
         ("corpus", "check_language", "no"),
         ("corpus", "paths", "texts"),
         ("corpus", "paths", [1]),

@@ -31,7 +31,7 @@ def sifter(**corpus: object) -> DocumentFilter:
         "language": "en",
         "domain": "test",
         "level": "sentence",
-        "corpus": {"source": "files", "paths": ["none"], "leave_out": ["skip"], **corpus},
+        "corpus": {"source": "files", "paths": ["none"], "exclude_sources": ["skip"], **corpus},
         "base": {"path": "models/none"},
         "evaluation": {"benchmarks": ["none"]},
         "registry": {"model": "none"},
@@ -66,11 +66,11 @@ def test_rows_left_out_keep_their_text_cleaned() -> None:
 
 def test_verbatim_lines_stand_as_they_are() -> None:
     line = "  caf\u00e9\u00a0 &amp; \ufb01n\u2028 "
-    verbatim = sifter(unit="line", verbatim=True, max_characters=20)
+    keep_raw = sifter(split_into="lines", keep_raw=True, max_characters=20)
     documents = [Document(line, "a"), Document("x" * 21, "a"), Document("a \ud800", "a")]
-    found = [(row["text"], row["reason"]) for row in rows(verbatim, *documents)]
+    found = [(row["text"], row["reason"]) for row in rows(keep_raw, *documents)]
     assert found == [(line, ""), ("x" * 21, TOO_LONG), ("a \ufffd\ufffd\ufffd", BROKEN_TEXT)]
-    assert rows(sifter(unit="line"), documents[0])[0]["text"] == "caf\u00e9 & fin"
+    assert rows(sifter(split_into="lines"), documents[0])[0]["text"] == "caf\u00e9 & fin"
 
 
 def test_rows_say_which_document_they_are_of_and_where_they_stood() -> None:

@@ -93,7 +93,7 @@ def test_every_row_that_is_not_kept_is_told_with_its_reason(ingest):
     rows = [
         {"source": "good", **(row if isinstance(row, dict) else {"text": row})} for row in lines
     ]
-    record = ingest(rows, source_column="source", leave_out=["bad"], min_characters=5)
+    record = ingest(rows, source_column="source", exclude_sources=["bad"], min_characters=5)
     assert texts(record) == ["The boat is red."]
     assert record.counts["rejected"] == {
         "broken characters": 1,
@@ -156,7 +156,7 @@ def test_documents_of_four_sentences_are_passages_of_two_halves(ingest):
 
 
 def test_lines_are_taken_whole_where_the_unit_is_the_line(ingest):
-    record = ingest(["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."], unit="line")
+    record = ingest(["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."], split_into="lines")
     assert texts(record) == ["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."]
     assert table(record, "passages") == []
 

@@ -37,8 +37,8 @@ def recipe(url: str | None = None, content: bytes = CONTENT, **corpus: Any) -> R
         "level": "word",
         "corpus": {
             "source": "published",
-            "unit": "line",
-            "verbatim": True,
+            "split_into": "lines",
+            "keep_raw": True,
             "files": [file if url is None else {**file, "url": url}],
             **corpus,
         },
@@ -103,16 +103,22 @@ def test_another_list_than_was_declared_is_refused(served: tuple[Path, str]) -> 
 
 def test_what_no_one_publishes_says_how_to_get_it() -> None:
     with pytest.raises(CorpusError, match=r"words\.txt with SHA-256.*Ask the harbour master"):
-        check_sources(recipe(obtaining="Ask the\n  harbour master"))
+        check_sources(recipe(download_instructions="Ask the\n  harbour master"))
     with pytest.raises(CorpusError, match="Ask the harbour master"):
         check_sources(
             recipe(
-                source="files", files=[], paths=["none/a.txt"], obtaining="Ask the harbour master"
+                source="files",
+                files=[],
+                paths=["none/a.txt"],
+                download_instructions="Ask the harbour master",
             )
         )
 
 
 def test_the_key_follows_content_and_neither_address_nor_advice() -> None:
     key = corpus_stage(recipe(NOBODY)).key
-    assert corpus_stage(recipe("http://example.org/words.txt", obtaining="Ask.")).key == key
+    assert (
+        corpus_stage(recipe("http://example.org/words.txt", download_instructions="Ask.")).key
+        == key
+    )
     assert corpus_stage(recipe(NOBODY, CONTENT + b"more\n")).key != key

@@ -39,7 +39,8 @@ def test_documents_of_four_sentences_are_halved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "corpus", [{"source": "wordfreq"}, {"source": "files", "paths": ["none"], "unit": "line"}]
+    "corpus",
+    [{"source": "wordfreq"}, {"source": "files", "paths": ["none"], "split_into": "lines"}],
 )
 def test_lists_have_no_halves(tmp_path, corpus):
     assert list(PassageFinder(recipe(**corpus), tmp_path).of(0, kept((0, "abcd")))) == []

@@ -241,8 +241,8 @@ def test_what_cannot_be_fetched_says_how_to_get_it() -> None:
     for name in definition_names():
         definition = read_definition(name)
         if any(file.url is None for file in definition.files):
-            assert "https://" in definition.obtaining
-            assert "SHA-256" in definition.obtaining
+            assert "https://" in definition.download_instructions
+            assert "SHA-256" in definition.download_instructions
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["missing", "other bytes"])

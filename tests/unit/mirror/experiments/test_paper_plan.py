@@ -212,7 +212,7 @@ def test_random_strings_take_the_place_of_the_recipes_own(
     [place] = recipe.corpus.paths
     strings = Path(place).read_text().split()
     assert len(strings) == len(set(strings)) == recipe.sample.size == 32
-    assert recipe.corpus.unit == "line"
+    assert recipe.corpus.split_into == "lines"
     # A text that is missing does not matter where it is not read.
     text.unlink()
     again = find_work(cells, plan, places, store, stand_in=True)

@@ -106,7 +106,7 @@ def test_random_strings_stand_in_for_the_words(
     corpora = [case.trials[0].recipe.corpus for case in made.cases]
     assert [corpus.source for corpus in corpora] == ["wordfreq", "files", "files", "wordfreq"]
     assert len(Path(corpora[1].paths[0]).read_text().split()) == 240
-    assert corpora[1].unit == "line"
+    assert corpora[1].split_into == "lines"
     assert made.cases[0].trials[0].pooling == "mean"
     assert [t.recipe.tuning.learning_rate for t in made.trials][1:3] == [2e-5, 5e-5]
     assert len(made.samples) == 2
@@ -127,8 +127,8 @@ def test_random_strings_stand_in_for_a_published_list(
         level = "word"
         [corpus]
         source = "published"
-        unit = "line"
-        verbatim = true
+        split_into = "lines"
+        keep_raw = true
         check_language = false
         files = [
             {{ path = "words.txt", sha256 = "{hashlib.sha256(words.read_bytes()).hexdigest()}" }}
@@ -148,7 +148,7 @@ def test_random_strings_stand_in_for_a_published_list(
     made = plan("random-strings", recipes=(str(path),), levels=("word",), benchmarks=("stsb",))
     corpora = [case.trials[0].recipe.corpus for case in made.cases]
     assert [corpus.source for corpus in corpora] == ["published", "files", "files", "published"]
-    assert (corpora[1].files, corpora[1].verbatim) == ((), True)
+    assert (corpora[1].files, corpora[1].keep_raw) == ((), True)
     assert len(Path(corpora[1].paths[0]).read_text().split()) == 10
 
 

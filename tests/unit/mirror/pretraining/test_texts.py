@@ -18,7 +18,7 @@ from mirror.progress import ProgressEvent
 
 GROWTH = """
 import resource, sys
-from mirror.pretraining.settings import find_pretraining
+from mirror.pretraining.config import find_pretraining
 from mirror.pretraining.texts import read_texts
 settings = find_pretraining("mirror-mini-en").model_copy(update={"corpus": [sys.argv[1]]})
 peaks = []
@@ -29,8 +29,8 @@ print(number, peaks[0], peaks[-1])
 """
 
 
-def settings_of(*files: Path, leave_out: tuple[str, ...] = ()) -> PretrainingSettings:
-    changes = {"corpus": [str(file) for file in files], "leave_out": leave_out}
+def settings_of(*files: Path, exclude_sources: tuple[str, ...] = ()) -> PretrainingSettings:
+    changes = {"corpus": [str(file) for file in files], "exclude_sources": exclude_sources}
     return find_pretraining("mirror-mini-en").model_copy(update=changes)
 
 
@@ -40,7 +40,7 @@ def test_all_groups_are_read_in_order_without_what_is_left_out(tmp_path: Path) -
     table = pa.table({"text": [*texts, "", None], "source": [*sources, "books", None]})
     pq.write_table(table, tmp_path / "text.parquet", row_group_size=4)
     signs: list[ProgressEvent] = []
-    settings = settings_of(tmp_path / "text.parquet", leave_out=("talk",))
+    settings = settings_of(tmp_path / "text.parquet", exclude_sources=("talk",))
     found = list(read_texts(settings, signs.append))
     assert found == [text for number, text in enumerate(texts) if number % 5]
     assert signs[-1].done == 27

@@ -98,24 +98,24 @@ def test_strings_come_in_the_order_of_a_hash_that_anyone_can_compute(store, tmp_
     assert strings_of(record).schema.names == ["text", "source", "document", "count"]
 
 
-VERBATIM = {"source": "files", "paths": ["text"], "unit": "line", "verbatim": True}
+KEEP_RAW = {"source": "files", "paths": ["text"], "split_into": "lines", "keep_raw": True}
 
 
 @pytest.mark.parametrize("level", ["word", "name", "sentence"])
 def test_verbatim_lines_are_drawn_as_often_as_they_come(store, tmp_path, level):
     lines = ["oar", "mast", "oar", "7", "oar", " sail "]
     corpus = write_corpus(tmp_path / "corpus", rows_of(lines))
-    record = sample_strings(make_recipe(level, corpus=VERBATIM, size=6), corpus, store)
+    record = sample_strings(make_recipe(level, corpus=KEEP_RAW, size=6), corpus, store)
     assert sorted(texts_of(record)) == sorted(lines)
     assert record.counts["available"] == 6
-    few = sample_strings(make_recipe(level, corpus=VERBATIM, size=5), corpus, store)
+    few = sample_strings(make_recipe(level, corpus=KEEP_RAW, size=5), corpus, store)
     assert not Counter(texts_of(few)) - Counter(lines)
     assert len(texts_of(few)) == 5
 
 
 def test_verbatim_lines_without_repeats_are_drawn_as_others_are(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
-    record = sample_strings(make_recipe(corpus=VERBATIM, size=40), corpus, store)
+    record = sample_strings(make_recipe(corpus=KEEP_RAW, size=40), corpus, store)
     assert texts_of(record) == hash_order(NUMBERED, 42)[:40]
 
 
@@ -155,7 +155,7 @@ def test_sources_take_turns_as_far_as_each_goes(store, tmp_path):
         + rows_of([f"short {n}" for n in range(3)], "short")
     )
     corpus = write_corpus(tmp_path / "corpus", rows)
-    record = sample_strings(make_recipe(size=31, by_source=True), corpus, store)
+    record = sample_strings(make_recipe(size=31, stratify_by_source=True), corpus, store)
     assert record.counts["by_source"] == {"long": 14, "middle": 14, "short": 3}
     assert texts_of(record) == hash_order(texts_of(record), 42)
 
@@ -211,7 +211,7 @@ def test_rows_that_stand_for_many_weigh_their_words(store, tmp_path):
 
 def test_counting_in_small_pieces_counts_the_same(tmp_path, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED + WORDS), parts=3)
-    draw = SampleSpec(20, 42, by_source=False, min_count=1, split=word_splitter("en"))
+    draw = SampleSpec(20, 42, stratify_by_source=False, min_count=1, split=word_splitter("en"))
     whole = drawn(corpus.path, tmp_path, draw)
     monkeypatch.setattr(word_counts, "FLUSH_WORDS", 3)
     monkeypatch.setattr(word_counts, "BATCH_ROWS", 2)
@@ -280,7 +280,7 @@ def test_stage_depends_on_what_changes_the_sample_and_on_nothing_else(tmp_path):
     others = [
         make_recipe(size=6),
         make_recipe(seed=1),
-        make_recipe(by_source=True),
+        make_recipe(stratify_by_source=True),
         make_recipe("word"),
         make_recipe("word", "de"),
         make_recipe("word", min_count=3),
@@ -322,7 +322,9 @@ slowly = settings(
 def test_threads_and_layout_change_nothing(tmp_path_factory, rows, how, by_source, threads, parts):
     folder = tmp_path_factory.mktemp("any")
     split, repeats = how
-    draw = SampleSpec(7, 42, by_source=by_source, min_count=1, split=split, repeats=repeats)
+    draw = SampleSpec(
+        7, 42, stratify_by_source=by_source, min_count=1, split=split, repeats=repeats
+    )
     write_corpus(folder / "one", rows)
     write_corpus(folder / "many", list(reversed(rows)), parts)
     expected = drawn(folder / "one", folder, draw)
