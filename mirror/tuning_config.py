@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from mirror.config_base import Positive, Section, Share
 
-Pooling = Literal["cls", "mean", "mean-all", "first-last", "last"]
+Pooling = Literal["cls", "mean", "mean-with-padding", "first-last", "last"]
 WEIGHABLE: tuple[Pooling, ...] = ("mean", "first-last")
 """The poolings that are a mean over tokens, in which they can have weights."""
-Masking = Literal["characters", "characters-official", "word-pieces", "words"]
-Noise = Literal["dropout", "drophead", "both", "none", "controlled"]
+Masking = Literal["characters", "characters-paper", "word-pieces", "words"]
+Augmentation = Literal["dropout", "drophead", "both", "none", "controlled"]
 FIRST_LAYER = 1
 """The first layer's number among hidden states, of which 0 is the embeddings' output."""
 PROMPT_TEXT, PROMPT_MASK = "{text}", "[MASK]"
@@ -34,18 +34,18 @@ class TuningSection(Section):
     loss: Loss = "info-nce"
     """info-nce: the positive stands in the denominator, as in the official code; decoupled: it does
     not, as in the paper's equation 1; multi-similarity: on hard triplets (paper, section 2.1)."""
-    duplicates: Literal["left-out", "negatives"] = "left-out"
+    duplicates: Literal["mask", "negatives"] = "mask"
     """Equal strings of a batch: left out of each other's negatives, or negatives like all others,
     as in the official code."""
     masking: Masking = "characters"
-    """What a masked run is made of.  characters-official has the official code's faults: it masks
+    """What a masked run is made of.  characters-paper has the official code's faults: it masks
     the first run that reads like the one drawn, never draws the last, adds spaces, and writes
     `[MASK]` for every model (paper.md, part 3, nos. 6 and 8)."""
     mask_length: Annotated[int, Field(ge=0)]
     """k: characters, word pieces or words masked in one side of a pair; 0 for none."""
     mask_min_characters: Positive = 30
     """Strings shorter than this are not masked."""
-    noise: Noise = "dropout"
+    augmentation: Augmentation = "dropout"
     """What makes two views of one string differ.  drophead leaves out whole attention heads in
     place of dropout; controlled is dropout with the same units left out on both sides (Table 8)."""
     dropout: Share = 0.1
@@ -55,11 +55,12 @@ class TuningSection(Section):
     epochs: Positive
     max_tokens: Annotated[int, Field(ge=3)]
     """The most of a string that is read; two are the tokenizer's marks of its start and end."""
-    inference_tokens: Annotated[int, Field(ge=3)] | None = None
+    inference_max_tokens: Annotated[int, Field(ge=3)] | None = None
     """The most of a text that the tuned encoder reads; nothing means `max_tokens`."""
     pooling: Pooling = "mean"
-    """mean-all averages padding too, up to `max_tokens`, as the official code does; first-last is
-    the mean over tokens of the first and the last layer's mean; last is the last token."""
+    """mean-with-padding averages padding too, up to `max_tokens`, as the official code does;
+    first-last is the mean over tokens of the first and the last layer's mean; last is the last
+    token."""
     weighting: Literal["equal", "inverse-frequency"] = "equal"
     """What a token counts in a mean over tokens: inverse-frequency counts those less that are
     frequent in the sample, while tuning and in the encoder (Arora et al. 2017, SIF)."""
@@ -81,14 +82,14 @@ class TuningSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 200
     """Strings in a batch; each gives two views."""
-    batches: Literal["shuffled", "like-length"] = "shuffled"
-    """like-length: a batch's strings are about equally long, which makes its negatives harder."""
+    batch_sampler: Literal["shuffled", "length-bucketed"] = "shuffled"
+    """length-bucketed: a batch's strings are of similar length, which makes negatives harder."""
     gradient_caching: bool = False
     """Encode each batch twice, keeping one slice's activations at a time: memory no longer grows
     with the batch (Gao et al. 2021, GradCache); the gradients are the same."""
-    warmup_share: Share = 0.0
+    warmup_ratio: Share = 0.0
     """The first share of the steps, over which the rate rises from zero."""
-    decay: Literal["constant", "linear"] = "constant"
+    lr_scheduler: Literal["constant", "linear"] = "constant"
     """How the rate goes on after the warm-up; linear ends at zero."""
     ranking_distillation: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a second loss, of a second pass over the strings: a first encoder is tuned as all
@@ -106,17 +107,17 @@ class TuningSection(Section):
     """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
     the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
     """
-    centring: bool = False
+    center: bool = False
     """Take the sample's mean vector away after tuning; whitening always does."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 where the processor has it; the loss is always fp32."""
-    slice_tokens: Positive = 4_096
+    tokens_per_microbatch: Positive = 4_096
     """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
     checkpoint_seconds: Positive = 60
-    processes: Positive = 1
+    num_processes: Positive = 1
     """How many processes of this machine tune the model together, on a GPU each where there are
     any: for models that are large.  Weights are equal to one process's but for rounding."""
-    deadline_minutes: Annotated[float, Field(gt=0)] | None = None
+    timeout_minutes: Annotated[float, Field(gt=0)] | None = None
     """The most that tuning may take, the wait for a place on the device included; where it is over,
     the run ends at a checkpoint, and the next one goes on from there."""
     seed: int = 42
@@ -124,7 +125,7 @@ class TuningSection(Section):
     @property
     def needs_mask_token(self) -> bool:
         """Whether the tokenizer must have a mask token of its own."""
-        return self.mask_length > 0 and self.masking != "characters-official"
+        return self.mask_length > 0 and self.masking != "characters-paper"
 
     @property
     def passes(self) -> int:
@@ -134,34 +135,39 @@ class TuningSection(Section):
     @property
     def encoder_tokens(self) -> int:
         """The most of a text that the tuned encoder reads."""
-        return self.inference_tokens or self.max_tokens
+        return self.inference_max_tokens or self.max_tokens
 
     @property
     def dropout_rate(self) -> float:
         """The dropout that acts while tuning."""
-        return self.dropout if self.noise in ("dropout", "both", "controlled") else 0.0
+        return self.dropout if self.augmentation in ("dropout", "both", "controlled") else 0.0
 
     @property
     def drophead_rate(self) -> float:
         """The drophead that acts while tuning."""
-        return self.drophead if self.noise in ("drophead", "both") else 0.0
+        return self.drophead if self.augmentation in ("drophead", "both") else 0.0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.noise == "none" and not self.mask_length:
+        if self.augmentation == "none" and not self.mask_length:
             raise ValueError(
-                "`noise` none and `mask_length` 0 make both views of a string the same: choose one"
+                "`augmentation` none and `mask_length` 0 make both views of a string the same: "
+                "choose one"
             )
-        if self.gradient_caching and self.noise == "controlled":
+        if self.gradient_caching and self.augmentation == "controlled":
             raise ValueError(
-                "`gradient_caching` does not go with `noise` controlled: leave one of them out"
+                "`gradient_caching` does not go with `augmentation` controlled: "
+                "leave one of them out"
             )
-        if self.processes > 1 and self.ranking_distillation:
+        if self.num_processes > 1 and self.ranking_distillation:
             raise ValueError(
-                "`ranking_distillation` does not go with several `processes`: leave one of them out"
+                "`ranking_distillation` does not go with several `num_processes`: "
+                "leave one of them out"
             )
-        if self.inference_tokens is not None and self.inference_tokens < self.max_tokens:
-            raise ValueError("`inference_tokens` is below `max_tokens`: raise it or leave it out")
+        if self.inference_max_tokens is not None and self.inference_max_tokens < self.max_tokens:
+            raise ValueError(
+                "`inference_max_tokens` is below `max_tokens`: raise it or leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -204,17 +210,17 @@ LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 # Training pads to `max_tokens`, the official evaluation to 64 (paper.md, part 3, no. 1).
 _OFFICIAL = {
-    "masking": "characters-official",
+    "masking": "characters-paper",
     "duplicates": "negatives",
     "lowercase": True,
-    "inference_tokens": 64,
+    "inference_max_tokens": 64,
 }
 MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "default": {},
     "paper": {
         "word": _OFFICIAL,
         "name": _OFFICIAL,
-        "sentence": {**_OFFICIAL, "pooling": "mean-all"},
+        "sentence": {**_OFFICIAL, "pooling": "mean-with-padding"},
     },
 }
 

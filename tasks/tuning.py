@@ -24,7 +24,7 @@ def tune_encoder(
     """Tunes the base on the strings, and on labelled pairs; see `mirror.tuning.stage.tune_encoder`.
 
     In a process of its own, which a cancelled run ends at a checkpoint.  Without a timeout here:
-    how long it may take is the recipe's affair (`tuning.deadline_minutes`).
+    how long it may take is the recipe's affair (`tuning.timeout_minutes`).
     """
     store = Store(workspace)
     record = tune_in_subprocess(recipe, sample, base, store, Reporter(), pairs=pairs)

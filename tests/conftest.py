@@ -108,13 +108,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def own_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Places on devices of this session's own: it waits for nobody, and nobody for it."""
-    before = os.environ.get("MIRROR_SLOTS")
-    os.environ["MIRROR_SLOTS"] = str(tmp_path_factory.mktemp("slots"))
+    before = os.environ.get("MIRROR_DEVICE_LOCK_DIR")
+    os.environ["MIRROR_DEVICE_LOCK_DIR"] = str(tmp_path_factory.mktemp("slots"))
     yield
     if before is None:
-        del os.environ["MIRROR_SLOTS"]
+        del os.environ["MIRROR_DEVICE_LOCK_DIR"]
     else:
-        os.environ["MIRROR_SLOTS"] = before
+        os.environ["MIRROR_DEVICE_LOCK_DIR"] = before
 
 
 @pytest.fixture

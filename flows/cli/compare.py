@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mirror.release.index_compatibility import Compatibility, Found
 
-POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
+POOLINGS = click.Choice(["cls", "mean", "mean-with-padding", "first-last", "last"])
 
 
 @click.command(cls=Command, short_help="Says whether an index of OLD's vectors serves NEW.")

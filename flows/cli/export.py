@@ -22,8 +22,8 @@ MOST = 50_000
 @click.option(
     "--pooling",
     type=click.Choice(["cls", "mean", "first-last", "last"]),
-    help="For a plain model, which says nothing of it.  No mean-all: what reads these forms cannot "
-    "pool over padding.",
+    help="For a plain model, which says nothing of it.  No mean-with-padding: readers of these "
+    "formats cannot pool over padding.",
 )
 @click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
 @workspace_option

@@ -28,7 +28,7 @@ from flows.cli.services import down, up
 from flows.cli.study import study
 from flows.cli.verify import verify
 
-POOLINGS = click.Choice(["cls", "mean", "mean-all", "first-last", "last"])
+POOLINGS = click.Choice(["cls", "mean", "mean-with-padding", "first-last", "last"])
 
 
 def show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:

@@ -99,7 +99,7 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
         check_prompt(folder, recipe.tuning)
     limit = token_limit(folder)
     defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
-    for setting in ("max_tokens", "inference_tokens"):
+    for setting in ("max_tokens", "inference_max_tokens"):
         wanted = getattr(recipe.tuning, setting)
         if limit is None or wanted is None or wanted <= limit:
             continue

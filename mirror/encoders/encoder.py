@@ -127,7 +127,7 @@ class Encoder:
     def vectors(
         self,
         rows: Sequence[list[int]],
-        slice_tokens: int = SLICE_TOKENS,
+        tokens_per_microbatch: int = SLICE_TOKENS,
         *,
         seed: int | None = None,
     ) -> Tensor:
@@ -138,10 +138,10 @@ class Encoder:
 
         Args:
             rows: token ids.
-            slice_tokens: tokens encoded at a time.
+            tokens_per_microbatch: tokens encoded at a time.
             seed: what dropout is drawn from; nothing leaves it to torch's generator.
         """
-        slices = self.slices(rows, slice_tokens)
+        slices = self.slices(rows, tokens_per_microbatch)
         parts = [
             self.pooled(part, cut, None if seed is None else seed + number)
             for number, (part, cut) in enumerate(zip(self.embedded(slices), slices, strict=True))
@@ -149,12 +149,15 @@ class Encoder:
         return self.in_order(parts, slices)
 
     def slices(
-        self, rows: Sequence[list[int]], slice_tokens: int, widths: Sequence[int] | None = None
+        self,
+        rows: Sequence[list[int]],
+        tokens_per_microbatch: int,
+        widths: Sequence[int] | None = None,
     ) -> list[MicroBatch]:
         """Rows in slices of like length, padded to `widths` at least, one for each row."""
-        everywhere = self.settings.max_tokens if self.settings.pooling == "mean-all" else 0
+        everywhere = self.settings.max_tokens if self.settings.pooling == "mean-with-padding" else 0
         widths = [max(width, everywhere) for width in widths or map(len, rows)]
-        cuts = bucket_by_length(widths, slice_tokens, MAX_PADDING[self.device.type])
+        cuts = bucket_by_length(widths, tokens_per_microbatch, MAX_PADDING[self.device.type])
         return [self._slice(rows, widths, indices) for indices in cuts]
 
     def embedded(self, slices: Sequence[MicroBatch]) -> tuple[Tensor, ...]:
@@ -194,14 +197,14 @@ class Encoder:
         order = torch.tensor([index for cut in slices for index in cut.rows])
         return torch.cat(list(parts))[order.argsort().to(self.device)]
 
-    def encode(self, texts: Sequence[str], slice_tokens: int = SLICE_TOKENS) -> np.ndarray:
+    def encode(self, texts: Sequence[str], tokens_per_microbatch: int = SLICE_TOKENS) -> np.ndarray:
         """Vectors of texts, in their order: (texts, width), float32, not normalised.
 
         On as many threads as torch has in the caller's; their number changes no result.
         """
         self.model.eval()
         rows = self.token_ids(texts)
-        slices = self.slices(rows, slice_tokens)
+        slices = self.slices(rows, tokens_per_microbatch)
         vectors = np.empty((len(rows), self.width), dtype=np.float32)
 
         @torch.inference_mode()  # of the thread that it is called in

@@ -16,9 +16,9 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
             first layer and of the last.
         mask: (rows, tokens), 1 for a token and 0 for padding; for a mean over tokens a token's
             weight may stand in the 1's place.
-        pooling: `cls`: the first token; `mean`: over tokens; `mean-all`: over padding too, as the
-            official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens of both
-            layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
+        pooling: `cls`: the first token; `mean`: over tokens; `mean-with-padding`: over padding too,
+            as the official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens
+            of both layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
 
     Returns:
         (rows, width), fp32.
@@ -27,7 +27,7 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
     match pooling:
         case "cls":
             return last[:, 0]
-        case "mean-all":
+        case "mean-with-padding":
             return last.mean(1)
         case "first-last":
             return _masked_mean((hidden[0].float() + last) / 2, mask)

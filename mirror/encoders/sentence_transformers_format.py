@@ -43,7 +43,7 @@ POOLING_KEYS: dict[str, Pooling | None] = {
 """By sentence-transformers' name for it, what we call a pooling; nothing where we lack it."""
 COMPACT_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 """Its names in the form of version 5.4."""
-NEAREST: dict[Pooling, Pooling] = {"mean-all": "mean", "first-last": "mean"}
+NEAREST: dict[Pooling, Pooling] = {"mean-with-padding": "mean", "first-last": "mean"}
 """What the module Pooling is told in these cases."""
 
 
@@ -76,7 +76,7 @@ def write_encoder_settings(
     if settings.pooling == "first-last":
         transformer["config_args"] = {"output_hidden_states": True}
         write_layer_weights(folder / LAYERS, width, int(getattr(model, kind.layer_count)))
-    pooling = settings.pooling if settings.pooling == "mean-all" else None
+    pooling = settings.pooling if settings.pooling == "mean-with-padding" else None
     told = {"pooling": pooling, "prompt": settings.prompt}
     if own := {name: value for name, value in told.items() if value is not None}:
         _write_json(folder / OWN_FILE, own)
@@ -130,7 +130,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
             f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'nothing'}: only "
             f"one of {', '.join(COMPACT_NAMES.values())} can be used"
         )
-    if layers not in ([], [LAYERS]) or said not in (None, "mean-all"):
+    if layers not in ([], [LAYERS]) or said not in (None, "mean-with-padding"):
         raise BaseModelError(
             f"the encoder in {folder} mixes its layers in a way that we do not have: only the mean "
             "of the first and the last, as we save it"

@@ -22,7 +22,7 @@ def encoder_place(job: Job, result: TrialResult) -> EncoderRef:
         folder = str(result.tuned.path / "encoder")
         return EncoderRef(folder, result.tuned.digest, None, None, job.recipe.name)
     tuning = job.recipe.tuning
-    tokens = tuning.inference_tokens or tuning.max_tokens
+    tokens = tuning.inference_max_tokens or tuning.max_tokens
     pooling = job.encoder.pooling
     label, prompt = job.recipe.name, tuning.prompt
     return EncoderRef(job.base.folder, job.base.digest, pooling, tokens, label, prompt)

@@ -66,7 +66,7 @@ class Encoder:
         content = self.recipe.model_dump(mode="json", include={"corpus", "sample", "tuning"})
         tuning = content.pop("tuning")
         if self.kind == "raw":
-            tokens = tuning["inference_tokens"] or tuning["max_tokens"]
+            tokens = tuning["inference_max_tokens"] or tuning["max_tokens"]
             tuning = {"pooling": self.pooling, "max_tokens": tokens, "prompt": tuning["prompt"]}
         return digest_of_json([content, tuning, self.kind, self.strings])
 

@@ -174,7 +174,7 @@ def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> Encod
         return EncoderRef(str(folder), folder_digest(folder), None, None, trial.label)
     tuning = trial.recipe.tuning
     pooling = trial.pooling or tuning.pooling
-    limit = trial.max_tokens or tuning.inference_tokens or tuning.max_tokens
+    limit = trial.max_tokens or tuning.inference_max_tokens or tuning.max_tokens
     return EncoderRef(base.folder, base.digest, pooling, limit, trial.label, tuning.prompt)
 
 

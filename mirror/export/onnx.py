@@ -138,10 +138,10 @@ def export_onnx(encoder: Encoder, folder: Path, place: Path) -> float:
         StoreError: the folder cannot be written.
     """
     check_onnx()
-    if encoder.settings.pooling == "mean-all":
+    if encoder.settings.pooling == "mean-with-padding":
         raise BaseModelError(
-            f"the encoder in {folder} takes the mean over padding too (mean-all), so that its "
-            "vectors change with how texts are padded: export one with another pooling"
+            f"the encoder in {folder} takes the mean over padding too (mean-with-padding): its "
+            "vectors change with how texts are padded; export one with another pooling"
         )
     with whole_folder(place) as out:
         _write_graph(encoder, folder, out / GRAPH)

@@ -96,7 +96,7 @@ def _unfit(probe: Probe, gate: GateSection) -> Iterator[str]:
     if probe.difference > MOST_DIFFERENCE:
         yield (
             f"sentence-transformers gets other vectors than were measured: cosines differ by "
-            f"{probe.difference:.1e} (it cannot pool as mean-all does)."
+            f"{probe.difference:.1e} (it cannot pool as mean-with-padding does)."
         )
     if gate.max_megabytes is not None and probe.megabytes > gate.max_megabytes:
         yield (

@@ -16,7 +16,7 @@ CARD_TEMPLATE = "card.md.j2"
 POOLING_WORDS = {
     "cls": "the vector of its first token, before any pooler",
     "mean": "the mean of its tokens' vectors, padding left out",
-    "mean-all": (
+    "mean-with-padding": (
         "the mean of its tokens' vectors and of padding up to the length below, as in the paper's "
         "code; `SentenceTransformer` leaves padding out and so gives OTHER vectors: load it with "
         "`mirror.encoders.encoder.Encoder`"

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from mirror.errors import InputError, StoreError
 
 RUNS_PER_DEVICE = "MIRROR_RUNS_PER_DEVICE"
-SLOTS = "MIRROR_SLOTS"
+SLOTS = "MIRROR_DEVICE_LOCK_DIR"
 LOOK_SECONDS = 0.5
 
 
@@ -72,7 +72,7 @@ def runs_per_device() -> int:
 
 
 def slots_folder() -> Path:
-    """Where this user's places are: `MIRROR_SLOTS`, else a folder for temporary files.
+    """Where this user's places are: `MIRROR_DEVICE_LOCK_DIR`, else a folder for temporary files.
 
     Raises:
         StoreError: it cannot be made, or belongs to someone else.

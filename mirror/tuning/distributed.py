@@ -32,7 +32,7 @@ WORD = "mirror: "
 def tune_distributed(
     settings: TuningSection, items: Sequence[TextPair], folders: Mapping[str, Path], on_step: OnStep
 ) -> Mapping[str, Any]:
-    """As `mirror.tuning.tune.tune`, by `settings.processes` processes on this machine.
+    """As `mirror.tuning.tune.tune`, by `settings.num_processes` processes on this machine.
 
     Args:
         settings: a recipe's `[tuning]`.
@@ -51,7 +51,7 @@ def tune_distributed(
     }
     place = folders["work"] / JOB
     place.write_text(json.dumps(job), encoding="utf-8")
-    process = _start(settings.processes, place)
+    process = _start(settings.num_processes, place)
     try:
         return _listen(process, on_step)
     finally:

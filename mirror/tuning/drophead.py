@@ -44,7 +44,7 @@ def attach_drophead(model: PreTrainedModel, rate: float) -> list[RemovableHandle
     if not projections:
         raise BaseModelError(
             f"no module of this {kind} has a name that ends in {ending}, where drophead acts: "
-            "set tuning.noise to dropout, or use the transformers of constraints.txt"
+            "set tuning.augmentation to dropout, or use the transformers of constraints.txt"
         )
     return [module.register_forward_pre_hook(_hook(heads, rate)) for module in projections]
 

@@ -47,7 +47,7 @@ def masked_text(text: str, index: int, epoch: int, masking: Masking) -> str:
     generator = _generator(index, epoch, masking)
     if masking.unit == "characters":
         return mask_span(text, masking, generator)
-    if masking.unit == "characters-official":
+    if masking.unit == "characters-paper":
         return mask_span_officially(text, masking, generator)
     if masking.unit == "words":
         return mask_words(text, masking, generator)

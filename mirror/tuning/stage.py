@@ -13,7 +13,7 @@ from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.tuning.step import OnStep, TuningStep, ignore
 
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
-WITHOUT_EFFECT = ("checkpoint_seconds", "deadline_minutes")
+WITHOUT_EFFECT = ("checkpoint_seconds", "timeout_minutes")
 """Settings that do not change what comes out."""
 
 

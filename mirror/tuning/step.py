@@ -14,7 +14,7 @@ class TuningStep:
     """Counted from 1."""
     total: int
     loss: float
-    rate: float
+    learning_rate: float
     """The learning rate it was done at."""
     strings_per_second: float
     """Over this process's steps so far; each string gives two views."""

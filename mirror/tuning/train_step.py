@@ -123,8 +123,8 @@ class TrainStep:
 
     def _slices(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
         """Slices of both views, whose rows are counted through, and the seed of each."""
-        tokens = self.settings.slice_tokens
-        if self.settings.noise != "controlled":
+        tokens = self.settings.tokens_per_microbatch
+        if self.settings.augmentation != "controlled":
             slices = self.encoder.slices([*batch.first, *batch.second], tokens)
             return slices, [seed + number for number in range(len(slices))]
         widths = controlled_widths(batch)

@@ -136,7 +136,7 @@ class Trainer:
     def batches(self, epoch: int) -> Iterator[Sequence[int]]:
         """Indices of the items of each batch of an epoch."""
         lengths = None
-        if self.settings.batches == "like-length":
+        if self.settings.batch_sampler == "length-bucketed":
             lengths = [len(item.first) for item in self.items]
         return epoch_batches(
             len(self.items), self.settings.batch_size, self.settings.seed, epoch, lengths
@@ -196,7 +196,7 @@ class Trainer:
             max_tokens=encoder.longest(settings.encoder_tokens),
         )
         encoder.projection = None
-        if settings.whitening or settings.centring:
+        if settings.whitening or settings.center:
             texts = [item.first for item in self.items]
             encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
 
@@ -218,9 +218,9 @@ class Trainer:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        warm = math.ceil(self.settings.warmup_share * self.total)
+        warm = math.ceil(self.settings.warmup_ratio * self.total)
         share = min(1.0, (step + 1) / max(1, warm))
-        if self.settings.decay == "linear" and step >= warm:
+        if self.settings.lr_scheduler == "linear" and step >= warm:
             share = (self.total - step) / (self.total - warm)
         return self.settings.learning_rate * share
 
@@ -230,7 +230,7 @@ class Trainer:
         Raises:
             TuningError: the loss is not a number, or the vectors have collapsed.
         """
-        remedy = "lower tuning.learning_rate, or raise tuning.warmup_share"
+        remedy = "lower tuning.learning_rate, or raise tuning.warmup_ratio"
         if not math.isfinite(loss):
             raise TuningError(f"the loss is {loss} at step {step + 1} of {self.total}: {remedy}")
         if step >= WARM_STEPS and (cosine := mean_cosine(vectors)) > COLLAPSED:
@@ -248,7 +248,7 @@ class Trainer:
             step=step,
             total=total,
             loss=advance.losses[-1],
-            rate=advance.rates[-1],
+            learning_rate=advance.rates[-1],
             strings_per_second=self.settings.batch_size / step_seconds,
             seconds_left=(total - step) * step_seconds,
         )

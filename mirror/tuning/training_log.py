@@ -52,7 +52,7 @@ def _lines(passes: Sequence[TrainingState]) -> Iterator[dict[str, float]]:
         for own_step, (loss, rate) in enumerate(rows, 1):
             found = measures.get(own_step, {})
             measured = {name: value for name, value in found.items() if name != "step"}
-            yield {"step": next(count), **which, "loss": loss, "rate": rate, **measured}
+            yield {"step": next(count), **which, "loss": loss, "learning_rate": rate, **measured}
 
 
 def _kept(run: Trainer) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def tune(
     """
     items = [text if isinstance(text, TextPair) else TextPair(text, text) for text in strings]
     _check_enough(settings, items)
-    if settings.processes > 1 and current_process_group() == SINGLE_PROCESS:
+    if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
         return tune_distributed(settings, items, vars(place), on_step)
     torch.set_num_threads(thread_count())
     teacher = _teacher(settings, items, place, on_step) if settings.ranking_distillation else None

@@ -51,7 +51,7 @@ class Views:
         self._masking = _masking(settings, encoder, base)
         # Without a prompt there is one mark before and one after, and which ones is all the same.
         self._marks = read_marks(encoder.tokenizer.backend_tokenizer) or PromptTokens((0,), (0,))
-        self._named = settings.duplicates == "left-out"
+        self._named = settings.duplicates == "mask"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Both views of the items at `indices`."""

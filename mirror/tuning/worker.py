@@ -53,7 +53,7 @@ def tune_in_subprocess(
 
     Raises:
         MirrorError: as `tune_encoder`.
-        TuningError: also where the child dies, or `tuning.deadline_minutes` is over.
+        TuningError: also where the child dies, or `tuning.timeout_minutes` is over.
     """
     if found := store.find(tuning_stage(recipe, sample, base, pairs)):
         return replace(found, reused=True)
@@ -66,7 +66,7 @@ def tune_in_subprocess(
         "root": str(store.root),
     }
     with _child(job) as child:
-        minutes = recipe.tuning.deadline_minutes
+        minutes = recipe.tuning.timeout_minutes
         return _answer(child, on_progress, None if minutes is None else 60 * minutes)
 
 
@@ -133,7 +133,7 @@ def _answer(
     code = child.wait()
     if late.is_set():
         raise TuningError(
-            f"tuning was not done within tuning.deadline_minutes ({(seconds or 0) / 60:g}): run "
+            f"tuning was not done within tuning.timeout_minutes ({(seconds or 0) / 60:g}): run "
             "again to go on from its checkpoint, or raise it"
         )
     how = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -122,7 +122,7 @@ class RegistrationCandidate:
         # Times would make every line different; MLflow orders a run's points by step.
         for step in map(json.loads, lines):
             yield "tuning/loss", step["loss"], 0, step["step"]
-            yield "tuning/rate", step["rate"], 0, step["step"]
+            yield "tuning/learning_rate", step["learning_rate"], 0, step["step"]
             for name in ("alignment", "uniformity"):  # of the steps that were measured
                 if name in step:
                     yield f"tuning/{name}", step[name], 0, step["step"]

@@ -99,12 +99,12 @@ def test_every_row_of_the_paper_that_we_can_run_has_a_recipe() -> None:
 @pytest.mark.parametrize(
     ("name", "pooling", "dropout", "drophead", "mask_length", "epochs"),
     [
-        ("en-sentence-bert", "mean-all", 0.1, 0.0, 5, 1),
+        ("en-sentence-bert", "mean-with-padding", 0.1, 0.0, 5, 1),
         ("en-sentence-roberta", "cls", 0.1, 0.0, 5, 1),
-        ("en-sentence-bert-drophead", "mean-all", 0.0, 0.2, 5, 1),
+        ("en-sentence-bert-drophead", "mean-with-padding", 0.0, 0.2, 5, 1),
         ("en-sentence-roberta-drophead", "cls", 0.0, 0.05, 5, 1),
         ("en-qnli-roberta", "cls", 0.1, 0.0, 5, 1),
-        ("ar-sentence-mbert", "mean-all", 0.1, 0.0, 5, 1),
+        ("ar-sentence-mbert", "mean-with-padding", 0.1, 0.0, 5, 1),
         ("zh-word-bert", "cls", 0.1, 0.0, 0, 2),
         ("en-name-pubmedbert", "cls", 0.1, 0.0, 2, 2),
     ],
@@ -116,8 +116,8 @@ def test_settings_are_those_of_the_papers_section_3(
     assert (tuning.pooling, tuning.mask_length, tuning.epochs) == (pooling, mask_length, epochs)
     assert (tuning.dropout_rate, tuning.drophead_rate) == (dropout, drophead)
     assert (tuning.batch_size, tuning.learning_rate, tuning.weight_decay) == (200, 2e-5, 0.01)
-    assert (tuning.inference_tokens, tuning.lowercase) == (64, True)
-    assert (tuning.masking, tuning.duplicates) == ("characters-official", "negatives")
+    assert (tuning.inference_max_tokens, tuning.lowercase) == (64, True)
+    assert (tuning.masking, tuning.duplicates) == ("characters-paper", "negatives")
 
 
 def test_the_spanish_words_of_the_official_code_are_estonian_and_ours_are_not() -> None:

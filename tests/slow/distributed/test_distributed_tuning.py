@@ -17,7 +17,7 @@ from mirror.tuning.trainer import TrainingPaths
 from mirror.tuning.tune import tune
 from mirror.tuning_config import TuningSection, fill_tuning
 
-SMALL = {"batch_size": 40, "max_tokens": 20, "precision": "fp32", "slice_tokens": 128}
+SMALL = {"batch_size": 40, "max_tokens": 20, "precision": "fp32", "tokens_per_microbatch": 128}
 
 
 def settings(**changes: Any) -> TuningSection:
@@ -46,7 +46,7 @@ def losses(place: TrainingPaths) -> list[float]:
     [
         {},
         {"gradient_caching": True, "projection_head": "mlp"},
-        {"stopping": "alignment-uniformity", "stopping_steps": 2, "noise": "both"},
+        {"stopping": "alignment-uniformity", "stopping_steps": 2, "augmentation": "both"},
     ],
     ids=["plain", "caching", "stopping"],
 )
@@ -56,7 +56,7 @@ def test_losses_and_weights_are_those_of_one_process(
     one, two = (place_in(tmp_path / name, tiny_base) for name in ("one", "two"))
     counts = tune(settings(**changes), sentences, one)
     steps: list[TuningStep] = []
-    told = tune(settings(**changes, processes=2), sentences, two, steps.append)
+    told = tune(settings(**changes, num_processes=2), sentences, two, steps.append)
     assert losses(two) == pytest.approx(losses(one), abs=1e-5)
     mine, ours = weights(one), weights(two)
     assert mine.keys() == ours.keys()
@@ -71,7 +71,7 @@ def test_a_stop_leaves_a_checkpoint_that_they_go_on_from(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     place = place_in(tmp_path, tiny_base)
-    long = settings(processes=2, epochs=40)
+    long = settings(num_processes=2, epochs=40)
 
     def stop(step: TuningStep) -> None:
         if step.step == 3:
@@ -101,7 +101,7 @@ def test_a_fault_of_the_ranks_is_the_callers(
 ) -> None:
     place = place_in(tmp_path, tiny_base)
     with pytest.raises(TuningError, match=r"the loss is nan at step \d+ of 200"):
-        tune(settings(processes=2, learning_rate=1e6, epochs=20), sentences, place)
+        tune(settings(num_processes=2, learning_rate=1e6, epochs=20), sentences, place)
 
 
 def test_slices_are_shared_out_without_gap_or_overlap() -> None:
@@ -112,5 +112,5 @@ def test_slices_are_shared_out_without_gap_or_overlap() -> None:
 
 
 def test_distillation_is_refused_with_several_processes() -> None:
-    with pytest.raises(ValueError, match="does not go with several `processes`"):
-        settings(processes=2, ranking_distillation=1.0)
+    with pytest.raises(ValueError, match="does not go with several `num_processes`"):
+        settings(num_processes=2, ranking_distillation=1.0)

@@ -32,14 +32,15 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from mirror.encoders.base_model import Base
 from mirror.store import StageRecord, Store
-from mirror.tuning.process import tune_apart
-from test_process import recipe
+from mirror.tuning.worker import tune_in_subprocess
+from test_worker import recipe
 
 def die(sign):
     if sign.done >= 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-tune_apart(recipe(), StageRecord(**{sample!r}), Base(**{base!r}), Store(Path({root!r})), die)
+store = Store(Path({root!r}))
+tune_in_subprocess(recipe(), StageRecord(**{sample!r}), Base(**{base!r}), store, die)
 """
 
 
@@ -167,6 +168,6 @@ def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
 
 
 def test_a_deadline_ends_it_and_names_the_setting(store, sample, base) -> None:
-    late = recipe(deadline_minutes=0.001)
-    with pytest.raises(TuningError, match=r"within tuning\.deadline_minutes \(0\.001\)"):
+    late = recipe(timeout_minutes=0.001)
+    with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
         tune_in_subprocess(late, sample, base, store)

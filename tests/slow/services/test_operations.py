@@ -65,7 +65,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     own = {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(home), "COLUMNS": "200"}
-    slots = {"MIRROR_SLOTS": os.environ["MIRROR_SLOTS"], "OMP_NUM_THREADS": "1"}
+    slots = {"MIRROR_DEVICE_LOCK_DIR": os.environ["MIRROR_DEVICE_LOCK_DIR"], "OMP_NUM_THREADS": "1"}
     environment = kept | own | slots
     [recipe] = blocks("toml")
     (folder / "en-notes.toml").write_text(recipe)

@@ -82,7 +82,7 @@ def test_a_tuned_trial_is_scored_and_reused_whole(trial: Trial, store: Store) ->
 def test_to_tune_a_trial_waits_for_its_place_and_what_is_made_waits_for_nobody(
     trial: Trial, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR_SLOTS", str(tmp_path / "slots"))
+    monkeypatch.setenv("MIRROR_DEVICE_LOCK_DIR", str(tmp_path / "slots"))
     monkeypatch.delenv("MIRROR_RUNS_PER_DEVICE", raising=False)
     waiting, signs, made = threading.Event(), list[ProgressEvent](), list[TrialResult]()
 
@@ -162,15 +162,15 @@ def test_settings_are_checked_as_in_a_recipe(recipe: Recipe) -> None:
     assert with_settings(recipe).tuning == recipe.tuning
     with pytest.raises(RecipeError, match=r"tuning.mask_lenght: unknown key"):
         with_settings(recipe, mask_lenght=2)
-    with pytest.raises(RecipeError, match="`noise` none and `mask_length` 0"):
-        with_settings(recipe, noise="none", mask_length=0)
+    with pytest.raises(RecipeError, match="`augmentation` none and `mask_length` 0"):
+        with_settings(recipe, augmentation="none", mask_length=0)
     with pytest.raises(RecipeError, match=r"en-invented with language.x = 1 has"):
         with_changes(recipe, {"language.x": 1})
 
 
 def test_a_changed_mode_brings_its_defaults_under_the_other_changes(recipe: Recipe) -> None:
     changed = with_settings(recipe, mode="paper", max_tokens=30).tuning
-    assert (changed.pooling, changed.inference_tokens) == ("mean-all", 64)
+    assert (changed.pooling, changed.inference_max_tokens) == ("mean-with-padding", 64)
     assert (changed.max_tokens, changed.batch_size) == (30, 8)
 
 

@@ -127,8 +127,10 @@ def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
 
 
 def test_more_tokens_than_the_base_takes_are_found(recipe_on: Judged) -> None:
-    with pytest.raises(InputError, match=r"tuning\.inference_tokens is 128, .* takes 64 tokens"):
-        find_workspace(recipe_on(tuning={"inference_tokens": 128}))
+    with pytest.raises(
+        InputError, match=r"tuning\.inference_max_tokens is 128, .* takes 64 tokens"
+    ):
+        find_workspace(recipe_on(tuning={"inference_max_tokens": 128}))
 
 
 def test_a_base_in_the_registry_is_asked_for(recipe_on: Judged) -> None:

@@ -123,7 +123,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
         kept
         | {
             "MIRROR_HOME": str(folder / "home"),
-            "MIRROR_SLOTS": os.environ["MIRROR_SLOTS"],
+            "MIRROR_DEVICE_LOCK_DIR": os.environ["MIRROR_DEVICE_LOCK_DIR"],
             "MIRROR_DATABASE_URL": f"{cluster.server}/{NAME}",
             "OMP_NUM_THREADS": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",

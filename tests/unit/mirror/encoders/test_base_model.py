@@ -282,7 +282,7 @@ def recipe_with(**tuning: Any) -> Recipe:
     return parse_recipe(content, name="en-trades", place="a test")
 
 
-@pytest.mark.parametrize("setting", ["max_tokens", "inference_tokens"])
+@pytest.mark.parametrize("setting", ["max_tokens", "inference_max_tokens"])
 def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -> None:
     check_base_for(recipe_with(**{setting: 64}), base)
     with pytest.raises(RecipeError) as fault:
@@ -300,7 +300,7 @@ def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -
     [
         (50, {}, []),
         (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
-        (60, {"mode": "paper"}, ["and not 64, the inference_tokens of level 'sentence'"]),
+        (60, {"mode": "paper"}, ["and not 64, the inference_max_tokens of level 'sentence'"]),
     ],
 )
 def test_a_levels_default_that_the_base_cannot_take_is_told_once(

@@ -95,9 +95,9 @@ def test_slices_give_the_vectors_of_one_padded_batch(
     hidden = encoder.model(**inputs).last_hidden_state.detach()
     mask = inputs["attention_mask"][:, :, None]
     expected = hidden[:, 0] if pooling == "cls" else (hidden * mask).sum(1) / mask.sum(1)
-    for padding, slice_tokens in ((0, 4_096), (128, 100), (10_000, 10_000)):
+    for padding, tokens_per_microbatch in ((0, 4_096), (128, 100), (10_000, 10_000)):
         monkeypatch.setitem(MAX_PADDING, "cpu", padding)
-        vectors = encoder.encode(texts, slice_tokens)
+        vectors = encoder.encode(texts, tokens_per_microbatch)
         np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
 
 
@@ -246,13 +246,16 @@ def test_a_gpu_gives_the_vectors_of_the_cpu(tiny_base: Path, sentences: list[str
 def test_a_mean_over_padding_depends_on_the_length_and_is_kept(
     tiny_base: Path, tmp_path: Path
 ) -> None:
-    encoder = Encoder.load(tiny_base, "mean-all", max_tokens=16)
+    encoder = Encoder.load(tiny_base, "mean-with-padding", max_tokens=16)
     inputs = encoder.tokenizer(
         TEXTS, padding="max_length", truncation=True, max_length=16, return_tensors="pt"
     )
     expected = encoder.model(**inputs).last_hidden_state.detach().mean(1).numpy()
     np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
-    assert np.abs(Encoder.load(tiny_base, "mean-all", 20).encode(TEXTS) - expected).max() > 1e-3
+    assert (
+        np.abs(Encoder.load(tiny_base, "mean-with-padding", 20).encode(TEXTS) - expected).max()
+        > 1e-3
+    )
     encoder.save(tmp_path / "encoder")
     again = Encoder.load(tmp_path / "encoder")
     assert again.settings == encoder.settings

@@ -111,7 +111,7 @@ def test_another_pooling_than_the_encoders_takes_no_weights(
     assert Encoder.load(folder, "cls").token_weights is None
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean-all", "last"])
+@pytest.mark.parametrize("pooling", ["cls", "mean-with-padding", "last"])
 def test_weights_without_a_mean_over_tokens_are_refused(pooling: str) -> None:
     prompt = "{text} means [MASK]" if pooling == "last" else None
     with pytest.raises(ValueError, match="weighting"):

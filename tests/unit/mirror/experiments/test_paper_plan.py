@@ -130,7 +130,7 @@ def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
     # A raw base knows nothing of dropout, but all of pooling.
     assert identity(recipe, "raw", "cls") == identity(other, "raw", "cls")
     assert identity(recipe, "raw", "cls") != identity(recipe, "raw", "mean")
-    longer = with_changes(recipe, {"tuning.inference_tokens": 40})
+    longer = with_changes(recipe, {"tuning.inference_max_tokens": 40})
     assert identity(recipe, "raw", "cls") != identity(longer, "raw", "cls")
 
 
@@ -255,7 +255,7 @@ def test_every_cell_of_the_paper_has_its_recipe_and_benchmark(table: Table) -> N
         if cell.kind == "tuned":
             # RoBERTa's class token, BERT's mean; words and names by the class token.
             by_mean = recipe.level == "sentence" and "roberta" not in recipe.name
-            assert recipe.tuning.pooling == ("mean-all" if by_mean else "cls")
+            assert recipe.tuning.pooling == ("mean-with-padding" if by_mean else "cls")
 
 
 def test_the_papers_own_settings_are_one_encoder_in_all_tables() -> None:

@@ -93,7 +93,7 @@ def test_the_papers_points_have_the_papers_settings() -> None:
     }
     controlled = find_study("controlled-dropout")
     assert controlled.tuning == {"mask_length": 0}
-    assert controlled.all_points[2].tuning == {"noise": "controlled"}
+    assert controlled.all_points[2].tuning == {"augmentation": "controlled"}
     random = find_study("random-strings").all_points
     assert [(p.kind, p.strings, p.tuning) for p in random] == [
         ("raw", "own", {}),
@@ -137,7 +137,11 @@ PAPER = '[[paper]]\nseries = "BERT"\nmeasure = "STS"\nvalues = '
         ("[vary.tuning]\nmask_length = [2, 5]", "", r"give either `vary` or `points`"),
         ('title = "Masks"', "", r"title: missing; add it"),
         ("[2, 5]", f"[2, 5]\n{PAPER}{{ 3 = 0.5 }}", r"BERT has a value for '3', and the points"),
-        ("[2, 5]", '[2, 5]\n[tuning]\nnoise = "loud"', r"sentence has 1 fault.*\n  tuning.noise"),
+        (
+            "[2, 5]",
+            '[2, 5]\n[tuning]\nnoise = "loud"',
+            r"sentence has 1 fault.*\n  tuning.augmentation",
+        ),
         ("mask_length = [2, 5]", 'pooling = ["cls"]', r"a curve needs `x` at every point"),
         ("[2, 5]", "[2, 2]", r"two points are called '2'"),
         ("[2, 5]", "[2, 5", r"cannot be read as TOML"),

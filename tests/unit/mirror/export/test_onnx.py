@@ -17,7 +17,7 @@ from mirror.export import onnx
 from mirror.export.onnx import OnnxEncoder, export_onnx
 from mirror.tuning_config import Pooling
 
-POOLINGS = [name for name in get_args(Pooling) if name != "mean-all"]
+POOLINGS = [name for name in get_args(Pooling) if name != "mean-with-padding"]
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_only_a_graph_and_text_are_written(tiny_base: Path, tmp_path: Path) -> N
 def test_a_mean_over_padding_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     for name in onnx.NEEDED:
         pytest.importorskip(name)
-    with pytest.raises(BaseModelError, match="mean-all"):
-        export_onnx(Encoder.load(tiny_base, "mean-all", 24), tiny_base, tmp_path / "onnx")
+    with pytest.raises(BaseModelError, match="mean-with-padding"):
+        export_onnx(Encoder.load(tiny_base, "mean-with-padding", 24), tiny_base, tmp_path / "onnx")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

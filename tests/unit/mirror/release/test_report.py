@@ -123,7 +123,10 @@ def test_plots_take_their_colours_from_the_page(results: RunResults) -> None:
 
 def test_the_step_that_was_kept_is_told_with_its_curve(results: RunResults) -> None:
     measured = {"alignment": 0.25, "uniformity": -2.0}
-    lines = [{"step": n, "loss": 1.0, "rate": 0.1} | (measured if n > 1 else {}) for n in (1, 2, 3)]
+    lines = [
+        {"step": n, "loss": 1.0, "learning_rate": 0.1} | (measured if n > 1 else {})
+        for n in (1, 2, 3)
+    ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (results.tuned.path / "steps.jsonl").write_text(text)
     counts = {**results.tuned.counts, "kept_step": 2, "strings_held_out": 20}

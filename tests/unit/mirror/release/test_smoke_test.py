@@ -57,7 +57,7 @@ def test_an_encoder_that_pools_otherwise_there_is_seen(encoder, sample, tmp_path
     vectors = [np.array(answer["vectors"]) for answer in answers if not isinstance(answer, str)]
     assert np.abs(vectors[0] - Encoder.load(folder).encode(TEXTS)).max() < 1e-5
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
-    (other / "mirror.json").write_text('{"pooling": "mean-all"}')
+    (other / "mirror.json").write_text('{"pooling": "mean-with-padding"}')
     (other / "1_Pooling" / "config.json").write_text(config.read_text())
     assert try_encoder(other, sample, tmp_path).difference > 1e-4
 

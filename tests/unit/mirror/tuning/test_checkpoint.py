@@ -30,18 +30,18 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 from mirror.tuning import tune as tuning
-from mirror.tuning import run as tuning_run
-from mirror.tuning_settings import TuningSection
+from mirror.tuning import trainer
+from mirror.tuning_config import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 section = TuningSection(**json.loads((root / "settings.json").read_text()))
 strings = json.loads((root / "strings.json").read_text())
 if seconds:  # as if every step took long enough for a checkpoint
     clock = iter(range(0, 10**9, 100))
-    tuning_run.time.monotonic = lambda: next(clock)
+    trainer.time.monotonic = lambda: next(clock)
 def slow(step):
     time.sleep(seconds)
     print(step.step, flush=True)
-tuning.tune(section, strings, tuning_run.Place(base, root / "out", root / "work"), slow)
+tuning.tune(section, strings, trainer.TrainingPaths(base, root / "out", root / "work"), slow)
 """
 
 

@@ -28,7 +28,7 @@ with device_slot("cpu"):
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MIRROR_SLOTS", str(tmp_path / "slots"))
+    monkeypatch.setenv("MIRROR_DEVICE_LOCK_DIR", str(tmp_path / "slots"))
     monkeypatch.delenv("MIRROR_RUNS_PER_DEVICE", raising=False)
     monkeypatch.setattr(device_lock, "LOOK_SECONDS", 0.02)
     return tmp_path / "slots"
@@ -92,12 +92,12 @@ def test_a_number_of_places_that_is_none_is_refused(wrong, monkeypatch) -> None:
 def test_a_link_in_the_folders_place_is_refused(places: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     places.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match="set MIRROR_SLOTS to a folder of yours"):
+    with pytest.raises(StoreError, match="set MIRROR_DEVICE_LOCK_DIR to a folder of yours"):
         slots_folder()
 
 
 def test_the_usual_folder_is_this_users_alone(monkeypatch, tmp_path) -> None:
-    monkeypatch.delenv("MIRROR_SLOTS")
+    monkeypatch.delenv("MIRROR_DEVICE_LOCK_DIR")
     monkeypatch.setattr(device_lock.tempfile, "gettempdir", lambda: str(tmp_path))
     folder = slots_folder()
     assert folder == tmp_path / f"mirror-slots-{os.getuid()}"

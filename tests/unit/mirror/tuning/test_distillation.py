@@ -142,7 +142,7 @@ def lines_of(place: TrainingPaths) -> list[dict[str, float]]:
 def test_the_teacher_is_the_encoder_that_one_pass_makes(tuned: Tunes, sentences: list[str]) -> None:
     """With dropout and masks on in training, and neither in what it teaches."""
     plain = tuned("plain")
-    place = tuned("two", ranking_distillation=1.0, inference_tokens=30, whitening=0.25)
+    place = tuned("two", ranking_distillation=1.0, inference_max_tokens=30, whitening=0.25)
     teacher = read_teacher(place.work / TEACHER)
     assert teacher is not None
     expected = Encoder.load(plain.out / "encoder").encode(sentences)
@@ -163,7 +163,7 @@ def test_the_log_and_whoever_listens_are_told_of_both_passes(tuned: Tunes) -> No
     assert first == lines_of(plain)
     # The second pass begins from the base too, with the same batch and a loss of its own beside.
     assert lines[10]["loss"] > lines[0]["loss"] + 0.01
-    assert lines[10]["rate"] == lines[0]["rate"]
+    assert lines[10]["learning_rate"] == lines[0]["learning_rate"]
 
 
 def test_distillation_draws_the_rankings_to_the_teachers(

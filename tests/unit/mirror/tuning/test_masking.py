@@ -86,7 +86,7 @@ def test_officially_the_first_run_that_reads_the_same_is_masked() -> None:
 
 def test_officially_the_token_is_the_same_for_every_tokenizer() -> None:
     assert mask_span_officially("abc", masking(), random.Random(0)) == " [MASK] c"
-    official = masking(unit="characters-official", token="<mask>")
+    official = masking(unit="characters-paper", token="<mask>")
     assert " [MASK] " in masked_text(SENTENCE, 0, 0, official)
     assert "<mask>" not in masked_text(SENTENCE, 0, 0, official)
 
@@ -187,7 +187,7 @@ def test_a_run_of_pieces_never_spans_a_special_token() -> None:
     assert mask_pieces(apart, pieces_masking(), random.Random(0)) == apart
 
 
-@pytest.mark.parametrize("unit", ["characters", "characters-official", "words"])
+@pytest.mark.parametrize("unit", ["characters", "characters-paper", "words"])
 def test_strings_below_the_bound_are_left_alone(unit: str) -> None:
     settings = masking(unit=unit, min_characters=30)
     short, long = "four words are here, not five", "four words are here, not five."
@@ -208,7 +208,7 @@ def test_masking_ids_leaves_the_given_ids_as_they_are() -> None:
     assert ids == [START, 11, 12, 13, END]
 
 
-@pytest.mark.parametrize("unit", ["characters", "characters-official", "words", "word-pieces"])
+@pytest.mark.parametrize("unit", ["characters", "characters-paper", "words", "word-pieces"])
 def test_a_view_depends_on_seed_epoch_and_index_alone(unit: str) -> None:
     def view(index: int, epoch: int, seed: int = 5) -> object:
         if unit == "word-pieces":
@@ -226,7 +226,7 @@ def test_a_view_depends_on_seed_epoch_and_index_alone(unit: str) -> None:
 
 def test_views_are_the_same_in_every_release() -> None:
     assert masked_text("abcdefghij", 3, 1, masking()) == "abcdef<mask>ij"
-    official = masking(unit="characters-official")
+    official = masking(unit="characters-paper")
     assert masked_text("abcdefghij", 3, 1, official) == "abcdef [MASK] ij"
     assert masked_text("a b c d e", 3, 1, masking(unit="words")) == "a b c <mask> <mask>"
     ids = [START, *range(10, 18), END]

@@ -101,10 +101,10 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Bas
 
 
 def test_the_key_follows_the_code_that_tunes() -> None:
-    ours = ("tune", "run", "batch_pass", "objective", "contrastive", "batches", "views", "masking")
-    ours += ("drophead", "log", "held_out", "ranking")
-    names = {f"tuning.{name}" for name in ours} | {"threads", "precision"}
-    names |= {f"encoders.{name}" for name in ("encoder", "slices", "lanes", "prompt")}
+    ours = ("trainer", "train_step", "objective", "losses", "batch_sampler", "views", "masking")
+    ours += ("drophead", "training_log", "tune")
+    names = {f"tuning.{name}" for name in ours} | {"hardware"}
+    names |= {f"encoders.{name}" for name in ("encoder", "length_buckets", "parallel", "prompt")}
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning.stage")
 
 

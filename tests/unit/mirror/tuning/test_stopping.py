@@ -49,7 +49,7 @@ def test_the_step_that_is_kept_is_the_best_one_measured(
 ) -> None:
     """A rate that ruins the encoder as it rises leaves the best step before the last."""
     place = fresh(tmp_path, tiny_base)
-    changed = settings(noise=noise, learning_rate=0.1, warmup_share=0.9)
+    changed = settings(augmentation=noise, learning_rate=0.1, warmup_ratio=0.9)
     counts = tune(changed, items, place)
     lines = lines_of(place)
     measured = {line["step"]: line for line in lines if "alignment" in line}
@@ -78,7 +78,7 @@ def test_the_weights_that_are_kept_are_of_that_step_as_if_nothing_had_been_measu
     tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
     place = fresh(tmp_path / "a", tiny_base)
-    changes = {"learning_rate": 0.1, "warmup_share": 0.9}
+    changes = {"learning_rate": 0.1, "warmup_ratio": 0.9}
     kept = tune(settings(**changes), items, place)["kept_step"]
     assert 3 <= kept < 18
     seen, _ = hold_out(items, 42)
@@ -91,7 +91,7 @@ def test_the_weights_that_are_kept_are_of_that_step_as_if_nothing_had_been_measu
 def test_a_killed_run_goes_on_to_the_same_step_and_bytes(
     tiny_base: Path, tmp_path: Path, items: list[TextPair]
 ) -> None:
-    changed = settings(learning_rate=0.1, warmup_share=0.9)
+    changed = settings(learning_rate=0.1, warmup_ratio=0.9)
     whole = fresh(tmp_path / "whole", tiny_base)
     kept = tune(changed, items, whole)["kept_step"]
     for stopped in (kept + 1, 18):  # the best step's weights are in the checkpoint alone
@@ -119,7 +119,7 @@ def test_threads_change_no_byte(
     for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         place = fresh(tmp_path / threads, tiny_base)
-        tune(settings(slice_tokens=150, epochs=1), items, place)
+        tune(settings(tokens_per_microbatch=150, epochs=1), items, place)
         made.append(file_digests(place.out))
     assert made[0] == made[1]
 

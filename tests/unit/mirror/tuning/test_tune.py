@@ -90,7 +90,9 @@ def test_the_log_has_one_line_a_step_and_nothing_of_the_clock(
     steps: list[TuningStep] = []
     tune(settings(), sentences, place, steps.append)
     lines = [json.loads(line) for line in (place.out / "steps.jsonl").read_text().splitlines()]
-    assert lines == [{"step": s.step, "loss": s.loss, "rate": s.rate} for s in steps]
+    assert lines == [
+        {"step": s.step, "loss": s.loss, "learning_rate": s.learning_rate} for s in steps
+    ]
 
 
 def test_the_same_seed_gives_the_same_bytes(tuned: Callable[..., dict[str, str]]) -> None:
@@ -120,7 +122,7 @@ def test_how_often_checkpoints_are_written_changes_nothing(
 def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
     place: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Trainer(settings(dropout=0.0, slice_tokens=64), items(sentences), place)
+    run = Trainer(settings(dropout=0.0, tokens_per_microbatch=64), items(sentences), place)
     batch = run.views.batch(range(40), 0)
     batch = replace(batch, second=batch.first)
     twin = Encoder.load(place.base, "mean", 20, dropout=0.0)
@@ -166,9 +168,9 @@ def test_the_rate_rises_over_the_warm_up_and_stays(
     place: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(warmup_share=0.2), sentences, place, steps.append)
+    tune(settings(warmup_ratio=0.2), sentences, place, steps.append)
     expected = [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]
-    assert [step.rate for step in steps] == pytest.approx(expected)
+    assert [step.learning_rate for step in steps] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("strings", [[], ["one"] * 500, [f"string {n}" for n in range(39)]])
@@ -260,32 +262,32 @@ def test_a_linear_rate_falls_to_zero_after_the_warm_up(
     place: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(warmup_share=0.1, decay="linear"), sentences, place, steps.append)
+    tune(settings(warmup_ratio=0.1, lr_scheduler="linear"), sentences, place, steps.append)
     falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
-    assert [step.rate for step in steps] == pytest.approx([0.5e-3, 1e-3, *falling])
+    assert [step.learning_rate for step in steps] == pytest.approx([0.5e-3, 1e-3, *falling])
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"noise": "drophead"},
-        {"noise": "both"},
-        {"noise": "none"},
-        {"noise": "controlled", "mask_length": 0},
+        {"augmentation": "drophead"},
+        {"augmentation": "both"},
+        {"augmentation": "none"},
+        {"augmentation": "controlled", "mask_length": 0},
         {"loss": "decoupled"},
         {"loss": "multi-similarity"},
         {"duplicates": "negatives"},
-        {"masking": "characters-official"},
+        {"masking": "characters-paper"},
         {"masking": "words", "mask_length": 2},
         {"masking": "word-pieces", "mask_length": 2},
         {"projection_head": "linear"},
         {"projection_head": "mlp"},
-        {"pooling": "mean-all"},
+        {"pooling": "mean-with-padding"},
         {"pooling": "first-last"},
         {"weighting": "inverse-frequency"},
         {"pooling": "cls"},
-        {"batches": "like-length"},
-        {"decay": "linear"},
+        {"batch_sampler": "length-bucketed"},
+        {"lr_scheduler": "linear"},
     ],
     ids=str,
 )
@@ -307,7 +309,12 @@ def test_gradient_caching_gives_the_same_weights(
     place: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     """With dropout, drophead and a head on; sums are rounded in another order."""
-    options = {"noise": "both", "projection_head": "mlp", "slice_tokens": 100, "epochs": 1}
+    options = {
+        "augmentation": "both",
+        "projection_head": "mlp",
+        "tokens_per_microbatch": 100,
+        "epochs": 1,
+    }
     options |= {"learning_rate": 1e-4}
     found = []
     for caching in (False, True):
@@ -326,7 +333,7 @@ def test_gradient_caching_gives_the_same_weights(
 def test_no_noise_at_all_leaves_masks_alone_to_tell_views_apart(
     place: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Trainer(settings(noise="none"), items(sentences), place)
+    run = Trainer(settings(augmentation="none"), items(sentences), place)
     batch = run.views.batch(range(40), 0)
     run.encoder.model.train()
     outcome = run.passing(replace(batch, second=batch.first), 3)
@@ -342,7 +349,7 @@ def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
     """Equal sides then have equal vectors, slice by slice; usual dropout has not."""
     for noise, equal in (("controlled", True), ("dropout", False)):
         run = Trainer(
-            settings(noise=noise, dropout=0.3, slice_tokens=150, precision="fp32"),
+            settings(augmentation=noise, dropout=0.3, tokens_per_microbatch=150, precision="fp32"),
             items(sentences),
             place,
         )
@@ -358,8 +365,8 @@ def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
     [
         {"precision": "fp32"},
         {"precision": "bf16"},
-        {"noise": "both", "gradient_caching": True},
-        {"noise": "controlled", "pooling": "mean"},
+        {"augmentation": "both", "gradient_caching": True},
+        {"augmentation": "controlled", "pooling": "mean"},
     ],
 )
 def test_the_number_of_threads_changes_no_byte(
@@ -368,7 +375,7 @@ def test_the_number_of_threads_changes_no_byte(
     made = []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        made.append(tuned(slice_tokens=150, epochs=1, **changes))
+        made.append(tuned(tokens_per_microbatch=150, epochs=1, **changes))
     assert made[0] == made[1] == made[2]
 
 
@@ -398,7 +405,7 @@ def test_the_head_is_trained_and_thrown_away(place: TrainingPaths, sentences: li
 def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     tuned: Callable[..., dict[str, str]], tmp_path: Path, tiny_base: Path, sentences: list[str]
 ) -> None:
-    changes = {"projection_head": "mlp", "noise": "both", "epochs": 1}
+    changes = {"projection_head": "mlp", "augmentation": "both", "epochs": 1}
     whole = tuned(**changes)
     place = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
     place.out.mkdir()
@@ -417,7 +424,7 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
 def test_the_encoder_reads_as_much_as_it_is_told(
     place: TrainingPaths, sentences: list[str]
 ) -> None:
-    tune(settings(epochs=1, inference_tokens=25), sentences, place)
+    tune(settings(epochs=1, inference_max_tokens=25), sentences, place)
     assert Encoder.load(place.out / "encoder").settings.max_tokens == 25
 
 
@@ -442,7 +449,7 @@ def test_lower_case_is_tuned_and_kept(
 def test_centring_takes_the_mean_away_and_nothing_else(
     place: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
-    tune(settings(epochs=1, centring=True), sentences, place)
+    tune(settings(epochs=1, center=True), sentences, place)
     centred = Encoder.load(place.out / "encoder").encode(sentences)
     assert np.abs(centred.mean(axis=0)).max() < 1e-4
     plain = TrainingPaths(place.base, tmp_path / "o", tmp_path / "w")
