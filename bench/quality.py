@@ -18,7 +18,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from mirror.corpus.ingest import ingest_corpus
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import base_digest
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder
@@ -37,7 +37,7 @@ from mirror.evaluation.kinds.retrieval import bm25_reciprocal_ranks, held_out_pa
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.sampling.sample import sample_strings
-from mirror.store import StageRecord, Store, folder_digest
+from mirror.store import StageRecord, Store
 from mirror.tuning.stage import tune_encoder
 from mirror.tuning_config import LEVEL_DEFAULTS, Pooling
 
@@ -72,20 +72,21 @@ class Field:
     corpus: StageRecord
     sample: StageRecord
 
-    def tuned(self, base: Base, settings: dict[str, Any], seed: int, store: Store) -> list[float]:
+    def tuned(
+        self, base: EncoderRef, settings: dict[str, Any], seed: int, store: Store
+    ) -> list[float]:
         """Scores of an encoder tuned from the base."""
         tuning = {**LEVEL_DEFAULTS[self.recipe.level], **settings, "seed": seed}
         content = {**self.recipe.model_dump(mode="json"), "tuning": tuning}
         recipe = parse_recipe(content, name=self.recipe.name, place="bench")
         record = tune_encoder(recipe, self.sample, base, store)
-        folder = record.path / "encoder"
-        return self._scores(EncoderRef(str(folder), folder_digest(folder), None, None, "t"), store)
+        return self._scores(tuned_encoder(record), store)
 
-    def raw(self, base: Base, pooling: Pooling, store: Store) -> list[float]:
+    def raw(self, base: EncoderRef, pooling: Pooling, store: Store) -> list[float]:
         """Scores of the base as it is."""
         level = self.recipe.level
         limit = (LEVEL_DEFAULTS[level] | our_settings(level))["max_tokens"]
-        return self._scores(EncoderRef(base.folder, base.digest, pooling, limit, "raw"), store)
+        return self._scores(replace(base, pooling=pooling, max_tokens=limit), store)
 
     def _scores(self, place: EncoderRef, store: Store) -> list[float]:
         made = evaluate_encoder(self.recipe, place, self.corpus, self.sample, store)
@@ -167,7 +168,7 @@ class WordPieceMeans:
 
 
 def fill_table(
-    table: Table, base: Base, fields: list[Field], seeds: list[int], store: Store
+    table: Table, base: EncoderRef, fields: list[Field], seeds: list[int], store: Store
 ) -> None:
     """Scores every row."""
     poolings: dict[Pooling, str] = {"cls": "raw, CLS", "mean": "raw, mean"}
@@ -205,7 +206,7 @@ def main() -> None:
     asked = parser.parse_args()
     store, table = Store(asked.workspace), Table()
     folder = asked.base.resolve()
-    base = Base(str(folder), base_digest(folder), str(asked.base))
+    base = EncoderRef(str(folder), base_digest(folder), str(asked.base))
     fill_table(table, base, make_fields(asked.corpus.absolute(), store), asked.seeds, store)
     versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in ("torch", "transformers"))
     print(

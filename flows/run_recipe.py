@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect import flow
 
 from mirror.encoders.base_model import choose_base
+from mirror.encoders.encoder_ref import tuned_encoder, untuned_encoder
 from mirror.recipe import Recipe, find_recipe
 from mirror.release.gate import Verdict
 from mirror.release.run_record import RunRecord, StartTime
@@ -61,13 +62,13 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
     measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
-    before = measure(evaluation.base_as_encoder(plan, model))
+    before = measure(untuned_encoder(model, plan.tuning))
 
     tuned = tuning.tune_encoder(plan, strings, model, workspace, pairs)
-    encoder = evaluation.tuned_encoder(tuned)
+    encoder = tuned_encoder(tuned)
     after = measure(encoder)
     rival = registry.find_champion(plan, encoder.digest, workspace)
-    of_rival = measure(evaluation.champion_encoder(rival)) if rival else None
+    of_rival = measure(rival) if rival else None
     answer = probe.probe_encoder(encoder, strings, workspace)
     verdict = gate.decide(plan, before, after, of_rival, answer)
     made = RunResults(plan, model, snapshot, strings, tuned, before, after, pairs, profile)
@@ -98,7 +99,7 @@ def beside_champion(
 ) -> RunResults:
     """With what has changed since the champion: its text, and whether its index still serves."""
     moved = change_detection.find_drift(made.recipe, gathered, rival)
-    new = evaluation.tuned_encoder(made.tuned)
+    new = tuned_encoder(made.tuned)
     kin = compatibility.compare_with_champion(verdict, rival, new, made.sample, workspace)
     return replace(made, drift=moved, compatibility=kin)
 

@@ -84,6 +84,8 @@ class StageRecord:
     """How long it took to make."""
     reused: bool = False
     """Whether this run found it made."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file, by relative path, from the manifest."""
 
     @property
     def path(self) -> Path:
@@ -220,6 +222,7 @@ def _record(stage: Stage, folder: Path, manifest: Mapping[str, Any]) -> StageRec
         manifest["digest"],
         manifest["counts"],
         manifest["seconds"],
+        files=manifest["files"],
     )
 
 

@@ -10,7 +10,7 @@ from prefect import task
 from mirror.corpus import profile_stage
 from mirror.corpus.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
 from mirror.corpus.profile import read_profile
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store, digest_of_json, section_content
 from tasks.artifacts import show_markdown, show_table
@@ -26,7 +26,7 @@ from tasks.stage_task import as_cached_state, stage_task
 class RunInputs:
     """What a run has gathered before it samples."""
 
-    base: Base
+    base: EncoderRef
     corpus: StageRecord
     profile: StageRecord
     pairs: StageRecord | None
@@ -44,7 +44,7 @@ class ChangeReport:
 
 
 @stage_task()
-def profile_corpus(corpus: StageRecord, base: Base, workspace: Path) -> StageRecord:
+def profile_corpus(corpus: StageRecord, base: EncoderRef, workspace: Path) -> StageRecord:
     """Draws up the corpus's profile; see `mirror.corpus.profile_stage.profile_corpus`."""
     return as_cached_state(profile_stage.profile_corpus(corpus, base, Store(workspace), Reporter()))
 

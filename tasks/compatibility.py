@@ -11,7 +11,6 @@ from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import LEAST, PAGE, read_compatibility, summary
 from mirror.store import StageRecord, Store
 from tasks.artifacts import show_markdown
-from tasks.evaluation import champion_encoder
 from tasks.progress import Reporter
 from tasks.registry.candidate import Champion
 from tasks.stage_task import as_cached_state, stage_task
@@ -53,4 +52,4 @@ def compare_with_champion(
             LEAST,
         )
         return None
-    return compare_encoders(champion_encoder(champion), new, sample, workspace)
+    return compare_encoders(champion, new, sample, workspace)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.encoders.base_model import Base
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation import stage as evaluation_stage
 from mirror.progress import ProgressEvent
@@ -12,7 +11,6 @@ from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
 from tasks.progress import Reporter
-from tasks.registry.candidate import Champion, encoder_digest
 from tasks.stage_task import as_cached_state, stage_task
 
 
@@ -36,20 +34,3 @@ def evaluate_encoder(
     rows = [{"benchmark": name, "score": rounded(score)} for name, score in record.counts.items()]
     show_table(f"scores-{encoder.label}", rows, f"Scores of {encoder.label}, {recipe.name}")
     return as_cached_state(record)
-
-
-def base_as_encoder(recipe: Recipe, base: Base) -> EncoderRef:
-    """The base as it would be used untuned: pooled, cut and prompted as the recipe says."""
-    tuning, tokens = recipe.tuning, recipe.tuning.encoder_tokens
-    return EncoderRef(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
-
-
-def tuned_encoder(tuned: StageRecord) -> EncoderRef:
-    """The encoder that tuning made."""
-    folder = tuned.path / "encoder"
-    return EncoderRef(str(folder), encoder_digest(folder), None, None, "tuned")
-
-
-def champion_encoder(champion: Champion) -> EncoderRef:
-    """The registered encoder to compare with."""
-    return EncoderRef(champion.folder, champion.digest, None, None, "champion")

@@ -15,9 +15,8 @@ from tasks.stage_task import as_cached_state, stage_task
 @stage_task()
 def probe_encoder(encoder: EncoderRef, sample: StageRecord, workspace: Path) -> StageRecord:
     """Asks the encoder in a clean process; see `mirror.release.smoke_test_stage.probe_encoder`."""
-    place = (Path(encoder.folder), encoder.digest)
     report = Reporter()
-    record = smoke_test_stage.probe_encoder(place, sample, Store(workspace), report)
+    record = smoke_test_stage.probe_encoder(encoder, sample, Store(workspace), report)
     if not record.reused:
         report(ProgressEvent("probe", 1, 1, "encoders"))
     return as_cached_state(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.store import StageRecord, Store
 from mirror.tuning.worker import tune_in_subprocess
@@ -17,7 +17,7 @@ from tasks.stage_task import as_cached_state, stage_task
 def tune_encoder(
     recipe: Recipe,
     sample: StageRecord,
-    base: Base,
+    base: EncoderRef,
     workspace: Path,
     pairs: StageRecord | None = None,
 ) -> StageRecord:

@@ -83,12 +83,12 @@ def _check_two(old: str, new: str, *, otherwise: bool) -> None:
     from mirror.encoders.sentence_transformers_format import read_encoder_settings
 
     before, after = find_encoder_folder(old), find_encoder_folder(new)
-    from tasks.registry.candidate import encoder_digest
+    from mirror.encoders.encoder_ref import folder_encoder_digest
 
     for folder in (before, after):
         check_base(folder, masks=False)
     differs = otherwise and read_encoder_settings(before) is not None
-    if not differs and encoder_digest(before) == encoder_digest(after):
+    if not differs and folder_encoder_digest(before) == folder_encoder_digest(after):
         raise InputError("OLD and NEW are the same encoder: name two")
 
 

@@ -22,7 +22,7 @@ from mirror.corpus.profile import (
     pieces_per_word,
     unknown_share,
 )
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError, TokenizerError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import Stage, StageRecord, Store
@@ -42,7 +42,7 @@ GROUP BY text ORDER BY hash, text LIMIT $size
 """
 
 
-def profile_stage(corpus: StageRecord, base: Base) -> Stage:
+def profile_stage(corpus: StageRecord, base: EncoderRef) -> Stage:
     """The stage that draws up a corpus's profile."""
     inputs = {"corpus": corpus.digest, "base": base.digest}
     libraries = ("pyarrow", "tokenizers")
@@ -50,7 +50,7 @@ def profile_stage(corpus: StageRecord, base: Base) -> Stage:
 
 
 def profile_corpus(
-    corpus: StageRecord, base: Base, store: Store, on_progress: OnProgress = no_progress
+    corpus: StageRecord, base: EncoderRef, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
     """Draws up a corpus's profile, or finds it; the folder holds `profile.json`.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
 from mirror.encoders.checks import check_tokenizer_folder
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.special_tokens import read_special_tokens
 from mirror.encoders.weights import check_weights
@@ -33,18 +33,7 @@ PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
 
 
-@dataclass(frozen=True)
-class Base:
-    """A base model on this machine."""
-
-    folder: str
-    digest: str
-    """Digest of its weights, configuration and tokenizer."""
-    origin: str
-    """Where the recipe says it comes from."""
-
-
-def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Base:
+def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> EncoderRef:
     """Finds the base that a recipe names, fetching it if need be; `check_base` judges it.
 
     Raises:
@@ -59,7 +48,7 @@ def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Bas
     else:
         origin = str(section.registry)
         folder = from_registry(origin)
-    return Base(str(folder), base_digest(folder), origin)
+    return EncoderRef(str(folder), base_digest(folder), origin)
 
 
 def check_base(folder: Path, *, masks: bool = True) -> None:

@@ -1,23 +1,74 @@
-"""Where an encoder is, and how it is to be read."""
+"""References to encoders: a model's folder, its digest, and how its vectors are pooled."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from mirror.tuning_config import Pooling
+from mirror.store import StageRecord, digest_of_json, file_digests
+from mirror.tuning_config import Pooling, TuningSection
+
+ENCODER = "encoder"
+"""The encoder's folder in the stages that tune and package one."""
+CARD = "README.md"
+"""Not part of an encoder's digest: it changes no vector."""
 
 
 @dataclass(frozen=True)
 class EncoderRef:
-    """An encoder, or a model to be used as one."""
+    """A base model or an encoder on this machine."""
 
     folder: str
     digest: str
-    pooling: Pooling | None
-    """Nothing means what the folder says."""
-    max_tokens: int | None
-    """Likewise."""
-    label: str
-    """`base`, `tuned` or `champion`; for people, no part of the stage's key."""
+    """Digest of weights, configuration and tokenizer."""
+    origin: str = ""
+    """How the recipe or the registry names it; empty for an encoder that was just tuned."""
+    label: str = "base"
+    """`base`, `tuned` or `champion`, for people; not part of any stage's key."""
+    pooling: Pooling | None = None
+    """None: as the folder's own configuration says."""
+    max_tokens: int | None = None
+    """None: as the folder's own configuration says."""
     prompt: str | None = None
-    """Nothing means what the folder's tokenizer does."""
+    """None: as the folder's tokenizer does."""
+
+
+def untuned_encoder(base: EncoderRef, tuning: TuningSection) -> EncoderRef:
+    """Return the base, pooled, truncated and prompted as the recipe tunes it."""
+    return replace(
+        base, pooling=tuning.pooling, max_tokens=tuning.encoder_tokens, prompt=tuning.prompt
+    )
+
+
+def tuned_encoder(record: StageRecord, label: str = "tuned") -> EncoderRef:
+    """Return the encoder in the folder of a tuning or packaging stage.
+
+    Its digest comes from the stage's manifest: no file is read.
+    """
+    return EncoderRef(str(record.path / ENCODER), tuned_digest(record.files), label=label)
+
+
+def tuned_digest(files: Mapping[str, str]) -> str:
+    """Return the digest of the encoder in a stage's folder from the stage's file digests."""
+    prefix = f"{ENCODER}/"
+    return encoder_digest(
+        {
+            name.removeprefix(prefix): digest
+            for name, digest in files.items()
+            if name.startswith(prefix)
+        }
+    )
+
+
+def encoder_digest(files: Mapping[str, str]) -> str:
+    """Return the digest of an encoder from the SHA-256 of its files, by relative path.
+
+    The model card is left out: it changes no vector.
+    """
+    return digest_of_json({name: digest for name, digest in files.items() if name != CARD})
+
+
+def folder_encoder_digest(folder: Path) -> str:
+    """Return the digest of an encoder that no stage made; reads all its files."""
+    return encoder_digest(file_digests(folder))

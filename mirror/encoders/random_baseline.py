@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_model import PARTS, Base, base_digest
+from mirror.encoders.base_model import PARTS, base_digest
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import Stage, Store
 
 LIBRARIES = ("safetensors", "torch", "transformers")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
-def random_stage(base: Base, seed: int) -> Stage:
+def random_stage(base: EncoderRef, seed: int) -> Stage:
     """The stage that draws weights for a base's shape."""
     return Stage(
         "random", "encoders.random_weights", {"base": base.digest}, {"seed": seed}, LIBRARIES
     )
 
 
-def random_base(base: Base, seed: int, store: Store) -> Base:
+def random_base(base: EncoderRef, seed: int, store: Store) -> EncoderRef:
     """A masked language model of the base's shape, its weights drawn as before pretraining.
 
     Tokenizer and configuration are the base's own; equal seeds give equal weights.
@@ -50,4 +51,4 @@ def random_base(base: Base, seed: int, store: Store) -> Base:
         return {"parameters": drawn.num_parameters()}
 
     folder = store.make(random_stage(base, seed), write).path / "model"
-    return Base(str(folder), base_digest(folder), f"random weights, shaped as {base.origin}")
+    return EncoderRef(str(folder), base_digest(folder), f"random weights, shaped as {base.origin}")

@@ -7,14 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.encoders.base_model import (
-    NOT_PARTS,
-    PARTS,
-    Base,
-    base_digest,
-    check_base_for,
-    find_base,
-)
+from mirror.encoders.base_model import NOT_PARTS, PARTS, base_digest, check_base_for, find_base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import MirrorError, PaperError
 from mirror.experiments.paper_formatting import without_folders
 from mirror.paths import CHECKOUT
@@ -41,7 +35,7 @@ class BasePlaces:
 class Found:
     """A base, or why there is none."""
 
-    base: Base | None
+    base: EncoderRef | None
     reason: str = ""
 
 
@@ -101,7 +95,7 @@ def paper_base(recipe: Recipe, places: BasePlaces) -> Found:
         folder = _folder_of(hub, places) or _in_cache(section)
         if folder is not None:
             origin = f"{hub}@{section.revision}" if _is_pinned(folder, section) else hub
-            return _checked(Base(str(folder), base_digest(folder), origin), recipe)
+            return _checked(EncoderRef(str(folder), base_digest(folder), origin), recipe)
         if places.download:
             return _checked(find_base(section, _no_registry), recipe)
     except MirrorError as fault:
@@ -119,12 +113,12 @@ def stand_in_base(recipe: Recipe, places: BasePlaces, languages: Sequence[str]) 
         return Found(None, f"no one stand-in for {' and '.join(languages)}: give both the same")
     [folder] = folders
     try:
-        return _checked(Base(str(folder), base_digest(folder), folder.name), recipe)
+        return _checked(EncoderRef(str(folder), base_digest(folder), folder.name), recipe)
     except MirrorError as fault:
         return Found(None, without_folders(str(fault)))
 
 
-def _checked(base: Base, recipe: Recipe) -> Found:
+def _checked(base: EncoderRef, recipe: Recipe) -> Found:
     check_base_for(recipe, Path(base.folder))
     return Found(base)
 

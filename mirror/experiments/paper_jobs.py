@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mirror.corpus.sources import check_sources
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import MirrorError, StoreError
 from mirror.experiments.bases import BasePlaces, Found, paper_base, stand_in_base
 from mirror.experiments.paper_formatting import without_folders
@@ -25,7 +25,7 @@ class Job:
     """One encoder on one base."""
 
     encoder: Encoder
-    base: Base
+    base: EncoderRef
     benchmarks: tuple[str, ...]
     recipe: Recipe
     """The encoder's, with its strings in place."""

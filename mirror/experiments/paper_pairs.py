@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
 from mirror.evaluation.benchmark import definition_digest, read_definition
 from mirror.evaluation.stage import LIBRARIES
 from mirror.experiments.paper_jobs import Job
@@ -19,13 +20,9 @@ SCORE = "score"
 def encoder_place(job: Job, result: TrialResult) -> EncoderRef:
     """Where a job's encoder is, once it was run for a seed."""
     if result.tuned is not None:
-        folder = str(result.tuned.path / "encoder")
-        return EncoderRef(folder, result.tuned.digest, None, None, job.recipe.name)
-    tuning = job.recipe.tuning
-    tokens = tuning.inference_max_tokens or tuning.max_tokens
-    pooling = job.encoder.pooling
-    label, prompt = job.recipe.name, tuning.prompt
-    return EncoderRef(job.base.folder, job.base.digest, pooling, tokens, label, prompt)
+        return tuned_encoder(result.tuned, job.recipe.name)
+    base = untuned_encoder(job.base, job.recipe.tuning)
+    return replace(base, label=job.recipe.name, pooling=job.encoder.pooling)
 
 
 def score_pair(
@@ -61,5 +58,5 @@ def score_pair(
     ways = [[place.pooling, place.max_tokens, place.prompt] for place in (first, second)]
     inputs = {"first": first.digest, "second": second.digest}
     inputs["benchmark"] = definition_digest(definition)
-    stage = Stage("pair-evaluation", "paper.pairs", inputs, {"read": ways}, LIBRARIES)
+    stage = Stage("pair-evaluation", "experiments.paper_pairs", inputs, {"read": ways}, LIBRARIES)
     return store.make(stage, write)

@@ -9,7 +9,8 @@ from typing import Any
 
 from mirror.config_base import Level, Name, Section
 from mirror.corpus.sources import check_sources
-from mirror.encoders.base_model import Base, check_base_for
+from mirror.encoders.base_model import check_base_for
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError, StudyError
 from mirror.evaluation.benchmark import OF_A_RUN, check_benchmarks, read_definition
 from mirror.experiments.study import STANDARD_BENCHMARKS, Study, Variant
@@ -56,7 +57,7 @@ class StudyPlan:
     """A study, ready to run."""
 
     study: Study
-    bases: Mapping[Level, Base]
+    bases: Mapping[Level, EncoderRef]
     seeds: tuple[int, ...]
     cases: tuple[VariantRuns, ...]
 
@@ -98,7 +99,7 @@ class StudyPlan:
 
 
 def plan_study(
-    study: Study, wanted: StudyOptions, find: Callable[[BaseSection], Base], store: Store
+    study: Study, wanted: StudyOptions, find: Callable[[BaseSection], EncoderRef], store: Store
 ) -> StudyPlan:
     """Lays out a study's trials.
 
@@ -206,7 +207,7 @@ def _case(
     level: Level,
     point: Variant,
     recipe: Recipe,
-    means: tuple[Base, tuple[int, ...], Store],
+    means: tuple[EncoderRef, tuple[int, ...], Store],
 ) -> VariantRuns:
     base, seeds, store = means
     changes = dict(point.changes)

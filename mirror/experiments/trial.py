@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
-from mirror.encoders.base_model import Base
-from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.run_results import read_json
 from mirror.sampling.sample import sample_strings
-from mirror.store import StageRecord, Store, folder_digest
+from mirror.store import StageRecord, Store
 from mirror.tuning.device_queue import tune_with_device_lock
 from mirror.tuning_config import Pooling, fill_tuning
 
@@ -38,7 +37,7 @@ class Trial:
     """For people and for telling results apart; no part of any key."""
     recipe: Recipe
     """Whole: corpus, sample, tuning with its seed, `evaluation.benchmarks`."""
-    base: Base
+    base: EncoderRef
     kind: Literal["tuned", "raw"] = "tuned"
     """raw: the base as it is, pooled and cut as below, with the recipe's prompt."""
     weights: Literal["base", "random"] = "base"
@@ -168,14 +167,13 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
     return parse_recipe(content, name=recipe.name, place=f"{place or recipe.name} with {shown}")
 
 
-def _encoder_place(trial: Trial, base: Base, tuned: StageRecord | None) -> EncoderRef:
+def _encoder_place(trial: Trial, base: EncoderRef, tuned: StageRecord | None) -> EncoderRef:
     if tuned is not None:
-        folder = tuned.path / "encoder"
-        return EncoderRef(str(folder), folder_digest(folder), None, None, trial.label)
+        return tuned_encoder(tuned, trial.label)
     tuning = trial.recipe.tuning
     pooling = trial.pooling or tuning.pooling
-    limit = trial.max_tokens or tuning.inference_max_tokens or tuning.max_tokens
-    return EncoderRef(base.folder, base.digest, pooling, limit, trial.label, tuning.prompt)
+    limit = trial.max_tokens or tuning.encoder_tokens
+    return replace(base, label=trial.label, pooling=pooling, max_tokens=limit, prompt=tuning.prompt)
 
 
 def _searched_sample(

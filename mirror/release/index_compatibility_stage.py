@@ -25,7 +25,7 @@ def compatibility_stage(old: EncoderRef, new: EncoderRef, sample: StageRecord) -
         "template": template_digest(COMPATIBILITY_TEMPLATE),
         "style": template_digest("report.css"),
     }
-    return Stage("compatibility", "evidence.comparing", inputs, {}, LIBRARIES)
+    return Stage("compatibility", "release.comparing", inputs, {}, LIBRARIES)
 
 
 def compare_encoders(

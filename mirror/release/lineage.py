@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mirror.corpus.source_files import SourceFiles, list_source_files
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef, tuned_digest
 from mirror.errors import StoreError
 from mirror.release.run_results import RunResults
-from mirror.store import MANIFEST, StageRecord, digest_of_json, section_content
+from mirror.store import MANIFEST, StageRecord, section_content
 
 LINEAGE = "lineage.json"
 FORMAT = 1
@@ -26,7 +26,6 @@ BENCHMARK = "benchmark "
 """How the inputs of an evaluation begin that are data of a benchmark."""
 TOLD = ("name", "key", "digest", "module", "code", "inputs", "section", "versions", "python")
 """What is told of a stage; and the digests of its files."""
-ENCODER, CARD = "encoder/", "README.md"
 
 Manifest = Mapping[str, Any]
 
@@ -53,7 +52,7 @@ def lineage_of(results: RunResults) -> dict[str, Any]:
 
 def draw_lineage(
     recipe: Mapping[str, Any],
-    base: Base,
+    base: EncoderRef,
     manifests: Mapping[str, Manifest],
     files: Mapping[str, SourceFiles],
 ) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def draw_lineage(
         "sources": [source for role in manifests for source in _sources(role, manifests, files)],
         "benchmarks": _benchmarks(manifests),
         "stages": stages,
-        "encoder_digest": _encoder_digest(manifests["tune"]),
+        "encoder_digest": tuned_digest(manifests["tune"]["files"]),
     }
 
 
@@ -147,20 +146,10 @@ def _digests(manifest: Manifest) -> list[str]:
     return list(manifest["inputs"].values())
 
 
-def _origins(base: Base, manifests: Mapping[str, Manifest]) -> dict[str, str]:
+def _origins(base: EncoderRef, manifests: Mapping[str, Manifest]) -> dict[str, str]:
     """By digest, the stage or the base that it is of."""
     made = {manifest["digest"]: role for role, manifest in manifests.items()}
-    return {**made, base.digest: "base", _encoder_digest(manifests["tune"]): "tune"}
-
-
-def _encoder_digest(tune: Manifest) -> str:
-    """What tells the encoder from others, as evaluations and the registry have it."""
-    inner = {
-        name.removeprefix(ENCODER): digest
-        for name, digest in tune["files"].items()
-        if name.startswith(ENCODER)
-    }
-    return digest_of_json({name: digest for name, digest in inner.items() if name != CARD})
+    return {**made, base.digest: "base", tuned_digest(manifests["tune"]["files"]): "tune"}
 
 
 def _sources(

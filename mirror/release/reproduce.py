@@ -15,12 +15,12 @@ from typing import Any
 from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.corpus.profile_stage import profile_corpus
-from mirror.encoders.base_model import Base, find_base
-from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.base_model import find_base
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.progress import OnProgress, no_progress
-from mirror.recipe import Recipe, parse_recipe
-from mirror.release.lineage import ENCODER, lineage_of
+from mirror.recipe import parse_recipe
+from mirror.release.lineage import lineage_of
 from mirror.release.run_results import RunResults
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
@@ -76,11 +76,9 @@ def make_again(
     def measure(encoder: EncoderRef) -> Any:
         return evaluate_encoder(recipe, encoder, corpus, sample, store, on_progress, pairs=pairs)
 
-    before = measure(_base_place(recipe, base))
+    before = measure(untuned_encoder(base, recipe.tuning))
     tuned = tune_with_device_lock(recipe, sample, base, store, on_progress, pairs=pairs)
-    made = RunResults(recipe, base, corpus, sample, tuned, before, before, pairs, profile)
-    digest = lineage_of(made)["encoder_digest"]
-    after = measure(EncoderRef(str(tuned.path / ENCODER), digest, None, None, "tuned"))
+    after = measure(tuned_encoder(tuned))
     return lineage_of(
         RunResults(recipe, base, corpus, sample, tuned, before, after, pairs, profile)
     )
@@ -102,12 +100,6 @@ def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, .
             verdicts.append(StageVerdict(role, False, reasons, _other_files(stage, other)))
             differing.add(role)
     return tuple(verdicts)
-
-
-def _base_place(recipe: Recipe, base: Base) -> EncoderRef:
-    """The base as it is used untuned: pooled, cut and prompted as the recipe says."""
-    tuning, tokens = recipe.tuning, recipe.tuning.encoder_tokens
-    return EncoderRef(base.folder, base.digest, tuning.pooling, tokens, "base", tuning.prompt)
 
 
 def _in_order(stages: Mapping[str, Any]) -> list[tuple[str, Any]]:

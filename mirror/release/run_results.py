@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.corpus.drift import Drift
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.evaluation.comparison import compare
 from mirror.recipe import Recipe
@@ -21,7 +21,7 @@ class RunResults:
     """A recipe and the records of its stages."""
 
     recipe: Recipe
-    base: Base
+    base: EncoderRef
     corpus: StageRecord
     sample: StageRecord
     tuned: StageRecord

@@ -9,20 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release.smoke_test_result import PROBE
 from mirror.store import Stage, StageRecord, Store
 
 
-def probe_stage(encoder: tuple[Path, str], sample: StageRecord) -> Stage:
-    """The stage that tries an encoder; `encoder` is its folder and its digest."""
-    inputs = {"encoder": encoder[1], "sample": sample.digest}
+def probe_stage(encoder: EncoderRef, sample: StageRecord) -> Stage:
+    """The stage that tries an encoder."""
+    inputs = {"encoder": encoder.digest, "sample": sample.digest}
     libraries = ("sentence-transformers", "torch", "transformers", "tokenizers")
-    return Stage("probe", "evidence.probing", inputs, {}, libraries)
+    return Stage("probe", "release.smoke_test", inputs, {}, libraries)
 
 
 def probe_encoder(
-    encoder: tuple[Path, str],
+    encoder: EncoderRef,
     sample: StageRecord,
     store: Store,
     on_progress: OnProgress = no_progress,
@@ -39,7 +40,7 @@ def probe_encoder(
         from mirror.release.smoke_test import try_encoder
 
         on_progress(ProgressEvent("probe", 0, 1, "encoders"))
-        found = asdict(try_encoder(encoder[0], sample, work))
+        found = asdict(try_encoder(Path(encoder.folder), sample, work))
         (out / PROBE).write_text(json.dumps(found), encoding="utf-8")
         return {name: value for name, value in found.items() if value not in ("", math.inf)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoppedError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
@@ -15,7 +15,7 @@ from mirror.tuning.stage import tune_encoder, tuning_stage
 def tune_with_device_lock(
     recipe: Recipe,
     sample: StageRecord,
-    base: Base,
+    base: EncoderRef,
     store: Store,
     on_progress: OnProgress = no_progress,
     *,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_model import Base, check_base_for
+from mirror.encoders.base_model import check_base_for
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
@@ -18,7 +19,7 @@ WITHOUT_EFFECT = ("checkpoint_seconds", "timeout_minutes")
 
 
 def tuning_stage(
-    recipe: Recipe, sample: StageRecord, base: Base, pairs: StageRecord | None = None
+    recipe: Recipe, sample: StageRecord, base: EncoderRef, pairs: StageRecord | None = None
 ) -> Stage:
     """The stage that tunes the base on the sample, and on labelled pairs if there are any.
 
@@ -42,7 +43,7 @@ def tuning_stage(
 def tune_encoder(
     recipe: Recipe,
     sample: StageRecord,
-    base: Base,
+    base: EncoderRef,
     store: Store,
     on_progress: OnProgress = no_progress,
     on_step: OnStep = ignore,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror import errors
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
@@ -41,7 +41,7 @@ STOP_SECONDS = 9.0
 def tune_in_subprocess(
     recipe: Recipe,
     sample: StageRecord,
-    base: Base,
+    base: EncoderRef,
     store: Store,
     on_progress: OnProgress = no_progress,
     *,
@@ -179,7 +179,7 @@ def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
     return tune_with_device_lock(
         parse_recipe(content, name=content["name"], place=content["name"]),
         StageRecord(**job["sample"]),
-        Base(**job["base"]),
+        EncoderRef(**job["base"]),
         Store(Path(job["root"])),
         on_progress,
         pairs=StageRecord(**job["pairs"]) if job["pairs"] else None,

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
+from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.errors import BaseModelError, InputError, ServiceError
 from mirror.locks import exclusive_lock
 from mirror.recipe import Recipe
 from mirror.store import digest_of_json
 from tasks.network import without_secrets
 from tasks.registry import register
-from tasks.registry.candidate import Champion, Registration, RegistrationCandidate, encoder_digest
+from tasks.registry.candidate import Champion, Registration, RegistrationCandidate
 from tasks.registry.client import open_store, pages_of, retrying, shown_uri
 from tasks.registry.lock import registry_lock, workspace_id
 from tasks.registry.succession import THE_GATE, move_now, record_promotion, rolled_back_duplicate
@@ -96,7 +97,7 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
 
     Args:
         recipe: names the model.
-        digest: the new encoder's, from `encoder_digest`.
+        digest: the new encoder's.
         workspace: where the champion is copied to.
     """
     name = recipe.registry.model
@@ -107,7 +108,12 @@ def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | No
         if version is None:
             return None
         folder = _fetch_version(version, workspace)
-    return Champion(str(version.version), str(folder), encoder_digest(folder))
+    return Champion(
+        str(folder),
+        folder_encoder_digest(folder),
+        f"models:/{name}/{version.version}",
+        version=str(version.version),
+    )
 
 
 def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | None:
@@ -211,7 +217,7 @@ def _is_same(client: MlflowClient, candidate: RegistrationCandidate, number: str
     if number is None:
         return False
     tags = client.get_model_version(candidate.recipe.registry.model, number).tags
-    return bool(tags.get("encoder_digest") == encoder_digest(candidate.encoder))
+    return bool(tags.get("encoder_digest") == candidate.digest)
 
 
 def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Registration:

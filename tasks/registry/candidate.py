@@ -10,25 +10,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
 from mirror.release.run_results import RunResults, read_json
-from mirror.store import StageRecord, digest_of_json, file_digests, git_commit
+from mirror.store import StageRecord, digest_of_json, git_commit
 
-CARD = "README.md"
 VALUE_CHARACTERS = 500
 """What every MLflow store takes as a parameter's value."""
 DESCRIPTION_CHARACTERS = 5_000
 
 
 @dataclass(frozen=True)
-class Champion:
+class Champion(EncoderRef):
     """A registered encoder to compare with, copied into the workspace."""
 
-    version: str
-    folder: str
-    digest: str
+    label: str = "champion"
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,11 @@ class RegistrationCandidate:
         """The recipe that made it."""
         return self.results.recipe
 
+    @property
+    def digest(self) -> str:
+        """The encoder's digest, from the manifest of the stage that tuned it."""
+        return tuned_encoder(self.results.tuned).digest
+
     @cached_property
     def key(self) -> str:
         """What tells one registration from another: the encoder, and the verdict on it."""
@@ -86,7 +90,7 @@ class RegistrationCandidate:
         verdict = self.verdict_content()
         verdict.pop("probe")  # its times differ from one look to the next
         content = {
-            "encoder": encoder_digest(self.encoder),
+            "encoder": self.digest,
             "verdict": verdict,
             "compared_with": compared,
         }
@@ -149,12 +153,6 @@ def metric_name(benchmark: str, measure: str) -> str:
     return f"{benchmark}.{spelt.strip('_')}"
 
 
-def encoder_digest(folder: Path) -> str:
-    """Digest of what makes an encoder's vectors; its card does not."""
-    files = file_digests(folder)
-    return digest_of_json({name: digest for name, digest in files.items() if name != CARD})
-
-
 def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
     """Tags of run and version: what it is, what it was made from, what was decided."""
     results, recipe = candidate.results, candidate.recipe
@@ -169,7 +167,7 @@ def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
         **({"pairs_digest": results.pairs.digest} if results.pairs else {}),
         "base": results.base.origin,
         "base_digest": results.base.digest,
-        "encoder_digest": encoder_digest(candidate.encoder),
+        "encoder_digest": candidate.digest,
         "git_commit": git_commit(),
         "verdict": "promote" if candidate.verdict.promote else "refuse",
         "registration_key": candidate.key,

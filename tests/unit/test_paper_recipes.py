@@ -11,7 +11,8 @@ import pytest
 
 from mirror.corpus.ingest import ingest_corpus
 from mirror.download import is_declared
-from mirror.encoders.base_model import Base, base_digest, choose_base
+from mirror.encoders.base_model import base_digest, choose_base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import definition_names
 from mirror.paths import CHECKOUT
 from mirror.recipe import PAPER_RECIPES, BaseSection, CorpusSection, find_recipe, recipe_names
@@ -195,6 +196,6 @@ def test_it_runs_on_a_folder_in_its_bases_place(
     strings = sample_strings(recipe, snapshot, store)
     drawn = pq.read_table(strings.path / "strings.parquet")["text"].to_pylist()
     assert drawn.count("x") == (10 if recipe.corpus.keep_raw else 1)
-    tuned = tune_encoder(recipe, strings, Base(str(folder), base_digest(folder), base), store)
+    tuned = tune_encoder(recipe, strings, EncoderRef(str(folder), base_digest(folder), base), store)
     assert tuned.counts["steps"] == steps
     assert (tuned.path / "encoder" / "model.safetensors").is_file()

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import base_digest
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import SampleError, TuningError
 from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
@@ -30,7 +31,7 @@ DYING_PARENT = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import StageRecord, Store
 from mirror.tuning.worker import tune_in_subprocess
 from test_worker import recipe
@@ -39,8 +40,8 @@ def die(sign):
     if sign.done >= 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-store = Store(Path({root!r}))
-tune_in_subprocess(recipe(), StageRecord(**{sample!r}), Base(**{base!r}), store, die)
+sample, base = StageRecord(**{sample!r}), EncoderRef(**{base!r})
+tune_in_subprocess(recipe(), sample, base, Store(Path({root!r})), die)
 """
 
 
@@ -61,8 +62,8 @@ def recipe(**tuning: Any) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def base(tiny_base: Path) -> Base:
-    return Base(str(tiny_base), base_digest(tiny_base), "tiny")
+def base(tiny_base: Path) -> EncoderRef:
+    return EncoderRef(str(tiny_base), base_digest(tiny_base), "tiny")
 
 
 def sample_of(strings: list[str], root: Path) -> StageRecord:
@@ -80,7 +81,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory, sentences: list[str]) -> St
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, sample: StageRecord, base: Base
+    tmp_path_factory: pytest.TempPathFactory, sample: StageRecord, base: EncoderRef
 ) -> StageRecord:
     """What tuning within a process comes to."""
     return tune_encoder(recipe(), sample, base, Store(tmp_path_factory.mktemp("undisturbed")))

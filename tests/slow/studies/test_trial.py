@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import base_digest
 from mirror.encoders.device import device_name
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import RecipeError
 from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.evaluation.kinds.retrieval import held_out_passages
@@ -63,7 +64,7 @@ def recipe(tmp_path: Path, sentences: list[str], benchmark: str) -> Recipe:
 
 @pytest.fixture
 def trial(recipe: Recipe, tiny_base: Path) -> Trial:
-    return Trial("tiny", recipe, Base(str(tiny_base), base_digest(tiny_base), "tiny"))
+    return Trial("tiny", recipe, EncoderRef(str(tiny_base), base_digest(tiny_base), "tiny"))
 
 
 def test_a_tuned_trial_is_scored_and_reused_whole(trial: Trial, store: Store) -> None:

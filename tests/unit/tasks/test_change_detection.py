@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.corpus.profile import PROFILE, CorpusProfile
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults
 from mirror.store import StageRecord, digest_of_json
@@ -98,7 +98,7 @@ def test_another_recipe_base_or_set_of_pairs_is_a_reason(champion, recipe, made,
     if what == "recipe":
         recipe = recipe.model_copy(update={"sample": recipe.sample.model_copy(update={"seed": 7})})
     elif what == "base":
-        made = replace(made, base=Base(made.base.folder, "c" * 64, "other"))
+        made = replace(made, base=EncoderRef(made.base.folder, "c" * 64, "other"))
     else:
         made = replace(made, pairs=StageRecord("pairs", "k", "nowhere", "d" * 64))
     change = change_of(recipe, made)
@@ -118,7 +118,7 @@ def test_a_champion_without_a_profile_is_a_reason(
 def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
     champion, make_candidate, recipe, made, write_profile, workspace, client: Any
 ) -> None:
-    rival = Champion("1", "nowhere", "digest")
+    rival = Champion("nowhere", "digest", version="1")
     now = replace(made, profile=write_profile(profile(new=5)))
     drift = find_drift.fn(recipe, now, rival)
     assert drift is not None
@@ -135,5 +135,5 @@ def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
 
 def test_there_is_no_drift_without_a_rival_or_from_another_base(champion, recipe, made) -> None:
     assert find_drift.fn(recipe, made, None) is None
-    other = replace(made, base=Base(made.base.folder, "c" * 64, "other"))
-    assert find_drift.fn(recipe, other, Champion("1", "nowhere", "digest")) is None
+    other = replace(made, base=EncoderRef(made.base.folder, "c" * 64, "other"))
+    assert find_drift.fn(recipe, other, Champion("nowhere", "digest", version="1")) is None

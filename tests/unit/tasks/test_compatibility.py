@@ -31,8 +31,8 @@ def sample(tmp_path: Path, sentences: list[str]) -> StageRecord:
 
 @pytest.fixture
 def pair(encoders: list[Path]) -> tuple[Champion, EncoderRef]:
-    champion = Champion("1", str(encoders[0]), "a" * 64)
-    return champion, EncoderRef(str(encoders[1]), "b" * 64, None, None, "tuned")
+    champion = Champion(str(encoders[0]), "a" * 64, version="1")
+    return champion, EncoderRef(str(encoders[1]), "b" * 64, label="tuned")
 
 
 def test_only_what_succeeds_a_champion_is_compared(

@@ -115,7 +115,7 @@ def test_two_workspaces_at_once_make_one_champion(
     client.create_registered_model(MODEL)
     add_version(client, make_candidate(0))
     client.set_registered_model_alias(MODEL, "champion", "1")
-    champion = Champion("1", str(make_candidate(0).encoder), "c" * 64)
+    champion = Champion(str(make_candidate(0).encoder), "c" * 64, version="1")
     candidates = [make_candidate(number, champion=champion) for number in (1, 2)]
     for candidate in candidates:
         add_version(client, candidate)

@@ -421,7 +421,7 @@ def test_the_gate_does_not_promote_again_what_was_rolled_back(
 ) -> None:
     register = registry.register_encoder.fn
     register(make_candidate(0), workspace)
-    beaten = Champion("1", str(make_candidate(0).encoder), "c" * 64)
+    beaten = Champion(str(make_candidate(0).encoder), "c" * 64, version="1")
     rolled = make_candidate(1, champion=beaten)
     assert register(rolled, workspace).promoted
     assert [move.by for move in moves(client, "2")] == ["the gate"]

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
+from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.release.run_record import find_record, find_stage
 from mirror.store import MANIFEST, file_digests
 from mirror.tuning.device_lock import device_slot
-from tasks.registry.candidate import encoder_digest
 from tests.slow.chaos.killed_team.conftest import Undisturbed, WriteRecipe
 from tests.slow.chaos.killed_team.team import ENDS, Team, await_process, is_tuning, of_workspace
 
@@ -224,7 +224,7 @@ def kept_encoder(team: Team, version: Any) -> str:
         uri = f"models:/{version.name}/{version.version}"
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
         configs = sorted(Path(folder).rglob("config.json"), key=lambda path: len(path.parts))
-        return encoder_digest(configs[0].parent)
+        return folder_encoder_digest(configs[0].parent)
 
 
 def assert_nothing_half_made(home: Path) -> None:

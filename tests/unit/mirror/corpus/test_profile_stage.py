@@ -15,7 +15,7 @@ from mirror.corpus import profile_stage
 from mirror.corpus.parquet_writer import SENTENCES
 from mirror.corpus.profile import pieces_per_word, read_profile, unknown_share
 from mirror.corpus.profile_stage import profile_corpus, read_tokenizer
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError, TokenizerError
 from mirror.store import StageRecord, Store
 
@@ -31,8 +31,8 @@ def corpus_of(folder: Path, texts: Sequence[str], parts: int = 1) -> StageRecord
 
 
 @pytest.fixture
-def base(tiny_base: Path) -> Base:
-    return Base(str(tiny_base), "b" * 64, "a test")
+def base(tiny_base: Path) -> EncoderRef:
+    return EncoderRef(str(tiny_base), "b" * 64, "a test")
 
 
 def test_each_different_string_is_counted_once_with_the_bases_pieces(tmp_path, store, base) -> None:
@@ -78,7 +78,7 @@ def test_a_profile_is_reused_until_corpus_or_base_changes(tmp_path, store, base)
     corpus = corpus_of(tmp_path / "c", ["one", "two"])
     assert not profile_corpus(corpus, base, store).reused
     assert profile_corpus(corpus, base, store).reused
-    other = Base(base.folder, "c" * 64, base.origin)
+    other = EncoderRef(base.folder, "c" * 64, base.origin)
     assert not profile_corpus(corpus, other, store).reused
 
 

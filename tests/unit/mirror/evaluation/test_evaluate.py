@@ -86,7 +86,7 @@ def test_an_evaluation_says_what_is_gated(
     made.mkdir()
     pq.write_table(pa.table({"text": sentences[:60]}), made / "strings.parquet")
     sample = StageRecord("sample", "k", str(made), "k")
-    place = EncoderRef(str(tiny_base), "digest", "mean", 32, "base")
+    place = EncoderRef(str(tiny_base), "digest", pooling="mean", max_tokens=32)
     out = tmp_path / "out"
     out.mkdir()
     counts = write_evaluation(("both", "space"), place, (sample, sample), out)

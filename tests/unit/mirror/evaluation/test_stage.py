@@ -12,7 +12,7 @@ def test_the_key_holds_every_library_that_moves_a_score(recipe: Recipe) -> None:
     chosen = recipe.model_copy(
         update={"evaluation": recipe.evaluation.model_copy(update={"benchmarks": ()})}
     )
-    encoder = EncoderRef("e", "digest", None, None, "tuned")
+    encoder = EncoderRef("e", "digest", label="tuned")
     corpus, sample = (StageRecord(name, "k", name, name) for name in ("corpus", "sample"))
     libraries = evaluation_stage(chosen, encoder, corpus, sample).libraries
     needed = {"bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers"}
@@ -22,7 +22,7 @@ def test_the_key_holds_every_library_that_moves_a_score(recipe: Recipe) -> None:
 def test_the_key_follows_labelled_pairs_where_there_are_any(recipe: Recipe) -> None:
     section = recipe.evaluation.model_copy(update={"benchmarks": ()})
     chosen = recipe.model_copy(update={"evaluation": section})
-    encoder = EncoderRef("e", "digest", None, None, "tuned")
+    encoder = EncoderRef("e", "digest", label="tuned")
     records = [StageRecord(name, "k", name, name) for name in ("corpus", "sample", "a", "b")]
     keys = [
         evaluation_stage(chosen, encoder, *records[:2], pairs).key for pairs in (None, *records[2:])

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import base_digest
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.experiments.bases import BasePlaces
 from mirror.experiments.paper_cells import FilledTable, Outcome, Side, Value, fill_table
@@ -369,7 +370,7 @@ def test_a_tiny_table_is_run_and_filled(
     assert set(found) == {"raw", "full", "no-noise"}
     assert all(len(cell) == 1 and -1 <= cell[0] <= 1 for cell in found.values())
     assert filled.claims[0].stand_in in ("holds", "unclear", "does not hold")
-    base = Base(str(tiny_base), base_digest(tiny_base), tiny_base.name)
+    base = EncoderRef(str(tiny_base), base_digest(tiny_base), tiny_base.name)
     assert {job.base for job in work.jobs.values()} == {base}
     # The same again is all there.
     [trial] = work.jobs[work.keys[table.name, "full", "own"][0]].trials((42,))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from mirror.encoders.base_model import Base, find_base
+from mirror.encoders.base_model import find_base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeError, StudyError
 from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.experiments.plan import StudyOptions, StudyPlan, plan_study
@@ -19,7 +20,7 @@ from mirror.recipe import BaseSection
 from mirror.store import Store
 
 
-def find(section: BaseSection) -> Base:
+def find(section: BaseSection) -> EncoderRef:
     return find_base(section, lambda uri: Path(uri))
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.experiments.figure import draw_figure, panels_of
 from mirror.experiments.plan import StudyPlan, VariantRuns
@@ -19,7 +19,7 @@ from mirror.experiments.trial import Trial, TrialResult, with_changes
 from mirror.recipe import parse_recipe
 from mirror.store import StageRecord
 
-BASE = Base("/bases/tiny", "b" * 64, "tiny")
+BASE = EncoderRef("/bases/tiny", "b" * 64, "tiny")
 SEEDS = (1, 2)
 TABLE_9 = "sample-space: isotropy, table 9"
 

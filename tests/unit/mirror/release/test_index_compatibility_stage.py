@@ -32,7 +32,7 @@ def sample(tmp_path: Path, sentences: list[str]) -> StageRecord:
 @pytest.fixture
 def encoder(tiny_base: Path, tmp_path: Path) -> EncoderRef:
     Encoder.load(tiny_base, "mean", 32).save(tmp_path / "encoder")
-    return EncoderRef(str(tmp_path / "encoder"), "e" * 64, None, None, "champion")
+    return EncoderRef(str(tmp_path / "encoder"), "e" * 64, label="champion")
 
 
 def test_report_page_and_map_are_left_and_reused(

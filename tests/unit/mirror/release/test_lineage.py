@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirror.corpus.source_files import list_source_files
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.recipe import parse_recipe
 from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
@@ -17,7 +17,7 @@ from mirror.release.package import package_encoder
 from mirror.release.run_results import RunResults
 from mirror.store import Store, digest_of_json, file_digest
 
-BASE = Base("/models/base", "b" * 64, "models/some-base")
+BASE = EncoderRef("/models/base", "b" * 64, "models/some-base")
 
 
 def manifest(name: str, inputs: dict[str, str], files: dict[str, str] | None = None) -> Any:

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.encoder_ref import EncoderRef, folder_encoder_digest
 from mirror.errors import StoreError
 from mirror.release import smoke_test_stage
 from mirror.release.smoke_test import ask_consumer, try_encoder
 from mirror.release.smoke_test_result import Probe, read_probe
-from mirror.store import StageRecord, folder_digest
+from mirror.store import StageRecord
 
 TEXTS = ["the baker sells one mirror", "a red wagon in the forest", "two old kettles"]
 
@@ -36,14 +37,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> StageRecord:
 
 
 def test_a_sound_encoder_gives_what_was_measured(encoder, sample, store) -> None:
-    place = (encoder, folder_digest(encoder))
-    found = read_probe(smoke_test_stage.probe_encoder(place, sample, store))
+    ref = EncoderRef(str(encoder), folder_encoder_digest(encoder))
+    found = read_probe(smoke_test_stage.probe_encoder(ref, sample, store))
     assert found.fault == ""
     assert found.difference < 1e-5
     assert 0 < found.milliseconds < 10_000
     size = sum(path.stat().st_size for path in encoder.rglob("*") if path.is_file())
     assert found.megabytes == size / 1e6
-    assert smoke_test_stage.probe_encoder(place, sample, store).reused
+    assert smoke_test_stage.probe_encoder(ref, sample, store).reused
 
 
 def test_an_encoder_that_pools_otherwise_there_is_seen(encoder, sample, tmp_path) -> None:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.encoders.base_model import Base, base_digest
+from mirror.encoders.base_model import base_digest
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BaseModelError, SampleError
 from mirror.hashing import reached_modules
 from mirror.paths import CHECKOUT
@@ -37,8 +38,8 @@ def recipe(**tuning: Any) -> Recipe:
 
 
 @pytest.fixture
-def base(tiny_base: Path) -> Base:
-    return Base(str(tiny_base), base_digest(tiny_base), "tiny")
+def base(tiny_base: Path) -> EncoderRef:
+    return EncoderRef(str(tiny_base), base_digest(tiny_base), "tiny")
 
 
 def sample_of(strings: list[str], store: Store) -> StageRecord:
@@ -55,7 +56,7 @@ def sample(store: Store, sentences: list[str]) -> StageRecord:
 
 
 def test_a_run_leaves_an_encoder_and_is_reused(
-    store: Store, sample: StageRecord, base: Base
+    store: Store, sample: StageRecord, base: EncoderRef
 ) -> None:
     steps: list[TuningStep] = []
     signs: list[ProgressEvent] = []
@@ -72,31 +73,31 @@ def test_a_run_leaves_an_encoder_and_is_reused(
     assert not list((store.root / "work").iterdir())
 
 
-def test_reuse_does_not_import_torch(store: Store, sample: StageRecord, base: Base) -> None:
+def test_reuse_does_not_import_torch(store: Store, sample: StageRecord, base: EncoderRef) -> None:
     tune_encoder(recipe(), sample, base, store)
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from mirror.encoders.base_model import Base
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import StageRecord, Store
 from mirror.tuning.stage import tune_encoder
 from test_stage import recipe
-sample, base = StageRecord(**{asdict(sample)!r}), Base(**{asdict(base)!r})
+sample, base = StageRecord(**{asdict(sample)!r}), EncoderRef(**{asdict(base)!r})
 assert tune_encoder(recipe(), sample, base, Store(Path({str(store.root)!r}))).reused
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
 
 
-def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Base) -> None:
+def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: EncoderRef) -> None:
     key = tuning_stage(recipe(), sample, base).key
     assert tuning_stage(recipe(checkpoint_seconds=5), sample, base).key == key
     assert tuning_stage(recipe(seed=1), sample, base).key != key
     assert tuning_stage(recipe(dropout=0.2), sample, base).key != key
-    other = Base(base.folder, "0" * 64, base.origin)
+    other = EncoderRef(base.folder, "0" * 64, base.origin)
     assert tuning_stage(recipe(), sample, other).key != key
-    moved = Base("/elsewhere", base.digest, "elsewhere")
+    moved = EncoderRef("/elsewhere", base.digest, "elsewhere")
     assert tuning_stage(recipe(), sample, moved).key == key
 
 
@@ -108,7 +109,9 @@ def test_the_key_follows_the_code_that_tunes() -> None:
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning.stage")
 
 
-def test_too_small_a_sample_leaves_nothing(store: Store, sentences: list[str], base: Base) -> None:
+def test_too_small_a_sample_leaves_nothing(
+    store: Store, sentences: list[str], base: EncoderRef
+) -> None:
     with pytest.raises(SampleError, match="49 different strings"):
         tune_encoder(recipe(), sample_of(sentences[:49], store), base, store)
     assert not (store.root / "stages" / "tune").exists()
@@ -116,5 +119,5 @@ def test_too_small_a_sample_leaves_nothing(store: Store, sentences: list[str], b
 
 def test_a_missing_base_leaves_nothing(store: Store, sample: StageRecord, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="no base model"):
-        tune_encoder(recipe(), sample, Base(str(tmp_path / "absent"), "0", "x"), store)
+        tune_encoder(recipe(), sample, EncoderRef(str(tmp_path / "absent"), "0", "x"), store)
     assert not (store.root / "stages" / "tune").exists()

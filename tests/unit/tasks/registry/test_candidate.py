@@ -19,12 +19,11 @@ from tasks.registry.candidate import (
     VALUE_CHARACTERS,
     Champion,
     RegistrationCandidate,
-    encoder_digest,
     metric_name,
     registration_tags,
 )
 
-CHAMPION = Champion("3", "/registered/3", "c" * 64)
+CHAMPION = Champion("/registered/3", "c" * 64, version="3")
 
 
 @pytest.fixture
@@ -38,14 +37,6 @@ def candidate(results: RunResults, tmp_path: Path) -> RegistrationCandidate:
     return RegistrationCandidate(results, None, None, verdict, encoder, tmp_path / "report.html")
 
 
-def test_an_encoder_is_its_vectors_and_not_its_card(candidate: RegistrationCandidate) -> None:
-    before = encoder_digest(candidate.encoder)
-    (candidate.encoder / "README.md").write_text("another card\n")
-    assert encoder_digest(candidate.encoder) == before
-    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
-    assert encoder_digest(candidate.encoder) != before
-
-
 def worse(candidate: RegistrationCandidate) -> RegistrationCandidate:
     return dataclasses.replace(candidate, verdict=Verdict(True, ("Better by a little.",)))
 
@@ -55,8 +46,12 @@ def compared(candidate: RegistrationCandidate) -> RegistrationCandidate:
 
 
 def retuned(candidate: RegistrationCandidate) -> RegistrationCandidate:
-    (candidate.encoder / "model.safetensors").write_bytes(b"Weights")
-    return dataclasses.replace(candidate)
+    tuned = dataclasses.replace(
+        candidate.results.tuned, files={"encoder/model.safetensors": "e" * 64}
+    )
+    return dataclasses.replace(
+        candidate, results=dataclasses.replace(candidate.results, tuned=tuned)
+    )
 
 
 @pytest.mark.parametrize("change", [worse, compared, retuned])
