@@ -27,7 +27,7 @@ def decide(
     section = recipe.evaluation.gate
     evidence = GateInput(
         base=compare(before, after, section),
-        looks=json.loads((after.path / "looks.json").read_text(encoding="utf-8")),
+        looks=json.loads((after.path / "diagnostics.json").read_text(encoding="utf-8")),
         champion=compare(champion, after, section) if champion else None,
         slices=compare_slices(champion, after, section) if champion else (),
         probe=read_probe(probe),

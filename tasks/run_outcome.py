@@ -31,7 +31,7 @@ def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str
 
 
 def _table(lines: tuple[ScoreLine, ...], confidence: float) -> Iterator[str]:
-    others = sorted({name for line in lines for name in line.beside})
+    others = sorted({name for line in lines for name in line.baselines})
     heads = ["benchmark", "base", "tuned", "change", f"{confidence:.0%} interval"]
     heads += [name.upper() for name in others]
     yield f"| {' | '.join(heads)} |"
@@ -39,5 +39,5 @@ def _table(lines: tuple[ScoreLine, ...], confidence: float) -> Iterator[str]:
     for line in lines:
         cells = [line.benchmark, score(line.before), f"**{score(line.after)}**"]
         cells += [signed(line.change), f"{signed(line.low)} to {signed(line.high)}"]
-        cells += [score(line.beside[name]) if name in line.beside else "–" for name in others]
+        cells += [score(line.baselines[name]) if name in line.baselines else "–" for name in others]
         yield f"| {' | '.join(cells)} |"

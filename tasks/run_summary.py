@@ -10,7 +10,7 @@ from mirror.recipe import Recipe
 from mirror.release import report
 from mirror.release.gate import Verdict
 from mirror.release.run_record import RunRecord, StartTime, save_record, stage_lines
-from mirror.release.run_results import RunResults, measure_lines, score_lines
+from mirror.release.run_results import RunResults, extra_metric_lines, score_lines
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
 from tasks.change_detection import ChangeReport, RunInputs
@@ -63,7 +63,7 @@ def record_run(
         report=str(candidate.report),
         model=registration.uri,
         confidence=candidate.recipe.evaluation.gate.confidence,
-        measures=measure_lines(made),
+        extra_metrics=extra_metric_lines(made),
     )
     save_record(record, workspace)
     _show(record)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.cli.encoders import load_encoder, load_rival
 from flows.cli.progress import live_progress
-from flows.cli.tables import measure_table, result_table, score_table
+from flows.cli.tables import extra_metric_table, result_table, score_table
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
 from mirror.progress import OnProgress, ProgressEvent
@@ -84,25 +84,25 @@ def _print_both(
     title: str,
     out: Console,
 ) -> None:
-    from mirror.release.side_by_side import compare_measures, compare_results
+    from mirror.release.side_by_side import compare_extra_metrics, compare_results
 
     gate, sides = GateSection(), ("against", "encoder")
     lines: list[ScoreLine] = []
-    measures: list[MetricSummary] = []
+    extra_metrics: list[MetricSummary] = []
     for definition in definitions:
         both = before[definition.name], after[definition.name]
-        if definition.gated:
+        if definition.used_by_gate:
             lines.append(compare_results(definition.name, *both, gate))
-        measures.extend(compare_measures(definition, *both))
+        extra_metrics.extend(compare_extra_metrics(definition, *both))
     if lines:
         out.print(score_table(lines, gate.confidence, title, sides))
-    if measures:
-        out.print(measure_table(measures, sides))
+    if extra_metrics:
+        out.print(extra_metric_table(extra_metrics, sides))
 
 
 def _check_two_languages(definitions: Sequence[Definition]) -> None:
-    members = [read_definition(name) for definition in definitions for name in definition.of]
-    if not any(definition.task == "lexicon" for definition in (*definitions, *members)):
+    members = [read_definition(name) for definition in definitions for name in definition.members]
+    if not any(definition.task == "lexicon-induction" for definition in (*definitions, *members)):
         raise BenchmarkError(
             "--with takes an encoder for the second language of a lexicon, such as xling-en-fr, "
             "and none is among the benchmarks: name one, or leave out --with"

@@ -30,8 +30,8 @@ def show_run(record: RunRecord, console: Console) -> None:
         console.print(Text(record.recipe, "bold"))
     else:
         console.print(score_table(record.scores, record.confidence, title=record.recipe))
-    if record.measures:
-        console.print(measure_table(record.measures))
+    if record.extra_metrics:
+        console.print(extra_metric_table(record.extra_metrics))
     console.print(_verdict(record))
     console.print(_stages(record.stages, record.seconds))
     for name, place in (
@@ -52,7 +52,7 @@ def score_table(
     sides: tuple[str, str] = ("before", "after"),
 ) -> Table:
     """Each benchmark before and after, with the difference and its interval."""
-    others = sorted({name for line in lines for name in line.beside})
+    others = sorted({name for line in lines for name in line.baselines})
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     for name in (*sides, "difference", f"{confidence:.0%} interval", *map(str.upper, others)):
@@ -69,7 +69,7 @@ def score_table(
     return table
 
 
-def measure_table(
+def extra_metric_table(
     lines: Sequence[MetricSummary], sides: tuple[str, str] = ("before", "after")
 ) -> Table:
     """Numbers beside the scores, before and after."""
@@ -91,9 +91,9 @@ def _colour(line: ScoreLine) -> str:
 
 
 def _beside(line: ScoreLine, name: str) -> Text:
-    if name not in line.beside:
+    if name not in line.baselines:
         return Text("–", "dim")
-    value = line.beside[name]
+    value = line.baselines[name]
     return Text(score(value), "yellow" if value > line.after else "")
 
 
@@ -124,8 +124,8 @@ def _stages(stages: Sequence[StageSummary], seconds: float) -> RenderableType:
 
 def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     """One encoder's scores."""
-    others = sorted({name for result in results.values() for name in result.beside})
-    measured = any(result.measures for result in results.values())
+    others = sorted({name for result in results.values() for name in result.baselines})
+    measured = any(result.extra_metrics for result in results.values())
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
@@ -134,20 +134,20 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     if measured:
         table.add_column("also", overflow="fold")
     for name, result in results.items():
-        beside = (result.beside.get(other) for other in others)
+        baselines = (result.baselines.get(other) for other in others)
         table.add_row(
             Text(name),
             result.metric,
             f"{result.n:,}",
             Text(score(result.score), "bold"),
-            *("–" if value is None else score(value) for value in beside),
+            *("–" if value is None else score(value) for value in baselines),
             *([_measures(result)] if measured else []),
         )
     return table
 
 
 def _measures(result: BenchmarkResult) -> Text:
-    return Text(", ".join(f"{name} {score(value)}" for name, value in result.measures.items()))
+    return Text(", ".join(f"{name} {score(value)}" for name, value in result.extra_metrics.items()))
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:

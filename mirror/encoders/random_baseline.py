@@ -18,7 +18,7 @@ WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 def random_stage(base: EncoderRef, seed: int) -> Stage:
     """The stage that draws weights for a base's shape."""
     return Stage(
-        "random", "encoders.random_weights", {"base": base.digest}, {"seed": seed}, LIBRARIES
+        "random", "encoders.random_baseline", {"base": base.digest}, {"seed": seed}, LIBRARIES
     )
 
 

@@ -20,26 +20,32 @@ DEFINITIONS = CHECKOUT / "benchmarks"
 DATA_ENV = "MIRROR_BENCHMARKS"
 
 Task = Literal[
-    "similarity", "classification", "lexicon", "linking", "retrieval", "space", "average"
+    "similarity",
+    "classification",
+    "lexicon-induction",
+    "entity-linking",
+    "retrieval",
+    "space-diagnostics",
+    "average",
 ]
 Metric = Literal["spearman", "auc", "acc@1", "mrr@10", "isotropy"]
 METRICS: dict[str, str] = {
     "similarity": "spearman",
     "classification": "auc",
-    "lexicon": "acc@1",
-    "linking": "acc@1",
+    "lexicon-induction": "acc@1",
+    "entity-linking": "acc@1",
     "retrieval": "mrr@10",
-    "space": "isotropy",
+    "space-diagnostics": "isotropy",
 }
 """The one metric of each task; an average has that of its members."""
-MEASURES: dict[str, tuple[str, ...]] = {
-    "linking": ("acc@5",),
-    "space": ("isotropy, table 9", "mean vector norm", "alignment", "uniformity"),
+EXTRA_METRICS: dict[str, tuple[str, ...]] = {
+    "entity-linking": ("acc@5",),
+    "space-diagnostics": ("isotropy, table 9", "mean vector norm", "alignment", "uniformity"),
 }
 """What a task measures beside its score, where it measures anything."""
-OF_A_RUN = ("retrieval", "space")
+OF_A_RUN = ("retrieval", "space-diagnostics")
 """Tasks on a run's own strings, which take no files."""
-TWO_FILES = ("lexicon", "linking")
+TWO_FILES = ("lexicon-induction", "entity-linking")
 """Tasks on two files of their own."""
 
 
@@ -57,10 +63,10 @@ class Definition(Section):
     name: Name
     """Its file's name without the ending."""
     task: Task
-    """similarity: pairs that people scored; classification: pairs with one of two labels; lexicon:
-    words that look for their translations (see `lexicon`); linking: mentions that look for their
-    concepts (see `linking`); retrieval: passages of the run's own corpus; space: measures of the
-    vectors of the run's own strings (see `space`); average: the mean of other benchmarks."""
+    """similarity: pairs that people scored; classification: pairs with one of two labels;
+    lexicon-induction: words and their translations; entity-linking: mentions and their concepts;
+    retrieval: passages of the run's own corpus; space-diagnostics: the vectors of the run's own
+    strings; average: the mean of other benchmarks."""
     metric: Metric = "spearman"
     title: str = ""
     languages: tuple[Language, ...] = ()
@@ -74,8 +80,8 @@ class Definition(Section):
     format: Literal["table", "semeval", "multisimlex"] = "table"
     """table: TSV without quoting; semeval: one file of pairs and one of scores for each subset."""
     files: tuple[DataFile, ...] = ()
-    """lexicon: the dictionary to learn from, then the test's; linking: the dictionary of concepts,
-    then the corpus."""
+    """lexicon-induction: the training dictionary, then the test dictionary; entity-linking: the
+    dictionary of concepts, then the corpus."""
     columns: Columns = Columns()
     column: str | None = None
     """multisimlex: the language's column."""
@@ -86,14 +92,14 @@ class Definition(Section):
     pairs: int | None = None
     """How many scored pairs there must be."""
     items: int | None = None
-    """lexicon, linking: how many words, mentions there must be."""
+    """lexicon-induction, entity-linking: how many words, mentions there must be."""
     types: tuple[str, ...] = ()
-    """linking: the kinds of mentions that are taken; all if none is named."""
-    gated: bool = True
+    """entity-linking: the kinds of mentions that are taken; all if none is named."""
+    used_by_gate: bool = True
     """Whether the gate judges by it; if not it is only reported."""
     file: str | None = None
     """A table of your own, beside the definition or in a folder there: no checksum is asked for."""
-    of: tuple[Name, ...] = ()
+    members: tuple[Name, ...] = ()
     """average: the benchmarks of one metric that it is the mean of."""
     folder: str = ""
     """Where the definition was read from."""
@@ -109,14 +115,16 @@ class Definition(Section):
         pairs = self.task in ("similarity", "classification")
         if pairs and bool(self.files) == (self.file is not None):
             raise ValueError(f"a {self.task} benchmark needs `file`, or `files` with checksums")
-        if self.task == "average" and not self.of:
-            raise ValueError("an average needs `of`, the names of its benchmarks")
+        if self.task == "average" and not self.members:
+            raise ValueError("an average needs `members`, the names of its benchmarks")
         if self.task in OF_A_RUN and (self.files or self.file):
             raise ValueError(f"a {self.task} benchmark takes no files")
         if self.task in TWO_FILES and (len(self.files) != 2 or self.file):
             raise ValueError(f"a {self.task} benchmark needs two `files`, with checksums")
-        if self.task == "space" and self.gated:
-            raise ValueError("measures of a space have no items to judge by: say `gated = false`")
+        if self.task == "space-diagnostics" and self.used_by_gate:
+            raise ValueError(
+                "measures of a space have no items to judge by: set `used_by_gate = false`"
+            )
         if self.metric != METRICS.get(self.task, self.metric):
             raise ValueError(f"the metric of {self.task} is {METRICS[self.task]}: name it")
         if (self.task == "classification") != (self.labels is not None):
@@ -149,17 +157,17 @@ def read_definition(name: str) -> Definition:
             an average of other things than benchmarks of its own metric.
     """
     definition = _read(name)
-    for member in definition.of:
+    for member in definition.members:
         part = _read(member)
         if part.task in ("average", *OF_A_RUN):
             raise BenchmarkError(
                 f"{definition.name} is an average of {member}, whose task is {part.task!r}: name "
-                "benchmarks with files of their own in `of`"
+                "benchmarks with files of their own in `members`"
             )
         if part.metric != definition.metric:
             raise BenchmarkError(
                 f"{definition.name} is an average of {definition.metric}, and the metric of "
-                f"{member} is {part.metric}: name benchmarks of one metric in `of`"
+                f"{member} is {part.metric}: name benchmarks of one metric in `members`"
             )
     return definition
 
@@ -183,11 +191,11 @@ def _read(name: str) -> Definition:
         ) from error
 
 
-def measures_of(definition: Definition) -> tuple[str, ...]:
+def extra_metric_names(definition: Definition) -> tuple[str, ...]:
     """Names of what a benchmark measures beside its score; of an average, what all members do."""
     if definition.task != "average":
-        return MEASURES.get(definition.task, ())
-    first, *others = (measures_of(_read(member)) for member in definition.of)
+        return EXTRA_METRICS.get(definition.task, ())
+    first, *others = (extra_metric_names(_read(member)) for member in definition.members)
     return tuple(name for name in first if all(name in other for other in others))
 
 
@@ -218,9 +226,9 @@ def remedy_for(definition: Definition, file: DataFile) -> str:
     if file.url is not None:
         return "add --fetch to `mirror evaluate`"
     if definition.download_instructions:
-        instructions = " ".join(definition.download_instructions.split())
-        return f"it cannot be fetched. {instructions.rstrip('.')}"
-    return f"it cannot be fetched; get it from {definition.publisher}"
+        instructions = " ".join(definition.download_instructions.split()).rstrip(".")
+        return f"it cannot be downloaded automatically. {instructions}"
+    return f"it cannot be downloaded automatically; get it from {definition.publisher}"
 
 
 def check_benchmarks(names: Sequence[str]) -> None:
@@ -247,14 +255,14 @@ def _check(names: Sequence[str], check: Callable[[Definition], object]) -> None:
     for name in names:
         try:
             definition = read_definition(name)
-            judged = judged or definition.gated
+            judged = judged or definition.used_by_gate
             check(definition)
         except BenchmarkError as error:
             faults.append(str(error))
     if not judged and not faults:
         faults.append(
-            f"the gate judges by none of {', '.join(names)}, which have `gated = false`: add one "
-            "that it judges by to evaluation.benchmarks"
+            f"the gate uses none of {', '.join(names)}, which all have `used_by_gate = false`: "
+            "add a benchmark without it to evaluation.benchmarks"
         )
     if faults:
         raise BenchmarkError("\n".join(faults))
@@ -273,7 +281,7 @@ def definition_digest(definition: Definition) -> str:
         _check_file(definition, file)
     if definition.file is not None:
         content["own"] = file_digest(own_file(definition))
-    content["members"] = [definition_digest(read_definition(name)) for name in definition.of]
+    content["members"] = [definition_digest(read_definition(name)) for name in definition.members]
     return digest_of_json(content)
 
 

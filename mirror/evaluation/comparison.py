@@ -35,7 +35,7 @@ class ScoreChange:
     high: float
     n: int
     """Items scored."""
-    beside: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, float] = field(default_factory=dict)
     """Scores of other methods on the same items, such as `bm25`."""
 
     def __str__(self) -> str:
@@ -78,13 +78,13 @@ def _compare(
     differences = []
     for name, was, now in _gated(folders):
         metric = str(now["metric"])
-        parts = [_both(folders, metric, member) for member in now.get("of", [name])]
+        parts = [_both(folders, metric, member) for member in now.get("members", [name])]
         change = float(now["score"]) - float(was["score"])
         found = paired_bootstrap(parts, change, name, resamples=resamples, confidence=confidence)
         scores = (float(was["score"]), float(now["score"]))
         interval = (found.change, found.low, found.high)
-        beside = now.get("beside", {})
-        differences.append(ScoreChange(name, *scores, *interval, int(now["n"]), beside))
+        baselines = now.get("baselines", {})
+        differences.append(ScoreChange(name, *scores, *interval, int(now["n"]), baselines))
     return tuple(differences)
 
 
@@ -98,8 +98,8 @@ def _compare_slices(
             if int(found["n"]) < LEAST_SLICE or len(now["subsets"]) < 2:
                 continue
             metric, place = str(now["metric"]), f"{name}, {part}"
-            sides = _both(folders, metric, part if part in now.get("of", ()) else name)
-            if part not in now.get("of", ()):
+            sides = _both(folders, metric, part if part in now.get("members", ()) else name)
+            if part not in now.get("members", ()):
                 sides = (_slice(sides[0], part), _slice(sides[1], part))
             scores = (float(was["subsets"][part]["score"]), float(found["score"]))
             interval = paired_bootstrap(
@@ -116,7 +116,7 @@ def _gated(folders: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any], dict
     if before.keys() != after.keys():
         raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
     for name, now in after.items():
-        if now.get("gated", True):
+        if now.get("used_by_gate", True):
             yield name, before[name], now
 
 

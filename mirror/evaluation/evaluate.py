@@ -69,20 +69,20 @@ def score_encoder(
     match definition.task:
         case "similarity" | "classification":
             return _score_pairs(encoder, definition)
-        case "lexicon":
+        case "lexicon-induction":
             return score_lexicon(encoder, definition, other)
-        case "linking":
+        case "entity-linking":
             return score_linking(encoder, definition)
         case "retrieval" if passages is not None:
             return _score_retrieval(encoder, definition, passages)
-        case "space" if texts is not None:
+        case "space-diagnostics" if texts is not None:
             return score_space(encoder, definition, texts)
-        case "retrieval" | "space":
+        case "retrieval" | "space-diagnostics":
             raise BenchmarkError(
                 f"{definition.name} is of a run's own texts: name a recipe that has run"
             )
         case "average":
-            parts = {name: read_definition(name) for name in definition.of}
+            parts = {name: read_definition(name) for name in definition.members}
             shared = CachingEncoder(encoder)
             scored = {name: score_encoder(shared, parts[name], other=other) for name in parts}
             return macro_average(definition, scored)
@@ -122,9 +122,11 @@ def write_evaluation(
         results[definition.name] = score_encoder(encoder, definition, passages, texts)
         _write_predictions(definition.name, results[definition.name], out / "predictions")
     chosen = texts[:STRINGS]
-    _write_json(out / "looks.json", space_diagnostics(chosen, encoder.encode(chosen)))
-    gated = {definition.name: definition.gated for definition in definitions}
-    scores = {name: made.content() | {"gated": gated[name]} for name, made in results.items()}
+    _write_json(out / "diagnostics.json", space_diagnostics(chosen, encoder.encode(chosen)))
+    gated = {definition.name: definition.used_by_gate for definition in definitions}
+    scores = {
+        name: made.content() | {"used_by_gate": gated[name]} for name, made in results.items()
+    }
     _write_json(out / "scores.json", scores)
     return {name: made.score for name, made in results.items()}
 
@@ -151,7 +153,7 @@ def _score_retrieval(
     ranks = reciprocal_ranks(encoder.encode(passages.queries), encoder.encode(passages.answers))
     words = bm25_reciprocal_ranks(passages)
     predictions = Predictions(("",) * len(ranks), ranks)
-    return make_result(definition, predictions, beside={"bm25": float(words.mean())})
+    return make_result(definition, predictions, baselines={"bm25": float(words.mean())})
 
 
 def _write_predictions(name: str, result: BenchmarkResult, folder: Path) -> None:

@@ -25,7 +25,7 @@ def fetch_benchmark(
         ServiceError: the publisher does not answer.
     """
     fetched: list[Path] = []
-    for name in definition.of:
+    for name in definition.members:
         fetched.extend(fetch_benchmark(read_definition(name), root, on_progress))
     for done, file in enumerate(definition.files):
         if any(is_declared(place / file.path, file) for place in (root, *data_roots())):

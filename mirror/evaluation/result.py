@@ -53,9 +53,9 @@ class BenchmarkResult:
     """Items scored."""
     subsets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Score and n of each part."""
-    beside: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, float] = field(default_factory=dict)
     """Scores of other methods on the same items."""
-    measures: Mapping[str, float] = field(default_factory=dict)
+    extra_metrics: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the same items and encoder, which no gate judges by."""
     predictions: Predictions | None = None
     """Nothing for an average."""
@@ -69,17 +69,17 @@ class BenchmarkResult:
             "score": self.score,
             "n": self.n,
             "subsets": {name: dict(part) for name, part in self.subsets.items()},
-            "beside": dict(self.beside),
-            "measures": dict(self.measures),
+            "baselines": dict(self.baselines),
+            "extra_metrics": dict(self.extra_metrics),
         }
-        return content | ({"of": sorted(self.members)} if self.members else {})
+        return content | ({"members": sorted(self.members)} if self.members else {})
 
 
 def make_result(
     definition: Definition,
     predictions: Predictions,
-    beside: Mapping[str, float] | None = None,
-    measures: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
+    extra_metrics: Mapping[str, float] | None = None,
 ) -> BenchmarkResult:
     """The score of the whole, and of each subset if there are several.
 
@@ -98,8 +98,8 @@ def make_result(
         whole,
         len(predictions.predicted),
         subsets,
-        beside or {},
-        measures or {},
+        baselines or {},
+        extra_metrics or {},
         predictions,
     )
 
@@ -114,8 +114,8 @@ def macro_average(
         float(np.mean([part.score for part in parts])),
         sum(part.n for part in parts),
         {name: {"score": part.score, "n": part.n} for name, part in members.items()},
-        _means([part.beside for part in parts]),
-        _means([part.measures for part in parts]),
+        _means([part.baselines for part in parts]),
+        _means([part.extra_metrics for part in parts]),
         members=members,
     )
 

@@ -61,7 +61,7 @@ def evaluate_encoder(
 ) -> StageRecord:
     """Measures an encoder on a recipe's benchmarks; `pairs` are the recipe's labelled ones.
 
-    Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `looks.json`.
+    Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `diagnostics.json`.
 
     Raises:
         BenchmarkError: a benchmark is damaged, or the encoder's vectors are not numbers.

@@ -132,7 +132,7 @@ def _value(cell: Cell, plan: Plan, side: Side) -> Value:
 
 def _read(content: Mapping[str, Any], measure: str) -> float:
     """A benchmark's number by its name, from what `scores.json` says of the benchmark."""
-    return float(content["score"] if measure == "score" else content["measures"][measure])
+    return float(content["score"] if measure == "score" else content["extra_metrics"][measure])
 
 
 def _mean(row: Row, columns: Sequence[Column], values: Values) -> Value:

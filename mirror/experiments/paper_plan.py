@@ -173,7 +173,7 @@ def _planned(cell: Cell, faults: dict[str, str]) -> Planned:
     if cell.partner is not None:
         encoders.append(encoder_of(replace(cell, recipe=cell.partner)))
     definition = read_definition(cell.benchmark)
-    members = definition.of or (cell.benchmark,)
+    members = definition.members or (cell.benchmark,)
     for name in members:
         if name not in faults:
             faults[name] = fault_of_benchmark(name)

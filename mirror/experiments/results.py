@@ -165,8 +165,8 @@ def _scores(study: Study, result: TrialResult) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name, value in result.scores.items():
         scores[name] = value
-        for measure in study.measures.get(name, ()):
-            scores[f"{name}: {measure}"] = float(result.details[name]["measures"][measure])
+        for measure in study.extra_metrics.get(name, ()):
+            scores[f"{name}: {measure}"] = float(result.details[name]["extra_metrics"][measure])
     return scores
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mirror.config_base import Level, Name, Section, list_faults
 from mirror.errors import BenchmarkError, RecipeError, StudyError
-from mirror.evaluation.benchmark import measures_of, read_definition
+from mirror.evaluation.benchmark import extra_metric_names, read_definition
 from mirror.experiments.trial import with_changes
 from mirror.paths import CHECKOUT
 from mirror.recipe import Recipe, parse_recipe
@@ -101,7 +101,7 @@ class Study(Section):
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     benchmarks: Mapping[Level, Annotated[list[Name], Field(min_length=1)]] = {}
     """By level; what is left out is measured on `STANDARD_BENCHMARKS`."""
-    measures: Mapping[Name, list[str]] = Field(default_factory=dict)
+    extra_metrics: Mapping[Name, list[str]] = Field(default_factory=dict)
     """By benchmark, which of its further measures are shown beside its score."""
     seeds: Seeds = (42, 33, 44)
     tuning: Settings = Field(default_factory=dict)
@@ -245,23 +245,23 @@ def _faulty_measures(study: Study, path: Path) -> Iterator[str]:
     chosen = [study.benchmarks.get(level) for level in study.levels]
     standard = [STANDARD_BENCHMARKS.get(level, ()) for level in study.levels]
     measured = {name for own, ours in zip(chosen, standard, strict=True) for name in own or ours}
-    for name, wanted in study.measures.items():
+    for name, wanted in study.extra_metrics.items():
         if name not in measured:
             yield (
-                f"{path}: `measures` names {name!r}, which is none of the study's benchmarks "
+                f"{path}: `extra_metrics` names {name!r}, which is none of the study's benchmarks "
                 f"({', '.join(sorted(measured)) or 'it names none'}): add it to `benchmarks`, or "
                 "leave its measures out"
             )
             continue
         try:
-            known = measures_of(read_definition(name))
+            known = extra_metric_names(read_definition(name))
         except BenchmarkError as fault:
-            yield f"{path}, `measures`: {fault}"
+            yield f"{path}, `extra_metrics`: {fault}"
             continue
         remedy = f"choose from {', '.join(known)}" if known else "it has none: leave it out"
         for measure in wanted:
             if measure not in known:
-                yield f"{path}: `measures` names {measure!r}, which {name} does not have; {remedy}"
+                yield f"{path}: `extra_metrics` names {measure!r}, which {name} lacks; {remedy}"
 
 
 def _example_recipe(level: Level, study: Study, path: Path) -> Recipe:

@@ -146,7 +146,7 @@ def _notes(
     base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None
 ) -> Iterator[str]:
     for found in base:
-        for method, score in sorted(found.beside.items()):
+        for method, score in sorted(found.baselines.items()):
             if score > found.after:
                 yield (
                     f"On {found.benchmark} {method.upper()}, which only matches words, scores "

@@ -8,7 +8,7 @@ from typing import Any
 
 from mirror.recipe import Recipe
 from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import RunResults, measure_lines, score_lines
+from mirror.release.run_results import RunResults, extra_metric_lines, score_lines
 from mirror.rendering import fill_template
 from mirror.store import section_content
 
@@ -51,7 +51,7 @@ def render_card(results: RunResults) -> str:
             + WEIGHTING_WORDS[recipe.tuning.weighting],
             "tags": _tags(recipe),
             "scores": scores,
-            "measures": measure_lines(results),
+            "extra_metrics": extra_metric_lines(results),
             "others": other_methods(scores),
             "interval": f"{recipe.evaluation.gate.confidence:.0%}",
             "base": results.base,
@@ -67,7 +67,7 @@ def render_card(results: RunResults) -> str:
 
 def other_methods(scores: tuple[ScoreLine, ...]) -> list[str]:
     """The methods that any benchmark is also scored with, sorted."""
-    return sorted({name for line in scores for name in line.beside})
+    return sorted({name for line in scores for name in line.baselines})
 
 
 def corpus_words(recipe: Recipe) -> str:

@@ -18,7 +18,7 @@ from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
 from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import RunResults, measure_lines, read_json, score_lines
+from mirror.release.run_results import RunResults, extra_metric_lines, read_json, score_lines
 from mirror.rendering import LIBRARIES, fill_template, template_digest
 from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
 
@@ -73,7 +73,7 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
             "recipe": recipe,
             "verdict": verdict,
             "scores": scores,
-            "measures": measure_lines(results),
+            "extra_metrics": extra_metric_lines(results),
             "drift": drift_lines(results.drift) if results.drift else [],
             "compatibility": _compatibility(results),
             "others": other_methods(scores),
@@ -113,7 +113,7 @@ def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
             line.after,
             line.before + line.low,
             line.before + line.high,
-            *line.beside.values(),
+            *line.baselines.values(),
         )
         if value == value  # not NaN
     ]
@@ -124,7 +124,10 @@ def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
 
 
 def _plots(results: RunResults) -> dict[str, Any]:
-    before, after = read_json(results.before, "looks.json"), read_json(results.after, "looks.json")
+    before, after = (
+        read_json(results.before, "diagnostics.json"),
+        read_json(results.after, "diagnostics.json"),
+    )
     cosines = [(side["cosines"]["bins"], side["cosines"]["counts"]) for side in (before, after)]
     # The SVG is our own, made of numbers alone.
     return {
@@ -161,8 +164,8 @@ def _column(tuned: StageRecord, name: str, *, measured: bool = False) -> list[fl
 
 def _neighbours(results: RunResults) -> list[dict[str, Any]]:
     """The nearest strings of each query, before and after; `new` marks those that have come."""
-    before = read_json(results.before, "looks.json")["neighbours"]
-    after = read_json(results.after, "looks.json")["neighbours"]
+    before = read_json(results.before, "diagnostics.json")["neighbours"]
+    after = read_json(results.after, "diagnostics.json")["neighbours"]
     rows = []
     for old, new in zip(before, after, strict=True):
         known = {text for text, _ in old["nearest"]}

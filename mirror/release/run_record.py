@@ -35,7 +35,7 @@ class ScoreLine:
     low: float
     """Lower end of the change's bootstrap interval."""
     high: float
-    beside: Mapping[str, float]
+    baselines: Mapping[str, float]
     """Scores of other methods, such as `bm25`."""
 
 
@@ -83,7 +83,7 @@ class RunRecord:
     """The registered model version, for example `models:/mirror-en-python-docs/3`."""
     confidence: float = 0.95
     """Level of the intervals."""
-    measures: tuple[MetricSummary, ...] = ()
+    extra_metrics: tuple[MetricSummary, ...] = ()
     unchanged: bool = False
     """Whether the run ended where it found nothing to do; it then has no scores of its own."""
 
@@ -160,9 +160,9 @@ def read_record(path: Path) -> RunRecord:
         scores = tuple(ScoreLine(**line) for line in content.pop("scores"))
         stages = tuple(StageSummary(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
-        measures = tuple(MetricSummary(**line) for line in content.pop("measures", ()))
+        measures = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
         return RunRecord(
-            scores=scores, stages=stages, reasons=reasons, measures=measures, **content
+            scores=scores, stages=stages, reasons=reasons, extra_metrics=measures, **content
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is no record of a run: remove it and run again") from error

@@ -71,13 +71,13 @@ def score_lines(results: RunResults) -> tuple[ScoreLine, ...]:
                 change=found.change,
                 low=found.low,
                 high=found.high,
-                beside=dict(found.beside),
+                baselines=dict(found.baselines),
             )
         )
     return tuple(lines)
 
 
-def measure_lines(results: RunResults) -> tuple[MetricSummary, ...]:
+def extra_metric_lines(results: RunResults) -> tuple[MetricSummary, ...]:
     """What was measured beside the scores, and the scores that no gate judges by.
 
     Raises:
@@ -87,18 +87,18 @@ def measure_lines(results: RunResults) -> tuple[MetricSummary, ...]:
     return tuple(
         MetricSummary(name, measure, was, now)
         for name in after
-        for measure, was, now in paired_measures(before[name], after[name])
+        for measure, was, now in paired_extra_metrics(before[name], after[name])
     )
 
 
-def paired_measures(
+def paired_extra_metrics(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[str, float, float]]:
     """Name and both values of each number of a benchmark that no gate judges by."""
-    if not after.get("gated", True):
+    if not after.get("used_by_gate", True):
         yield str(after["metric"]), float(before["score"]), float(after["score"])
-    for name, now in after.get("measures", {}).items():
-        yield name, float(before["measures"][name]), float(now)
+    for name, now in after.get("extra_metrics", {}).items():
+        yield name, float(before["extra_metrics"][name]), float(now)
 
 
 def read_json(record: StageRecord, name: str) -> Any:

@@ -9,7 +9,7 @@ from mirror.evaluation.benchmark import Definition
 from mirror.evaluation.metrics import Predictions, paired_bootstrap
 from mirror.recipe import GateSection
 from mirror.release.run_record import MetricSummary, ScoreLine
-from mirror.release.run_results import paired_measures
+from mirror.release.run_results import paired_extra_metrics
 
 if TYPE_CHECKING:
     from mirror.evaluation.result import BenchmarkResult
@@ -39,16 +39,18 @@ def compare_results(
         change=found.change,
         low=found.low,
         high=found.high,
-        beside=dict(after.beside),
+        baselines=dict(after.baselines),
     )
 
 
-def compare_measures(
+def compare_extra_metrics(
     definition: Definition, before: BenchmarkResult, after: BenchmarkResult
 ) -> tuple[MetricSummary, ...]:
     """What was measured beside the score; the score too where no gate judges by it."""
-    sides = ({**side.content(), "gated": definition.gated} for side in (before, after))
-    found = paired_measures(*sides)
+    sides = (
+        {**side.content(), "used_by_gate": definition.used_by_gate} for side in (before, after)
+    )
+    found = paired_extra_metrics(*sides)
     return tuple(MetricSummary(definition.name, *numbers) for numbers in found)
 
 

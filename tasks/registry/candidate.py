@@ -134,7 +134,7 @@ class RegistrationCandidate:
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0
             for benchmark, found in read_json(scores, "scores.json").items():
-                for measure, value in found.get("measures", {}).items():
+                for measure, value in found.get("extra_metrics", {}).items():
                     yield f"{who}/{metric_name(benchmark, measure)}", value, 0, 0
 
     def _evaluations(self) -> Iterator[tuple[str, StageRecord]]:

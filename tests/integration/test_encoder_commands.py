@@ -138,7 +138,7 @@ def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         digest = hashlib.sha256(text.encode()).hexdigest()
         files += f'[[files]]\npath = "{name}.tsv"\nsha256 = "{digest}"\n'
     path = folder / "words.toml"
-    path.write_text(f'task = "lexicon"\nmetric = "acc@1"\n{files}')
+    path.write_text(f'task = "lexicon-induction"\nmetric = "acc@1"\n{files}')
     return path
 
 

@@ -85,7 +85,7 @@ def fetched_benchmarks(commands: list[list[str]]) -> list[str]:
 def without_url(name: str) -> list[str]:
     definition = read_definition(name)
     lacking = [file.path for file in definition.files if file.url is None]
-    return [*lacking, *(path for member in definition.of for path in without_url(member))]
+    return [*lacking, *(path for member in definition.members for path in without_url(member))]
 
 
 @pytest.mark.parametrize("name", fetched_benchmarks(readme_commands()))

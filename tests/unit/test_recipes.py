@@ -106,7 +106,7 @@ def test_a_benchmarks_definition_is_whole(name: str) -> None:
     definition = read_definition(name)
     assert definition.name == name
     assert definition.title
-    for member in definition.of:
+    for member in definition.members:
         assert read_definition(member).metric == definition.metric
     for file in definition.files:
         assert definition.publisher and definition.licence, file.path

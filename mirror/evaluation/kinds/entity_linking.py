@@ -90,8 +90,8 @@ def score_linking(encoder: TextEncoder, definition: Definition) -> BenchmarkResu
     return make_result(
         definition,
         Predictions(("",) * len(mentions), found),
-        beside={"exact match": float(np.mean(exact))},
-        measures={f"acc@{DEPTH}": float((worst <= DEPTH).mean())},
+        baselines={"exact match": float(np.mean(exact))},
+        extra_metrics={f"acc@{DEPTH}": float((worst <= DEPTH).mean())},
     )
 
 

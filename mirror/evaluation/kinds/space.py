@@ -69,7 +69,7 @@ def score_space(
         definition.metric,
         isotropy(exact),
         len(chosen),
-        measures={
+        extra_metrics={
             "isotropy, table 9": isotropy_as_published(exact),
             "mean vector norm": float(np.linalg.norm(exact.mean(axis=0))),
             "alignment": alignment(vectors, others),

@@ -93,7 +93,7 @@ def test_wrong_names_are_told_together_with_one_list_and_beside_other_faults(fol
 
 @pytest.mark.parametrize(
     ("benchmarks", "said"),
-    [('["stsbb"]', "no benchmark at"), ('["sample-space"]', "judges by none of sample-space")],
+    [('["stsbb"]', "no benchmark at"), ('["sample-space"]', "gate uses none of sample-space")],
 )
 def test_benchmarks_that_cannot_serve_are_told_with_the_recipe(folder, benchmarks, said) -> None:
     path = folder / "de-law.toml"

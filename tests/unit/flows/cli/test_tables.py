@@ -58,7 +58,7 @@ def test_without_other_methods_there_is_no_column_for_them() -> None:
 def test_measures_stand_in_a_table_of_their_own() -> None:
     assert "also measured" not in shown(RECORD)
     lines = (MetricSummary("space", "mean vector norm", 13.79, 2.11),)
-    text = shown(replace(RECORD, measures=lines))
+    text = shown(replace(RECORD, extra_metrics=lines))
     assert row(text, "space") == ["space", "mean vector norm", "13.790", "2.110"]
 
 

@@ -139,8 +139,8 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ('task = "guessing"', "task"),
         ('task = "retrieval"', "metric of retrieval is mrr@10"),
         ('task = "classification"\nmetric = "auc"\nfile = "a"', "needs `labels`"),
-        ('task = "lexicon"\nmetric = "acc@1"\nfile = "a"', "needs two `files`"),
-        ('task = "linking"\nmetric = "acc@1"', "needs two `files`"),
+        ('task = "lexicon-induction"\nmetric = "acc@1"\nfile = "a"', "needs two `files`"),
+        ('task = "entity-linking"\nmetric = "acc@1"', "needs two `files`"),
         ('task = "similarity"\nfile = "a"\nlabels = ["no", "yes"]', "no other takes them"),
         ('task = "similarity"\nfile = "a"\nsecond_column = "FRA"', "need `scale`"),
         ("task = ", "cannot be read as TOML"),
@@ -164,7 +164,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
+    ("members", "said"),
     [
         ('"all"', "all is an average of all, whose task is 'average'"),
         ('"mine", "others"', "all is an average of others, whose task is 'average'"),
@@ -173,12 +173,12 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('"mine", "answers"', "average of spearman, and the metric of answers is auc"),
     ],
 )
-def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, of: str, said: str) -> None:
-    write(shipped, 'task = "average"\nof = ["all"]', "others")
+def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, members: str, said: str) -> None:
+    write(shipped, 'task = "average"\nmembers = ["all"]', "others")
     write(shipped, 'task = "retrieval"\nmetric = "mrr@10"', "search")
     labels = 'labels = ["no", "yes"]'
     write(shipped, f'task = "classification"\nmetric = "auc"\nfile = "x"\n{labels}', "answers")
-    write(shipped, f'task = "average"\nof = [{of}]', "all")
+    write(shipped, f'task = "average"\nmembers = [{members}]', "all")
     with pytest.raises(BenchmarkError, match=said):
         read_definition("all")
     with pytest.raises(BenchmarkError, match=said):
@@ -186,14 +186,16 @@ def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, of: str, said:
 
 
 def test_the_gate_needs_something_to_judge_by(shipped: Path) -> None:
-    write(shipped, 'task = "similarity"\ngated = false\nfile = "mine.tsv"\n', "shown")
+    write(shipped, 'task = "similarity"\nused_by_gate = false\nfile = "mine.tsv"\n', "shown")
     check_benchmarks(["shown", "mine"])
-    with pytest.raises(BenchmarkError, match="judges by none of shown, which have `gated = false`"):
+    with pytest.raises(
+        BenchmarkError, match="gate uses none of shown, which have `used_by_gate = false`"
+    ):
         check_benchmarks(["shown"])
 
 
 def test_the_digest_of_an_average_follows_its_members(shipped: Path) -> None:
-    write(shipped, 'task = "average"\nof = ["mine"]', "all")
+    write(shipped, 'task = "average"\nmembers = ["mine"]', "all")
     before = definition_digest(read_definition("all"))
     table(shipped, "sentence1\tsentence2\tscore\na\tb\t2\n")
     assert definition_digest(read_definition("all")) != before

@@ -40,7 +40,7 @@ def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
     noisy, clean = gold + rng.normal(0, 2, 200), gold + rng.normal(0, 0.5, 200)
     places = []
     for name, predicted, score in (("a", noisy, 0.4), ("b", clean, 0.9)):
-        scores = {"x": {"metric": "spearman", "score": score, "n": 200, "beside": {"bm25": 0.3}}}
+        scores = {"x": {"metric": "spearman", "score": score, "n": 200, "baselines": {"bm25": 0.3}}}
         places.append(evaluation(tmp_path / name, scores, {"x": (predicted, gold)}))
     (found,) = compare(places[0], places[1], GateSection())
     assert (found.before, found.after, found.n) == (0.4, 0.9, 200)
@@ -53,7 +53,7 @@ def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:
     places = []
     for name, lift in (("a", 0.0), ("b", 0.5)):
         whole = {"metric": "spearman", "score": 0.25 + lift / 2, "n": 40}
-        scores = {"avg": {**whole, "of": ["x", "y"]}}
+        scores = {"avg": {**whole, "members": ["x", "y"]}}
         own = {"x": ([0.5] * 20, [None] * 20), "y": ([lift] * 20, [None] * 20)}
         places.append(evaluation(tmp_path / name, scores, own))
     (found,) = compare(places[0], places[1], GateSection())
@@ -76,8 +76,8 @@ def test_what_is_not_gated_neither_promotes_nor_blocks(tmp_path: Path) -> None:
     places = []
     for name, score in (("a", 0.9), ("b", 0.1)):
         scores = {
-            "space": {"metric": "isotropy", "score": score, "n": 9, "gated": False},
-            "x": {"metric": "mrr@10", "score": 1 - score, "n": 30, "gated": True},
+            "space": {"metric": "isotropy", "score": score, "n": 9, "used_by_gate": False},
+            "x": {"metric": "mrr@10", "score": 1 - score, "n": 30, "used_by_gate": True},
         }
         places.append(evaluation(tmp_path / name, scores, {"x": ([1 - score] * 30, [None] * 30)}))
     found = compare(places[0], places[1], GateSection())
@@ -152,7 +152,7 @@ def test_an_averages_members_are_its_slices(tmp_path: Path) -> None:
     for name, lift in (("a", 0.0), ("b", 0.5)):
         parts = {"x": {"score": 0.5, "n": 60}, "y": {"score": lift, "n": 60}}
         whole = {"metric": "spearman", "score": 0.25 + lift / 2, "n": 120}
-        scores = {"avg": {**whole, "of": ["x", "y"], "subsets": parts}}
+        scores = {"avg": {**whole, "members": ["x", "y"], "subsets": parts}}
         own = {"x": ([0.5] * 60, [None] * 60), "y": ([lift] * 60, [None] * 60)}
         places.append(evaluation(tmp_path / name, scores, own))
     x, y = compare_slices(*places, GateSection())

@@ -39,8 +39,12 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / f"{name}.tsv").write_text(text)
         head = f'task = "classification"\nmetric = "auc"\nfile = "{name}.tsv"\n'
         (tmp_path / f"{name}.toml").write_text(head + LABELS)
-    (tmp_path / "both.toml").write_text('task = "average"\nmetric = "auc"\nof = ["one", "two"]\n')
-    (tmp_path / "space.toml").write_text('task = "space"\nmetric = "isotropy"\ngated = false\n')
+    (tmp_path / "both.toml").write_text(
+        'task = "average"\nmetric = "auc"\nmembers = ["one", "two"]\n'
+    )
+    (tmp_path / "space.toml").write_text(
+        'task = "space-diagnostics"\nmetric = "isotropy"\nused_by_gate = false\n'
+    )
     return tmp_path
 
 
@@ -91,8 +95,11 @@ def test_an_evaluation_says_what_is_gated(
     out.mkdir()
     counts = write_evaluation(("both", "space"), place, (sample, sample), out)
     scores = json.loads((out / "scores.json").read_text())
-    assert {name: one["gated"] for name, one in scores.items()} == {"both": True, "space": False}
+    assert {name: one["used_by_gate"] for name, one in scores.items()} == {
+        "both": True,
+        "space": False,
+    }
     assert counts == {name: one["score"] for name, one in scores.items()}
-    assert {"mean vector norm", "alignment", "uniformity"} < set(scores["space"]["measures"])
+    assert {"mean vector norm", "alignment", "uniformity"} < set(scores["space"]["extra_metrics"])
     assert scores["space"]["n"] == 60
     assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["one", "two"]

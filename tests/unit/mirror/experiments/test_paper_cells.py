@@ -154,7 +154,7 @@ def test_two_encoders_are_scored_together(
     path.write_text(path.read_text().replace('key = "own"', partner, 1))
     changed = read_table(path)
     words = "baker farmer sailor teacher doctor painter miner judge weaver pilot"
-    definition = 'task = "lexicon"\nmetric = "acc@1"\nitems = 10\n'
+    definition = 'task = "lexicon-induction"\nmetric = "acc@1"\nitems = 10\n'
     for name in ("learn.tsv", "try.tsv"):
         (tmp_path / name).write_text("".join(f"{word}\t{word}\n" for word in words.split(" ")))
         digest = file_digest(tmp_path / name)

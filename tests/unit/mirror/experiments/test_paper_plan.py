@@ -70,7 +70,7 @@ def test_a_missing_recipe_is_told(table: Table, text: Path, tmp_path: Path) -> N
 
 
 def test_an_average_is_scored_by_its_members(table: Table, text: Path, tmp_path: Path) -> None:
-    content = 'task = "average"\nof = ["own"]\n'
+    content = 'task = "average"\nmembers = ["own"]\n'
     (tmp_path / "definitions" / "not-there.toml").write_text(content)
     plan = make_plan([table])
     assert plan.cells[table.name, "full", "missing"].members == ("own",)

@@ -35,7 +35,9 @@ def plan_of(name: str) -> StudyPlan:
             "level": level,
             "corpus": {"source": "docstrings"},
             "base": {"path": "x"},
-            "evaluation": {"benchmarks": ["stsb", *(["sample-space"] if study.measures else [])]},
+            "evaluation": {
+                "benchmarks": ["stsb", *(["sample-space"] if study.extra_metrics else [])]
+            },
             "registry": {"model": "x"},
         }
         recipe = parse_recipe(content, name="x", place="the test")
@@ -52,7 +54,7 @@ def result_of(trial: Trial, score: float) -> TrialResult:
     record = StageRecord("evaluation", "k", "/made", "d")
     scores = {"stsb": score, "sample-space": score / 2}
     beside = {"isotropy, table 9": score / 4, "mean vector norm": 10 * score, "alignment": 0.0}
-    details = {"sample-space": {"measures": beside}}
+    details = {"sample-space": {"extra_metrics": beside}}
     tuned = replace(record, stage="tune", seconds=3.0)
     chosen = {name: scores[name] for name in trial.recipe.evaluation.benchmarks}
     return TrialResult(trial.label, trial.seed, chosen, details, record, tuned)

@@ -210,7 +210,7 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
     ("head", "message"),
     [
         (
-            'measures = { sample-space = ["alignment"] }',
+            'extra_metrics = { sample-space = ["alignment"] }',
             r"names 'sample-space', which is none of the study's benchmarks \(stsb, stsb-dev\)",
         ),
         (
@@ -218,16 +218,16 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
             r"names 'sample-space', which is none of the study's benchmarks",
         ),
         (
-            'measures = { stsb = ["alignment"] }',
-            r"names 'alignment', which stsb does not have; it has none: leave it out",
+            'extra_metrics = { stsb = ["alignment"] }',
+            r"names 'alignment', which stsb lacks; it has none: leave it out",
         ),
         (
             'benchmarks = { sentence = ["sample-space"] }\nmeasures = { sample-space = ["skew"] }',
-            r"'skew', which sample-space does not have; choose from isotropy, table 9, mean vec",
+            r"'skew', which sample-space lacks; choose from isotropy, table 9, mean vec",
         ),
         (
             'benchmarks = { sentence = ["gone"] }\nmeasures = { gone = ["alignment"] }',
-            r"`measures`: no benchmark at .*gone.toml",
+            r"`extra_metrics`: no benchmark at .*gone.toml",
         ),
     ],
 )
@@ -243,6 +243,6 @@ def test_measures_that_are_taken_are_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         'benchmarks = { sentence = ["disease-linking", "sample-space"] }\n'
-        'measures = { disease-linking = ["acc@5"], sample-space = ["alignment"] }\n' + WHOLE
+        'extra_metrics = { disease-linking = ["acc@5"], sample-space = ["alignment"] }\n' + WHOLE
     )
-    assert read_study(path).measures["disease-linking"] == ["acc@5"]
+    assert read_study(path).extra_metrics["disease-linking"] == ["acc@5"]

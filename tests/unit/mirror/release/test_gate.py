@@ -114,11 +114,11 @@ def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
 
 
 def test_losing_to_bm25_never_looks_good(recipe) -> None:
-    verdict = judge(recipe, (change(0.05, beside={"bm25": 0.7}),), None, SOUND)
+    verdict = judge(recipe, (change(0.05, baselines={"bm25": 0.7}),), None, SOUND)
     assert verdict.promote
     assert "BM25" in verdict.reasons[-1]
     assert "0.700" in verdict.reasons[-1]
-    better = judge(recipe, (change(0.05, beside={"bm25": 0.4}),), None, SOUND)
+    better = judge(recipe, (change(0.05, baselines={"bm25": 0.4}),), None, SOUND)
     assert not any("BM25" in reason for reason in better.reasons)
 
 

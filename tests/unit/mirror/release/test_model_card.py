@@ -89,15 +89,15 @@ def with_measures(results: RunResults) -> RunResults:
     for side, isotropy in ((results.before, 0.125), (results.after, 0.625)):
         path = side.path / "scores.json"
         scores = json.loads(path.read_text())
-        scores["search"]["measures"] = {"acc@5": isotropy / 2}
+        scores["search"]["extra_metrics"] = {"acc@5": isotropy / 2}
         scores["space"] = {
             "metric": "isotropy",
             "score": isotropy,
             "n": 9,
             "subsets": {},
-            "beside": {},
-            "measures": {"mean vector norm": 10 * isotropy},
-            "gated": False,
+            "baselines": {},
+            "extra_metrics": {"mean vector norm": 10 * isotropy},
+            "used_by_gate": False,
         }
         path.write_text(json.dumps(scores))
     return results

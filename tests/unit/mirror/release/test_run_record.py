@@ -36,7 +36,7 @@ RECORD = RunRecord(
     encoder="/made/encoder",
     report="/made/report.html",
     model="models:/mirror-en-trades/3",
-    measures=(MetricSummary("space", "isotropy", 0.25, 0.5),),
+    extra_metrics=(MetricSummary("space", "isotropy", 0.25, 0.5),),
 )
 LATER = replace(RECORD, started_at="2026-01-02T03:04:06+00:00", recipe="de-trades")
 
@@ -51,9 +51,9 @@ def test_what_is_saved_is_found(tmp_path: Path) -> None:
 def test_a_record_from_before_there_were_measures_is_read(tmp_path: Path) -> None:
     path = save_record(RECORD, tmp_path)
     content = json.loads(path.read_text())
-    del content["measures"]
+    del content["extra_metrics"]
     path.write_text(json.dumps(content))
-    assert find_record(tmp_path) == replace(RECORD, measures=())
+    assert find_record(tmp_path) == replace(RECORD, extra_metrics=())
 
 
 def test_the_newest_is_found_of_one_recipe_or_of_all(tmp_path: Path) -> None:

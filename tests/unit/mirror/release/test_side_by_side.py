@@ -10,7 +10,7 @@ from mirror.evaluation.benchmark import Definition
 from mirror.evaluation.metrics import Predictions
 from mirror.evaluation.result import BenchmarkResult
 from mirror.recipe import GateSection
-from mirror.release.side_by_side import compare_measures, compare_results
+from mirror.release.side_by_side import compare_extra_metrics, compare_results
 
 GATE = GateSection(resamples=200)
 
@@ -19,7 +19,7 @@ def ranks(values: list[float]) -> BenchmarkResult:
     predictions = Predictions(("",) * len(values), np.asarray(values))
     score = float(np.mean(values))
     return BenchmarkResult(
-        "mrr@10", score, len(values), beside={"bm25": 0.25}, predictions=predictions
+        "mrr@10", score, len(values), baselines={"bm25": 0.25}, predictions=predictions
     )
 
 
@@ -35,7 +35,7 @@ def test_an_even_change_has_an_interval_of_no_width() -> None:
     assert (line.benchmark, line.metric, line.n) == ("search", "mrr@10", 30)
     assert line.change == pytest.approx(0.2)
     assert (line.low, line.high) == (pytest.approx(0.2), pytest.approx(0.2))
-    assert line.beside == {"bm25": 0.25}
+    assert line.baselines == {"bm25": 0.25}
 
 
 def test_an_uneven_change_has_an_interval_around_it() -> None:
@@ -62,9 +62,11 @@ def test_other_items_are_refused() -> None:
     [(True, [("acc@5", 0.7, 0.8)]), (False, [("acc@1", 0.5, 0.6), ("acc@5", 0.7, 0.8)])],
 )
 def test_measures_stand_beside_and_so_does_a_score_that_is_not_gated(gated, shown) -> None:
-    definition = Definition(name="x", task="average", of=("y",), metric="acc@1", gated=gated)
-    before = BenchmarkResult("acc@1", 0.5, 9, measures={"acc@5": 0.7})
-    after = BenchmarkResult("acc@1", 0.6, 9, measures={"acc@5": 0.8})
-    lines = compare_measures(definition, before, after)
+    definition = Definition(
+        name="x", task="average", members=("y",), metric="acc@1", used_by_gate=gated
+    )
+    before = BenchmarkResult("acc@1", 0.5, 9, extra_metrics={"acc@5": 0.7})
+    after = BenchmarkResult("acc@1", 0.6, 9, extra_metrics={"acc@5": 0.8})
+    lines = compare_extra_metrics(definition, before, after)
     assert [(line.measure, line.before, line.after) for line in lines] == shown
     assert {line.benchmark for line in lines} == {"x"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mirror.evaluation.benchmark import MEASURES
+from mirror.evaluation.benchmark import EXTRA_METRICS
 from mirror.release.gate import Verdict
 from mirror.release.run_results import RunResults
 from mirror.store import StageRecord
@@ -114,7 +114,7 @@ def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
 ) -> None:
     rival = StageRecord("evaluation", "k", str(tmp_path / "rival"), "d", {"likeness": 0.375})
     rival.path.mkdir()
-    scores = {"likeness": {"score": 0.375, "measures": {"acc@5": 0.875}}}
+    scores = {"likeness": {"score": 0.375, "extra_metrics": {"acc@5": 0.875}}}
     (rival.path / "scores.json").write_text(json.dumps(scores))
     judged = dataclasses.replace(candidate, champion=CHAMPION, champion_scores=rival)
     metrics = [(name, value, step) for name, value, _, step in judged.metrics()]
@@ -150,7 +150,7 @@ def test_measures_of_steps_are_metrics_where_there_are_any(
 
 
 def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
-    names = [metric_name(task, each) for task, all_of in MEASURES.items() for each in all_of]
+    names = [metric_name(task, each) for task, all_of in EXTRA_METRICS.items() for each in all_of]
     assert metric_name("sample-space", "isotropy, table 9") == "sample-space.isotropy_table_9"
     assert len(set(names)) == len(names) == 5
     run = client.create_run("0").info.run_id

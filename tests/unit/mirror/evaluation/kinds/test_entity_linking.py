@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Definition, measures_of, read_definition
+from mirror.evaluation.benchmark import Definition, extra_metric_names, read_definition
 from mirror.evaluation.kinds.entity_linking import (
     Mention,
     concept_ranks,
@@ -60,7 +60,7 @@ def linking(tmp_path: Path, monkeypatch) -> Definition:
         (tmp_path / name).write_text(text)
         digest = hashlib.sha256(text.encode()).hexdigest()
         files += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
-    head = 'task = "linking"\nmetric = "acc@1"\ntypes = ["Disease", "Modifier"]\n'
+    head = 'task = "entity-linking"\nmetric = "acc@1"\ntypes = ["Disease", "Modifier"]\n'
     (tmp_path / "mine.toml").write_text(head + files)
     return read_definition(str(tmp_path / "mine.toml"))
 
@@ -89,8 +89,8 @@ def test_scores_by_hand(linking: Definition) -> None:
     assert (result.metric, result.n) == ("acc@1", 5)
     assert result.predictions is not None
     assert result.predictions.predicted.tolist() == [1, 1, 1, 1, 0]
-    assert tuple(result.measures) == measures_of(linking)
-    assert result.score == result.measures["acc@5"] == result.beside["exact match"] == 0.8
+    assert tuple(result.extra_metrics) == extra_metric_names(linking)
+    assert result.score == result.extra_metrics["acc@5"] == result.baselines["exact match"] == 0.8
 
 
 def test_a_concept_among_the_first_five_counts_for_acc_at_5_alone(
@@ -113,7 +113,7 @@ def test_a_concept_among_the_first_five_counts_for_acc_at_5_alone(
     )
     result = score_linking(encoder, linking.model_copy(update={"files": files}))
     assert (result.n, result.score) == (7, 1 / 7)
-    assert result.measures["acc@5"] == 5 / 7
+    assert result.extra_metrics["acc@5"] == 5 / 7
 
 
 def test_all_parts_of_a_composite_mention_must_be_right(linking: Definition) -> None:

@@ -36,7 +36,9 @@ def define(folder: Path, monkeypatch, training: str, test: str, more: str = "") 
         (folder / name).write_text(text, encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
         files += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
-    (folder / "mine.toml").write_text(f'task = "lexicon"\nmetric = "acc@1"\n{more}{files}')
+    (folder / "mine.toml").write_text(
+        f'task = "lexicon-induction"\nmetric = "acc@1"\n{more}{files}'
+    )
     return read_definition(str(folder / "mine.toml"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import measures_of, read_definition
+from mirror.evaluation.benchmark import extra_metric_names, read_definition
 from mirror.evaluation.kinds.space import (
     alignment,
     isotropy_as_published,
@@ -39,10 +39,10 @@ def test_measures_by_hand() -> None:
     along = [1 + math.exp(sign * length) for length in (3, 4) for sign in (1, -1)]
     signs = [[along[a], along[b]] for a in (0, 1) for b in (2, 3)]
     assert any(result.score == pytest.approx(min(z) / max(z)) for z in signs)
-    assert tuple(result.measures) == measures_of(DEFINITION)
-    assert result.measures["mean vector norm"] == pytest.approx(math.hypot(1.5, 2))
-    assert result.measures["alignment"] == pytest.approx((0 + 2) / 2)
-    assert result.measures["uniformity"] == pytest.approx(-4)
+    assert tuple(result.extra_metrics) == extra_metric_names(DEFINITION)
+    assert result.extra_metrics["mean vector norm"] == pytest.approx(math.hypot(1.5, 2))
+    assert result.extra_metrics["alignment"] == pytest.approx((0 + 2) / 2)
+    assert result.extra_metrics["uniformity"] == pytest.approx(-4)
     assert result.n == 2
     assert result.predictions is None
 
@@ -105,6 +105,6 @@ def test_too_few_texts_are_an_error() -> None:
 
 def test_measures_of_a_space_are_never_gated(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('task = "space"\nmetric = "isotropy"\n')
-    with pytest.raises(BenchmarkError, match="gated = false"):
+    path.write_text('task = "space-diagnostics"\nmetric = "isotropy"\n')
+    with pytest.raises(BenchmarkError, match="used_by_gate = false"):
         read_definition(str(path))
