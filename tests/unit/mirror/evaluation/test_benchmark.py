@@ -133,7 +133,7 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('task = "similarity"', "needs `file`"),
-        ('task = "average"', "needs `of`"),
+        ('task = "average"', "needs `members`"),
         ('task = "similarity"\nfile = "a"\nmetrics = "x"', "metrics: unknown key"),
         ('task = "retrieval"\nmetric = "mrr@10"\nfile = "a"', "takes no files"),
         ('task = "guessing"', "task"),
@@ -189,7 +189,7 @@ def test_the_gate_needs_something_to_judge_by(shipped: Path) -> None:
     write(shipped, 'task = "similarity"\nused_by_gate = false\nfile = "mine.tsv"\n', "shown")
     check_benchmarks(["shown", "mine"])
     with pytest.raises(
-        BenchmarkError, match="gate uses none of shown, which have `used_by_gate = false`"
+        BenchmarkError, match="gate uses none of shown, which all have `used_by_gate = false`"
     ):
         check_benchmarks(["shown"])
 

@@ -46,7 +46,7 @@ def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
     assert (found.before, found.after, found.n) == (0.4, 0.9, 200)
     assert found.change == pytest.approx(0.5)
     assert 0.2 < found.low < found.high < 0.8
-    assert found.beside == {"bm25": 0.3}
+    assert found.baselines == {"bm25": 0.3}
 
 
 def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
             r"names 'sample-space', which is none of the study's benchmarks \(stsb, stsb-dev\)",
         ),
         (
-            'benchmarks = { word = ["sample-space"] }\nmeasures = { sample-space = ["alignment"] }',
+            'benchmarks = { word = ["sample-space"] }\nextra_metrics = { sample-space = ["alignment"] }',
             r"names 'sample-space', which is none of the study's benchmarks",
         ),
         (
@@ -222,11 +222,11 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
             r"names 'alignment', which stsb lacks; it has none: leave it out",
         ),
         (
-            'benchmarks = { sentence = ["sample-space"] }\nmeasures = { sample-space = ["skew"] }',
+            'benchmarks = { sentence = ["sample-space"] }\nextra_metrics = { sample-space = ["skew"] }',
             r"'skew', which sample-space lacks; choose from isotropy, table 9, mean vec",
         ),
         (
-            'benchmarks = { sentence = ["gone"] }\nmeasures = { gone = ["alignment"] }',
+            'benchmarks = { sentence = ["gone"] }\nextra_metrics = { gone = ["alignment"] }',
             r"`extra_metrics`: no benchmark at .*gone.toml",
         ),
     ],
