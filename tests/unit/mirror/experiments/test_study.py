@@ -214,7 +214,8 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
             r"names 'sample-space', which is none of the study's benchmarks \(stsb, stsb-dev\)",
         ),
         (
-            'benchmarks = { word = ["sample-space"] }\nextra_metrics = { sample-space = ["alignment"] }',
+            'benchmarks = { word = ["sample-space"] }\n'
+            'extra_metrics = { sample-space = ["alignment"] }',
             r"names 'sample-space', which is none of the study's benchmarks",
         ),
         (
@@ -222,7 +223,8 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
             r"names 'alignment', which stsb lacks; it has none: leave it out",
         ),
         (
-            'benchmarks = { sentence = ["sample-space"] }\nextra_metrics = { sample-space = ["skew"] }',
+            'benchmarks = { sentence = ["sample-space"] }\n'
+            'extra_metrics = { sample-space = ["skew"] }',
             r"'skew', which sample-space lacks; choose from isotropy, table 9, mean vec",
         ),
         (

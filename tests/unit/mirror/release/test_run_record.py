@@ -117,7 +117,7 @@ def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_a_stage_of_a_run_is_found_again(tmp_path: Path) -> None:
-    stage = Stage("corpus", "numbers", {}, {})
+    stage = Stage("corpus", "formatting", {}, {})
     made = Store(tmp_path).make(stage, lambda out, work: {"kept": 3})
     record = replace(RECORD, stages=stage_lines([made]))
     assert find_stage(record, "corpus") == replace(made, reused=True)
