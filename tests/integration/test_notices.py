@@ -20,7 +20,7 @@ CustomWebhookNotificationBlock(
     json_data={"subject": "{{subject}}", "body": "{{body}}"},
     secrets={"token": "s3cret"},
 ).save("team", overwrite=True)
-from flows.command import main
+from flows.cli.main import main
 main()
 """
 

@@ -17,16 +17,16 @@ FULL_DISK = """
 import shutil
 from types import SimpleNamespace
 shutil.disk_usage = lambda _: SimpleNamespace(free=1 << 29)
-from flows.command import main; main()
+from flows.cli.main import main; main()
 """
 WITHOUT_PREFECT = """
 import sys
 sys.modules["prefect"] = None  # whoever imports it fails
-from flows.command import main; main()
+from flows.cli.main import main; main()
 """
 INTERRUPTED = """
 import os, signal
-from flows.command import main
+from flows.cli.main import main
 
 def interrupt(_reporter, sign):
     if sign.stage == "sample":

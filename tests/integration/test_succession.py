@@ -11,10 +11,10 @@ from mirror.release.run_record import find_record, find_stage
 
 ALWAYS = """
 from dataclasses import replace
-from mirror.evidence import gate
+from mirror.release import gate
 decide = gate.decide
 gate.decide = lambda *evidence: replace(decide(*evidence), promote=True)
-from flows.command import main
+from flows.cli.main import main
 main()
 """
 MODEL = "mirror-en-tiny"

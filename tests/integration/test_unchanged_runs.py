@@ -16,7 +16,7 @@ MODEL = "mirror-en-tiny"
 IF_CHANGED = """
 import sys
 sys.argv.append("--if-changed")
-from flows.command import main
+from flows.cli.main import main
 main()
 """
 

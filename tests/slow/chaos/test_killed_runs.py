@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 MODEL = "mirror-en-tiny"
 DYING = """
 import os, signal, time
-from flows.command import main
-from mirror.tuning import process as tuning_process
+from flows.cli.main import main
+from mirror.tuning import worker
 from tasks import progress, registry
-from tasks.registry import recording
+from tasks.registry import register
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -34,15 +34,15 @@ def sign_of_life(_reporter, sign):
 
 progress.Reporter.__call__ = sign_of_life
 if {function!r}:
-    owner = recording if hasattr(recording, {function!r}) else registry
+    owner = register if hasattr(register, {function!r}) else registry
     setattr(owner, {function!r}, die)
 if {stage!r} == "tune":
-    tuning_process.CHILD = ("-c", {child!r})
+    worker.CHILD = ("-c", {child!r})
 main()
 """
 CHILD = """
 import os, signal, time
-from mirror.tuning import process as tuning_process
+from mirror.tuning import worker
 from mirror.tuning import stage as tuning_stage
 
 sign_of = tuning_stage._sign_of
@@ -57,7 +57,7 @@ def sign_and_die(step):
     return sign_of(step)
 
 tuning_stage._sign_of = sign_and_die
-tuning_process.main()
+worker.main()
 """
 DEATHS = {
     "corpus": {"stage": "corpus", "done": 1, "function": ""},

@@ -24,7 +24,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 RUN = """
 import os, sys
 from prefect.settings import PREFECT_API_URL
-from tasks.api_server import temporary_api
+from tasks.local_api import temporary_api
 
 try:
     with temporary_api() as wait_for_api:

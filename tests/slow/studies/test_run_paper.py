@@ -12,14 +12,14 @@ import pytest
 CODE = """
 import sys
 from pathlib import Path
-import mirror.evaluation.benchmark, mirror.paper.plan, mirror.paper.tables
+import mirror.evaluation.benchmark, mirror.experiments.paper_plan, mirror.experiments.published
 here = Path(sys.argv[2])
 mirror.evaluation.benchmark.DEFINITIONS = here
 mirror.experiments.paper_plan.FOLDER = here / "recipes"
 mirror.experiments.published.TABLES = here / "tables"
 sys.argv[1:] = ["paper", "--tables", "8", "--seeds", "42,33", "--stand-in", str(here / "base"),
                 "--out", str(here / "out.md"), *sys.argv[3:]]
-from flows.command import main
+from flows.cli.main import main
 main()
 """
 RECIPE = """

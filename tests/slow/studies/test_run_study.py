@@ -34,15 +34,15 @@ values = { 2 = 0.741, 5 = 0.743 }
 """
 COMMAND = """
 import sys
-from flows.command import mirror
-from flows.faults import run_guarded
+from flows.cli.main import mirror
+from flows.cli.errors import run_guarded
 for arguments in {calls!r}:
     print("CODE", run_guarded(mirror, arguments))
 """
 
 
 SAYING = """
-from flows.command import main
+from flows.cli.main import main
 from tasks import progress
 
 def say(_reporter, sign):

@@ -12,7 +12,7 @@ from mirror.hardware import cpu_has_bf16
 MANY_SHAPES = """
 import re
 from pathlib import Path
-from mirror.threads import keep_few_kernels
+from mirror.hardware import keep_few_kernels
 keep_few_kernels()
 import torch
 weight = torch.randn(256, 64, dtype=torch.bfloat16, requires_grad=True)

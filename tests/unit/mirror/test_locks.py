@@ -25,18 +25,18 @@ DEAD = 3.0
 HOLD = f"""
 import fcntl, platform, sys, time
 from pathlib import Path
-from mirror import locking
+from mirror import locks
 from mirror.errors import StoreError
 
-locking.BEAT_SECONDS, locking.DEAD_SECONDS = 0.1, {DEAD}
+locks.BEAT_SECONDS, locks.DEAD_SECONDS = 0.1, {DEAD}
 kernel, path, log, times = sys.argv[1:]
 if kernel != "ours":  # another machine, and a folder that does not carry flock there
-    locking.SHARED_KERNEL = Path(kernel)
+    locks.SHARED_KERNEL = Path(kernel)
     platform.node = lambda: Path(kernel).name
     fcntl.flock = lambda *_: None
 try:
     for _ in range(int(times)):
-        with locking.sole_holder(Path(path)) as check, open(log, "a") as told:
+        with locks.exclusive_lock(Path(path)) as check, open(log, "a") as told:
             print("held", flush=True)
             print("in", file=told, flush=True)
             time.sleep(0.2) if int(times) > 1 else sys.stdin.readline()

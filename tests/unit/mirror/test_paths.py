@@ -20,7 +20,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout that is not the working folder, which is `tmp_path / "here"`."""
     for folder in ("checkout", "here"):
         (tmp_path / folder).mkdir()
-    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path / "checkout")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "checkout"
 

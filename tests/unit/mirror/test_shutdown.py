@@ -12,7 +12,7 @@ from mirror.paths import CHECKOUT
 
 COMPUTING = """
 import sys, time
-from mirror.interruption import stop_asked, stopping_on_sigterm
+from mirror.shutdown import stop_asked, stopping_on_sigterm
 with stopping_on_sigterm(grace=float(sys.argv[1])):
     print("ready", flush=True)
     while not (stop_asked() and sys.argv[2] == "heeds"):

@@ -26,10 +26,10 @@ PROMOTE = """
 import pickle, sys, time
 from pathlib import Path
 from mlflow.tracking import MlflowClient
-from tasks.registry import moving, register_encoder
+from tasks.registry import lock, register_encoder
 candidate, workspace, alike = pickle.loads(Path(sys.argv[1]).read_bytes())
 if not alike:  # the store is treated as a server's, which has no file to lock
-    moving.sqlite_file = lambda uri: None
+    lock.sqlite_file = lambda uri: None
 set_alias = MlflowClient.set_registered_model_alias
 def slowly(self, name, alias, version):
     # Between looking who is champion and moving the alias, which takes milliseconds otherwise.

@@ -30,10 +30,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from mlflow.tracking import MlflowClient
 from mirror.errors import InputError
-from tasks.registry import moving, promotion
+from tasks.registry import lock, promotion
 workspace, kind, command = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 if kind == "server":  # which has no file to lock
-    moving.sqlite_file = lambda uri: None
+    lock.sqlite_file = lambda uri: None
 set_alias = MlflowClient.set_registered_model_alias
 def slowly(self, *alias):
     time.sleep(1)

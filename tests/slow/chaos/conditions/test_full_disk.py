@@ -25,10 +25,10 @@ from pathlib import Path
 
 import tasks  # before Prefect, which reads its settings when it is imported
 from flows.run_recipe import start_run
-from mirror import run_record
+from mirror.release import run_record
 from mirror.errors import MirrorError
-from tasks import preflight, progress, registry, report
-from tasks.registry import recording
+from tasks import preflight, progress, registry, run_summary
+from tasks.registry import register
 
 preflight.check_space.__defaults__ = (0,)  # the disk is small, and is to be full only later
 ballast = Path(sys.argv[3]) / "ballast"
@@ -54,9 +54,9 @@ def before(owner, name, place):
 
 told = progress.Reporter.__call__
 progress.Reporter.__call__ = lambda self, sign: (fill(sign.stage), told(self, sign))[1]
-before(recording, "_log_encoder", "logging the encoder")
-before(recording, "add_version", "registering")
-before(report, "save_record", "record")
+before(register, "_log_encoder", "logging the encoder")
+before(register, "add_version", "registering")
+before(run_summary, "save_record", "record")
 for wanted in (*sys.argv[4:], None):
     ballast.unlink(missing_ok=True)
     try:

@@ -22,21 +22,21 @@ AWAY_SECONDS = 8.0
 RECORDING = """
 import os, sys
 from pathlib import Path
-import tasks.retrying as retrying
+import tasks.retries as retries
 
 if sys.argv.pop(1) == "impatient":
-    retrying.RETRIES.update(retries=1, retry_delay_seconds=[1.0])
+    retries.RETRIES.update(retries=1, retry_delay_seconds=[1.0])
 
-from flows.command import main
-from tasks.registry import recording
+from flows.cli.main import main
+from tasks.registry import register
 
-first = recording._log_metrics
+first = register._log_metrics
 def stop_here(*given):
-    recording._log_metrics = first
+    register._log_metrics = first
     Path(arguments[0]).touch()
     os.read(0, 1)
     first(*given)
-recording._log_metrics = stop_here
+register._log_metrics = stop_here
 arguments, sys.argv[3:] = sys.argv[3:], []
 main()
 """

@@ -29,15 +29,15 @@ MADE = ("corpus", "profile", "sample", "package", "report")
 ANOTHER = """
 import fcntl, platform
 from pathlib import Path
-from mirror import locking
+from mirror import locks
 
-locking.DEAD_SECONDS = 4.0
-locking.BEAT_SECONDS = 0.2
+locks.DEAD_SECONDS = 4.0
+locks.BEAT_SECONDS = 0.2
 if {name!r}:
-    locking.SHARED_KERNEL = Path({kernel!r})
+    locks.SHARED_KERNEL = Path({kernel!r})
     platform.node = lambda: {name!r}
     fcntl.flock = lambda *_: None
-from flows.command import main
+from flows.cli.main import main
 main()
 """
 APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")

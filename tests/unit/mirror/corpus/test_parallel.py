@@ -29,15 +29,15 @@ RECIPE = parse_recipe(
 
 KILLED = """
 import itertools, json, multiprocessing, sys
-from mirror.corpus import sifting_pool
+from mirror.corpus import parallel
 from mirror.corpus.documents import Document
 from mirror.recipe import parse_recipe
 if __name__ == "__main__":
-    sifting_pool.ALONE = 1
-    sifting_pool.thread_count = lambda: 2
+    parallel.ALONE = 1
+    parallel.thread_count = lambda: 2
     recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
     endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
-    for number, _ in enumerate(sifting_pool.sift_documents(recipe, endless)):
+    for number, _ in enumerate(parallel.sift_documents(recipe, endless)):
         if number == 50:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             sys.stdin.read()

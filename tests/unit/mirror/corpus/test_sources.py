@@ -93,7 +93,7 @@ def test_folders_globs_and_uris_give_files_in_order_and_each_once(tmp_path):
 
 
 def test_relative_paths_start_at_the_checkout_and_then_at_the_working_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(mirror_paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(mirror_paths, "CHECKOUT", tmp_path / "checkout")
     for name in ("checkout/both.txt", "here/both.txt", "here/own.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from mirror.encoders import base_model
 from mirror.encoders.base_model import (
     base_digest,
     check_base,
@@ -19,6 +18,7 @@ from mirror.encoders.base_model import (
     token_limit,
 )
 from mirror.errors import BaseModelError, RecipeError, ServiceError, TokenizerError
+from mirror.paths import CHECKOUT
 from mirror.recipe import BaseSection, Recipe, parse_recipe
 
 
@@ -48,7 +48,7 @@ def test_checking_needs_neither_torch_nor_transformers(tiny_base: Path) -> None:
         f"check_base(Path({str(tiny_base)!r}))\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=base_model.CHECKOUT, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
 
 
 def test_shards_are_checked_together(tiny_base: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_code_of_pieces_is_what_reads_the_corpus_and_makes_the_first_weights
     namesakes: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pieces_stage(settings(*namesakes)).module}")
-    for name in ("texts", "wordpiece", "token_corpus", "first_model", "word_vectors"):
+    for name in ("texts", "tokenizer", "dataset", "first_model", "word_vectors"):
         assert f"mirror.pretraining.{name}" in reached
 
 
@@ -79,7 +79,7 @@ def test_the_code_of_the_model_is_what_trains_and_what_writes_it(
     namesakes: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pretrained_stage(settings(*namesakes), PIECES).module}")
-    for name in ("model", "run", "objective", "checkpoint"):
+    for name in ("model", "trainer", "objective", "checkpoint"):
         assert f"mirror.pretraining.{name}" in reached
 
 

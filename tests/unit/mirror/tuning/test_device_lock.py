@@ -19,7 +19,7 @@ from mirror.tuning.device_lock import device_slot, runs_per_device, slots_folder
 
 HOLD = """
 import time
-from mirror.tuning.device_slots import device_slot
+from mirror.tuning.device_lock import device_slot
 with device_slot("cpu"):
     print("held", flush=True)
     time.sleep(600)
