@@ -36,6 +36,7 @@ from mirror.evaluation.evaluate import score_encoder
 from mirror.evaluation.kinds.retrieval import bm25_reciprocal_ranks, held_out_passages
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.recipe import Recipe, find_recipe, parse_recipe
+from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
 from mirror.tuning.stage import tune_encoder
@@ -89,7 +90,7 @@ class Field:
         return self._scores(replace(base, pooling=pooling, max_tokens=limit), store)
 
     def _scores(self, place: EncoderRef, store: Store) -> list[float]:
-        made = evaluate_encoder(self.recipe, place, self.corpus, self.sample, store)
+        made = evaluate_encoder(self.recipe, place, RunData(self.corpus, self.sample), store)
         content = json.loads((made.path / "scores.json").read_text(encoding="utf-8"))
         found = content[self.recipe.evaluation.benchmarks[0]]
         parts = [found["subsets"]["stsb"]["score"]] if "stsb" in found["subsets"] else []
@@ -176,7 +177,7 @@ def fill_table(
         table.add(name, [score for part in fields for score in part.raw(base, pooling, store)])
     static, passages = (
         WordPieceMeans(Path(base.folder)),
-        held_out_passages(fields[2].corpus, fields[2].sample),
+        held_out_passages(RunData(fields[2].corpus, fields[2].sample)),
     )
     names = ("stsb", "sts-english", "multisimlex-en", "docstrings-retrieval")
     table.add(

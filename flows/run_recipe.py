@@ -14,6 +14,7 @@ from mirror.recipe import Recipe, find_recipe
 from mirror.release.gate import Verdict
 from mirror.release.run_record import RunRecord, StartTime
 from mirror.release.run_results import RunResults
+from mirror.run_data import RunData
 from mirror.store import StageRecord
 from tasks import (
     base,
@@ -60,7 +61,7 @@ def run_recipe(recipe: str, base_path: str = "", if_changed: bool = False) -> Ru
     snapshot, pairs, model = gathered.corpus, gathered.pairs, gathered.base
     profile, strings = gathered.profile, sampling.sample_strings(plan, snapshot, workspace)
     evaluate = partial(evaluation.evaluate_encoder, plan, workspace=workspace)
-    measure = partial(evaluate, corpus=snapshot, sample=strings, pairs=pairs)
+    measure = partial(evaluate, data=RunData(snapshot, strings, pairs))
     # Before tuning, which takes longer: what is wrong with an evaluation shows here.
     before = measure(untuned_encoder(model, plan.tuning))
 

@@ -8,6 +8,7 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation import stage as evaluation_stage
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe
+from mirror.run_data import RunData
 from mirror.store import StageRecord, Store
 from tasks.artifacts import rounded, show_table
 from tasks.progress import Reporter
@@ -18,16 +19,12 @@ from tasks.stage_task import as_cached_state, stage_task
 def evaluate_encoder(
     recipe: Recipe,
     encoder: EncoderRef,
-    corpus: StageRecord,
-    sample: StageRecord,
+    data: RunData,
     workspace: Path,
-    pairs: StageRecord | None = None,
 ) -> StageRecord:
     """Measures an encoder on the benchmarks; see `mirror.evaluation.stage.evaluate_encoder`."""
     report = Reporter()
-    record = evaluation_stage.evaluate_encoder(
-        recipe, encoder, corpus, sample, Store(workspace), report, pairs=pairs
-    )
+    record = evaluation_stage.evaluate_encoder(recipe, encoder, data, Store(workspace), report)
     if not record.reused:
         number = len(record.counts) + 1  # after them comes a look at the vectors
         report(ProgressEvent("evaluation", number, number, "benchmarks", "measured"))

@@ -18,7 +18,8 @@ from mirror.experiments.results import StudyOutcome, conclude, markdown, write_o
 from mirror.experiments.study import find_study
 from mirror.experiments.trial import TrialResult
 from mirror.recipe import Recipe
-from mirror.store import StageRecord, Store
+from mirror.run_data import RunData
+from mirror.store import Store
 from tasks.artifacts import show_markdown
 from tasks.corpus import ingest_corpus
 from tasks.environment import workspace_root
@@ -58,7 +59,7 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
         try:
             sample = sample_strings(recipe, snapshot, workspace)
             pairs = gather_pairs(recipe, workspace) if recipe.pairs else None
-            _check_passages(recipe, snapshot, sample, pairs)
+            _check_passages(recipe, RunData(snapshot, sample, pairs))
         except (SampleError, BenchmarkError) as fault:
             raise StudyError(
                 f"{plan.study.name}: {fault}; or leave that point out in a copy of the study's "
@@ -66,15 +67,13 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
             ) from fault
 
 
-def _check_passages(
-    recipe: Recipe, corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None
-) -> None:
+def _check_passages(recipe: Recipe, data: RunData) -> None:
     """Whether what sample and pairs leave is enough for retrieval, where that is measured."""
     names = recipe.evaluation.benchmarks
     if any(read_definition(name).task == "retrieval" for name in names):
         from mirror.evaluation.kinds.retrieval import held_out_passages
 
-        held_out_passages(corpus, sample, pairs)
+        held_out_passages(data)
 
 
 @task(task_run_name="write_study")

@@ -133,13 +133,14 @@ def _texts_of_run(definitions: Sequence[Definition], recipe: str | None) -> _Run
         )
     from mirror.evaluation.kinds.retrieval import held_out_passages
     from mirror.evaluation.kinds.space import sampled_texts
+    from mirror.run_data import RunData
 
     record = find_record(workspace_root(), recipe)
     corpus, sample = find_stage(record, "corpus"), find_stage(record, "sample")
     searched = any(definition.task == "retrieval" for definition in wanting)
     paired = any(line.stage == "pairs" for line in record.stages)
     pairs = find_stage(record, "pairs") if paired else None
-    passages = held_out_passages(corpus, sample, pairs) if searched else None
+    passages = held_out_passages(RunData(corpus, sample, pairs)) if searched else None
     return _RunTexts(passages, sampled_texts(sample))
 
 

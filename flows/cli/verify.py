@@ -33,13 +33,14 @@ def verify(run: str, into: str | None) -> None:
     """
     recorded = recorded_lineage(run)
     from flows.cli.progress import live_progress
-    from mirror.release.reproduce import compare_lineages, make_again
+    from mirror.pipeline import repeat_run
+    from mirror.release.reproduce import compare_lineages
     from mirror.store import Store
     from tasks.registry import fetch_model
 
     with fresh_folder(into) as folder, live_progress(stderr_console()) as on_progress:
         store = Store(folder)
-        again = make_again(recorded, store, partial(fetch_model, workspace=folder), on_progress)
+        again = repeat_run(recorded, store, partial(fetch_model, workspace=folder), on_progress)
     verdicts = compare_lineages(recorded, again)
     show(verdicts, recorded)
     if not all(verdict.same for verdict in verdicts):

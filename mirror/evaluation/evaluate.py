@@ -42,7 +42,7 @@ from mirror.evaluation.result import (
 from mirror.evaluation.space_diagnostics import STRINGS, space_diagnostics
 from mirror.hardware import thread_count
 from mirror.progress import OnProgress, ProgressEvent, no_progress
-from mirror.store import StageRecord
+from mirror.run_data import RunData
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def score_encoder(
 def write_evaluation(
     benchmarks: Sequence[str],
     place: EncoderRef,
-    data: tuple[StageRecord, StageRecord, StageRecord | None],
+    data: RunData,
     out: Path,
     on_progress: OnProgress = no_progress,
 ) -> Mapping[str, Any]:
@@ -100,7 +100,7 @@ def write_evaluation(
     Args:
         benchmarks: names.
         place: the encoder.
-        data: corpus, sample, and labelled pairs if there are any.
+        data: what was tuned on, and what retrieval searches.
         out: the folder that is written to.
         on_progress: hears of each benchmark.
 
@@ -111,8 +111,8 @@ def write_evaluation(
     encoder = Encoder.load(Path(place.folder), place.pooling, place.max_tokens, prompt=place.prompt)
     definitions = [read_definition(name) for name in benchmarks]
     searched = any(definition.task == "retrieval" for definition in definitions)
-    passages = held_out_passages(*data) if searched else None
-    texts = sampled_texts(data[1])
+    passages = held_out_passages(data) if searched else None
+    texts = sampled_texts(data.sample)
     results: dict[str, BenchmarkResult] = {}
     (out / "predictions").mkdir()
     for done, definition in enumerate(definitions):

@@ -10,6 +10,7 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import definition_digest, read_definition
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe
+from mirror.run_data import RunData
 from mirror.store import Stage, StageRecord, Store
 
 LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
@@ -18,9 +19,7 @@ LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
 def evaluation_stage(
     recipe: Recipe,
     encoder: EncoderRef,
-    corpus: StageRecord,
-    sample: StageRecord,
-    pairs: StageRecord | None = None,
+    data: RunData,
 ) -> Stage:
     """The stage that measures an encoder; what was tuned on is left out of retrieval's passages.
 
@@ -34,9 +33,9 @@ def evaluation_stage(
         module="evaluation.evaluate",
         inputs={
             "encoder": encoder.digest,
-            "corpus": corpus.digest,
-            "sample": sample.digest,
-            **({"pairs": pairs.digest} if pairs else {}),
+            "corpus": data.corpus.digest,
+            "sample": data.sample.digest,
+            **({"pairs": data.pairs.digest} if data.pairs else {}),
             **{f"benchmark {name}": digest for name, digest in definitions.items()},
         },
         section={
@@ -52,14 +51,11 @@ def evaluation_stage(
 def evaluate_encoder(
     recipe: Recipe,
     encoder: EncoderRef,
-    corpus: StageRecord,
-    sample: StageRecord,
+    data: RunData,
     store: Store,
     on_progress: OnProgress = no_progress,
-    *,
-    pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Measures an encoder on a recipe's benchmarks; `pairs` are the recipe's labelled ones.
+    """Measures an encoder on a recipe's benchmarks.
 
     Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `diagnostics.json`.
 
@@ -71,8 +67,6 @@ def evaluate_encoder(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.evaluation.evaluate import write_evaluation
 
-        return write_evaluation(
-            recipe.evaluation.benchmarks, encoder, (corpus, sample, pairs), out, on_progress
-        )
+        return write_evaluation(recipe.evaluation.benchmarks, encoder, data, out, on_progress)
 
-    return store.make(evaluation_stage(recipe, encoder, corpus, sample, pairs), write)
+    return store.make(evaluation_stage(recipe, encoder, data), write)

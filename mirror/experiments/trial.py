@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mirror.corpus.ingest import ingest_corpus
-from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.stage import evaluate_encoder
+from mirror.pipeline import prepare_data
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.run_results import read_json
+from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
-from mirror.tuning.device_queue import tune_with_device_lock
+from mirror.tuning.worker import tune_in_subprocess
 from mirror.tuning_config import Pooling, fill_tuning
 
 TUNING = "tuning."
@@ -96,21 +96,18 @@ def run_trial(trial: Trial, store: Store, on_progress: OnProgress = no_progress)
 
 def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     recipe = trial.recipe
-    corpus = ingest_corpus(recipe, store, on_progress)
-    sample = sample_strings(recipe, corpus, store, on_progress)
+    data = prepare_data(recipe, store, on_progress)
     base = trial.base
     if trial.weights == "random":
         base = random_base(base, trial.seed, store)
-    # Of a raw trial too, whose retrieval searches the same passages.
-    pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
-    made = [corpus, sample, *([pairs] if pairs else [])]
+    made = [data.corpus, data.sample, *([data.pairs] if data.pairs else [])]
     tuned = None
     if trial.kind == "tuned":
-        tuned = tune_with_device_lock(recipe, sample, base, store, on_progress, pairs=pairs)
+        tuned = tune_in_subprocess(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
         made.append(tuned)
     place = _encoder_place(trial, base, tuned)
-    searched = _searched_sample(trial, corpus, sample, store)
-    evaluation = evaluate_encoder(recipe, place, corpus, searched, store, on_progress, pairs=pairs)
+    searched = replace(data, sample=_searched_sample(trial, data, store))
+    evaluation = evaluate_encoder(recipe, place, searched, store, on_progress)
     made.append(evaluation)
     details = read_json(evaluation, "scores.json")
     return TrialResult(
@@ -120,7 +117,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
         details=details,
         evaluation=evaluation,
         tuned=tuned,
-        sample=sample,
+        sample=data.sample,
         reused=all(record.reused for record in made),
         counts=tuned.counts if tuned else {},
     )
@@ -176,10 +173,8 @@ def _encoder_place(trial: Trial, base: EncoderRef, tuned: StageRecord | None) ->
     return replace(base, label=trial.label, pooling=pooling, max_tokens=limit, prompt=tuning.prompt)
 
 
-def _searched_sample(
-    trial: Trial, corpus: StageRecord, sample: StageRecord, store: Store
-) -> StageRecord:
+def _searched_sample(trial: Trial, data: RunData, store: Store) -> StageRecord:
     size = trial.searched_size
     if size is None or size <= trial.recipe.sample.size:
-        return sample
-    return sample_strings(with_changes(trial.recipe, {"sample.size": size}), corpus, store)
+        return data.sample
+    return sample_strings(with_changes(trial.recipe, {"sample.size": size}), data.corpus, store)

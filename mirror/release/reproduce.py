@@ -7,24 +7,9 @@ champion's scores, and the word for those who hold an index of its vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from mirror.corpus.ingest import ingest_corpus
-from mirror.corpus.labelled_pairs import gather_pairs
-from mirror.corpus.profile_stage import profile_corpus
-from mirror.encoders.base_model import find_base
-from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
-from mirror.evaluation.stage import evaluate_encoder
-from mirror.progress import OnProgress, no_progress
-from mirror.recipe import parse_recipe
-from mirror.release.lineage import lineage_of
-from mirror.release.run_results import RunResults
-from mirror.sampling.sample import sample_strings
-from mirror.store import Store
-from mirror.tuning.device_queue import tune_with_device_lock
 
 Lineage = Mapping[str, Any]
 FROM_STAGES = ("corpus", "pairs", "sample", "tune", "base", "encoder")
@@ -47,41 +32,6 @@ class StageVerdict:
     """Why they are not."""
     files: tuple[str, ...] = ()
     """Which files differ, are missing or are new."""
-
-
-def make_again(
-    recorded: Lineage,
-    store: Store,
-    from_registry: Callable[[str], Path],
-    on_progress: OnProgress = no_progress,
-) -> Lineage:
-    """Makes the stages of a recorded run in another workspace; gives the lineage of what came.
-
-    Args:
-        recorded: the run's lineage.
-        store: the workspace, where nothing of that run is.
-        from_registry: finds a base that the recipe takes from a registry.
-        on_progress: told of the stages.
-
-    Raises:
-        MirrorError: as the stages do; a source or base that is gone, for example.
-    """
-    recipe = parse_recipe(recorded["recipe"], name="recorded", place="the recorded recipe")
-    corpus = ingest_corpus(recipe, store, on_progress)
-    pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
-    base = find_base(recipe.base, from_registry)
-    profile = profile_corpus(corpus, base, store, on_progress)
-    sample = sample_strings(recipe, corpus, store, on_progress)
-
-    def measure(encoder: EncoderRef) -> Any:
-        return evaluate_encoder(recipe, encoder, corpus, sample, store, on_progress, pairs=pairs)
-
-    before = measure(untuned_encoder(base, recipe.tuning))
-    tuned = tune_with_device_lock(recipe, sample, base, store, on_progress, pairs=pairs)
-    after = measure(tuned_encoder(tuned))
-    return lineage_of(
-        RunResults(recipe, base, corpus, sample, tuned, before, after, pairs, profile)
-    )
 
 
 def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, ...]:

@@ -17,6 +17,7 @@ from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.formatting import score
 from mirror.recipe import read_recipe
 from mirror.release.run_record import RunRecord, find_record, find_stage
+from mirror.run_data import RunData
 from mirror.store import digest_of_json, folder_digest
 
 MODEL = "mirror-en-tiny"
@@ -250,8 +251,8 @@ def test_labelled_pairs_are_tuned_on_and_named(
     assert find_stage(record, "tune").counts["strings"] == 32 + 20
     corpus, sample, pairs = (find_stage(record, name) for name in ("corpus", "sample", "pairs"))
     [line] = record.scores
-    assert line.n == len(held_out_passages(corpus, sample, pairs).queries)
-    assert line.n < len(held_out_passages(corpus, sample).queries)
+    assert line.n == len(held_out_passages(RunData(corpus, sample, pairs)).queries)
+    assert line.n < len(held_out_passages(RunData(corpus, sample)).queries)
     options = ("--benchmarks", line.benchmark, "--recipe", "en-tiny")
     monkeypatch.setenv("MIRROR_HOME", str(home))
     assert run_guarded(mirror, ["evaluate", record.encoder, *options]) == 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import BenchmarkError, StoreError
-from mirror.store import StageRecord
+from mirror.run_data import RunData
 
 MOST = 1_000
 LEAST = 20
@@ -54,9 +54,7 @@ class Passages:
     answers: tuple[str, ...]
 
 
-def held_out_passages(
-    corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None = None
-) -> Passages:
+def held_out_passages(data: RunData) -> Passages:
     """Up to 1,000 passages of the corpus that neither the sample nor labelled pairs touch.
 
     A sampled string, or a text of a pair, belongs to the document that has it first, if any has.
@@ -71,11 +69,11 @@ def held_out_passages(
         BenchmarkError: fewer than 20 are left.
         StoreError: memory and temporary space do not suffice.
     """
-    files = exact_names(sorted((corpus.path / "passages").glob("*.parquet")))
-    rows = _draw(files, corpus, sample, pairs) if files else []
+    files = exact_names(sorted((data.corpus.path / "passages").glob("*.parquet")))
+    rows = _draw(files, data) if files else []
     if len(rows) < LEAST:
         raise BenchmarkError(
-            f"the corpus in {corpus.path} has {len(rows)} passages that nothing tuned on "
+            f"the corpus in {data.corpus.path} has {len(rows)} passages that nothing tuned on "
             f"touches, and label-free retrieval needs {LEAST}: give it more text, lower "
             "sample.size, or choose another benchmark"
         )
@@ -83,16 +81,17 @@ def held_out_passages(
     return Passages(sources, queries, answers)
 
 
-def _draw(
-    files: list[str], corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None
-) -> list[tuple[str, str, str, str]]:
-    strings = exact_names([sample.path / "strings.parquet"])
+def _draw(files: list[str], data: RunData) -> list[tuple[str, str, str, str]]:
+    strings = exact_names([data.sample.path / "strings.parquet"])
     values = {"strings": strings, "passages": files, "most": MOST}
     tuned = _SAMPLED
-    if pairs is not None:
+    if data.pairs is not None:
         tuned = f"{_SAMPLED} UNION ALL {_PAIRED}"
-        sentences = exact_names(sorted((corpus.path / "sentences").glob("*.parquet")))
-        values |= {"sentences": sentences, "pairs": exact_names([pairs.path / "pairs.parquet"])}
+        sentences = exact_names(sorted((data.corpus.path / "sentences").glob("*.parquet")))
+        values |= {
+            "sentences": sentences,
+            "pairs": exact_names([data.pairs.path / "pairs.parquet"]),
+        }
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:
             with connect(Path(work)) as engine:

@@ -23,6 +23,7 @@ from mirror.evaluation.metrics import cosines
 from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes, with_settings
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
+from mirror.run_data import RunData
 from mirror.store import StageRecord, Store
 from mirror.tuning.device_lock import device_slot
 
@@ -141,9 +142,9 @@ def test_trials_of_several_sizes_search_the_same_passages(
 ) -> None:
     seen: list[StageRecord] = []
 
-    def watch(corpus: StageRecord, sample: StageRecord, pairs: StageRecord | None) -> object:
-        seen.append(sample)
-        return held_out_passages(corpus, sample, pairs)
+    def watch(data: RunData) -> object:
+        seen.append(data.sample)
+        return held_out_passages(data)
 
     monkeypatch.setattr("mirror.evaluation.evaluate.held_out_passages", watch)
     monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", DEFINITIONS)

@@ -16,6 +16,7 @@ from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder, write_evaluation
 from mirror.evaluation.result import CachingEncoder
+from mirror.run_data import RunData
 from mirror.store import StageRecord
 
 LABELS = 'labels = ["no", "yes"]\n'
@@ -93,7 +94,7 @@ def test_an_evaluation_says_what_is_gated(
     place = EncoderRef(str(tiny_base), "digest", pooling="mean", max_tokens=32)
     out = tmp_path / "out"
     out.mkdir()
-    counts = write_evaluation(("both", "space"), place, (sample, sample), out)
+    counts = write_evaluation(("both", "space"), place, RunData(sample, sample), out)
     scores = json.loads((out / "scores.json").read_text())
     assert {name: one["used_by_gate"] for name, one in scores.items()} == {
         "both": True,

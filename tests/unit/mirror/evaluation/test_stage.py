@@ -5,6 +5,7 @@ from __future__ import annotations
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.stage import evaluation_stage
 from mirror.recipe import Recipe
+from mirror.run_data import RunData
 from mirror.store import StageRecord
 
 
@@ -14,7 +15,7 @@ def test_the_key_holds_every_library_that_moves_a_score(recipe: Recipe) -> None:
     )
     encoder = EncoderRef("e", "digest", label="tuned")
     corpus, sample = (StageRecord(name, "k", name, name) for name in ("corpus", "sample"))
-    libraries = evaluation_stage(chosen, encoder, corpus, sample).libraries
+    libraries = evaluation_stage(chosen, encoder, RunData(corpus, sample)).libraries
     needed = {"bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers"}
     assert needed <= set(libraries)
 
@@ -25,6 +26,7 @@ def test_the_key_follows_labelled_pairs_where_there_are_any(recipe: Recipe) -> N
     encoder = EncoderRef("e", "digest", label="tuned")
     records = [StageRecord(name, "k", name, name) for name in ("corpus", "sample", "a", "b")]
     keys = [
-        evaluation_stage(chosen, encoder, *records[:2], pairs).key for pairs in (None, *records[2:])
+        evaluation_stage(chosen, encoder, RunData(*records[:2], pairs)).key
+        for pairs in (None, *records[2:])
     ]
     assert len(set(keys)) == 3

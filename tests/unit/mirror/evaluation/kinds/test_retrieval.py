@@ -18,6 +18,7 @@ from mirror.evaluation.kinds.retrieval import (
     held_out_passages,
     reciprocal_ranks,
 )
+from mirror.run_data import RunData
 from mirror.store import StageRecord
 
 
@@ -48,7 +49,7 @@ def sample(folder: Path, texts: list[str], documents: list[int | None]) -> Stage
 
 def test_what_the_encoder_was_tuned_on_is_left_out(corpus, tmp_path: Path) -> None:
     tuned = sample(tmp_path / "s", ["query 3", "answer 4", "else"], [None, 99, 5])
-    passages = held_out_passages(corpus, tuned)
+    passages = held_out_passages(RunData(corpus, tuned))
     left_out = {"query 3", "query 4", "query 5"}
     assert not left_out & set(passages.queries)
     assert "query 6" in passages.queries
@@ -59,8 +60,8 @@ def test_labelled_pairs_are_left_out_as_sampled_strings_are(corpus, tmp_path: Pa
     tuned = sample(tmp_path / "s", ["query 3"], [None])
     rows = [("query 4", "elsewhere"), ("elsewhere", "answer 5"), ("more of 7", "part of 8")]
     pairs = write_pairs(tmp_path / "p", rows)
-    found = held_out_passages(corpus, tuned, pairs)
-    without = held_out_passages(corpus, tuned)
+    found = held_out_passages(RunData(corpus, tuned, pairs))
+    without = held_out_passages(RunData(corpus, tuned))
     left_out = set(without.queries) - set(found.queries)
     assert left_out == {"query 4", "query 5", "query 7", "query 8"}
     assert "query 3" not in without.queries
@@ -81,7 +82,7 @@ def write_pairs(folder: Path, rows: list[tuple[str, str]]) -> StageRecord:
 
 
 def test_queries_and_answers_are_all_different(corpus, tmp_path: Path) -> None:
-    passages = held_out_passages(corpus, sample(tmp_path / "s", ["x"], [None]))
+    passages = held_out_passages(RunData(corpus, sample(tmp_path / "s", ["x"], [None])))
     assert len(passages.queries) == 39
     assert len(set(passages.answers)) == len(set(passages.queries)) == 39
 
@@ -98,7 +99,7 @@ def test_a_passage_may_repeat_a_sentence_that_was_sampled_elsewhere(tmp_path: Pa
     }
     pq.write_table(pa.table(rows), folder / "part-00000.parquet")
     tuned = sample(tmp_path / "s", ["See also the index."], [0])
-    passages = held_out_passages(record(tmp_path / "corpus"), tuned)
+    passages = held_out_passages(RunData(record(tmp_path / "corpus"), tuned))
     assert set(passages.queries) == {f"query {n}" for n in range(1, count)}
 
 
@@ -121,19 +122,19 @@ def test_memory_is_bounded_and_the_working_folder_stays_clean(
     for module in (duckdb_connection, retrieval):
         monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
     with pytest.raises(StoreError, match=r"(?s)4MB of memory.*TMPDIR"):
-        held_out_passages(record(tmp_path / "corpus"), tuned)
+        held_out_passages(RunData(record(tmp_path / "corpus"), tuned))
     assert not list((tmp_path / "here").iterdir())
 
 
 def test_the_same_passages_every_time(corpus, tmp_path: Path) -> None:
     tuned = sample(tmp_path / "s", ["x"], [None])
-    assert held_out_passages(corpus, tuned) == held_out_passages(corpus, tuned)
+    assert held_out_passages(RunData(corpus, tuned)) == held_out_passages(RunData(corpus, tuned))
 
 
 def test_too_few_passages_is_an_error(corpus, tmp_path: Path) -> None:
     tuned = sample(tmp_path / "s", ["x"] * 30, list(range(30)))
     with pytest.raises(BenchmarkError, match="has 9 passages"):
-        held_out_passages(corpus, tuned)
+        held_out_passages(RunData(corpus, tuned))
 
 
 def test_reciprocal_ranks_by_hand() -> None:

@@ -1,0 +1,90 @@
+"""The chain of stages without an orchestrator, for `mirror verify` and for studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mirror.corpus.ingest import ingest_corpus
+from mirror.corpus.labelled_pairs import gather_pairs
+from mirror.corpus.profile_stage import profile_corpus
+from mirror.encoders.base_model import find_base
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
+from mirror.evaluation.stage import evaluate_encoder
+from mirror.progress import OnProgress, no_progress
+from mirror.recipe import Recipe, parse_recipe
+from mirror.release.lineage import lineage_of
+from mirror.release.run_results import RunResults
+from mirror.run_data import RunData
+from mirror.sampling.sample import sample_strings
+from mirror.store import Store
+from mirror.tuning.worker import tune_in_subprocess
+
+
+def prepare_data(recipe: Recipe, store: Store, on_progress: OnProgress = no_progress) -> RunData:
+    """Make or reuse a recipe's corpus, sample and labelled pairs.
+
+    Raises:
+        MirrorError: a source is missing or unreadable, or too little text is left.
+    """
+    corpus = ingest_corpus(recipe, store, on_progress)
+    sample = sample_strings(recipe, corpus, store, on_progress)
+    pairs = gather_pairs(recipe, store, on_progress) if recipe.pairs else None
+    return RunData(corpus, sample, pairs)
+
+
+def run_chain(
+    recipe: Recipe, base: EncoderRef, store: Store, on_progress: OnProgress = no_progress
+) -> RunResults:
+    """Make or reuse every stage from the corpus to the tuned encoder's scores.
+
+    Args:
+        recipe: the settings.
+        base: the model to tune.
+        store: the workspace.
+        on_progress: receives the progress of each stage.
+
+    Raises:
+        MirrorError: as the stages raise it.
+    """
+    data = prepare_data(recipe, store, on_progress)
+    profile = profile_corpus(data.corpus, base, store, on_progress)
+    untuned = untuned_encoder(base, recipe.tuning)
+    # The base is scored before tuning, which takes longest: faulty benchmarks fail early.
+    before = evaluate_encoder(recipe, untuned, data, store, on_progress)
+    tuned = tune_in_subprocess(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
+    after = evaluate_encoder(recipe, tuned_encoder(tuned), data, store, on_progress)
+    return RunResults(
+        recipe=recipe,
+        base=base,
+        corpus=data.corpus,
+        sample=data.sample,
+        tuned=tuned,
+        before=before,
+        after=after,
+        pairs=data.pairs,
+        profile=profile,
+    )
+
+
+def repeat_run(
+    recorded: Mapping[str, Any],
+    store: Store,
+    from_registry: Callable[[str], Path],
+    on_progress: OnProgress = no_progress,
+) -> dict[str, Any]:
+    """Make a recorded run again in another workspace; return the lineage of the new run.
+
+    Args:
+        recorded: the lineage of the recorded run.
+        store: an empty workspace.
+        from_registry: returns the folder of a base that the recipe takes from a registry.
+        on_progress: receives the progress of each stage.
+
+    Raises:
+        MirrorError: as the stages raise it, for example because a source or the base is missing.
+    """
+    recipe = parse_recipe(recorded["recipe"], name="recorded", place="the recorded recipe")
+    base = find_base(recipe.base, from_registry)
+    return lineage_of(run_chain(recipe, base, store, on_progress))
