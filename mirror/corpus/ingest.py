@@ -61,7 +61,7 @@ def corpus_stage(recipe: Recipe) -> Stage:
         "language": recipe.language,
         "unicode": unicodedata.unidata_version,
     }
-    libraries = ["pyarrow", "ftfy", "regex", "pysbd", *source_libraries(recipe.corpus)]
+    libraries = ["pyarrow", "ftfy", "regex", "sentencex", *source_libraries(recipe.corpus)]
     if recipe.corpus.check_language:
         libraries.append("py3langid")
     return Stage(
