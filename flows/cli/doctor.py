@@ -34,14 +34,14 @@ def doctor() -> None:
 
 
 def _team_setting() -> Iterator[CheckResult]:
-    from tasks.services import servers_folder
-    from tasks.services.look import look_at_servers, prefect_address
+    from tasks.services import services_folder
+    from tasks.services.health import check_services, prefect_address
     from tasks.settings import look_at_settings
 
     yield look_at_settings()
-    yield from look_at_servers(servers_folder())
+    yield from check_services(services_folder())
     # Prefect takes seconds to import, and where there is no server there are no schedules.
-    if address := os.environ.get("PREFECT_API_URL") or prefect_address(servers_folder()):
+    if address := os.environ.get("PREFECT_API_URL") or prefect_address(services_folder()):
         from tasks.deployments.looking import look_at_deployments
 
         yield look_at_deployments(CHECKOUT / "prefect.yaml", address)

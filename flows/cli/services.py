@@ -1,4 +1,4 @@
-"""`mirror up` and `mirror down`: the team setting on one machine."""
+"""`mirror up` and `mirror down`: the services of a team on one machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from flows.cli.options import Command, stderr_console, stdout_console, workspace
 PORT = click.IntRange(1, 65_535)
 
 
-@click.command(cls=Command, short_help="Brings up Prefect's server, MLflow's and workers.")
-@click.option("--host", help="Bind to this address; another than loopback wants a login.")
-@click.option("--prefect-port", type=PORT, help="Port of Prefect's server; else 4200.")
-@click.option("--mlflow-port", type=PORT, help="Port of MLflow's server; else 5000.")
-@click.option("--workers", type=click.IntRange(min=1), help="How many workers; else 1.")
+@click.command(cls=Command, short_help="Start Prefect's server, MLflow's server and workers.")
+@click.option("--host", help="Address to bind to; any but loopback requires logins.")
+@click.option("--prefect-port", type=PORT, help="Port of Prefect's server; default 4200.")
+@click.option("--mlflow-port", type=PORT, help="Port of MLflow's server; default 5000.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of workers; default 1.")
 @click.option(
     "--database",
     metavar="URL",
-    help="PostgreSQL for both servers, without password; else MIRROR_DATABASE_URL, else files.",
+    help="PostgreSQL without password; default MIRROR_DATABASE_URL, else SQLite files.",
 )
 @workspace_option
 def up(
@@ -27,27 +27,25 @@ def up(
     workers: int | None,
     database: str | None,
 ) -> None:
-    """Brings up Prefect's server, MLflow's and workers, and waits until all answer.
+    """Start Prefect's server, MLflow's server and workers, and wait until all answer.
 
-    What runs already is left as it is; what has died is started again.  State, artifacts and logs
-    are kept in `servers` in the workspace.  PostgreSQL's address, with its password, stands in
-    MIRROR_DATABASE_URL: for .../NAME the servers' databases are NAME_prefect and NAME_mlflow.
+    What runs already is left as it is.  A process that dies is restarted; one that keeps failing
+    is started again by the next `mirror up`.  State, artifacts and logs are in `servers` in the
+    workspace.  PostgreSQL's address, with its password, is read from MIRROR_DATABASE_URL: for
+    .../NAME the databases are NAME_prefect and NAME_mlflow.
     """
     from mirror.paths import writable_workspace
 
     writable_workspace()
-    from tasks.services import POOL, servers_folder
+    from tasks.services import POOL, services_folder
     from tasks.services.database import find_database
+    from tasks.services.lifecycle import start_services
     from tasks.services.options import ServiceOptions
-    from tasks.services.starting import bring_up
 
-    def say(text: str) -> None:
-        stderr_console().print(text, highlight=False, markup=False, soft_wrap=True)
-
-    wanted = ServiceOptions(host, prefect_port, mlflow_port, workers, find_database(database))
-    state, fresh = bring_up(servers_folder(), wanted, say)
-    say("up" if fresh else "up already")
-    count = sum(process.is_worker for process in state.processes)
+    options = ServiceOptions(host, prefect_port, mlflow_port, workers, find_database(database))
+    state, started = start_services(services_folder(), options, _say)
+    _say("up" if started else "up already")
+    count = state.worker_count
     lines = [
         f"Prefect  {state.prefect_url}  work pool {POOL}, {count} worker{'s' * (count > 1)}",
         f"MLflow   {state.mlflow_url}",
@@ -58,22 +56,21 @@ def up(
     stdout_console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-@click.command(cls=Command, short_help="Stops what `mirror up` started, and nothing else.")
+@click.command(cls=Command, short_help="Stop what `mirror up` started.")
 @workspace_option
 def down() -> None:
-    """Stops what `mirror up` started, runs in work included, and nothing else.
+    """Stop what `mirror up` started, runs in progress included, and nothing else.
 
     Databases, artifacts and logs stay.
     """
     from mirror.paths import open_workspace
 
     open_workspace()
-    from tasks.services import servers_folder
-    from tasks.services.stopping import bring_down
+    from tasks.services import services_folder
+    from tasks.services.lifecycle import stop_services
 
-    console = stderr_console()
-    ran = bring_down(
-        servers_folder(),
-        lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
-    )
-    console.print("down" if ran else "nothing was up", highlight=False)
+    _say("down" if stop_services(services_folder(), _say) else "nothing was up")
+
+
+def _say(text: str) -> None:
+    stderr_console().print(text, highlight=False, markup=False, soft_wrap=True)

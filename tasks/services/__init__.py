@@ -1,7 +1,4 @@
-"""The team setting on one machine: Prefect's server, MLflow's, and workers, started and stopped.
-
-All state lies in one folder, `servers` in the workspace; `state.json` there says what runs.
-"""
+"""Services of a team on one machine: Prefect's server, MLflow's server and workers."""
 
 from __future__ import annotations
 
@@ -10,9 +7,15 @@ from pathlib import Path
 from tasks.environment import workspace_root
 
 POOL = "mirror"
-"""The work pool that prefect.yaml's deployments name."""
+"""The work pool that the deployments in prefect.yaml name."""
+PREFECT, MLFLOW, WORKER = "prefect", "mlflow", "worker"
 
 
-def servers_folder() -> Path:
-    """Where databases, artifacts, logs and the state of the servers are."""
+def services_folder() -> Path:
+    """Return the folder with the services' state, databases, artifacts and logs."""
     return workspace_root() / "servers"
+
+
+def log_path(folder: Path, name: str) -> Path:
+    """Return the log file of one process."""
+    return folder / "logs" / f"{name}.log"

@@ -1,8 +1,8 @@
-"""PostgreSQL for both servers: one address, two databases beside the one it names.
+"""PostgreSQL for both servers: one address, two databases.
 
-Both servers keep the number of their tables' version in a table of the same name, so they cannot
-share one.  An address `postgresql://USER:PASSWORD@HOST/mirror` means the databases `mirror_prefect`
-and `mirror_mlflow`, which are made if they are missing and the role may make them.
+Both servers keep their schema version in a table of the same name, so they cannot share one
+database.  The address `postgresql://USER:PASSWORD@HOST/mirror` means the databases
+`mirror_prefect` and `mirror_mlflow`, which are created if the role may create them.
 """
 
 from __future__ import annotations
@@ -20,74 +20,76 @@ from tasks.network import check_login, without_secrets
 
 VARIABLE = "MIRROR_DATABASE_URL"
 EXAMPLE = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"
-"""Without a login where one stands: that would be taken out before it is shown."""
+"""Without a login in its place, which would be removed before the message is shown."""
 CONNECT_SECONDS = 10
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 
 
 @dataclass(frozen=True)
 class Database:
-    """An address of PostgreSQL; shown and compared without its password."""
+    """A PostgreSQL address."""
 
     url: URL
 
     @property
-    def shown(self) -> str:
-        """Fit to be shown and kept."""
+    def without_password(self) -> str:
+        """The address for messages and the state file."""
         return self.url._replace(password=None).render_as_string()
 
     @property
     def names(self) -> tuple[str, str]:
-        """Prefect's database and MLflow's."""
+        """Names of Prefect's database and MLflow's."""
         return f"{self.url.database}_prefect", f"{self.url.database}_mlflow"
 
     @property
     def prefect_url(self) -> str:
-        """For the environment of Prefect's server: it has the password."""
-        # asyncpg's name for what everyone else calls sslmode.
+        """Address with password, for the environment of Prefect's server."""
+        # asyncpg calls sslmode ssl.
         query = {"ssl" if key == "sslmode" else key: value for key, value in self.url.query.items()}
-        found = self.url.set(drivername="postgresql+asyncpg", database=self.names[0], query=query)
-        return found.render_as_string(hide_password=False)
+        url = self.url.set(drivername="postgresql+asyncpg", database=self.names[0], query=query)
+        return url.render_as_string(hide_password=False)
 
     @property
     def mlflow_url(self) -> str:
-        """For the environment of MLflow's server: it has the password."""
-        found = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
-        return found.render_as_string(hide_password=False)
+        """Address with password, for the environment of MLflow's server."""
+        url = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
+        return url.render_as_string(hide_password=False)
 
     @property
     def login_url(self) -> str:
-        """For the file that tells MLflow where it keeps its logins: it has no password."""
-        found = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
-        return found._replace(password=None).render_as_string(hide_password=False)
+        """Address without password, for MLflow's login settings."""
+        url = self.url.set(drivername="postgresql+psycopg", database=self.names[1])
+        return url._replace(password=None).render_as_string(hide_password=False)
 
     @property
     def password(self) -> str:
-        """For the environment of MLflow's server; empty where none is needed."""
+        """The password, or an empty string."""
         return str(self.url.password or "")
 
 
-def find_database(given: str | None) -> Database | None:
-    """The database that a command or the environment names, or None: then databases are files.
+def find_database(option: str | None) -> Database | None:
+    """Return the database of `--database` or the environment; None means SQLite files.
 
     Raises:
-        InputError: it is no address of PostgreSQL, its login is not escaped, or its password
-            stands on the command line.
+        InputError: it is not a PostgreSQL address, its login is not percent-encoded, or its
+            password is on the command line.
     """
-    text = given or os.environ.get(VARIABLE) or ""
+    text = option or os.environ.get(VARIABLE) or ""
     if not text:
         return None
-    url = _read(text, "--database" if given else VARIABLE)
+    url = _read(text, "--database" if option else VARIABLE)
     shown = without_secrets(url._replace(password=None).render_as_string())
     if url.get_backend_name() != "postgresql" or not url.database:
         raise InputError(f"database {shown}: write it as {EXAMPLE}")
-    if given and url.password is not None:
+    if option and url.password is not None:
         raise InputError(
             f"--database {shown}: a password on a command line can be read by everyone on this "
-            f"machine: give the address in {VARIABLE} instead"
+            f"machine: set {VARIABLE} to the address instead"
         )
     if other := set(url.query) - {"sslmode"}:
-        raise InputError(f"database {shown}: {', '.join(sorted(other))} is not taken, only sslmode")
+        raise InputError(
+            f"database {shown}: {', '.join(sorted(other))} is not supported: only sslmode is"
+        )
     return Database(url.set(drivername="postgresql"))
 
 
@@ -96,18 +98,18 @@ def _read(text: str, setting: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # What was raised quotes a part of it, which may be of a password.
+        # The error quotes a part of the address, which may be of the password.
         raise InputError(f"the database's address cannot be read: write it as {EXAMPLE}") from None
-    if url.port is not None and not 1 <= url.port <= MOST_PORT:
-        raise InputError(f"{setting}: port {url.port} is none: write the port as 1 to {MOST_PORT}")
+    if url.port is not None and not 1 <= url.port <= MAX_PORT:
+        raise InputError(f"{setting}: {url.port} is not a port: write the port as 1 to {MAX_PORT}")
     return url
 
 
-def prepare(database: Database) -> None:
-    """Makes the two databases if they are missing.
+def create_databases(database: Database) -> None:
+    """Create the two databases if they are missing.
 
     Raises:
-        InputError: a driver is missing, or the role may not make them.
+        InputError: a driver is missing, or the role may not create them.
         ServiceError: PostgreSQL does not answer, or refuses the login.
     """
     if missing := [name for name in ("psycopg", "asyncpg") if find_spec(name) is None]:
@@ -119,7 +121,7 @@ def prepare(database: Database) -> None:
     from psycopg import sql
 
     for name in database.names:
-        if _is_there(database, name):
+        if _exists(database, name):
             continue
         try:
             with _connect(database, str(database.url.database)) as connection:
@@ -128,13 +130,13 @@ def prepare(database: Database) -> None:
             continue
         except psycopg.Error as error:
             raise InputError(
-                f"{database.shown} has no database {name}, and it cannot be made "
-                f"({_first_line(error)}): have someone who may run `createdb --owner "
+                f"{database.without_password} has no database {name}, and it cannot be created "
+                f"({_first_line(error)}): ask an administrator to run `createdb --owner "
                 f"{database.url.username} {name}`"
             ) from error
 
 
-def _is_there(database: Database, name: str) -> bool:
+def _exists(database: Database, name: str) -> bool:
     import psycopg
 
     try:
@@ -144,8 +146,8 @@ def _is_there(database: Database, name: str) -> bool:
         if f'database "{name}" does not exist' in str(error):
             return False
         raise ServiceError(
-            f"PostgreSQL at {database.shown} cannot be used ({_first_line(error)}): start it, or "
-            f"correct {VARIABLE}"
+            f"PostgreSQL at {database.without_password} cannot be used ({_first_line(error)}): "
+            f"start it, or correct {VARIABLE}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Whether the servers answer, asked over HTTP as any client would."""
+"""Health of the services over HTTP, and the checks of `mirror doctor`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ import base64
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
-from mirror.errors import ServiceError
-from tasks.services import POOL
-from tasks.services.state import ServerState
+from mirror.errors import ServiceError, StoreError
+from mirror.maintenance.health_check import CheckResult
+from tasks.services import MLFLOW, POOL, PREFECT, log_path
+from tasks.services.options import ServiceState, read_state
+from tasks.services.supervisor import Supervisor
 
 ANSWER_SECONDS = 10.0
 CONFLICT = 409
 BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 5, 1.0
-"""What Prefect's server answers while its database is in use; its own clients then ask again."""
+"""Prefect's server answers 503 while its database is locked; its own clients then retry."""
+DOCTOR_SECONDS = 3.0
+REMEDY = "`mirror up` starts what has died"
 
 
 def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether what is at an address says that all is well."""
+    """Return whether an address answers with success."""
     try:
         with _direct().open(url, timeout=seconds) as answer:
             return bool(200 <= answer.status < 300)
@@ -33,41 +38,41 @@ def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
         return False
 
 
-def make_pool(state: ServerState) -> None:
-    """Makes the work pool, of type process, unless it is there.
+def create_pool(state: ServiceState) -> None:
+    """Create the work pool, of type process, unless it exists.
 
     Raises:
         ServiceError: the server refuses.
     """
     try:
-        ask(state, "work_pools/", {"name": POOL, "type": "process"})
+        ask_prefect(state, "work_pools/", {"name": POOL, "type": "process"})
     except HTTPError as error:
         if error.code != CONFLICT:
             raise ServiceError(
-                f"the Prefect server at {state.prefect_url} does not make the work pool {POOL} "
+                f"the Prefect server at {state.prefect_url} refuses to create the work pool {POOL} "
                 f"(HTTP {error.code}): see its log"
             ) from error
 
 
-def online_workers(state: ServerState) -> dict[str, datetime]:
-    """When each worker that the server holds to be there was heard of last, by name.
+def online_workers(state: ServiceState) -> dict[str, datetime]:
+    """Return the time of the last heartbeat of each worker that is online, by name.
 
     Raises:
         OSError: the server does not answer.
     """
-    found = ask(state, f"work_pools/{quote(POOL)}/workers/filter", {})
+    workers = ask_prefect(state, f"work_pools/{quote(POOL)}/workers/filter", {})
     return {
         worker["name"]: datetime.fromisoformat(worker["last_heartbeat_time"])
-        for worker in found
+        for worker in workers
         if worker["status"] == "ONLINE" and worker["last_heartbeat_time"]
     }
 
 
-def ask(state: ServerState, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """What Prefect's server answers to a GET, or with a body to a POST, once it is not busy.
+def ask_prefect(state: ServiceState, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Return the answer of Prefect's server to a GET, or with a body to a POST; retry while busy.
 
     Raises:
-        OSError: it does not answer, or refuses.
+        OSError: the server does not answer, or refuses.
     """
     headers = {"Content-Type": "application/json"}
     if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
@@ -88,5 +93,51 @@ def ask(state: ServerState, path: str, body: Mapping[str, Any] | None = None) ->
 
 
 def _direct() -> Any:
-    # A proxy cannot reach this machine's own loopback.
+    # Without the user's proxy, which cannot reach loopback.
     return build_opener(ProxyHandler({}))
+
+
+def check_services(folder: Path) -> tuple[CheckResult, ...]:
+    """Check that the services that `mirror up` started run and answer."""
+    try:
+        state = read_state(folder)
+    except StoreError as fault:
+        return (CheckResult("services", "warn", str(fault), "remove the file"),)
+    if state is None:
+        return (CheckResult("services", "ok", "none were started from this workspace"),)
+    return tuple(_check_running(folder, state))
+
+
+def prefect_address(folder: Path) -> str:
+    """Return the address of Prefect's API if its server runs, else an empty string."""
+    try:
+        state = read_state(folder)
+    except StoreError:
+        return ""  # `check_services` reports it
+    return f"{state.prefect_url}/api" if state and PREFECT in Supervisor(folder).live() else ""
+
+
+def _check_running(folder: Path, state: ServiceState) -> Iterator[CheckResult]:
+    live = Supervisor(folder).live()
+    if dead := [name for name in (PREFECT, MLFLOW, *state.workers) if name not in live]:
+        logs = ", ".join(str(log_path(folder, name)) for name in dead)
+        yield CheckResult("services", "warn", f"{', '.join(dead)} does not run: {logs}", REMEDY)
+    for url, path in ((state.prefect_url, "api/health"), (state.mlflow_url, "health")):
+        if answers(f"{url}/{path}", DOCTOR_SECONDS):
+            yield CheckResult("services", "ok", f"{url} answers")
+        else:
+            yield CheckResult("services", "warn", f"{url} does not answer", REMEDY)
+    if PREFECT in live:
+        yield _check_workers(state)
+
+
+def _check_workers(state: ServiceState) -> CheckResult:
+    try:
+        online = sorted(online_workers(state))
+    except OSError as error:
+        text = f"the work pool {POOL} cannot be read ({error})"
+        return CheckResult("work pool", "warn", text, "export the login of the services")
+    if not online:
+        text = f"no worker of the work pool {POOL} is online: scheduled runs wait"
+        return CheckResult("work pool", "warn", text, REMEDY)
+    return CheckResult("work pool", "ok", f"{POOL}: {', '.join(online)} online")

@@ -1,70 +1,64 @@
-"""Prefect's server, answering by this machine's own names alone, and to its own pages.
+"""Prefect's server behind a check of the Host and Origin headers.
 
-Without a login, any page in a browser on this machine could have workers run what it likes: it may
-send a request that it cannot read the answer of, or have its own name lead here and be of one
-origin with the server.  MLflow's server looks at both; Prefect's, as `prefect server start` has it,
-at neither.
+Without a login, any web page in a browser on this machine could start runs: by a request whose
+answer it cannot read, over a websocket, or by a DNS name that it makes lead here.  Prefect's CORS
+settings only keep pages from reading answers, and websockets not even that.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-REFUSAL = (
-    b"not by that name (see MLFLOW_SERVER_ALLOWED_HOSTS), or not from that page (see "
-    b"PREFECT_SERVER_CORS_ALLOWED_ORIGINS)"
-)
+from starlette.datastructures import Headers
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+REFUSAL = "origin not allowed: see PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
 
 
-class HostAndOriginMiddleware:
-    """An application that is reached by some names of its host, and from some pages."""
+class OriginMiddleware:
+    """ASGI middleware: refuse requests and websockets of web pages of other origins."""
 
-    def __init__(self, app: App, names: frozenset[str], origins: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self.app = app
-        self.names = names
         self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands on what may be asked, and refuses all else."""
-        if scope["type"] == "lifespan" or self._may_ask(scope["headers"]):
+        """Pass on a request without an Origin, of the server's own, or of an allowed one."""
+        if scope["type"] == "lifespan" or self._is_allowed(Headers(scope=scope)):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            headers = [(b"content-type", b"text/plain")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": REFUSAL})
+            await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
 
-    def _may_ask(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        told = [(key, value.decode("latin-1")) for key, value in headers]
-        hosts = [value for key, value in told if key == b"host"]
-        origins = {value for key, value in told if key == b"origin"}
-        if len(hosts) != 1 or bare_name(hosts[0]) not in self.names:
-            return False
-        own = {f"{scheme}://{hosts[0]}" for scheme in ("http", "https")}
-        return "*" in self.origins or origins <= own | self.origins
+    def _is_allowed(self, headers: Headers) -> bool:
+        own = {f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")}
+        return "*" in self.origins or set(headers.getlist("origin")) <= own | self.origins
 
 
-def bare_name(host: str) -> str:
-    """A host without its port; an address of version 6 stays in brackets."""
+def host_name(host: str) -> str:
+    """Return a host without its port; an IPv6 address keeps its brackets."""
     head, colon, port = host.rpartition(":")
     return (head if colon and port.isdigit() else host).lower()
 
 
+def protect(app: ASGIApp, names: frozenset[str], origins: frozenset[str]) -> ASGIApp:
+    """Wrap an application so that it answers to these host names and origins only."""
+    return TrustedHostMiddleware(
+        OriginMiddleware(app, origins), allowed_hosts=sorted(names), www_redirect=False
+    )
+
+
 def serve(host: str, port: int, names: frozenset[str]) -> None:
-    """Serves Prefect's API and pages, with its services, as `prefect server start` does.
+    """Serve Prefect's API, UI and background services, as `prefect server start` does.
 
     Args:
         host: the address to listen on.
-        port: likewise.
-        names: by which it may be called; none means by any.
+        port: the port to listen on.
+        names: host names that the server answers to; empty means any, and no check of origins.
     """
     import uvicorn
     from prefect.server.api.server import create_app
@@ -74,7 +68,7 @@ def serve(host: str, port: int, names: frozenset[str]) -> None:
     app: Any = create_app(final=True)
     origins = frozenset(settings.api.cors_allowed_origins.split(","))
     uvicorn.run(
-        HostAndOriginMiddleware(app, names, origins) if names else app,
+        protect(app, names, origins) if names else app,
         host=host,
         port=port,
         timeout_keep_alive=settings.api.keepalive_timeout,

@@ -64,8 +64,8 @@ def test_command_line_alone_loads_no_engine(tmp_path):
 
 
 def test_servers_are_started_without_loading_theirs(tmp_path):
-    for module in ("tasks.services.starting", "tasks.services.stopping"):
-        assert loaded_by(module, tmp_path).isdisjoint({"prefect", "mlflow", "torch"})
+    loaded = loaded_by("tasks.services.lifecycle", tmp_path)
+    assert loaded.isdisjoint({"prefect", "mlflow", "torch"})
 
 
 def test_library_never_loads_prefect(tmp_path):

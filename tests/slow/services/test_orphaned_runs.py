@@ -14,10 +14,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tasks.services.health import ask, make_pool
-from tasks.services.orphaned_runs import MESSAGE, RUN_ID, tell_abandoned
-from tasks.services.processes import MARK
-from tasks.services.state import ServerState, Started
+from tasks.services.health import ask_prefect, create_pool
+from tasks.services.options import ServiceState
+from tasks.services.orphaned_runs import MESSAGE, RUN_ID, end_orphaned_runs
+from tasks.services.supervisor import FOLDER_VARIABLE, NAME_VARIABLE
 from tests.fixtures.flows import prefect_api
 
 __all__ = ["prefect_api"]
@@ -26,37 +26,41 @@ OURS = "worker-1"
 
 
 @pytest.fixture
-def state(prefect_api: str) -> ServerState:
+def state(prefect_api: str) -> ServiceState:
     """A worker of ours that does not run, and a work pool."""
     port = int(prefect_api.split(":")[2].split("/")[0])
-    made = ServerState("127.0.0.1", port, 0, "", False, (Started(OURS, 1, 0.0),))
-    make_pool(made)
+    made = ServiceState("127.0.0.1", port, 0, "", False)
+    create_pool(made)
     return made
 
 
 @pytest.fixture
-def start(state: ServerState) -> Iterator[Callable[..., str]]:
+def start(state: ServiceState) -> Iterator[Callable[..., str]]:
     """Makes a run of the pool in a state of that type, taken by that worker; returns its id."""
-    flow = ask(state, "flows/", {"name": "faults"})["id"]
-    pool = ask(state, "work_pools/mirror")["name"]
+    flow = ask_prefect(state, "flows/", {"name": "faults"})["id"]
+    pool = ask_prefect(state, "work_pools/mirror")["name"]
 
     def make(kind: str, worker: str | None) -> str:
         about = {"work_pool_name": pool, "work_queue_name": "default", "entrypoint": "a.b"}
         name = f"{kind}-{worker}"
-        deployed = ask(state, "deployments/", {"name": name, "flow_id": flow, **about})["id"]
-        run = str(ask(state, f"deployments/{deployed}/create_flow_run", {})["id"])
+        deployed = ask_prefect(state, "deployments/", {"name": name, "flow_id": flow, **about})[
+            "id"
+        ]
+        run = str(ask_prefect(state, f"deployments/{deployed}/create_flow_run", {})["id"])
         if worker:
             label(state, run, worker)
         steps = ("PENDING", "RUNNING", "CANCELLING")
         for step in steps[: steps.index(kind) + 1]:
-            ask(state, f"flow_runs/{run}/set_state", {"state": {"type": step}})
+            ask_prefect(state, f"flow_runs/{run}/set_state", {"state": {"type": step}})
         made.append(run)
         return run
 
     made: list[str] = []
     yield make
     for run in made:
-        ask(state, f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+        ask_prefect(
+            state, f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True}
+        )
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def at_work(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(run: str) -> None:
-        marked = os.environ | {MARK: f"{OURS} of {tmp_path}", RUN_ID: run}
+        marked = os.environ | {FOLDER_VARIABLE: str(tmp_path), NAME_VARIABLE: OURS, RUN_ID: run}
         code = "print(flush=True); input()"
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         begun.append(subprocess.Popen([sys.executable, "-c", code], env=marked, **pipes))
@@ -78,48 +82,48 @@ def at_work(tmp_path: Path) -> Iterator[Callable[[str], None]]:
         process.wait()
 
 
-def label(state: ServerState, run: str, worker: str) -> None:
+def label(state: ServiceState, run: str, worker: str) -> None:
     body, headers = {"prefect.worker.name": worker}, {"Content-Type": "application/json"}
     address = f"{state.prefect_url}/api/flow_runs/{run}/labels"
     urlopen(Request(address, json.dumps(body).encode(), headers, method="PATCH")).close()
 
 
-def kind_of(state: ServerState, run: str) -> str:
-    return str(ask(state, f"flow_runs/{run}")["state_type"])
+def kind_of(state: ServiceState, run: str) -> str:
+    return str(ask_prefect(state, f"flow_runs/{run}")["state_type"])
 
 
 def test_a_run_without_a_process_has_crashed_and_one_with_goes_on(
-    state: ServerState, start: Callable[..., str], at_work: Callable[[str], None], tmp_path: Path
+    state: ServiceState, start: Callable[..., str], at_work: Callable[[str], None], tmp_path: Path
 ) -> None:
     gone, alive, anothers = start("RUNNING", OURS), start("RUNNING", OURS), start("RUNNING", "b")
     at_work(alive)
-    assert len(tell_abandoned(tmp_path, state, set())) == 1
+    assert len(end_orphaned_runs(tmp_path, state, set())) == 1
     assert kind_of(state, gone) == "CRASHED"
-    assert ask(state, f"flow_runs/{gone}")["state"]["message"] == MESSAGE
+    assert ask_prefect(state, f"flow_runs/{gone}")["state"]["message"] == MESSAGE
     assert kind_of(state, alive) == "RUNNING"
     assert kind_of(state, anothers) == "RUNNING"
-    assert tell_abandoned(tmp_path, state, set()) == ()
+    assert end_orphaned_runs(tmp_path, state, set()) == ()
 
 
 def test_one_that_was_to_be_cancelled_is(
-    state: ServerState, start: Callable[..., str], tmp_path: Path
+    state: ServiceState, start: Callable[..., str], tmp_path: Path
 ) -> None:
     run = start("CANCELLING", OURS)
-    assert len(tell_abandoned(tmp_path, state, set())) == 1
+    assert len(end_orphaned_runs(tmp_path, state, set())) == 1
     assert kind_of(state, run) == "CANCELLED"
 
 
 @pytest.mark.parametrize("worker", [OURS, None])
 def test_what_a_dead_worker_had_not_begun_waits_for_the_next(
-    worker: str | None, state: ServerState, start: Callable[..., str], tmp_path: Path
+    worker: str | None, state: ServiceState, start: Callable[..., str], tmp_path: Path
 ) -> None:
     run = start("PENDING", worker)
-    assert tell_abandoned(tmp_path, state, set()) == ()  # it lives, and may be about to begin
+    assert end_orphaned_runs(tmp_path, state, set()) == ()  # it lives, and may be about to begin
     assert kind_of(state, run) == "PENDING"
-    assert len(tell_abandoned(tmp_path, state, {OURS})) == 1
+    assert len(end_orphaned_runs(tmp_path, state, {OURS})) == 1
     assert kind_of(state, run) == "SCHEDULED"
 
 
-def test_a_server_that_refuses_is_heard(state: ServerState) -> None:
+def test_a_server_that_refuses_is_heard(state: ServiceState) -> None:
     with pytest.raises(HTTPError):
-        ask(state, "flow_runs/none/set_state", {})
+        ask_prefect(state, "flow_runs/none/set_state", {})

@@ -18,6 +18,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
+from tasks.services.supervisor import Supervisor, marked_processes
+
 pytestmark = pytest.mark.slow
 COMMAND = "from flows.cli.main import main; main()"
 
@@ -52,7 +54,7 @@ class Team:
 
     @property
     def pids(self) -> dict[str, int]:
-        return {known["name"]: known["pid"] for known in self.state["processes"]}
+        return Supervisor(self.home / "servers").pids()
 
     def answers(self) -> list[bytes]:
         found = []
@@ -63,13 +65,7 @@ class Team:
 
     def running(self) -> list[list[str]]:
         """Commands of all processes that were started from the workspace."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if str(self.home) in process.environ().get("MIRROR_SERVER", ""):
-                    found.append(process.cmdline())
-            except (psutil.Error, OSError):
-                pass
+        found = [process.cmdline() for process in marked_processes(self.home / "servers")]
         return [command for command in found if command]
 
 
@@ -160,35 +156,37 @@ def test_a_port_in_use_stops_up_before_anything_starts(
     assert not (other.home / "servers" / "state.json").exists()
 
 
-def test_up_heals_servers_that_were_killed(team: Team) -> None:
+def test_killed_services_restart_by_themselves(team: Team) -> None:
     before = team.pids
-    for name in ("prefect", "mlflow"):
+    for name in before:
         os.kill(before[name], signal.SIGKILL)
+    end = time.monotonic() + 60
+    while set(team.pids) != set(before) or set(team.pids.values()) & set(before.values()):
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    team.up()
+    assert team.answers() == [b"true", b"OK"]
+
+
+def test_up_starts_what_does_not_run(team: Team) -> None:
+    before = team.pids
+    Supervisor(team.home / "servers").stop(["prefect", "mlflow"], 5)
+    assert set(team.pids) == {"worker-1"}
     done = team.up()
-    after = team.pids
     assert "starting prefect" in done.stderr
     assert "starting mlflow" in done.stderr
+    assert "starting worker-1" not in done.stderr
     assert team.answers() == [b"true", b"OK"]
-    assert after["worker-1"] == before["worker-1"]
-    assert after["prefect"] != before["prefect"]
+    assert team.pids["prefect"] != before["prefect"]
 
 
-def test_a_number_that_another_process_has_by_now_is_not_trusted(team: Team) -> None:
-    """As after the machine was started anew: the state is there, and names numbers in use."""
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    try:
-        os.kill(team.pids["worker-1"], signal.SIGKILL)
-        state = team.state
-        for known in state["processes"]:
-            if known["name"] == "worker-1":
-                known["pid"] = stranger.pid
-        (team.home / "servers" / "state.json").write_text(json.dumps(state))
-        assert "starting worker-1" in team.mirror("up").stderr
-        assert team.pids["worker-1"] != stranger.pid
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
+def test_up_starts_all_after_supervisord_was_killed(team: Team) -> None:
+    before = team.pids
+    os.kill(int((team.home / "servers" / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert "starting worker-1" in team.up().stderr
+    assert team.answers() == [b"true", b"OK"]
+    assert not set(before.values()) & set(team.pids.values())
+    assert not [pid for pid in before.values() if psutil.pid_exists(pid)]
 
 
 def test_doctor_tells_of_servers_workers_and_schedules(team: Team) -> None:
@@ -241,7 +239,7 @@ def test_a_password_goes_to_the_servers_and_nowhere_else(
         assert not [path for path in files if path.suffix == ".db"]
         assert team.state["database"] == postgres.replace(f":{password}", "")
         del team.environment["MIRROR_DATABASE_URL"]
-        os.kill(team.pids["mlflow"], signal.SIGKILL)
+        os.kill(int((team.home / "servers" / "supervisord.pid").read_text()), signal.SIGKILL)
         assert "set MIRROR_DATABASE_URL" in team.mirror("up", code=1).stderr
     finally:
         team.mirror("down")

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import psutil
 import yaml
 
-from tasks.services.processes import of_servers
+from tasks.services.supervisor import Supervisor, marked_processes
 from tests.slow.chaos.killed_team.cluster import Cluster
 
 COMMAND = "from flows.cli.main import main; main()"
@@ -123,12 +123,11 @@ class Team:
     @property
     def pids(self) -> dict[str, int]:
         """Of what `mirror up` started, by name."""
-        state = json.loads((self.folder / "home" / "servers" / "state.json").read_text())
-        return {known["name"]: known["pid"] for known in state["processes"]}
+        return Supervisor(self.folder / "home" / "servers").pids()
 
     def processes(self) -> list[psutil.Process]:
         """All that `mirror up` started, and all that those started."""
-        return of_servers(self.folder / "home" / "servers")
+        return marked_processes(self.folder / "home" / "servers")
 
 
 def of_workspace(home: Path) -> list[psutil.Process]:

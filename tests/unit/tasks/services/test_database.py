@@ -6,7 +6,7 @@ import pytest
 
 from mirror.errors import InputError, ServiceError
 from mirror.secrets import without_secrets
-from tasks.services.database import Database, find_database, prepare
+from tasks.services.database import Database, create_databases, find_database
 
 WORD = "a-p@ss:w/rd"
 ADDRESS = "postgresql://ann:a-p%40ss%3Aw%2Frd@db.example:5433/team?sslmode=require"
@@ -39,7 +39,7 @@ def test_each_server_has_a_driver_and_a_database_of_its_own(
 
 def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     database = found(ADDRESS, monkeypatch)
-    assert database.shown == "postgresql://ann@db.example:5433/team?sslmode=require"
+    assert database.without_password == "postgresql://ann@db.example:5433/team?sslmode=require"
     assert WORD not in repr(database)
 
 
@@ -95,7 +95,7 @@ def test_the_example_is_still_whole_when_secrets_are_taken_out(
 def test_options_that_one_driver_would_not_know_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(InputError, match="options is not taken"):
+    with pytest.raises(InputError, match="options is not supported"):
         found("postgresql://ann@db/team?options=-c", monkeypatch)
 
 
@@ -110,8 +110,8 @@ def test_both_databases_are_made_once(postgres: str, monkeypatch: pytest.MonkeyP
     import psycopg
 
     database = found(postgres, monkeypatch)
-    prepare(database)
-    prepare(database)
+    create_databases(database)
+    create_databases(database)
     for name in ("prefect", "mlflow"):
         with psycopg.connect(f"{postgres}_{name}") as connection:
             assert connection.execute("SELECT current_database()").fetchone() == (f"mirror_{name}",)
@@ -128,7 +128,7 @@ def test_a_role_that_may_not_make_databases_is_told_which(
     place = postgres.rpartition("@")[2].replace("/mirror", "/small")
     database = found(f"postgresql://small:tiny-word@{place}", monkeypatch)
     with pytest.raises(InputError, match=r"no database small_prefect.*createdb --owner small"):
-        prepare(database)
+        create_databases(database)
 
 
 def test_a_wrong_password_is_told_but_not_shown(
@@ -137,5 +137,5 @@ def test_a_wrong_password_is_told_but_not_shown(
     place = postgres.rpartition("@")[2]
     database = found(f"postgresql://mirror:wrong-word@{place}", monkeypatch)
     with pytest.raises(ServiceError, match=r"cannot be used.*password authentication") as told:
-        prepare(database)
+        create_databases(database)
     assert "wrong-word" not in str(told.value)

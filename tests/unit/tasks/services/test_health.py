@@ -1,17 +1,19 @@
-"""What is asked of Prefect's server."""
+"""Requests to Prefect's server, and the checks of `mirror doctor`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
 
 import pytest
 
 from tasks.services import health
-from tasks.services.state import ServerState
+from tasks.services.options import ServiceState, write_state
+from tasks.services.supervisor import Supervisor
 
 
 class Server(BaseHTTPRequestHandler):
@@ -29,29 +31,66 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerState]:
+def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceState]:
     monkeypatch.setattr(health, "BUSY_SECONDS", 0.01)
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield ServerState("127.0.0.1", server.server_port, 0, "", authenticated=False, processes=())
+        yield ServiceState("127.0.0.1", server.server_port, 0, "", authenticated=False)
         server.shutdown()
 
 
-def test_a_busy_server_is_asked_again(state: ServerState) -> None:
+def test_a_busy_server_is_retried(state: ServiceState) -> None:
     Server.codes = [503, 503, 200]
-    assert health.ask(state, "flows/1") == "here"
+    assert health.ask_prefect(state, "flows/1") == "here"
     assert Server.codes == []
 
 
-def test_one_that_stays_busy_is_left(state: ServerState) -> None:
+def test_retries_end(state: ServiceState) -> None:
     Server.codes = [503] * health.BUSY_TRIES
     with pytest.raises(HTTPError, match="503"):
-        health.ask(state, "flows/1")
+        health.ask_prefect(state, "flows/1")
     assert Server.codes == []
 
 
-def test_another_refusal_is_told_at_once(state: ServerState) -> None:
+def test_other_errors_are_not_retried(state: ServiceState) -> None:
     Server.codes = [404, 200]
     with pytest.raises(HTTPError, match="404"):
-        health.ask(state, "flows/1")
+        health.ask_prefect(state, "flows/1")
     assert Server.codes == [200]
+
+
+# Ports that no server listens on.
+UNUSED = ServiceState("127.0.0.1", 9, 10, "", authenticated=False)
+
+
+def test_services_that_were_never_started_are_fine(tmp_path: Path) -> None:
+    [result] = health.check_services(tmp_path)
+    assert result.state == "ok"
+    assert health.prefect_address(tmp_path) == ""
+
+
+def test_a_damaged_state_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{")
+    [result] = health.check_services(tmp_path)
+    assert (result.name, result.state) == ("services", "warn")
+    assert health.prefect_address(tmp_path) == ""
+
+
+def test_services_that_died_or_do_not_answer_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_state(tmp_path, UNUSED)
+    monkeypatch.setattr(Supervisor, "live", lambda _self: {"prefect", "worker-1"})
+    results = health.check_services(tmp_path)
+    assert [result.state for result in results] == ["warn"] * 4
+    assert results[0].text.startswith("mlflow does not run")
+    assert "mlflow.log" in results[0].text
+    assert results[1].text == "http://127.0.0.1:9 does not answer"
+    assert "mirror up" in results[1].remedy
+    assert results[3].name == "work pool"
+    assert health.prefect_address(tmp_path) == "http://127.0.0.1:9/api"
+
+
+def test_a_server_that_died_has_no_address(tmp_path: Path) -> None:
+    write_state(tmp_path, UNUSED)
+    assert health.prefect_address(tmp_path) == ""
