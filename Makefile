@@ -1,5 +1,8 @@
-# make run     set up and run the main job        make test    set up and run the tests
-# make check   lint, types, import rules          make install set up only
+# make run         set up and run the main job
+# make test        set up and run the fast tests, a few minutes
+# make test-all    every test, half an hour         make test-slow   those that make test leaves out
+# make test-chaos  kills and faults at many moments
+# make check       lint, types, import rules        make install     set up only
 #
 # PYTHON  the interpreter to build .venv from: 3.11 or newer
 # TORCH   what pip is given for PyTorch; for a CPU-only build on Linux, a fraction of the size:
@@ -12,13 +15,28 @@ RECIPE ?= en-python-docs
 BIN    := .venv/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test check install format clean
+# No test talks to a hub, and two processes share the cores.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+THOROUGH := --hypothesis-profile=thorough
+
+.PHONY: run test test-all test-slow test-chaos check install format clean
 
 run: .venv/installed
 	$(BIN)/mirror run $(RECIPE)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST) tests/integration tests/unit -n 2 -m "not slow"
+
+test-all: .venv/installed-dev
+	$(PYTEST) tests -n 2 -m "not serial" $(THOROUGH)
+	$(PYTEST) tests -m serial $(THOROUGH)
+
+test-slow: .venv/installed-dev
+	$(PYTEST) tests -n 2 -m "slow and not serial" $(THOROUGH)
+	$(PYTEST) tests -m serial $(THOROUGH)
+
+test-chaos: .venv/installed-dev
+	MIRROR_FAULT_MOMENTS=30 $(PYTEST) tests/slow/chaos/killed_team
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

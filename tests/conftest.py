@@ -11,9 +11,11 @@ import socket
 import string
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from mirror.paths import CHECKOUT
@@ -93,8 +95,24 @@ POSTGRES_USER = "postgres"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
+LIMIT_SECONDS = float(os.environ.get("MIRROR_TEST_SECONDS", "5"))
+"""CPU time of a test that is not marked slow."""
+WAITING_FACTOR = 6
+SHARED_RUN = "finished_run"
+
+hypothesis.settings.register_profile("fast", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=100, deadline=None)
+hypothesis.settings.load_profile("fast")
+for name, value in {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
+    os.environ.setdefault(name, value)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips tests that need a GPU where there is none, and says so."""
+    """Skip GPU tests where there is no GPU; keep tests of the shared run in one process."""
+    for item in items:
+        if SHARED_RUN in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(SHARED_RUN))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -103,6 +121,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a GPU, and this machine has none"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that takes over 5 seconds and is not marked slow.
+
+    The limit is CPU time of this process and its finished children, because wall-clock time on a
+    busy machine says more about the neighbours. Waiting is limited to six times as long.
+    """
+    if item.get_closest_marker("slow"):
+        return (yield)
+    began, used_before = time.monotonic(), sum(os.times()[:4])
+    result = yield
+    used, waited = sum(os.times()[:4]) - used_before, time.monotonic() - began
+    if used > LIMIT_SECONDS or waited > WAITING_FACTOR * LIMIT_SECONDS:
+        pytest.fail(
+            f"{item.nodeid} took {used:.1f} s of CPU time and {waited:.1f} s in all, and the limit "
+            f"is {LIMIT_SECONDS:g} s: make it faster, or mark it slow. On a machine that is slow "
+            "itself, set MIRROR_TEST_SECONDS higher.",
+            pytrace=False,
+        )
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,37 +7,19 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.fixtures.flows import run_in_process
+
 NO_PREFECT = "http://127.0.0.1:1/api"
-"""Whoever asks this server fails, and not with the message that is meant."""
-FULL_DISK = """
-import shutil
-from types import SimpleNamespace
-shutil.disk_usage = lambda _: SimpleNamespace(free=1 << 29)
-from flows.cli.main import main; main()
-"""
+"""A request to this server fails with another message than the expected one."""
 WITHOUT_PREFECT = """
 import sys
-sys.modules["prefect"] = None  # whoever imports it fails
+sys.modules["prefect"] = None  # importing it fails
 from flows.cli.main import main; main()
-"""
-INTERRUPTED = """
-import os, signal
-from flows.cli.main import main
-
-def interrupt(_reporter, sign):
-    if sign.stage == "sample":
-        os.kill(os.getpid(), signal.SIGINT)
-
-# Where the tests themselves run in the background, SIGINT is ignored, and that is inherited.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
-from tasks import progress
-progress.Reporter.__call__ = interrupt
-main()
 """
 HINT = "(add --debug for the traceback)"
 
@@ -46,29 +28,40 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Servers of these runs: no Prefect, and one tracking store, whose tables take seconds."""
-    place = tmp_path_factory.mktemp("tracking") / "mlflow.db"
-    return {"PREFECT_API_URL": NO_PREFECT, "MLFLOW_TRACKING_URI": f"sqlite:///{place}"}
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of one tracking store for all these runs, whose tables take seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
 
 
 @pytest.fixture
-def refused(mirror_run: Run, tmp_path: Path, elsewhere: dict[str, str]) -> Callable[..., list[str]]:
-    """Runs a recipe that cannot run; gives the lines of the one message."""
+def refused(tmp_path: Path, tracking: str) -> Callable[..., list[str]]:
+    """Runs a recipe that cannot run, without Prefect; returns the lines of the one message."""
 
-    def run(recipe: Path, *code: str, **variables: str) -> list[str]:
+    def run(recipe: Path, **variables: str) -> list[str]:
         home = tmp_path / "home"
+        own = {"MIRROR_HOME": str(home), "MLFLOW_TRACKING_URI": tracking}
         began = time.monotonic()
-        done = mirror_run(recipe, home, *code, **elsewhere | variables)
+        done = run_in_process(["run", str(recipe)], NO_PREFECT, **own | variables)
         assert time.monotonic() - began < 60
         assert (done.returncode, done.stdout) == (1, "")
-        lines = [line for line in done.stderr.splitlines() if line != HINT]
-        assert [line for line in lines if line.startswith("error: ")] == lines[:1], done.stderr
-        assert "Traceback" not in done.stderr
-        assert [path for path in home.rglob("*") if path.is_file()] == []
-        return lines
+        return lines_of(done.stderr, home)
 
     return run
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with half a GiB free."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 29))
+
+
+def lines_of(stderr: str, home: Path) -> list[str]:
+    """The lines of the only message; nothing else was printed or written."""
+    lines = [line for line in stderr.splitlines() if line != HINT]
+    assert [line for line in lines if line.startswith("error: ")] == lines[:1], stderr
+    assert "Traceback" not in stderr
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    return lines
 
 
 def test_a_missing_base(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
@@ -136,25 +129,29 @@ def test_a_workspace_that_cannot_be_written(
     assert place.read_text() == "not a folder"
 
 
+@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
-    [line] = refused(write_recipe(tmp_path), FULL_DISK)
+    [line] = refused(write_recipe(tmp_path))
     assert "has 0.5 GiB free and a run needs 2.0" in line
 
 
-def test_an_unknown_benchmark_is_told_before_prefect_is_imported(
-    refused: Run, write_recipe: Write, tmp_path: Path
+def test_an_unknown_benchmark_is_reported_before_prefect_is_imported(
+    mirror_run: Run, write_recipe: Write, tmp_path: Path
 ) -> None:
     recipe = write_recipe(tmp_path, benchmarks=["no-such-benchmark"])
-    [line] = refused(recipe, WITHOUT_PREFECT)
+    done = mirror_run(recipe, tmp_path / "home", WITHOUT_PREFECT)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = lines_of(done.stderr, tmp_path / "home")
     assert line.startswith("error: en-tiny: no benchmark at")
 
 
+@pytest.mark.usefixtures("full_disk")
 def test_all_of_it_at_once(refused: Run, write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, text="/no/text.txt", base="no/such-base", benchmarks=["stsb"])
     place = other_pairs(tmp_path / "data")
     wrong = {"MIRROR_BENCHMARKS": str(tmp_path / "data")}
     wrong["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:1"
-    head, *lines = refused(recipe, FULL_DISK, **wrong)
+    head, *lines = refused(recipe, **wrong)
     assert head == "error: recipe en-tiny cannot run, for 5 reasons:"
     parts = ("GiB free", "no text at", "no base model", f"stsb: {place} is not", "did not answer")
     assert len(lines) == len(parts)
@@ -167,27 +164,15 @@ def test_text_that_is_not_there(refused: Run, write_recipe: Write, tmp_path: Pat
 
 
 def test_an_evaluation_that_cannot_be_made_ends_a_run_before_tuning(
-    mirror_run: Run, write_recipe: Write, prefect_api: str, tmp_path: Path, sentences: list[str]
+    run_here: Run, write_recipe: Write, tmp_path: Path, sentences: list[str]
 ) -> None:
-    """What only a stage finds out is told as briefly, with Prefect running."""
+    """An error that only a stage can find is reported as briefly, with Prefect running."""
     text, home = tmp_path / "one-sentence-each.txt", tmp_path / "home"
     text.write_text("".join(f"{line.capitalize()}.\n\n" for line in sentences[:40]))
-    done = mirror_run(write_recipe(tmp_path, text=str(text)), home, PREFECT_API_URL=prefect_api)
+    done = run_here(write_recipe(tmp_path, text=str(text)), home)
     assert (done.returncode, done.stdout) == (1, "")
     assert "passages that nothing tuned on touches" in done.stderr
     assert "Traceback" not in done.stderr
     made = {path.parent.name for path in home.glob("stages/*/*")}
     assert made == {"corpus", "profile", "sample"}
-    assert list(home.glob("work/*.out")) == []
-
-
-def test_ctrl_c_in_a_stage(
-    mirror_run: Run, write_recipe: Write, prefect_api: str, tmp_path: Path
-) -> None:
-    recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    done = mirror_run(recipe, home, INTERRUPTED, PREFECT_API_URL=prefect_api)
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.splitlines()[-1].startswith("stopped; what is whole is kept")
-    assert "Traceback" not in done.stderr
-    assert {path.parent.name for path in home.glob("stages/*/*")} == {"corpus", "profile"}
     assert list(home.glob("work/*.out")) == []

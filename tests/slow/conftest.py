@@ -1,14 +1,18 @@
-"""Marks every test below as slow: `make test` leaves them out, `make test-all` runs them."""
+"""Marks every test in this folder as slow, and those that need the machine to themselves."""
 
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+SERIAL = (HERE / "bench", HERE / "chaos" / "killed_team")
+"""They measure time, or kill processes of a whole team of servers at measured moments."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the mark `slow`."""
+    """Add the marks `slow` and `serial`."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slow)
+        if any(item.path.is_relative_to(folder) for folder in SERIAL):
+            item.add_marker(pytest.mark.serial)

@@ -9,18 +9,40 @@ import pytest
 
 from mirror.paths import CHECKOUT
 
+LIBRARY = (
+    "mirror.corpus.ingest",
+    "mirror.sampling.sample",
+    "mirror.encoders.base_model",
+    "mirror.tuning.stage",
+    "mirror.evaluation.stage",
+    "mirror.release.gate",
+    "mirror.release.smoke_test_stage",
+    "mirror.corpus.profile_stage",
+    "mirror.release.package",
+    "mirror.release.index_compatibility_stage",
+    "mirror.release.report",
+    "mirror.maintenance.doctor",
+)
+FLOWS = (
+    "flows.run_recipe",
+    "flows.run_study",
+    "flows.cli.main",
+    "flows.run_paper",
+    "tasks.registry",
+)
 HEAVY = ("torch", "transformers", "mlflow", "sentence_transformers")
 PRINT_LOADED = """
 import importlib, sys
-importlib.import_module(sys.argv[1])
+for module in sys.argv[1:]:
+    importlib.import_module(module)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def loaded_by(module, tmp_path):
-    """Top-level packages in memory after a fresh process has imported a module."""
+def loaded_by(modules, tmp_path):
+    """Top-level packages in memory after a fresh process has imported modules."""
     run = subprocess.run(
-        [sys.executable, "-c", PRINT_LOADED, module],
+        [sys.executable, "-c", PRINT_LOADED, *modules],
         cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(tmp_path)},
         capture_output=True,
@@ -31,56 +53,28 @@ def loaded_by(module, tmp_path):
     return set(run.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "flows.run_recipe",
-        "flows.run_study",
-        "flows.cli.main",
-        "flows.run_paper",
-        "tasks.registry",
-        "mirror.corpus.ingest",
-        "mirror.sampling.sample",
-        "mirror.encoders.base_model",
-        "mirror.tuning.stage",
-        "mirror.evaluation.stage",
-        "mirror.release.gate",
-        "mirror.release.smoke_test_stage",
-        "mirror.corpus.profile_stage",
-        "mirror.release.package",
-        "mirror.release.index_compatibility_stage",
-        "mirror.release.report",
-        "mirror.maintenance.doctor",
-    ],
-)
-def test_cold_import_loads_nothing_heavy(module, tmp_path):
-    assert loaded_by(module, tmp_path).isdisjoint(HEAVY)
+def test_the_library_loads_neither_torch_nor_an_orchestrator(tmp_path):
+    assert loaded_by(LIBRARY, tmp_path).isdisjoint({*HEAVY, "prefect"})
+
+
+def test_flows_and_the_registry_load_no_model_library(tmp_path):
+    assert loaded_by(FLOWS, tmp_path).isdisjoint(HEAVY)
 
 
 def test_command_line_alone_loads_no_engine(tmp_path):
-    assert loaded_by("flows.cli.main", tmp_path).isdisjoint(
+    assert loaded_by(["flows.cli.main"], tmp_path).isdisjoint(
         {"prefect", "duckdb", "pandas", "scipy"}
     )
 
 
 def test_servers_are_started_without_loading_theirs(tmp_path):
-    loaded = loaded_by("tasks.services.lifecycle", tmp_path)
+    loaded = loaded_by(["tasks.services.lifecycle"], tmp_path)
     assert loaded.isdisjoint({"prefect", "mlflow", "torch"})
-
-
-def test_library_never_loads_prefect(tmp_path):
-    for module in (
-        "mirror.sampling.sample",
-        "mirror.tuning.stage",
-        "mirror.release.report",
-        "mirror.maintenance.doctor",
-    ):
-        assert "prefect" not in loaded_by(module, tmp_path)
 
 
 def test_loading_is_seen(tmp_path):
     """The others prove nothing if this fails."""
-    assert "torch" in loaded_by("mirror.tuning.losses", tmp_path)
+    assert "torch" in loaded_by(["mirror.tuning.losses"], tmp_path)
 
 
 def test_import_rules_hold():

@@ -79,6 +79,7 @@ def test_its_card_tells_corpus_licences_tokens_loss_and_scores() -> None:
         assert told in card
 
 
+@pytest.mark.slow
 def test_it_beats_a_random_model_of_its_shape_by_far(shared: Path) -> None:
     from mirror.encoders.encoder import Encoder
     from mirror.evaluation.evaluate import score_encoder

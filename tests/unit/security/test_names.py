@@ -32,7 +32,7 @@ from mirror.experiments.study import find_study
 from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
-from tests.fixtures.security import ODD_NAME, SOURCE, TAG, Ran
+from tests.fixtures.security import ODD_NAME
 
 BAD = (
     *("", ".", "..", "../up", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", "a\n", " a", "a "),
@@ -186,25 +186,6 @@ def test_without_exact_names_it_would_be(tmp_path: Path) -> None:
     mine = tmp_path / "team*" / "part.parquet"
     assert len(duckdb.execute(query, {"names": [str(mine)]}).fetchall()) == 2
     assert duckdb.execute(query, {"names": exact_names([mine])}).fetchall() == [("team*",)]
-
-
-def test_a_whole_run_in_a_folder_with_such_a_name_ends_well(ran: Ran) -> None:
-    assert ran.done.returncode == 0, ran.done.stderr
-    assert ODD_NAME in str(ran.home)
-    [strings] = ran.home.glob("stages/sample/*/strings.parquet")
-    texts = pq.read_table(strings).to_pydict()
-    assert len(texts["text"]) == 32
-    assert not any(text == "evil" for text in texts["text"])
-    assert any(TAG in text for text in texts["text"])
-    assert len(set(texts["source"])) == 1
-    assert TAG in texts["source"][0]
-
-
-def test_nothing_that_was_read_commands_the_terminal(ran: Ran) -> None:
-    assert SOURCE[-6] == "\x1b"
-    for shown in (ran.done.stdout, ran.done.stderr):
-        assert "\x1b" not in shown
-        assert "\u202e" not in shown
 
 
 def test_a_column_in_a_message_commands_no_terminal(

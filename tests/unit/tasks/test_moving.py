@@ -105,6 +105,7 @@ def register_at_once(
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
 def test_two_workspaces_at_once_make_one_champion(
     as_file: bool,
@@ -128,6 +129,7 @@ def test_two_workspaces_at_once_make_one_champion(
     assert not marks(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "server"])
 def test_the_same_encoder_from_two_workspaces_at_once_is_one_version(
     as_file: bool,

@@ -361,6 +361,7 @@ def test_a_promotion_that_is_killed_after_the_alias_has_moved_is_ended_by_the_sa
     assert tags(client, "1")["settled"] == "promoted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "server"])
 def test_two_rollbacks_at_once_go_back_one_promotion(
     three: None, client: Any, tmp_path: Path, kind: str
@@ -375,6 +376,7 @@ def test_two_rollbacks_at_once_go_back_one_promotion(
     assert not [found for found in client.search_registered_models() if "~" in found.name]
 
 
+@pytest.mark.slow
 def test_two_promotions_at_once_come_one_after_the_other(
     three: None, add_version: AddVersion, client: Any, tmp_path: Path
 ) -> None:

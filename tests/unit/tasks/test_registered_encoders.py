@@ -45,6 +45,7 @@ def registered(
     return candidate
 
 
+@pytest.mark.slow
 def test_mlflow_alone_gives_the_encoders_vectors(
     registered: RegistrationCandidate, tracking: str, tmp_path: Path
 ) -> None:

@@ -268,6 +268,7 @@ def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
     assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_recording_is_ended_by_the_next(
     make_candidate: Make, workspace: Path, client: Any, tmp_path: Path
 ) -> None:
@@ -335,6 +336,7 @@ def test_a_run_killed_after_its_promotion_stays_promoted(
     assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_champion(
     make_candidate: Make, workspace: Path, client: Any, champion: Champion, tmp_path: Path
 ) -> None:

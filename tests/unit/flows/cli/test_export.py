@@ -42,6 +42,7 @@ def test_a_table_has_the_words_of_the_list(encoder_folder: Path, tmp_path: Path)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_graph_is_written_and_its_difference_told(
     encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

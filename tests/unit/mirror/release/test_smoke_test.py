@@ -47,6 +47,7 @@ def test_a_sound_encoder_gives_what_was_measured(encoder, sample, store) -> None
     assert smoke_test_stage.probe_encoder(ref, sample, store).reused
 
 
+@pytest.mark.slow
 def test_an_encoder_that_pools_otherwise_there_is_seen(encoder, sample, tmp_path) -> None:
     folder = Path(shutil.copytree(encoder, tmp_path / "encoder"))
     config = folder / "1_Pooling" / "config.json"
@@ -63,6 +64,7 @@ def test_an_encoder_that_pools_otherwise_there_is_seen(encoder, sample, tmp_path
     assert try_encoder(other, sample, tmp_path).difference > 1e-4
 
 
+@pytest.mark.slow
 def test_an_encoder_that_cannot_be_loaded_is_a_fault_in_a_line(sample, tmp_path) -> None:
     (tmp_path / "nothing").mkdir()
     found = try_encoder(tmp_path / "nothing", sample, tmp_path)
@@ -75,6 +77,7 @@ def test_no_answer_in_time_is_a_fault(encoder, tmp_path) -> None:
     assert ask_consumer(encoder, TEXTS, tmp_path, 0.01) == "no answer within 0.01 seconds"
 
 
+@pytest.mark.slow
 def test_the_consumer_sees_nothing_of_this_project(encoder, tmp_path, monkeypatch) -> None:
     trap = tmp_path / "sentence_transformers.py"
     trap.write_text("raise RuntimeError('ours')")

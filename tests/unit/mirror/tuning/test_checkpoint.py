@@ -45,6 +45,7 @@ tuning.tune(section, strings, trainer.TrainingPaths(base, root / "out", root / "
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:

@@ -88,22 +88,3 @@ def test_a_webhook_that_is_away_is_a_warning_and_no_failure(
     assert done.returncode == 0, done.stderr
     assert "custom-webhook/team was not told of 'en-tiny: not promoted'" in done.stderr
     assert "s3cret" not in done.stderr
-
-
-def test_a_block_that_is_not_there_is_refused_before_any_work(
-    write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
-    tmp_path: Path,
-) -> None:
-    recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    for named, said in (
-        ("slack-webhook/nobody", "which the Prefect server does not give"),
-        ("https://hooks.example/T0/SECRET", "name a notification block by type and name"),
-    ):
-        done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api, MIRROR_NOTIFY=named)
-        assert done.returncode == 1
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
-        assert "SECRET" not in done.stderr
-    assert not list(home.glob("stages/*/*"))

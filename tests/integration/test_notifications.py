@@ -1,0 +1,25 @@
+"""Notification blocks are checked before a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def test_a_block_that_is_not_there_is_refused_before_any_work(
+    write_recipe: Callable[..., Path],
+    run_here: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    for block, message in (
+        ("slack-webhook/nobody", "which the Prefect server does not give"),
+        ("https://hooks.example/T0/SECRET", "name a notification block by type and name"),
+    ):
+        done = run_here(recipe, home, MIRROR_NOTIFY=block)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "SECRET" not in done.stderr
+    assert not list(home.glob("stages/*/*"))

@@ -1,0 +1,112 @@
+"""Whole runs as users start them, each in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
+from mirror.evaluation.kinds.retrieval import held_out_passages
+from mirror.formatting import score
+from mirror.release.run_record import RunRecord, find_record, find_stage
+from mirror.run_data import RunData
+
+MODEL = "mirror-en-tiny"
+
+
+@pytest.fixture(scope="module")
+def first(undisturbed: SimpleNamespace) -> SimpleNamespace:
+    """The first run, which ended well, with its record."""
+    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
+    record = find_record(undisturbed.home)
+    return SimpleNamespace(**vars(undisturbed), record=record)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tiny_base: Path,
+) -> SimpleNamespace:
+    """The same from scratch, in another workspace, from files of another folder.
+
+    The recipe's base is on a hub, and the folder is named in its place.
+    """
+    folder = tmp_path_factory.mktemp("from-scratch")
+    recipe, home = write_recipe(folder), folder / "other" / "home"
+    own, hub = f"path = {json.dumps(str(tiny_base))}", f'hub = "a/b"\nrevision = "{"0" * 40}"'
+    assert own in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace(own, hub))
+    done = mirror_run(recipe, home, base=str(tiny_base), PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(home=home, recipe=recipe, record=find_record(home))
+
+
+def weights(record: RunRecord) -> str:
+    return hashlib.sha256((Path(record.encoder) / "model.safetensors").read_bytes()).hexdigest()
+
+
+def made_strings(record: RunRecord) -> str:
+    sample = find_stage(record, "sample")
+    return hashlib.sha256((sample.path / "strings.parquet").read_bytes()).hexdigest()
+
+
+def test_a_run_says_what_it_came_to(first: SimpleNamespace) -> None:
+    shown = first.done.stdout
+    assert "passage-retrieval" in shown
+    assert "Challenger – it is not made champion" in shown
+    assert "0 of 9 stages reused" in shown
+    assert f"models:/{MODEL}/1" in shown
+    assert first.record.report in shown
+    assert "Traceback" not in first.done.stderr
+    assert "Loading weights" not in first.done.stderr
+
+
+def test_two_runs_from_scratch_make_the_same_bytes_wherever_the_base_is_named(
+    first: SimpleNamespace, elsewhere: SimpleNamespace
+) -> None:
+    assert elsewhere.record.encoder != first.record.encoder
+    assert made_strings(elsewhere.record) == made_strings(first.record)
+    assert weights(elsewhere.record) == weights(first.record)
+
+
+def test_labelled_pairs_are_tuned_on_and_named(
+    tmp_path: Path,
+    write_recipe: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    sentences: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    stood = [f"{line.capitalize()}." for line in sentences[:40]]  # as the text has them
+    lines = [f"{a}\t{b}\n" for a, b in zip(stood[:20], stood[20:], strict=True)]
+    (tmp_path / "pairs.tsv").write_text("first\tsecond\n" + "".join(lines))
+    with recipe.open("a") as file:
+        file.write(f'[pairs]\npaths = ["{tmp_path / "pairs.tsv"}"]\n')
+    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    record = find_record(home)
+    stages = [line.stage for line in record.stages]
+    assert stages[:5] == ["corpus", "pairs", "profile", "sample", "tune"]
+    assert find_stage(record, "tune").counts["strings"] == 32 + 20
+    corpus, sample, pairs = (find_stage(record, name) for name in ("corpus", "sample", "pairs"))
+    [line] = record.scores
+    assert line.n == len(held_out_passages(RunData(corpus, sample, pairs)).queries)
+    assert line.n < len(held_out_passages(RunData(corpus, sample)).queries)
+    options = ("--benchmarks", line.benchmark, "--recipe", "en-tiny")
+    monkeypatch.setenv("MIRROR_HOME", str(home))
+    assert run_guarded(mirror, ["evaluate", record.encoder, *options]) == 0
+    [told] = [row for row in capsys.readouterr().out.splitlines() if line.benchmark in row]
+    assert str(line.n) in told.split() and score(line.after) in told.split()
+    assert "Labelled pairs were used too." in (Path(record.encoder) / "README.md").read_text()
