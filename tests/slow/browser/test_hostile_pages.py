@@ -28,7 +28,7 @@ from tasks import artifacts
 from tests.fixtures.mirror import recipe as recipe
 from tests.fixtures.mirror import results as results
 from tests.fixtures.mirror import write_stage as write_stage
-from tests.fixtures.security import MARKED, SOURCE, TAG, Ran
+from tests.fixtures.security import MARKED, SOURCE, TAG, HostileRun
 from tests.unit.mirror.experiments.test_results import outcome_of
 
 NASTY = f"{TAG}<script>alert(2)</script>\"' onload='alert(3)' {MARKED} | `code` $x$ \\frac{{"
@@ -59,15 +59,15 @@ class Page(HTMLParser):
             assert "alert" not in value
 
 
-def test_the_texts_of_a_poisoned_run_stand_in_its_report_as_text(ran: Ran) -> None:
-    [file] = ran.home.glob("stages/report/*/report.html")
+def test_the_texts_of_a_poisoned_run_stand_in_its_report_as_text(hostile_run: HostileRun) -> None:
+    [file] = hostile_run.home.glob("stages/report/*/report.html")
     page = Page(file.read_text())
     page.assert_harmless()
     assert page.text.count(TAG) > 20, "its neighbours are poisoned"
 
 
-def test_what_a_run_leaves_on_prefects_pages_opens_no_tag(ran: Ran) -> None:
-    with closing(sqlite3.connect(ran.home / "prefect" / "prefect.db")) as database:
+def test_what_a_run_leaves_on_prefects_pages_opens_no_tag(hostile_run: HostileRun) -> None:
+    with closing(sqlite3.connect(hostile_run.home / "prefect" / "prefect.db")) as database:
         found = database.execute("SELECT key, type, data, description FROM artifact").fetchall()
     assert {"outcome", "scores", "stages"} <= {key for key, *_ in found}
     for _, kind, data, description in found:
@@ -146,9 +146,9 @@ def test_a_study_of_hostile_names_is_drawn_and_written_as_text() -> None:
     assert not re.search(r"(?m)^# b", written)
 
 
-def test_the_registry_has_the_verdict_and_nothing_of_the_texts(ran: Ran) -> None:
-    with closing(sqlite3.connect(ran.home / "mlflow.db")) as database:
+def test_the_registry_has_the_verdict_and_nothing_of_the_texts(hostile_run: HostileRun) -> None:
+    with closing(sqlite3.connect(hostile_run.home / "mlflow.db")) as database:
         told = "\n".join(database.iterdump())
     assert "mirror-en-tiny" in told
     assert SOURCE not in told
-    assert "onerror" not in told.replace(str(ran.folder), "")
+    assert "onerror" not in told.replace(str(hostile_run.folder), "")

@@ -154,9 +154,9 @@ def test_a_killed_tuning_goes_on_from_its_checkpoint(deaths: SimpleNamespace) ->
 
 
 def test_killed_runs_end_with_the_same_bytes(
-    survivor: SimpleNamespace, undisturbed: SimpleNamespace
+    survivor: SimpleNamespace, reference_run: SimpleNamespace
 ) -> None:
-    expected = find_record(undisturbed.home)
+    expected = find_record(reference_run.home)
     for stage in ("corpus", "sample", "tune"):
         made, meant = find_stage(survivor.record, stage), find_stage(expected, stage)
         assert made.folder != meant.folder

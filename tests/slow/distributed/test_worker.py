@@ -80,11 +80,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory, sentences: list[str]) -> St
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
+def reference_run(
     tmp_path_factory: pytest.TempPathFactory, sample: StageRecord, base: EncoderRef
 ) -> StageRecord:
     """What tuning within a process comes to."""
-    return tune_encoder(recipe(), sample, base, Store(tmp_path_factory.mktemp("undisturbed")))
+    return tune_encoder(recipe(), sample, base, Store(tmp_path_factory.mktemp("reference_run")))
 
 
 def tuning_children() -> list[psutil.Process]:
@@ -98,11 +98,11 @@ def checkpoints(store: Store) -> list[str]:
 
 
 def test_it_makes_the_same_bytes_tells_each_step_and_is_reused(
-    store, sample, base, undisturbed, monkeypatch
+    store, sample, base, reference_run, monkeypatch
 ) -> None:
     signs: list[ProgressEvent] = []
     made = tune_in_subprocess(recipe(), sample, base, store, signs.append)
-    assert made.digest == undisturbed.digest
+    assert made.digest == reference_run.digest
     assert not made.reused
     assert [sign.done for sign in signs] == list(range(1, 81))
     assert "strings/s" in signs[-1].text
@@ -117,7 +117,7 @@ def test_a_fault_in_the_child_is_the_same_error_in_the_parent(store, base, tmp_p
 
 
 def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
-    store, sample, base, undisturbed
+    store, sample, base, reference_run
 ) -> None:
     children: list[psutil.Process] = []
 
@@ -137,12 +137,13 @@ def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
     assert 3 <= step < 80
     signs: list[ProgressEvent] = []
     assert (
-        tune_in_subprocess(recipe(), sample, base, store, signs.append).digest == undisturbed.digest
+        tune_in_subprocess(recipe(), sample, base, store, signs.append).digest
+        == reference_run.digest
     )
     assert signs[0].done == step + 1
 
 
-def test_a_killed_parent_takes_the_child_with_it(store, sample, base, undisturbed) -> None:
+def test_a_killed_parent_takes_the_child_with_it(store, sample, base, reference_run) -> None:
     code = DYING_PARENT.format(
         tests=str(Path(__file__).parent),
         sample=asdict(sample),
@@ -156,7 +157,7 @@ def test_a_killed_parent_takes_the_child_with_it(store, sample, base, undisturbe
     while not checkpoints(store) and time.monotonic() < end:
         time.sleep(0.1)
     assert checkpoints(store)
-    assert tune_in_subprocess(recipe(), sample, base, store).digest == undisturbed.digest
+    assert tune_in_subprocess(recipe(), sample, base, store).digest == reference_run.digest
 
 
 def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:

@@ -22,11 +22,11 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture(scope="module")
-def first(undisturbed: SimpleNamespace) -> SimpleNamespace:
+def first(reference_run: SimpleNamespace) -> SimpleNamespace:
     """The first run, which ended well, with its record."""
-    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
-    record = find_record(undisturbed.home)
-    return SimpleNamespace(**vars(undisturbed), record=record)
+    assert reference_run.done.returncode == 0, reference_run.done.stderr
+    record = find_record(reference_run.home)
+    return SimpleNamespace(**vars(reference_run), record=record)
 
 
 @pytest.fixture(scope="module")

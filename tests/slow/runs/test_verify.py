@@ -16,13 +16,13 @@ MODEL = "models:/mirror-en-tiny/1"
 
 
 @pytest.fixture
-def recorded(undisturbed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def recorded(reference_run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A finished run, whose workspace is ours."""
-    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
+    assert reference_run.done.returncode == 0, reference_run.done.stderr
     set_defaults()  # or they would be made of what is set below, and go with it
-    monkeypatch.setenv("MIRROR_HOME", str(undisturbed.home))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{undisturbed.home / 'mlflow.db'}")
-    return undisturbed
+    monkeypatch.setenv("MIRROR_HOME", str(reference_run.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reference_run.home / 'mlflow.db'}")
+    return reference_run
 
 
 def verify(*arguments: str | Path) -> int:

@@ -31,7 +31,7 @@ from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe
 from mirror.store import folder_digest
 from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
-from tests.fixtures.security import Bait, Ran
+from tests.fixtures.security import HostileRun, Payload
 
 USUAL = (
     *("pytorch_model.bin", "model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt"),
@@ -54,37 +54,37 @@ def is_pickle(content: bytes) -> bool:
         return False
 
 
-def torch_archive(bait: Bait) -> bytes:
+def torch_archive(payload: Payload) -> bytes:
     """What torch.load would run if it were let."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("archive/data.pkl", bait.pickled)
+        archive.writestr("archive/data.pkl", payload.pickled)
         archive.writestr("archive/version", "3\n")
     return packed.getvalue()
 
 
-def objects(bait: Bait) -> bytes:
+def objects(payload: Payload) -> bytes:
     """NumPy's file of an array of objects."""
     packed = io.BytesIO()
-    np.save(packed, np.array([bait], dtype=object), allow_pickle=True)
+    np.save(packed, np.array([payload], dtype=object), allow_pickle=True)
     return packed.getvalue()
 
 
-@pytest.fixture(params=[lambda bait: bait.pickled, torch_archive, objects])
-def poison(request: pytest.FixtureRequest, bait: Bait) -> bytes:
-    content = bytes(request.param(bait))
+@pytest.fixture(params=[lambda payload: payload.pickled, torch_archive, objects])
+def poison(request: pytest.FixtureRequest, payload: Payload) -> bytes:
+    content = bytes(request.param(payload))
     assert is_pickle(content)
     return content
 
 
 def test_pickles_beside_a_sound_model_are_not_touched(
-    base: Path, bait: Bait, tmp_path: Path
+    base: Path, payload: Payload, tmp_path: Path
 ) -> None:
     clean = Encoder.load(base, "mean").encode(["the baker sells"])
     digest = base_digest(base)
     for name in USUAL:
         (base / name).parent.mkdir(exist_ok=True)
-        (base / name).write_bytes(torch_archive(bait) if "." in name else bait.pickled)
+        (base / name).write_bytes(torch_archive(payload) if "." in name else payload.pickled)
     check_base(base)
     encoder = Encoder.load(base, "mean")
     np.testing.assert_array_equal(encoder.encode(["the baker sells"]), clean)
@@ -93,24 +93,24 @@ def test_pickles_beside_a_sound_model_are_not_touched(
     assert base_digest(base) == digest
     names = {path.name for path in (*tmp_path.glob("saved/**/*"), *tmp_path.glob("copied/**/*"))}
     assert names.isdisjoint(Path(name).name for name in USUAL)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 def test_weights_that_are_a_pickle_by_another_name_are_refused(
-    base: Path, bait: Bait, poison: bytes
+    base: Path, payload: Payload, poison: bytes
 ) -> None:
     (base / "model.safetensors").write_bytes(poison)
     for read in (check_base, lambda folder: Encoder.load(folder, "mean")):
         with pytest.raises(BaseModelError):
             read(base)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 def test_no_file_of_a_model_names_other_weights_than_those_that_were_checked(
-    base: Path, bait: Bait, edit: Callable[..., None], tmp_path: Path
+    base: Path, payload: Payload, edit: Callable[..., None], tmp_path: Path
 ) -> None:
     """transformers would read them in place of model.safetensors, and no digest would show it."""
-    (base / "evil.bin").write_bytes(torch_archive(bait))
+    (base / "evil.bin").write_bytes(torch_archive(payload))
     whole = tmp_path / "whole"
     for file, keys, why in (
         ("config.json", {"transformers_weights": "evil.bin"}, "other weights"),
@@ -122,29 +122,29 @@ def test_no_file_of_a_model_names_other_weights_than_those_that_were_checked(
         for read in (check_base, lambda folder: Encoder.load(folder, "mean")):
             with pytest.raises(BaseModelError, match=why):
                 read(whole)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 @pytest.mark.parametrize(
     "place", ["evil.bin", "../outside.safetensors", "{tmp}/outside.safetensors"]
 )
 def test_an_index_of_weights_leads_to_no_pickle_and_nowhere_else(
-    place: str, base: Path, bait: Bait, tmp_path: Path
+    place: str, base: Path, payload: Payload, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside.safetensors"
     (base / "model.safetensors").rename(outside)
-    (base / "evil.bin").write_bytes(torch_archive(bait))
+    (base / "evil.bin").write_bytes(torch_archive(payload))
     places = {"bert.embeddings.word_embeddings.weight": place.format(tmp=tmp_path)}
     index = {"metadata": {}, "weight_map": places}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(BaseModelError, match=r"cut short|not beside it"):
         check_base(base)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "advance.json"])
 def test_a_checkpoint_swapped_for_a_pickle_is_left_aside(
-    name: str, tmp_path: Path, bait: Bait, poison: bytes
+    name: str, tmp_path: Path, payload: Payload, poison: bytes
 ) -> None:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -152,22 +152,22 @@ def test_a_checkpoint_swapped_for_a_pickle_is_left_aside(
     assert restore_checkpoint(tmp_path, model, optimizer).step == 3
     (tmp_path / "checkpoint-00000003" / name).write_bytes(poison)
     assert restore_checkpoint(tmp_path, model, optimizer).step == 0
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
-def test_arrays_of_a_token_corpus_hold_no_objects(tmp_path: Path, bait: Bait) -> None:
+def test_arrays_of_a_token_corpus_hold_no_objects(tmp_path: Path, payload: Payload) -> None:
     (tmp_path / "pieces.json").write_text('{"dtype": "uint16", "size": 2}')
     (tmp_path / "pieces.bin").write_bytes(bytes(4))
     for name in ("paragraphs.npy", "sentences.npy"):
-        (tmp_path / name).write_bytes(objects(bait))
+        (tmp_path / name).write_bytes(objects(payload))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         read_token_corpus(tmp_path)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 @pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "tsv", "parquet"])
 def test_text_that_is_a_pickle_is_no_text(
-    ending: str, write_recipe: Callable[..., Path], tmp_path: Path, bait: Bait, poison: bytes
+    ending: str, write_recipe: Callable[..., Path], tmp_path: Path, payload: Payload, poison: bytes
 ) -> None:
     text = tmp_path / f"words.{ending}"
     text.write_bytes(poison)
@@ -176,17 +176,17 @@ def test_text_that_is_a_pickle_is_no_text(
         check_sources(recipe)
     with pytest.raises(CorpusError):
         list(read_documents(recipe))
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 def test_a_data_set_of_pickles_or_with_a_script_is_not_read(
-    write_recipe: Callable[..., Path], tmp_path: Path, bait: Bait
+    write_recipe: Callable[..., Path], tmp_path: Path, payload: Payload
 ) -> None:
     pytest.importorskip("datasets")
     folder = tmp_path / "words"
     folder.mkdir()
-    (folder / "words.py").write_text(bait.code)
-    (folder / "train.pkl").write_bytes(bait.pickled)
+    (folder / "words.py").write_text(payload.code)
+    (folder / "train.pkl").write_bytes(payload.pickled)
     (folder / "README.md").write_text(
         "---\nconfigs:\n- config_name: default\n  data_files: '*'\n---\n"
     )
@@ -195,23 +195,23 @@ def test_a_data_set_of_pickles_or_with_a_script_is_not_read(
     recipe.write_text("".join(line for line in told.splitlines(True) if "paths =" not in line))
     with pytest.raises(MirrorError):
         list(read_documents(read_recipe(recipe)))
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 def test_a_benchmark_that_is_a_pickle_is_no_table(
-    tmp_path: Path, bait: Bait, poison: bytes
+    tmp_path: Path, payload: Payload, poison: bytes
 ) -> None:
     (tmp_path / "own.tsv").write_bytes(poison)
     (tmp_path / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
     with pytest.raises(BenchmarkError):
         load_pairs(read_definition(str(tmp_path / "own.toml")))
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
-def test_a_whole_run_leaves_no_pickle_anywhere(ran: Ran) -> None:
+def test_a_whole_run_leaves_no_pickle_anywhere(hostile_run: HostileRun) -> None:
     """Stages, registry, Prefect's storage, temporary files: whatever their names are."""
-    assert ran.done.returncode == 0, ran.done.stderr
-    files = [path for path in ran.folder.rglob("*") if path.is_file()]
+    assert hostile_run.done.returncode == 0, hostile_run.done.stderr
+    files = [path for path in hostile_run.folder.rglob("*") if path.is_file()]
     assert {"model.safetensors", "MLmodel", "prefect.db"} <= {path.name for path in files}
     assert [path for path in files if is_pickle(path.read_bytes())] == []
 
@@ -223,8 +223,8 @@ def test_the_search_for_pickles_finds_them(tmp_path: Path, encoders: list[Path])
     assert not is_pickle((encoders[0] / "model.safetensors").read_bytes())
 
 
-def test_a_registered_model_names_no_pickle(ran: Ran) -> None:
-    models = [path.read_text() for path in ran.home.rglob("MLmodel")]
+def test_a_registered_model_names_no_pickle(hostile_run: HostileRun) -> None:
+    models = [path.read_text() for path in hostile_run.home.rglob("MLmodel")]
     assert len(models) == 1
     loaded: Any = models[0]
     assert "loader_module: mlflow.sentence_transformers" in loaded

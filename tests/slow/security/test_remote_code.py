@@ -26,11 +26,11 @@ from mirror.errors import BaseModelError, MirrorError
 from tasks.registry import register_encoder
 from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.serving import checked_copy
-from tests.fixtures.security import Bait
+from tests.fixtures.security import Payload
 
 MODEL = "mirror-en-trades"
 ENCODER = "model.sentence_transformer"
-Poison = Callable[[Path, Bait], None]
+Poison = Callable[[Path, Payload], None]
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +47,15 @@ def credulous(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("kind", ["AutoConfig", "AutoModel", "AutoTokenizer"])
 def test_code_of_a_base_is_not_run_though_somebody_says_yes(
-    file: str, kind: str, base: Path, bait: Bait, edit: Callable[..., None]
+    file: str, kind: str, base: Path, payload: Payload, edit: Callable[..., None]
 ) -> None:
-    (base / "evil.py").write_text(f"{bait.code}\nclass Evil: ...\n")
+    (base / "evil.py").write_text(f"{payload.code}\nclass Evil: ...\n")
     named: Any = ["evil.Evil", None] if kind == "AutoTokenizer" else "evil.Evil"
     edit(base / file, auto_map={kind: named})
     for read in (check_base, lambda folder: Encoder.load(folder, "mean")):
         with pytest.raises(MirrorError, match="code"):
             read(base)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,14 @@ def test_a_kernel_from_a_hub_is_not_fetched(
 
 @pytest.mark.parametrize("kind", ["evil.Module", "evil.Dense", "os.path.Pooling"])
 def test_modules_that_a_folder_names_are_not_imported(
-    kind: str, encoders: list[Path], bait: Bait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    encoders: list[Path],
+    payload: Payload,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = Path(shutil.copytree(encoders[0], tmp_path / "encoder"))
-    name_module(folder, bait, kind)
+    name_module(folder, payload, kind)
     monkeypatch.syspath_prepend(str(folder))
     (tmp_path / "texts.txt").write_text("the baker sells\n")
     out = tmp_path / "vectors.npy"
@@ -86,11 +90,11 @@ def test_modules_that_a_folder_names_are_not_imported(
         mirror, ["encode", str(folder), str(tmp_path / "texts.txt"), "--out", str(out)]
     )
     assert code in (0, 1)
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
-def name_module(encoder: Path, bait: Bait, kind: str = "evil.Module") -> None:
-    (encoder / "evil.py").write_text(f"{bait.code}\nclass Module: ...\n")
+def name_module(encoder: Path, payload: Payload, kind: str = "evil.Module") -> None:
+    (encoder / "evil.py").write_text(f"{payload.code}\nclass Module: ...\n")
     modules = json.loads((encoder / "modules.json").read_text())
     modules.append({"idx": len(modules), "name": "9", "path": "", "type": kind})
     (encoder / "modules.json").write_text(json.dumps(modules))
@@ -102,25 +106,25 @@ def change_flavour(model: Path, **changes: Any) -> None:
     (model / "MLmodel").write_text(yaml.safe_dump(content))
 
 
-def a_module_in_the_encoder(model: Path, bait: Bait) -> None:
-    name_module(model / ENCODER, bait)
+def a_module_in_the_encoder(model: Path, payload: Payload) -> None:
+    name_module(model / ENCODER, payload)
 
 
-def a_loader_with_code(model: Path, bait: Bait) -> None:
+def a_loader_with_code(model: Path, payload: Payload) -> None:
     (model / "code").mkdir()
-    (model / "code" / "evil_loader.py").write_text(f"{bait.code}\n_load_pyfunc = print\n")
+    (model / "code" / "evil_loader.py").write_text(f"{payload.code}\n_load_pyfunc = print\n")
     change_flavour(model, loader_module="evil_loader", code="code")
 
 
-def code_beside_our_loader(model: Path, bait: Bait) -> None:
+def code_beside_our_loader(model: Path, payload: Payload) -> None:
     """Found before sentence-transformers is, for it comes first on the path."""
     (model / "code").mkdir()
-    (model / "code" / "sentence_transformers.py").write_text(bait.code)
+    (model / "code" / "sentence_transformers.py").write_text(payload.code)
     change_flavour(model, code="code")
 
 
-def a_pickled_function(model: Path, bait: Bait) -> None:
-    (model / "python_model.pkl").write_bytes(bait.pickled)
+def a_pickled_function(model: Path, payload: Payload) -> None:
+    (model / "python_model.pkl").write_bytes(payload.pickled)
     change_flavour(
         model,
         loader_module="mlflow.pyfunc.model",
@@ -129,26 +133,26 @@ def a_pickled_function(model: Path, bait: Bait) -> None:
     )
 
 
-def another_folder_than_the_one_that_looks_sound(model: Path, bait: Bait) -> None:
+def another_folder_than_the_one_that_looks_sound(model: Path, payload: Payload) -> None:
     shutil.copytree(model / ENCODER, model / "a" / "evil")
-    name_module(model / "a" / "evil", bait)
+    name_module(model / "a" / "evil", payload)
     change_flavour(model, data="a/evil")
 
 
-def a_folder_elsewhere(model: Path, bait: Bait) -> None:
-    shutil.copytree(model / ENCODER, bait.mark.parent / "elsewhere")
-    name_module(bait.mark.parent / "elsewhere", bait)
-    change_flavour(model, data=str(bait.mark.parent / "elsewhere"))
+def a_folder_elsewhere(model: Path, payload: Payload) -> None:
+    shutil.copytree(model / ENCODER, payload.mark.parent / "elsewhere")
+    name_module(payload.mark.parent / "elsewhere", payload)
+    change_flavour(model, data=str(payload.mark.parent / "elsewhere"))
 
 
-def code_that_the_configuration_asks_for(model: Path, bait: Bait) -> None:
-    (model / ENCODER / "evil.py").write_text(f"{bait.code}\nclass Evil: ...\n")
+def code_that_the_configuration_asks_for(model: Path, payload: Payload) -> None:
+    (model / ENCODER / "evil.py").write_text(f"{payload.code}\nclass Evil: ...\n")
     config = json.loads((model / ENCODER / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "evil.Evil"}
     (model / ENCODER / "config.json").write_text(json.dumps(config))
 
 
-def a_function_after_the_pooling(model: Path, bait: Bait) -> None:
+def a_function_after_the_pooling(model: Path, payload: Payload) -> None:
     """A name that is imported and called, of what is installed anyway."""
     modules = json.loads((model / ENCODER / "modules.json").read_text())
     kind = "sentence_transformers.models.Dense"
@@ -159,7 +163,7 @@ def a_function_after_the_pooling(model: Path, bait: Bait) -> None:
     (model / ENCODER / "2_Dense" / "config.json").write_text(json.dumps(config))
 
 
-def a_module_that_reads_pickles(model: Path, bait: Bait) -> None:
+def a_module_that_reads_pickles(model: Path, payload: Payload) -> None:
     modules = json.loads((model / ENCODER / "modules.json").read_text())
     modules[1]["type"] = "sentence_transformers.models.WordEmbeddings"
     (model / ENCODER / "modules.json").write_text(json.dumps(modules))
@@ -199,11 +203,11 @@ def test_a_version_that_a_run_registered_is_served(registered: Path) -> None:
 def test_a_version_with_code_is_not_served(
     poison: Poison,
     registered: Path,
-    bait: Bait,
+    payload: Payload,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    poison(registered, bait)
+    poison(registered, payload)
     with (
         pytest.raises(BaseModelError, match=r"code|other weights"),
         checked_copy(f"models:/{MODEL}@champion"),
@@ -213,27 +217,27 @@ def test_a_version_with_code_is_not_served(
     monkeypatch.setattr("signal.signal", lambda *_: None)
     assert run_guarded(mirror, ["serve", MODEL]) == 1
     assert "error: " in capsys.readouterr().err
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()
 
 
 @pytest.mark.parametrize(
     "poison", [a_module_in_the_encoder, a_loader_with_code, code_that_the_configuration_asks_for]
 )
-def test_mlflow_by_itself_would_run_it(poison: Poison, registered: Path, bait: Bait) -> None:
+def test_mlflow_by_itself_would_run_it(poison: Poison, registered: Path, payload: Payload) -> None:
     """So that the attacks above are attacks."""
     import mlflow
 
-    poison(registered, bait)
+    poison(registered, payload)
     with suppress(Exception):  # it has run by then
         mlflow.pyfunc.load_model(str(registered))
-    assert bait.is_swallowed()
+    assert payload.was_executed()
 
 
 @pytest.mark.parametrize("poison", [a_module_in_the_encoder, code_beside_our_loader])
 def test_a_version_with_code_is_encoded_with_and_compared_without_it(
-    poison: Poison, registered: Path, bait: Bait, tmp_path: Path, encoders: list[Path]
+    poison: Poison, registered: Path, payload: Payload, tmp_path: Path, encoders: list[Path]
 ) -> None:
-    poison(registered, bait)
+    poison(registered, payload)
     texts = tmp_path / "texts.txt"
     texts.write_text("".join(f"the baker sells {number} red ladders\n" for number in range(150)))
     uri = f"models:/{MODEL}@champion"
@@ -242,4 +246,4 @@ def test_a_version_with_code_is_encoded_with_and_compared_without_it(
     place = tmp_path / "exported"
     run_guarded(mirror, ["export", uri, "--to", "folder", "--out", str(place)])
     assert not [path for path in place.rglob("*") if path.suffix in (".py", ".pkl", ".bin")]
-    assert not bait.is_swallowed()
+    assert not payload.was_executed()

@@ -44,7 +44,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def served(
-    undisturbed: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
+    reference_run: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
 ) -> Iterator[SimpleNamespace]:
     """The encoder of a first run, served on a free port, from a path without uvicorn."""
     with socket.socket() as probe:
@@ -52,14 +52,14 @@ def served(
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "serve", MODEL, "--port", str(port)],
-        env=environment_of(undisturbed.home, PATH="/usr/bin:/bin", PYTHONUNBUFFERED="1"),
+        env=environment_of(reference_run.home, PATH="/usr/bin:/bin", PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert server.stdout is not None
         said = [server.stdout.readline(), server.stdout.readline()]
-        yield SimpleNamespace(port=port, said=said, home=undisturbed.home, process=server)
+        yield SimpleNamespace(port=port, said=said, home=reference_run.home, process=server)
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(30)

@@ -24,21 +24,21 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture
-def undisturbed(undisturbed: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
+def reference_run(reference_run: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     """The first run, its recipe elsewhere: Prefect's server names runs by their recipe's path."""
     folder = tmp_path / "recipe"
     folder.mkdir()
-    recipe = Path(shutil.copy2(undisturbed.recipe, folder))
-    return SimpleNamespace(**{**vars(undisturbed), "recipe": recipe})
+    recipe = Path(shutil.copy2(reference_run.recipe, folder))
+    return SimpleNamespace(**{**vars(reference_run), "recipe": recipe})
 
 
 @pytest.fixture
-def seeded(undisturbed: SimpleNamespace) -> Callable[[Path], Path]:
+def seeded(reference_run: SimpleNamespace) -> Callable[[Path], Path]:
     """Makes a workspace that has the stages of a first run, and neither registry nor record."""
-    assert undisturbed.done.returncode == 0, undisturbed.done.stderr
+    assert reference_run.done.returncode == 0, reference_run.done.stderr
 
     def make(home: Path) -> Path:
-        shutil.copytree(undisturbed.home / "stages", home / "stages")
+        shutil.copytree(reference_run.home / "stages", home / "stages")
         return home
 
     return make
@@ -158,11 +158,11 @@ def registered(tracking_server: TrackingServer) -> Iterator[Callable[[], SimpleN
 
 
 @pytest.fixture
-def check_whole(undisturbed: SimpleNamespace) -> Callable[[Path], RunRecord]:
-    """Checks that a workspace's newest run has the undisturbed one's bytes, and nothing is left."""
+def check_whole(reference_run: SimpleNamespace) -> Callable[[Path], RunRecord]:
+    """Checks that a workspace's newest run has the first run's bytes and left no files."""
 
     def check(home: Path) -> RunRecord:
-        found, meant = find_record(home), find_record(undisturbed.home)
+        found, meant = find_record(home), find_record(reference_run.home)
         for stage in ("corpus", "sample", "tune"):
             assert find_stage(found, stage).digest == find_stage(meant, stage).digest
         for manifest in home.glob(f"stages/*/*/{MANIFEST}"):

@@ -75,9 +75,9 @@ def disk(mount: Callable[..., Path]) -> Path:
 
 
 def test_a_disk_that_is_full_is_told_before_anything_runs(
-    disk: Path, undisturbed: SimpleNamespace, mirror_run: Callable[..., Any]
+    disk: Path, reference_run: SimpleNamespace, mirror_run: Callable[..., Any]
 ) -> None:
-    done = mirror_run(undisturbed.recipe, disk / "home")
+    done = mirror_run(reference_run.recipe, disk / "home")
     assert done.returncode == 1
     assert f"the disk of the workspace {disk / 'home'} has 0.0 GiB free and a run needs" in (
         done.stderr
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_is_told_before_anything_runs(
 
 def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
     disk: Path,
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     environment_of: Callable[..., dict[str, str]],
     prefect_api: str,
     check_whole: Callable[[Path], Any],
@@ -96,7 +96,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     home = disk / "home"
     environment = environment_of(home, PREFECT_API_URL=prefect_api)
-    done = python(FILLING, "run", undisturbed.recipe, disk, *PLACES, env=environment)
+    done = python(FILLING, "run", reference_run.recipe, disk, *PLACES, env=environment)
     check_said(done, PLACES, home)
     record = check_whole(home)
     assert record.model == f"models:/{MODEL}/1"
@@ -105,7 +105,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
 
 def test_a_disk_that_prefects_own_database_fills_is_told_too(
     disk: Path,
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     seeded: Callable[[Path], Path],
     environment_of: Callable[..., dict[str, str]],
     check_whole: Callable[[Path], Any],
@@ -113,7 +113,7 @@ def test_a_disk_that_prefects_own_database_fills_is_told_too(
 ) -> None:
     home = seeded(disk / "home")
     shutil.rmtree(home / "stages" / "sample")
-    done = python(FILLING, "run", undisturbed.recipe, disk, "sample", env=environment_of(home))
+    done = python(FILLING, "run", reference_run.recipe, disk, "sample", env=environment_of(home))
     check_said(done, ("sample",), home)
     check_whole(home)
 

@@ -18,21 +18,21 @@ READS = (("show",), ("history", MODEL), ("gc", "--dry-run"))
 
 
 @pytest.fixture
-def frozen(undisturbed: SimpleNamespace, mount: Callable[..., Path]) -> Path:
+def frozen(reference_run: SimpleNamespace, mount: Callable[..., Path]) -> Path:
     """The workspace of a first run, on a disk that is read only."""
-    home = mount("--bind", str(undisturbed.home))
+    home = mount("--bind", str(reference_run.home))
     subprocess.run(["mount", "-o", "remount,bind,ro", str(home)], check=True)
     return home
 
 
 @pytest.fixture
 def mirror(
-    frozen: Path, undisturbed: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
+    frozen: Path, reference_run: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command in that workspace."""
 
     def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        filled = [argument.format(recipe=undisturbed.recipe) for argument in arguments]
+        filled = [argument.format(recipe=reference_run.recipe) for argument in arguments]
         return subprocess.run(
             [sys.executable, "-c", "from flows.cli.main import main; main()", *filled],
             env=environment_of(frozen),

@@ -44,7 +44,7 @@ main()
 
 @pytest.fixture
 def begin(
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     environment_of: Callable[..., dict[str, str]],
     prefect_api: str,
     tracking_server: Any,
@@ -57,7 +57,7 @@ def begin(
         servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
         mark = tmp_path / f"recording-{len(started)}"
         process = subprocess.Popen(
-            [sys.executable, "-c", RECORDING, how, "run", str(undisturbed.recipe), str(mark)],
+            [sys.executable, "-c", RECORDING, how, "run", str(reference_run.recipe), str(mark)],
             env=environment_of(home, **servers),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,7 +81,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     seeded: Callable[[Path], Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     tracking_server: Any,
     registered: Callable[[], SimpleNamespace],
     tmp_path: Path,
@@ -96,7 +96,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     assert f"error: the tracking store {tracking_server.url} did not answer" in said
     assert "start it, or set MLFLOW_TRACKING_URI" in said
     servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
-    refused = mirror_run(undisturbed.recipe, home, **servers)
+    refused = mirror_run(reference_run.recipe, home, **servers)
     assert refused.returncode == 1
     assert f"the tracking store {tracking_server.url} did not answer" in refused.stderr
     tracking_server.start()

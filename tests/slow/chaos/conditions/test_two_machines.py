@@ -56,7 +56,7 @@ def machine(tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_over(
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     seeded: Callable[[Path], Path],
     machine: Callable[[str], str],
     environment_of: Callable[..., dict[str, str]],
@@ -76,7 +76,7 @@ def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_ov
     (half / "part").write_text("half-written by the dead one")
     runs = [
         subprocess.Popen(
-            [*before, sys.executable, "-c", code, "run", str(undisturbed.recipe)],
+            [*before, sys.executable, "-c", code, "run", str(reference_run.recipe)],
             env=environment_of(home, PREFECT_API_URL=prefect_api),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

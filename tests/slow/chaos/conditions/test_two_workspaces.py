@@ -18,7 +18,7 @@ MODEL = "mirror-en-tiny"
 
 
 def test_an_encoder_that_two_workspaces_make_at_once_is_one_version(
-    undisturbed: SimpleNamespace,
+    reference_run: SimpleNamespace,
     seeded: Callable[[Path], Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
@@ -29,7 +29,7 @@ def test_an_encoder_that_two_workspaces_make_at_once_is_one_version(
     homes = [seeded(tmp_path / name) for name in ("one", "other")]
     servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
     with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(mirror_run, undisturbed.recipe, home, **servers) for home in homes]
+        runs = [threads.submit(mirror_run, reference_run.recipe, home, **servers) for home in homes]
     for run in runs:
         assert run.result().returncode == 0, run.result().stderr
     found = registered()

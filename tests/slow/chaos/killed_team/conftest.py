@@ -51,7 +51,7 @@ model = "{model}"
 
 
 @dataclass(frozen=True)
-class Undisturbed:
+class ReferenceRun:
     """A run that nothing disturbed: what it came to, and when its processes lived."""
 
     home: Path
@@ -141,13 +141,13 @@ def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
+def reference_run(
     team: Team,
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: WriteRecipe,
-) -> Undisturbed:
+) -> ReferenceRun:
     """What a run comes to that nothing disturbs."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "undisturbed"
+    folder = tmp_path_factory.mktemp("reference_run") / "reference_run"
     recipe, model = write_recipe(folder)
     began = time.monotonic()
     run = team.start_run(recipe, folder / "home")
@@ -166,4 +166,4 @@ def undisturbed(
     record = find_record(folder / "home")
     assert record.promote, record.reasons  # so that there are aliases to be moved
     spans = {name: (min(times), max(times)) for name, times in seen.items()}
-    return Undisturbed(folder / "home", model, seconds, **spans)
+    return ReferenceRun(folder / "home", model, seconds, **spans)

@@ -20,7 +20,7 @@ from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.release.run_record import find_record, find_stage
 from mirror.store import MANIFEST, file_digests
 from mirror.tuning.device_lock import device_slot
-from tests.slow.chaos.killed_team.conftest import Undisturbed, WriteRecipe
+from tests.slow.chaos.killed_team.conftest import ReferenceRun, WriteRecipe
 from tests.slow.chaos.killed_team.team import ENDS, Team, await_process, is_tuning, of_workspace
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def draw_moments() -> list[Moment]:
 def test_a_run_ends_as_if_nothing_had_been_killed(
     moment: Moment,
     team: Team,
-    undisturbed: Undisturbed,
+    reference_run: ReferenceRun,
     write_recipe: WriteRecipe,
     tmp_path: Path,
 ) -> None:
@@ -75,8 +75,8 @@ def test_a_run_ends_as_if_nothing_had_been_killed(
         recipe, model = write_recipe(folder)
         home = folder / "home"
         run = team.start_run(recipe, home)
-        # A run that was quicker than the undisturbed one may have ended before.
-        if kill(moment, 0.7**attempt, run, team, undisturbed, home):
+        # A run that was quicker than the reference_run one may have ended before.
+        if kill(moment, 0.7**attempt, run, team, reference_run, home):
             break
         assert team.await_end(run, END_SECONDS)[0] == "COMPLETED"
     else:
@@ -85,8 +85,8 @@ def test_a_run_ends_as_if_nothing_had_been_killed(
     assert team.keeps_place(run)
     see_it_end(run, team, recipe, home)
 
-    assert outcome_of(home, model) == outcome_of(undisturbed.home, undisturbed.model)
-    assert registered(team, model) == registered(team, undisturbed.model)
+    assert outcome_of(home, model) == outcome_of(reference_run.home, reference_run.model)
+    assert registered(team, model) == registered(team, reference_run.model)
     assert_nothing_half_made(home)
     assert_nothing_runs(home)
 
@@ -96,7 +96,7 @@ def kill(
     scale: float,
     run: str,
     team: Team,
-    quiet: Undisturbed,
+    quiet: ReferenceRun,
     home: Path,
 ) -> bool:
     """Kills the victim at its moment; whether it was there, and the run not at its end."""
