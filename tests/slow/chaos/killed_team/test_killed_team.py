@@ -75,7 +75,7 @@ def test_a_run_ends_as_if_nothing_had_been_killed(
         recipe, model = write_recipe(folder)
         home = folder / "home"
         run = team.start_run(recipe, home)
-        # A run that was quicker than the reference_run one may have ended before.
+        # A run that was quicker than the reference run may have ended before.
         if kill(moment, 0.7**attempt, run, team, reference_run, home):
             break
         assert team.await_end(run, END_SECONDS)[0] == "COMPLETED"
