@@ -8,7 +8,7 @@ from prefect import flow
 
 from mirror.pretraining.config import find_pretraining
 from mirror.store import StageRecord
-from tasks import pretraining
+from tasks import stages
 from tasks.environment import workspace_root
 from tasks.local_api import temporary_api
 
@@ -30,8 +30,8 @@ def pretrain_base(
     """
     settings = find_pretraining(name, corpus=tuple(str(Path(path).absolute()) for path in corpus))
     workspace = workspace_root()
-    pieces = pretraining.prepare_pieces(settings, workspace)
-    return pretraining.pretrain_model(settings, pieces, workspace, minutes)
+    pieces = stages.prepare_pieces(settings, workspace)
+    return stages.pretrain_model(settings, pieces, workspace, minutes)
 
 
 def start_pretraining(

@@ -7,24 +7,24 @@ import json
 from prefect import task
 
 from mirror.evaluation.comparison import compare, compare_slices
-from mirror.recipe import Recipe
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
 from mirror.release.smoke_test_result import read_probe
+from mirror.run_context import RunContext
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
 
 
 @task(task_run_name="decide")
 def decide(
-    recipe: Recipe,
+    run: RunContext,
     before: StageRecord,
     after: StageRecord,
     champion: StageRecord | None,
     probe: StageRecord,
 ) -> Verdict:
     """Compares the tuned encoder with base and champion; see `mirror.release.gate`."""
-    section = recipe.evaluation.gate
+    recipe, section = run.recipe, run.recipe.evaluation.gate
     evidence = GateInput(
         base=compare(before, after, section),
         looks=json.loads((after.path / "diagnostics.json").read_text(encoding="utf-8")),

@@ -7,12 +7,12 @@ from pathlib import Path
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.experiments import paper_pairs
 from mirror.store import StageRecord, Store
-from tasks.stage_task import as_cached_state, stage_task
+from tasks.stage_task import cached_task
 
 
-@stage_task(task_run_name="pair-{first.label}-{second.label}-{benchmark}")
+@cached_task(task_run_name="pair-{first.label}-{second.label}-{benchmark}")
 def score_pair(
     first: EncoderRef, second: EncoderRef, benchmark: str, workspace: Path
 ) -> StageRecord:
     """Scores two encoders on a lexicon; see `mirror.experiments.paper_pairs.score_pair`."""
-    return as_cached_state(paper_pairs.score_pair(first, second, benchmark, Store(workspace)))
+    return paper_pairs.score_pair(first, second, benchmark, Store(workspace))

@@ -1,22 +1,24 @@
-"""What can be known to be wrong before any long work."""
+"""Checks before long work: everything that can be known to be wrong is listed at once."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
 from prefect import task
 
+from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
 from mirror.encoders import base_model
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.evaluation import benchmark
-from mirror.recipe import Recipe
+from mirror.run_context import RunContext
 from mirror.sampling import sample as sampling
-from mirror.store import Store
 from mirror.tuning.device_lock import runs_per_device
 from tasks.environment import workspace_root
 from tasks.notifications import check_notices, notice_blocks
@@ -29,27 +31,56 @@ FREE_BYTES = 2 << 30
 """A run of the shipped recipe leaves about a fifth of this behind."""
 
 
-@task(task_run_name="check_ready", **RETRIES)
-def check_ready(recipe: Recipe) -> Path:
-    """Checks workspace, space, text, base, benchmarks, store, settings; returns the workspace.
+_handed_over: ContextVar[RunContext | None] = ContextVar("handed_over", default=None)
+
+
+@contextmanager
+def hand_over(run: RunContext) -> Iterator[None]:
+    """Let the flow that starts in the block take a run that is loaded and checked already."""
+    token = _handed_over.set(run)
+    try:
+        yield
+    finally:
+        _handed_over.reset(token)
+
+
+def load_run(recipe: str, base: str = "") -> RunContext:
+    """Return the run of a recipe: the one that was handed over, or a new one.
 
     Raises:
-        MirrorError: something is missing; all faults that were found are listed.
+        MirrorError: as `mirror.run_context.load_run`.
+    """
+    run = _handed_over.get()
+    if run is not None and run.request == (recipe, base):
+        return run
+    return run_context.load_run(recipe, base, workspace_root())
+
+
+@task(task_run_name="check_ready", **RETRIES)
+def check_ready(run: RunContext) -> None:
+    """Check everything that can be checked before long work, unless it has been.
+
+    Raises:
+        MirrorError: something is missing; all faults are listed.
     """
     check_notices()
-    return find_workspace(recipe)
+    if not run.is_checked:
+        check_run(run)
 
 
-def find_workspace(recipe: Recipe) -> Path:
-    """As `check_ready`, outside Prefect."""
-    root = workspace_root()
-    Store(root)
+def check_run(run: RunContext) -> None:
+    """Check workspace, disk, text, base, benchmarks, registry and settings, outside Prefect.
+
+    Raises:
+        MirrorError: something is missing; all faults are listed.
+    """
+    recipe = run.recipe
     checks: list[Callable[[], object]] = [
-        partial(check_space, root),
+        partial(check_space, run.workspace),
         partial(sources.check_sources, recipe),
         partial(labelled_pairs.check_pairs, recipe),
         partial(sampling.check_sampling, recipe),
-        partial(_check_base, recipe, root),
+        partial(_check_base, run),
         partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
         notice_blocks,
@@ -65,7 +96,7 @@ def find_workspace(recipe: Recipe) -> Path:
         raise kind(f"recipe {recipe.name} cannot run, for {len(faults)} reasons:\n{listed}") from (
             faults[0]
         )
-    return root
+    run.is_checked = True
 
 
 def check_space(root: Path, needed: int = FREE_BYTES) -> None:
@@ -82,9 +113,10 @@ def check_space(root: Path, needed: int = FREE_BYTES) -> None:
         )
 
 
-def _check_base(recipe: Recipe, root: Path) -> None:
-    base = base_model.find_base(recipe.base, partial(fetch_model, workspace=root))
-    base_model.check_base_for(recipe, Path(base.folder))
+def _check_base(run: RunContext) -> None:
+    from_registry = partial(fetch_model, workspace=run.workspace)
+    folder, _ = base_model.locate_base(run.recipe.base, from_registry)
+    base_model.check_base_for(run.recipe, folder)
 
 
 def _fault_of(check: Callable[[], object]) -> MirrorError | None:

@@ -1,49 +1,48 @@
-"""The report, and the run's record for `mirror show`, as tasks."""
+"""Records of runs, for `mirror show` and for their pages in Prefect."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from prefect import task
 
-from mirror.recipe import Recipe
-from mirror.release import report
-from mirror.release.gate import Verdict
-from mirror.release.run_record import RunRecord, StartTime, save_record, stage_lines
-from mirror.release.run_results import RunResults, extra_metric_lines, score_lines
-from mirror.store import StageRecord, Store
-from tasks.artifacts import rounded, show_table
+from mirror.formatting import score, signed
+from mirror.release.run_record import RunRecord, ScoreLine, StartTime, save_record, stage_lines
+from mirror.release.run_results import extra_metric_lines, score_lines
+from mirror.run_context import RunContext
+from mirror.store import StageRecord
+from tasks.artifacts import rounded, show_markdown, show_table
 from tasks.change_detection import ChangeReport, RunInputs
 from tasks.notifications import notify
-from tasks.progress import Reporter
 from tasks.registry.candidate import Registration, RegistrationCandidate
-from tasks.stage_task import as_cached_state, as_named_state, stage_task
+from tasks.stage_task import as_named_state
 
 UNCHANGED = "Unchanged"
 """The state of a flow that found nothing to do."""
 
 
-@stage_task()
-def write_report(results: RunResults, verdict: Verdict, workspace: Path) -> StageRecord:
-    """Writes the page; see `mirror.release.report.write_report`."""
-    record = report.write_report(results, verdict, Store(workspace), Reporter())
-    return as_cached_state(record)
-
-
-def report_file(page: StageRecord) -> Path:
-    """The page itself."""
-    return page.path / report.REPORT
+def record(
+    run: RunContext,
+    candidate: RegistrationCandidate,
+    smoke_test: StageRecord,
+    registration: Registration,
+    started: StartTime,
+) -> RunRecord:
+    """Record the run, and show its outcome on the page of the flow run."""
+    made = record_run(run, candidate, smoke_test, registration, started)
+    show_outcome(made, registration)
+    return made
 
 
 @task(task_run_name="record_run")
 def record_run(
+    run: RunContext,
     candidate: RegistrationCandidate,
-    ends: tuple[StageRecord, ...],
+    smoke_test: StageRecord,
     registration: Registration,
-    began: StartTime,
-    workspace: Path,
+    started: StartTime,
 ) -> RunRecord:
-    """Writes down what a run came to; `ends` are the probe, the package and the page."""
+    """Write the run's record, which `mirror show` reads, and send notifications."""
     made, verdict = candidate.results, candidate.verdict
     inputs = [made.corpus, made.pairs, made.profile, made.sample]
     records = [*filter(None, inputs), made.tuned, made.before, made.after]
@@ -53,9 +52,9 @@ def record_run(
         records.append(made.compatibility)
     record = RunRecord(
         recipe=candidate.recipe.name,
-        started_at=began.at,
-        seconds=began.seconds(),
-        stages=stage_lines([*records, *ends]),
+        started_at=started.at,
+        seconds=started.seconds(),
+        stages=stage_lines([*records, smoke_test, candidate.package, candidate.page]),
         scores=score_lines(made),
         promote=registration.promoted,
         reasons=(*verdict.reasons, registration.text),
@@ -65,22 +64,23 @@ def record_run(
         confidence=candidate.recipe.evaluation.gate.confidence,
         extra_metrics=extra_metric_lines(made),
     )
-    save_record(record, workspace)
+    save_record(record, run.workspace)
     _show(record)
     notify(f"{record.recipe}: {registration.outcome}", [*record.reasons, record.model])
     return record
 
 
 def record_unchanged(
-    recipe: Recipe, made: RunInputs, change: ChangeReport, began: StartTime, workspace: Path
+    run: RunContext, inputs: RunInputs, change: ChangeReport, started: StartTime
 ) -> RunRecord:
-    """Writes down that a run found nothing to do, and names the flow's state for it."""
+    """Record that a run had nothing to do, and name the flow's state for it."""
+    recipe = run.recipe
     model = recipe.registry.model
     record = RunRecord(
         recipe=recipe.name,
-        started_at=began.at,
-        seconds=began.seconds(),
-        stages=stage_lines([*filter(None, (made.corpus, made.pairs, made.profile))]),
+        started_at=started.at,
+        seconds=started.seconds(),
+        stages=stage_lines([*filter(None, (inputs.corpus, inputs.pairs, inputs.profile))]),
         scores=(),
         promote=False,
         reasons=change.reasons,
@@ -90,8 +90,44 @@ def record_unchanged(
         confidence=recipe.evaluation.gate.confidence,
         unchanged=True,
     )
-    save_record(record, workspace)
+    save_record(record, run.workspace)
     return as_named_state(record, UNCHANGED, " ".join(change.reasons))
+
+
+def show_outcome(record: RunRecord, registration: Registration) -> None:
+    """Show the outcome on the page of the flow run; call it in the flow, not in a task."""
+    text = "\n".join(outcome_lines(record, registration))
+    show_markdown("outcome", text, f"Outcome of {record.recipe}")
+
+
+def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str]:
+    """Yield the outcome in Markdown.
+
+    Links lead to MLflow: a browser does not open local files from a web page.
+    """
+    yield f"## {'Champion' if record.promote else 'Challenger'}: {registration.text}"
+    yield ""
+    yield from _table(record.scores, record.confidence)
+    yield ""
+    yield from (f"- {reason}" for reason in record.reasons if reason != registration.text)
+    yield ""
+    if registration.pages:
+        yield " · ".join(f"[{name}]({link})" for name, link in registration.pages)
+        yield ""
+    yield f"On the machine that ran it: report `{record.report}`, encoder `{record.encoder}`"
+
+
+def _table(lines: tuple[ScoreLine, ...], confidence: float) -> Iterator[str]:
+    others = sorted({name for line in lines for name in line.baselines})
+    heads = ["benchmark", "base", "tuned", "change", f"{confidence:.0%} interval"]
+    heads += [name.upper() for name in others]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|---{'|---:' * (len(heads) - 1)}|"
+    for line in lines:
+        cells = [line.benchmark, score(line.before), f"**{score(line.after)}**"]
+        cells += [signed(line.change), f"{signed(line.low)} to {signed(line.high)}"]
+        cells += [score(line.baselines[name]) if name in line.baselines else "–" for name in others]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _show(record: RunRecord) -> None:

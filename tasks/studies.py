@@ -18,16 +18,15 @@ from mirror.experiments.results import StudyOutcome, conclude, markdown, write_o
 from mirror.experiments.study import find_study
 from mirror.experiments.trial import TrialResult
 from mirror.recipe import Recipe
+from mirror.run_context import RunContext
 from mirror.run_data import RunData
 from mirror.store import Store
 from tasks.artifacts import show_markdown
-from tasks.corpus import ingest_corpus
 from tasks.environment import workspace_root
-from tasks.labelled_pairs import gather_pairs
 from tasks.preflight import check_space
 from tasks.registry import fetch_model
 from tasks.retries import RETRIES
-from tasks.sampling import sample_strings
+from tasks.stages import draw_sample, gather_pairs, ingest_corpus
 
 FOLDER = "studies"
 
@@ -55,11 +54,12 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
             has too few passages left.
     """
     for recipe in plan.samples:
-        snapshot = ingest_corpus(recipe, workspace)
+        run = RunContext(recipe, Store(workspace))
+        corpus = ingest_corpus(run)
         try:
-            sample = sample_strings(recipe, snapshot, workspace)
-            pairs = gather_pairs(recipe, workspace) if recipe.pairs else None
-            _check_passages(recipe, RunData(snapshot, sample, pairs))
+            sample = draw_sample(run, corpus)
+            pairs = gather_pairs(run) if recipe.pairs else None
+            _check_passages(recipe, RunData(corpus, sample, pairs))
         except (SampleError, BenchmarkError) as fault:
             raise StudyError(
                 f"{plan.study.name}: {fault}; or leave that point out in a copy of the study's "

@@ -19,10 +19,10 @@ from mirror.store import Store
 from mirror.tuning.device_lock import RUNS_PER_DEVICE
 from tasks.artifacts import show_table
 from tasks.progress import Reporter
-from tasks.stage_task import as_cached_state, stage_task
+from tasks.stage_task import cached_task
 
 
-@stage_task(task_run_name="trial-{trial.label}-{trial.seed}")
+@cached_task(task_run_name="trial-{trial.label}-{trial.seed}")
 def run_trial(trial: Trial, workspace: Path) -> TrialResult:
     """Makes and scores one encoder; see `mirror.experiments.trial.run_trial`.
 
@@ -32,7 +32,7 @@ def run_trial(trial: Trial, workspace: Path) -> TrialResult:
     result = score_trial(trial, Store(workspace), Reporter())
     rows = [{"benchmark": name, "score": value} for name, value in result.scores.items()]
     show_table("trial", rows, f"{trial.label}, seed {trial.seed}")
-    return as_cached_state(result)
+    return result
 
 
 def trial_runner(at_once: int = 1) -> TaskRunner[Any]:

@@ -20,14 +20,14 @@ def run_and_print(
     recipe: str, base: str, out: Console, err: Console, *, if_changed: bool = False
 ) -> None:
     """Runs a recipe."""
-    from mirror.encoders.base_model import choose_base
-    from mirror.recipe_selection import read_judged
+    from mirror.paths import writable_workspace
+    from mirror.run_context import load_run
 
-    choose_base(read_judged(recipe), base)  # faults show at once, not after Prefect's seconds
+    loaded = load_run(recipe, base, writable_workspace())  # before Prefect, which takes seconds
     with progress_shown(err):
         from flows.run_recipe import start_run
 
-        record = start_run(recipe, base, if_changed)
+        record = start_run(loaded, if_changed)
     show_run(record, out)
 
 

@@ -34,10 +34,18 @@ NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
 
 
 def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> EncoderRef:
-    """Finds the base that a recipe names, fetching it if need be; `check_base` judges it.
+    """Return the base that a recipe names, with its digest; see `locate_base`."""
+    folder, origin = locate_base(section, from_registry)
+    return EncoderRef(str(folder), base_digest(folder), origin)
+
+
+def locate_base(section: BaseSection, from_registry: Callable[[str], Path]) -> tuple[Path, str]:
+    """Return the folder of the base that a recipe names, and how the recipe names it.
+
+    The base is fetched if need be; `check_base` tells whether it can be used.
 
     Raises:
-        BaseModelError: there is none at that place.
+        BaseModelError: there is no such base.
         ServiceError: the hub did not answer.
     """
     if section.path is not None:
@@ -48,7 +56,7 @@ def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Enc
     else:
         origin = str(section.registry)
         folder = from_registry(origin)
-    return EncoderRef(str(folder), base_digest(folder), origin)
+    return folder, origin
 
 
 def check_base(folder: Path, *, masks: bool = True) -> None:

@@ -32,6 +32,8 @@ class EncoderRef:
     """None: as the folder's own configuration says."""
     prompt: str | None = None
     """None: as the folder's tokenizer does."""
+    record: StageRecord | None = None
+    """The stage that made it; None for a model that no stage made."""
 
 
 def untuned_encoder(base: EncoderRef, tuning: TuningSection) -> EncoderRef:
@@ -46,7 +48,9 @@ def tuned_encoder(record: StageRecord, label: str = "tuned") -> EncoderRef:
 
     Its digest comes from the stage's manifest: no file is read.
     """
-    return EncoderRef(str(record.path / ENCODER), tuned_digest(record.files), label=label)
+    return EncoderRef(
+        str(record.path / ENCODER), tuned_digest(record.files), label=label, record=record
+    )
 
 
 def tuned_digest(files: Mapping[str, str]) -> str:

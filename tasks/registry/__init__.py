@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from mirror.encoders.encoder_ref import folder_encoder_digest
+from mirror.encoders.encoder_ref import EncoderRef, folder_encoder_digest
 from mirror.errors import BaseModelError, InputError, ServiceError
 from mirror.locks import exclusive_lock
-from mirror.recipe import Recipe
+from mirror.run_context import RunContext
 from mirror.store import digest_of_json
 from tasks.network import without_secrets
 from tasks.registry import register
@@ -40,7 +40,7 @@ from tasks.registry.versions import (
     named_version,
 )
 from tasks.retries import RETRIES
-from tasks.stage_task import as_cached_state, stage_task
+from tasks.stage_task import cached_task
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -90,24 +90,23 @@ def pin_model(uri: str) -> str:
 
 
 @task(task_run_name="find_champion", **RETRIES)
-def find_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
+def find_champion(run: RunContext, encoder: EncoderRef) -> Champion | None:
     """The encoder to beat: today's champion, or what today's champion beat if it is this encoder.
 
     So a run that is repeated compares what it compared before, and comes to the same verdict.
 
     Args:
-        recipe: names the model.
-        digest: the new encoder's.
-        workspace: where the champion is copied to.
+        run: its recipe names the model, and the champion is copied into its workspace.
+        encoder: the new encoder.
     """
-    name = recipe.registry.model
+    name = run.recipe.registry.model
     with open_store() as client:
         version = find_version(client, name, aliases_of(client, name).get(CHAMPION))
-        if version is not None and version.tags.get("encoder_digest") == digest:
+        if version is not None and version.tags.get("encoder_digest") == encoder.digest:
             version = _beaten_by(client, version)
         if version is None:
             return None
-        folder = _fetch_version(version, workspace)
+        folder = _fetch_version(version, run.workspace)
     return Champion(
         str(folder),
         folder_encoder_digest(folder),
@@ -130,7 +129,7 @@ def _beaten_by(client: MlflowClient, champion: ModelVersion) -> ModelVersion | N
     return beaten
 
 
-@stage_task(**RETRIES)
+@cached_task(**RETRIES)
 def register_encoder(candidate: RegistrationCandidate, workspace: Path) -> Registration:
     """Registers an encoder with its evidence, and makes it champion if the verdict says so.
 
@@ -155,7 +154,7 @@ def register_encoder(candidate: RegistrationCandidate, workspace: Path) -> Regis
         version = client.get_model_version(name, version.version)
         registration = _describe(client, version, reused)
     log.info("%s", registration.text)
-    return as_cached_state(registration)
+    return registration
 
 
 def _version_of(

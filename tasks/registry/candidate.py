@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
+from mirror.encoders.encoder_ref import ENCODER, EncoderRef, tuned_encoder
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
+from mirror.release.report import REPORT
 from mirror.release.run_results import RunResults, read_json
 from mirror.store import StageRecord, digest_of_json, git_commit
 
@@ -68,10 +69,20 @@ class RegistrationCandidate:
     """What it was compared with."""
     champion_scores: StageRecord | None
     verdict: Verdict
-    encoder: Path
-    """The packaged folder."""
-    report: Path
-    """The report's file."""
+    package: StageRecord
+    """Encoder, model card and lineage."""
+    page: StageRecord
+    """The report."""
+
+    @property
+    def encoder(self) -> Path:
+        """The folder of the packaged encoder."""
+        return self.package.path / ENCODER
+
+    @property
+    def report(self) -> Path:
+        """The file of the report."""
+        return self.page.path / REPORT
 
     @property
     def recipe(self) -> Recipe:

@@ -26,15 +26,15 @@ STAGES = [
     "report",
 ]
 STAGE_TASKS = [
-    "evaluate_encoder-base",
-    "evaluate_encoder-tuned",
+    "draw_sample",
+    "evaluate-base",
+    "evaluate-tuned",
     "ingest_corpus",
-    "package_encoder",
-    "probe_encoder",
+    "package",
     "profile_corpus",
     "register_encoder",
-    "sample_strings",
-    "tune_encoder",
+    "smoke_test",
+    "tune",
     "write_report",
 ]
 

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from mirror.corpus.drift import Drift
 from mirror.corpus.profile import PROFILE, CorpusProfile
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.paths import workspace_root
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults
-from mirror.store import StageRecord, digest_of_json
-from tasks.change_detection import ChangeReport, RunInputs, find_change, find_drift
+from mirror.run_context import RunContext
+from mirror.store import StageRecord, Store, digest_of_json
+from tasks.change_detection import ChangeReport, RunInputs, detect_change, find_drift
 from tasks.registry import register_encoder
 from tasks.registry.candidate import Champion, RegistrationCandidate
 from tasks.registry.origins import find_origin
@@ -61,7 +64,11 @@ def champion(
 
 
 def change_of(recipe: Recipe, made: RunInputs) -> ChangeReport:
-    return find_change.fn(recipe, made)
+    return detect_change.fn(RunContext(recipe, Store(workspace_root())), made)
+
+
+def drift_of(recipe: Recipe, made: RunInputs, champion: Champion | None) -> Drift | None:
+    return find_drift.fn(RunContext(recipe, Store(workspace_root())), made, champion)
 
 
 def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
@@ -80,7 +87,7 @@ def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made
 
 def test_the_champions_own_text_leaves_nothing_to_do(champion, recipe, made) -> None:
     change = change_of(recipe, made)
-    assert not change.go_on
+    assert not change.has_changed
     assert change.champion == "1"
     [reason] = change.reasons
     assert "version 1: 0.0% of 100 strings are new" in reason
@@ -88,7 +95,7 @@ def test_the_champions_own_text_leaves_nothing_to_do(champion, recipe, made) -> 
 
 def test_enough_new_text_is_a_reason(champion, recipe, made, write_profile) -> None:
     change = change_of(recipe, replace(made, profile=write_profile(profile(new=5))))
-    assert change.go_on
+    assert change.has_changed
     assert change.reasons[0].startswith("5.0% of the strings are new")
     assert "(drift.new_strings)" in change.reasons[0]
 
@@ -102,7 +109,7 @@ def test_another_recipe_base_or_set_of_pairs_is_a_reason(champion, recipe, made,
     else:
         made = replace(made, pairs=StageRecord("pairs", "k", "nowhere", "d" * 64))
     change = change_of(recipe, made)
-    assert change.go_on
+    assert change.has_changed
     assert change.reasons[0] == f"The {what} is not the champion's, version 1."
 
 
@@ -111,7 +118,7 @@ def test_a_champion_without_a_profile_is_a_reason(
 ) -> None:
     register_encoder.fn(make_candidate(0), workspace)
     change = change_of(recipe, made)
-    assert change.go_on
+    assert change.has_changed
     assert change.reasons == ("The champion, version 1, has no profile of its corpus.",)
 
 
@@ -120,7 +127,7 @@ def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
 ) -> None:
     rival = Champion("nowhere", "digest", version="1")
     now = replace(made, profile=write_profile(profile(new=5)))
-    drift = find_drift.fn(recipe, now, rival)
+    drift = drift_of(recipe, now, rival)
     assert drift is not None
     assert drift.new == 0.05
     candidate = make_candidate(1, champion=rival)
@@ -134,6 +141,6 @@ def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
 
 
 def test_there_is_no_drift_without_a_rival_or_from_another_base(champion, recipe, made) -> None:
-    assert find_drift.fn(recipe, made, None) is None
+    assert drift_of(recipe, made, None) is None
     other = replace(made, base=EncoderRef(made.base.folder, "c" * 64, "other"))
-    assert find_drift.fn(recipe, other, Champion("nowhere", "digest", version="1")) is None
+    assert drift_of(recipe, other, Champion("nowhere", "digest", version="1")) is None

@@ -17,14 +17,18 @@ from mirror.errors import (
     BenchmarkError,
     CorpusError,
     InputError,
+    RecipeError,
     ServiceError,
     StoreError,
 )
 from mirror.evaluation import benchmark
+from mirror.paths import workspace_root
 from mirror.recipe import Recipe, parse_recipe
+from mirror.run_context import RunContext
 from mirror.sampling import words
+from mirror.store import Store
 from tasks import preflight
-from tasks.preflight import FREE_BYTES, check_space, find_workspace
+from tasks.preflight import FREE_BYTES, check_run, check_space
 
 LIST = {"source": "wordfreq"}
 Judged = Callable[..., Recipe]
@@ -85,36 +89,59 @@ def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(benchmark.DATA_ENV, str(data))
 
 
+def check_recipe(recipe: Recipe) -> RunContext:
+    run = RunContext(recipe, Store(workspace_root()))
+    check_run(run)
+    return run
+
+
+def test_a_run_that_was_handed_over_is_neither_read_nor_checked_again(
+    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunContext(recipe_on(), Store(workspace_root()), ("en-trades", ""))
+    check_run(run)
+    assert run.is_checked
+    monkeypatch.setattr(preflight, "check_run", lambda _: pytest.fail("checked twice"))
+    monkeypatch.setattr(preflight, "check_notices", lambda: None)
+    with preflight.hand_over(run):
+        assert preflight.load_run("en-trades") is run
+        preflight.check_ready.fn(run)
+        with pytest.raises(RecipeError, match="no recipe is called"):
+            preflight.load_run("another")
+    with pytest.raises(RecipeError, match="no recipe is called"):
+        preflight.load_run("en-trades")
+
+
 def test_what_is_ready_passes_and_gives_the_workspace(recipe_on: Judged, workspace: Path) -> None:
-    assert find_workspace(recipe_on()) == workspace
+    assert check_recipe(recipe_on()).workspace == workspace
 
 
 def test_text_that_is_not_there_is_named(recipe_on: Judged) -> None:
     with pytest.raises(CorpusError, match=r"no text at /no/text\.txt"):
-        find_workspace(recipe_on(corpus={"source": "files", "paths": ["/no/text.txt"]}))
+        check_recipe(recipe_on(corpus={"source": "files", "paths": ["/no/text.txt"]}))
 
 
 def test_a_language_whose_words_are_not_known_here_is_found(
     recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="Khmer is written without spaces"):
-        find_workspace(recipe_on(language="km", level="word"))
+        check_recipe(recipe_on(language="km", level="word"))
     monkeypatch.setattr(words, "missing_modules", lambda _: ["jieba"])
     with pytest.raises(InputError, match=r"words of Chinese need jieba.*\.\[zh\]"):
-        find_workspace(recipe_on(language="zh", level="word"))
-    assert find_workspace(recipe_on(language="zh"))
-    assert find_workspace(recipe_on(language="zh", level="word", corpus=LIST))
+        check_recipe(recipe_on(language="zh", level="word"))
+    assert check_recipe(recipe_on(language="zh"))
+    assert check_recipe(recipe_on(language="zh", level="word", corpus=LIST))
 
 
 def test_a_base_that_is_not_there_is_named(recipe_on: Judged) -> None:
     with pytest.raises(BaseModelError, match=r"no base model at .*no/such-base.*base\.path"):
-        find_workspace(recipe_on(base={"path": "no/such-base"}))
+        check_recipe(recipe_on(base={"path": "no/such-base"}))
 
 
 def test_cut_weights_are_found_before_they_are_loaded(recipe_on: Judged, base: Path) -> None:
     cut_weights(base)
     with pytest.raises(BaseModelError, match=r"model\.safetensors .*get it again"):
-        find_workspace(recipe_on(base={"path": str(base)}))
+        check_recipe(recipe_on(base={"path": str(base)}))
 
 
 def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
@@ -122,20 +149,20 @@ def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
 ) -> None:
     take_mask_token(base)
     with pytest.raises(InputError, match=r"mask token.*mask_length"):
-        find_workspace(recipe_on(base={"path": str(base)}))
-    assert find_workspace(recipe_on(base={"path": str(base)}, tuning={"mask_length": 0}))
+        check_recipe(recipe_on(base={"path": str(base)}))
+    assert check_recipe(recipe_on(base={"path": str(base)}, tuning={"mask_length": 0}))
 
 
 def test_more_tokens_than_the_base_takes_are_found(recipe_on: Judged) -> None:
     with pytest.raises(
         InputError, match=r"tuning\.inference_max_tokens is 128, .* takes 64 tokens"
     ):
-        find_workspace(recipe_on(tuning={"inference_max_tokens": 128}))
+        check_recipe(recipe_on(tuning={"inference_max_tokens": 128}))
 
 
 def test_a_base_in_the_registry_is_asked_for(recipe_on: Judged) -> None:
     with pytest.raises(BaseModelError, match="has no models:/another@champion"):
-        find_workspace(recipe_on(base={"registry": "models:/another@champion"}))
+        check_recipe(recipe_on(base={"registry": "models:/another@champion"}))
 
 
 def test_a_wrong_checksum_is_found(
@@ -143,7 +170,7 @@ def test_a_wrong_checksum_is_found(
 ) -> None:
     wrong_checksum(tmp_path, monkeypatch)
     with pytest.raises(BenchmarkError, match=r"pairs\.tsv is not the file that was declared"):
-        find_workspace(recipe_on(evaluation={"benchmarks": ["likeness"]}))
+        check_recipe(recipe_on(evaluation={"benchmarks": ["likeness"]}))
 
 
 def test_a_store_that_does_not_answer_is_found_in_seconds(
@@ -153,7 +180,7 @@ def test_a_store_that_does_not_answer_is_found_in_seconds(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     began = time.monotonic()
     with pytest.raises(ServiceError, match=r"http://127\.0\.0\.1:1 did not answer"):
-        find_workspace(recipe)
+        check_recipe(recipe)
     assert time.monotonic() - began < 30
 
 
@@ -162,7 +189,7 @@ def test_a_number_of_runs_that_is_none_is_found_before_tuning(
 ) -> None:
     monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
     with pytest.raises(InputError, match="MIRROR_RUNS_PER_DEVICE is 'abc': set it to a number"):
-        find_workspace(recipe_on())
+        check_recipe(recipe_on())
 
 
 def test_a_workspace_that_cannot_be_written_comes_first(
@@ -172,14 +199,14 @@ def test_a_workspace_that_cannot_be_written_comes_first(
     place.write_text("not a folder")
     monkeypatch.setenv("MIRROR_HOME", str(place))
     with pytest.raises(StoreError, match=r"a-file cannot be written .*set MIRROR_HOME"):
-        find_workspace(recipe_on(base={"path": "no/such-base"}))
+        check_recipe(recipe_on(base={"path": "no/such-base"}))
     assert place.read_text() == "not a folder"
 
 
 def test_a_full_disk_is_told_in_numbers(recipe_on: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     no_space(monkeypatch, free=1 << 30)
     with pytest.raises(StoreError, match=r"has 1\.0 GiB free and a run needs 2\.0"):
-        find_workspace(recipe_on())
+        check_recipe(recipe_on())
 
 
 @pytest.mark.parametrize(("free", "fits"), [(100, True), (99, False)])
@@ -208,7 +235,7 @@ def test_all_faults_are_told_at_once(
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with pytest.raises(InputError, match="en-trades cannot run, for 6 reasons") as fault:
-        find_workspace(recipe)
+        check_recipe(recipe)
     told = [
         "GiB free",
         "no text at",
@@ -228,7 +255,7 @@ def test_what_may_pass_is_told_apart_from_what_will_not(
     recipe = recipe_on(base={"registry": "models:/another@champion"})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with pytest.raises(ServiceError, match="for 2 reasons"):
-        find_workspace(recipe)
+        check_recipe(recipe)
     no_space(monkeypatch)
     with pytest.raises(InputError, match="for 3 reasons"):
-        find_workspace(recipe)
+        check_recipe(recipe)

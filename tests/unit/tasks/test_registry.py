@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.paths import CHECKOUT
 from mirror.recipe import Recipe
+from mirror.run_context import RunContext
+from mirror.store import Store
 from tasks import registry
 from tasks.registry.candidate import Champion, Registration, RegistrationCandidate
 
@@ -40,7 +43,14 @@ register_encoder.fn(candidate, workspace)
 """
 
 register = registry.register_encoder.fn
-find_champion = registry.find_champion.fn
+
+
+def champion_against(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
+    """The champion that a run of the recipe compares the encoder of that digest with."""
+    run = RunContext(recipe, Store(workspace))
+    return registry.find_champion.fn(run, EncoderRef("nowhere", digest))
+
+
 Make = Callable[..., RegistrationCandidate]
 
 
@@ -53,7 +63,7 @@ def first(make_candidate: Make, workspace: Path, tracking: str) -> Registration:
 @pytest.fixture
 def champion(first: Registration, recipe: Recipe, workspace: Path) -> Champion:
     """Version 1, to compare with."""
-    found = find_champion(recipe, "of another encoder", workspace)
+    found = champion_against(recipe, "of another encoder", workspace)
     assert found is not None
     return found
 
@@ -160,7 +170,7 @@ def test_the_overtaken_is_promoted_once_it_is_compared(
 ) -> None:
     register(make_candidate(1, champion=champion), workspace)
     register(make_candidate(2, champion=champion), workspace)
-    today = find_champion(recipe, make_candidate(2).digest, workspace)
+    today = champion_against(recipe, make_candidate(2).digest, workspace)
     assert today is not None and today.version == "2"
     assert register(make_candidate(2, champion=today), workspace).promoted
     assert aliases(client) == {"champion": "4", "challenger": "4"}
@@ -202,14 +212,14 @@ def test_a_champion_that_is_measured_anew_is_not_overtaken_by_itself(
     make_candidate: Make, workspace: Path, client: Any, recipe: Recipe, champion: Champion
 ) -> None:
     register(make_candidate(1, champion=champion), workspace)
-    today = find_champion(recipe, make_candidate(1).digest, workspace)
+    today = champion_against(recipe, make_candidate(1).digest, workspace)
     anew = measured_anew(make_candidate(1, champion=today))
     registration = register(anew, workspace)
     assert registration.text == f"{MODEL} version 3: promoted; champion is version 3"
     assert aliases(client) == {"champion": "3", "challenger": "3"}
     assert client.get_model_version(MODEL, "3").tags["compared_with"] == "1"
     assert register(anew, workspace).reused
-    assert find_champion(recipe, anew.digest, workspace) == champion
+    assert champion_against(recipe, anew.digest, workspace) == champion
 
 
 def test_a_repeated_run_compares_with_what_its_encoder_beat(
@@ -217,10 +227,10 @@ def test_a_repeated_run_compares_with_what_its_encoder_beat(
 ) -> None:
     candidate = make_candidate(1, champion=champion)
     register(candidate, workspace)
-    found = find_champion(recipe, candidate.digest, workspace)
+    found = champion_against(recipe, candidate.digest, workspace)
     assert found == champion
     first = make_candidate(0)
-    assert find_champion(recipe, "of a third", workspace).version == "2"
+    assert champion_against(recipe, "of a third", workspace).version == "2"
     assert champion.digest == first.digest
 
 
@@ -228,7 +238,7 @@ def test_a_repeated_first_run_compares_with_none(
     make_candidate: Make, workspace: Path, recipe: Recipe, first: Registration
 ) -> None:
     digest = make_candidate(0).digest
-    assert find_champion(recipe, digest, workspace) is None
+    assert champion_against(recipe, digest, workspace) is None
 
 
 def test_a_champion_whose_rival_was_deleted_is_compared_with_none(
@@ -242,7 +252,7 @@ def test_a_champion_whose_rival_was_deleted_is_compared_with_none(
     candidate = make_candidate(1, champion=champion)
     register(candidate, workspace)
     client.delete_model_version(MODEL, "1")
-    assert find_champion(recipe, candidate.digest, workspace) is None
+    assert champion_against(recipe, candidate.digest, workspace) is None
     assert "version 1, which it was compared with, was deleted" in caplog.text
     assert register(make_candidate(1), workspace).promoted
 
@@ -330,7 +340,7 @@ def test_a_run_killed_after_its_promotion_stays_promoted(
         killed.setattr(type(client), "set_model_version_tag", set_tag)
         with pytest.raises(SystemExit):
             register(candidate, workspace)
-    assert find_champion(recipe, candidate.digest, workspace) == champion
+    assert champion_against(recipe, candidate.digest, workspace) == champion
     registration = register(candidate, workspace)
     assert (registration.version, registration.outcome) == ("2", "promoted")
     assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"

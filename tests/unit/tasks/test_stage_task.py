@@ -17,9 +17,10 @@ from prefect.testing.utilities import prefect_test_harness
 
 from mirror.errors import CorpusError, ServiceError
 from mirror.store import Stage, StageRecord, Store
-from tasks import base, corpus, evaluation, gate, packaging, preflight, registry, sampling, tuning
+from tasks import gate, preflight, registry, stages
+from tasks.progress import Reporter
 from tasks.retries import RETRIES, may_answer_later
-from tasks.stage_task import as_cached_state, stage_task
+from tasks.stage_task import cached_task, stage_task
 
 STAGE = Stage("sample", "sampling", {"corpus": "c" * 64}, {"size": 3})
 AT_ONCE = {**RETRIES, "retry_delay_seconds": [0, 0, 0]}
@@ -38,8 +39,8 @@ def write(out: Path, _work: Path) -> Mapping[str, int]:
 
 
 @stage_task()
-def make_sample(workspace: Path) -> StageRecord:
-    return as_cached_state(Store(workspace).make(STAGE, write))
+def make_sample(report: Reporter, workspace: Path) -> StageRecord:
+    return Store(workspace).make(STAGE, write)
 
 
 @task
@@ -110,12 +111,11 @@ def test_whoever_asks_for_the_state_is_given_it(tmp_path: Path) -> None:
 def test_outside_a_run_the_record_is_as_it_is(tmp_path: Path) -> None:
     record = make_sample.fn(tmp_path)
     assert isinstance(record, StageRecord)
-    assert as_cached_state(record) is record
 
 
 def test_a_failing_stage_raises_its_own_error() -> None:
     @stage_task()
-    def fail() -> StageRecord:
+    def fail(report: Reporter) -> StageRecord:
         raise CorpusError("no text at here")
 
     with pytest.raises(CorpusError, match="no text at here"):
@@ -123,23 +123,23 @@ def test_a_failing_stage_raises_its_own_error() -> None:
 
 
 def failing_first(times: int, error: Exception, kind: Callable[..., Any]) -> tuple[Any, list[int]]:
-    """A task that fails so many times and then gives 7, and its calls."""
+    """A task that fails so many times and then gives a record, and its calls."""
     calls: list[int] = []
 
     @kind(**AT_ONCE)
-    def fetch() -> int:
+    def fetch() -> Any:
         calls.append(len(calls))
         if len(calls) <= times:
             raise error
-        return 7
+        return StageRecord("seven", "7", "nowhere", "7")
 
     return fetch, calls
 
 
-@pytest.mark.parametrize("kind", [task, stage_task])
+@pytest.mark.parametrize("kind", [task, cached_task])
 def test_a_service_that_answers_later_is_asked_again(kind: Callable[..., Any]) -> None:
     fetch, calls = failing_first(2, ServiceError("the hub did not answer"), kind)
-    assert states_of(fetch)[0] == 7
+    assert states_of(fetch)[0].key == "7"
     assert len(calls) == 3
 
 
@@ -151,7 +151,7 @@ def test_a_service_that_never_answers_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("error", [CorpusError("no text"), ValueError("a fault of ours")])
-@pytest.mark.parametrize("kind", [task, stage_task])
+@pytest.mark.parametrize("kind", [task, cached_task])
 def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) -> None:
     fetch, calls = failing_first(1, error, kind)
     with pytest.raises(type(error), match=str(error)):
@@ -162,8 +162,8 @@ def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) 
 @pytest.mark.parametrize(
     "made",
     [
-        base.find_base,
-        corpus.ingest_corpus,
+        stages.resolve_base,
+        stages.ingest_corpus,
         preflight.check_ready,
         registry.find_champion,
         registry.register_encoder,
@@ -177,11 +177,11 @@ def test_tasks_that_ask_a_service_may_ask_again(made: Any) -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        evaluation.evaluate_encoder,
         gate.decide,
-        packaging.package_encoder,
-        sampling.sample_strings,
-        tuning.tune_encoder,
+        stages.draw_sample,
+        stages.evaluate,
+        stages.package,
+        stages.tune,
     ],
     ids=lambda made: made.name,
 )

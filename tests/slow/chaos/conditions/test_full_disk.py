@@ -25,6 +25,8 @@ from pathlib import Path
 
 import tasks  # before Prefect, which reads its settings when it is imported
 from flows.run_recipe import start_run
+from mirror.paths import workspace_root
+from mirror.run_context import load_run
 from mirror.release import run_record
 from mirror.errors import MirrorError
 from tasks import preflight, progress, registry, run_summary
@@ -60,7 +62,7 @@ before(run_summary, "save_record", "record")
 for wanted in (*sys.argv[4:], None):
     ballast.unlink(missing_ok=True)
     try:
-        start_run(sys.argv[2])
+        start_run(load_run(sys.argv[2], "", workspace_root()))
         said = [wanted, ballast.exists(), "", "done"]
     except MirrorError as error:
         said = [wanted, ballast.exists(), type(error).__name__, str(error)]

@@ -34,7 +34,8 @@ def candidate(results: RunResults, tmp_path: Path) -> RegistrationCandidate:
     (encoder / "model.safetensors").write_bytes(b"weights")
     (encoder / "README.md").write_text("a card\n")
     verdict = Verdict(True, ("Better than its base.",))
-    return RegistrationCandidate(results, None, None, verdict, encoder, tmp_path / "report.html")
+    package, page = (StageRecord(name, "k", str(tmp_path), name) for name in ("package", "report"))
+    return RegistrationCandidate(results, None, None, verdict, package, page)
 
 
 def worse(candidate: RegistrationCandidate) -> RegistrationCandidate:

@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
-from mirror.store import StageRecord
-from tasks import compatibility, registry
-from tasks.compatibility import compare_with_champion
+from mirror.run_context import RunContext
+from mirror.run_data import RunData
+from mirror.store import StageRecord, Store
+from tasks import registry, stages
 from tasks.registry.candidate import Champion, RegistrationCandidate
+from tasks.stages import compare_with_champion
 
 YES, NO = Verdict(True, ("Better.",)), Verdict(False, ("Worse.",))
 
@@ -35,20 +38,26 @@ def pair(encoders: list[Path]) -> tuple[Champion, EncoderRef]:
     return champion, EncoderRef(str(encoders[1]), "b" * 64, label="tuned")
 
 
+@pytest.fixture
+def run(recipe: Recipe, workspace: Path) -> RunContext:
+    return RunContext(recipe, Store(workspace))
+
+
 def test_only_what_succeeds_a_champion_is_compared(
     pair: tuple[Champion, EncoderRef],
     sample: StageRecord,
     workspace: Path,
+    run: RunContext,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     champion, new = pair
-    assert compare_with_champion(NO, champion, new, sample, workspace) is None
-    assert compare_with_champion(YES, None, new, sample, workspace) is None
+    assert compare_with_champion(run, NO, champion, new, RunData(sample, sample)) is None
+    assert compare_with_champion(run, YES, None, new, RunData(sample, sample)) is None
     assert not caplog.text
     few = replace(sample, counts={"strings": 59})
-    assert compare_with_champion(YES, champion, new, few, workspace) is None
+    assert compare_with_champion(run, YES, champion, new, RunData(few, few)) is None
     assert "the sample has 59 strings" in caplog.text
-    assert not (workspace / "stages").exists()
+    assert not [*(workspace / "stages").iterdir()]
 
 
 def test_the_report_the_page_and_the_map_come_with_the_version(
@@ -56,13 +65,14 @@ def test_the_report_the_page_and_the_map_come_with_the_version(
     pair: tuple[Champion, EncoderRef],
     sample: StageRecord,
     workspace: Path,
+    run: RunContext,
     client: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     champion, new = pair
     # As in a run, but without one: Prefect would start a server for a task alone.
-    monkeypatch.setattr(compatibility, "compare_encoders", compatibility.compare_encoders.fn)
-    made = compare_with_champion(YES, champion, new, sample, workspace)
+    monkeypatch.setattr(stages, "compare_indexes", stages.compare_indexes.fn)
+    made = compare_with_champion(run, YES, champion, new, RunData(sample, sample))
     candidate = make_candidate(1)
     candidate = replace(candidate, results=replace(candidate.results, compatibility=made))
     registration = registry.register_encoder.fn(candidate, workspace)
