@@ -175,14 +175,13 @@ def fill_table(
     poolings: dict[Pooling, str] = {"cls": "raw, CLS", "mean": "raw, mean"}
     for pooling, name in poolings.items():
         table.add(name, [score for part in fields for score in part.raw(base, pooling, store)])
-    static, passages = (
-        WordPieceMeans(Path(base.folder)),
-        held_out_passages(RunData(fields[2].corpus, fields[2].sample)),
-    )
+    static = WordPieceMeans(Path(base.folder))
+    run = RunData(fields[2].corpus, fields[2].sample)
+    passages = held_out_passages(run)
     names = ("stsb", "sts-english", "multisimlex-en", "docstrings-retrieval")
     table.add(
         "mean of its word-piece embeddings",
-        [score_encoder(static, read_definition(name), passages).score for name in names],
+        [score_encoder(static, read_definition(name), run).score for name in names],
     )
     table.add("BM25", [np.nan] * 3 + [float(bm25_reciprocal_ranks(passages).mean())])
     for seed in seeds:

@@ -16,7 +16,7 @@ from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
 from mirror.encoders import base_model
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
-from mirror.evaluation import benchmark
+from mirror.evaluation import datasets
 from mirror.run_context import RunContext
 from mirror.sampling import sample as sampling
 from mirror.tuning.device_lock import runs_per_device
@@ -81,7 +81,7 @@ def check_run(run: RunContext) -> None:
         partial(labelled_pairs.check_pairs, recipe),
         partial(sampling.check_sampling, recipe),
         partial(_check_base, run),
-        partial(benchmark.check_benchmarks, recipe.evaluation.benchmarks),
+        partial(datasets.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
         notice_blocks,
         runs_per_device,

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from prefect import task
 
+from mirror.evaluation.score_change import ScoreChange
 from mirror.formatting import score, signed
-from mirror.release.run_record import RunRecord, ScoreLine, StartTime, save_record, stage_lines
-from mirror.release.run_results import extra_metric_lines, score_lines
+from mirror.release.run_record import RunRecord, StartTime, save_record, stage_lines
+from mirror.release.run_results import metric_changes, score_changes
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
 from tasks.artifacts import rounded, show_markdown, show_table
@@ -55,14 +56,14 @@ def record_run(
         started_at=started.at,
         seconds=started.seconds(),
         stages=stage_lines([*records, smoke_test, candidate.package, candidate.page]),
-        scores=score_lines(made),
+        scores=score_changes(made),
         promote=registration.promoted,
         reasons=(*verdict.reasons, registration.text),
         encoder=str(candidate.encoder),
         report=str(candidate.report),
         model=registration.uri,
         confidence=candidate.recipe.evaluation.gate.confidence,
-        extra_metrics=extra_metric_lines(made),
+        extra_metrics=metric_changes(made),
     )
     save_record(record, run.workspace)
     _show(record)
@@ -117,7 +118,7 @@ def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str
     yield f"On the machine that ran it: report `{record.report}`, encoder `{record.encoder}`"
 
 
-def _table(lines: tuple[ScoreLine, ...], confidence: float) -> Iterator[str]:
+def _table(lines: tuple[ScoreChange, ...], confidence: float) -> Iterator[str]:
     others = sorted({name for line in lines for name in line.baselines})
     heads = ["benchmark", "base", "tuned", "change", f"{confidence:.0%} interval"]
     heads += [name.upper() for name in others]

@@ -67,13 +67,11 @@ def draw_samples(plan: StudyPlan, workspace: Path) -> None:
             ) from fault
 
 
-def _check_passages(recipe: Recipe, data: RunData) -> None:
-    """Whether what sample and pairs leave is enough for retrieval, where that is measured."""
-    names = recipe.evaluation.benchmarks
-    if any(read_definition(name).task == "retrieval" for name in names):
-        from mirror.evaluation.kinds.retrieval import held_out_passages
-
-        held_out_passages(data)
+def _check_passages(recipe: Recipe, run: RunData) -> None:
+    """Raise BenchmarkError if the run has too few texts for one of its benchmarks."""
+    for benchmark in map(read_definition, recipe.evaluation.benchmarks):
+        if benchmark.NEEDS_RUN:
+            benchmark.load(run)
 
 
 @task(task_run_name="write_study")

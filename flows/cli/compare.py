@@ -97,7 +97,7 @@ def _texts(file: str | None, recipe: str | None) -> list[str]:
         from mirror.encoders.write_embeddings import read_lines
 
         return read_lines(Path(file))
-    from mirror.evaluation.kinds.space import sampled_texts
+    from mirror.evaluation.kinds.space_diagnostics import sampled_texts
     from mirror.paths import open_workspace
     from mirror.release.run_record import find_record, find_stage
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -12,15 +12,17 @@ from flows.cli.encoders import load_encoder, load_rival
 from flows.cli.progress import live_progress
 from flows.cli.tables import extra_metric_table, result_table, score_table
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import OF_A_RUN, Definition, definition_digest, read_definition
+from mirror.evaluation.benchmark import Benchmark, read_definition
+from mirror.evaluation.datasets import definition_digest, fetch_benchmark
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.progress import OnProgress, ProgressEvent
 from mirror.recipe import GateSection
-from mirror.release.run_record import MetricSummary, ScoreLine, find_record, find_stage
+from mirror.release.run_record import find_record, find_stage
+from mirror.run_data import RunData
 from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
-    from mirror.evaluation.kinds.retrieval import Passages
     from mirror.evaluation.result import BenchmarkResult
 
 EncoderScores = dict[str, "BenchmarkResult"]
@@ -43,14 +45,6 @@ class EvaluateOptions:
     """A second encoder, for the second language of lexicons."""
 
 
-@dataclass(frozen=True)
-class _RunTexts:
-    """What a run has to measure on."""
-
-    passages: Passages | None = None
-    texts: Sequence[str] | None = None
-
-
 def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
     """Scores an encoder, beside another if asked, and prints a table."""
     definitions = [read_definition(name) for name in wanted.benchmarks]
@@ -62,7 +56,8 @@ def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
         definition_digest(definition)  # data that is missing shows before an encoder is loaded
     if wanted.encoder is None:
         return
-    data = _texts_of_run(definitions, wanted.recipe)
+    run = _run_data(definitions, wanted.recipe)
+    data = {definition.name: definition.load(run) for definition in definitions}
     encoder = load_encoder(wanted.encoder, wanted.pooling, wanted.max_tokens)
     rival, other = (
         load_rival(name, encoder.settings, wanted.pooling) if name else None
@@ -78,16 +73,16 @@ def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
 
 
 def _print_both(
-    definitions: Sequence[Definition],
+    definitions: Sequence[Benchmark],
     before: EncoderScores,
     after: EncoderScores,
     title: str,
     out: Console,
 ) -> None:
-    from mirror.release.side_by_side import compare_extra_metrics, compare_results
+    from mirror.evaluation.comparison import compare_extra_metrics, compare_results
 
     gate, sides = GateSection(), ("against", "encoder")
-    lines: list[ScoreLine] = []
+    lines: list[ScoreChange] = []
     extra_metrics: list[MetricSummary] = []
     for definition in definitions:
         both = before[definition.name], after[definition.name]
@@ -100,18 +95,16 @@ def _print_both(
         out.print(extra_metric_table(extra_metrics, sides))
 
 
-def _check_two_languages(definitions: Sequence[Definition]) -> None:
+def _check_two_languages(definitions: Sequence[Benchmark]) -> None:
     members = [read_definition(name) for definition in definitions for name in definition.members]
-    if not any(definition.task == "lexicon-induction" for definition in (*definitions, *members)):
+    if not any(definition.USES_SECOND_ENCODER for definition in (*definitions, *members)):
         raise BenchmarkError(
             "--with takes an encoder for the second language of a lexicon, such as xling-en-fr, "
             "and none is among the benchmarks: name one, or leave out --with"
         )
 
 
-def _fetch_missing(definitions: Sequence[Definition], err: Console) -> None:
-    from mirror.evaluation.fetching import fetch_benchmark
-
+def _fetch_missing(definitions: Sequence[Benchmark], err: Console) -> None:
     folder = workspace_root() / "benchmarks"
     with live_progress(err) as on_progress:
         for definition in definitions:
@@ -122,43 +115,36 @@ def _fetch_missing(definitions: Sequence[Definition], err: Console) -> None:
                 err.print(f"{definition.name}: fetched into {folder}", markup=False, soft_wrap=True)
 
 
-def _texts_of_run(definitions: Sequence[Definition], recipe: str | None) -> _RunTexts:
-    wanting = [definition for definition in definitions if definition.task in OF_A_RUN]
-    if not wanting:
-        return _RunTexts()
+def _run_data(definitions: Sequence[Benchmark], recipe: str | None) -> RunData | None:
+    """Return the stages of the recipe's last run, or None if no benchmark needs them."""
+    needing_run = [definition.name for definition in definitions if definition.NEEDS_RUN]
+    if not needing_run:
+        return None
     if recipe is None:
-        names = ", ".join(definition.name for definition in wanting)
         raise BenchmarkError(
-            f"{names}: of a run's own texts; name a recipe that has run with --recipe"
+            f"{', '.join(needing_run)}: measured on a run's own texts; name a recipe that has run "
+            "with --recipe"
         )
-    from mirror.evaluation.kinds.retrieval import held_out_passages
-    from mirror.evaluation.kinds.space import sampled_texts
-    from mirror.run_data import RunData
-
     record = find_record(workspace_root(), recipe)
-    corpus, sample = find_stage(record, "corpus"), find_stage(record, "sample")
-    searched = any(definition.task == "retrieval" for definition in wanting)
-    paired = any(line.stage == "pairs" for line in record.stages)
-    pairs = find_stage(record, "pairs") if paired else None
-    passages = held_out_passages(RunData(corpus, sample, pairs)) if searched else None
-    return _RunTexts(passages, sampled_texts(sample))
+    has_pairs = any(line.stage == "pairs" for line in record.stages)
+    return RunData(
+        find_stage(record, "corpus"),
+        find_stage(record, "sample"),
+        find_stage(record, "pairs") if has_pairs else None,
+    )
 
 
 def _score(
     encoder: Encoder,
-    definitions: Sequence[Definition],
-    data: _RunTexts,
-    other: Encoder | None,
+    definitions: Sequence[Benchmark],
+    data: Mapping[str, Any],
+    second: Encoder | None,
     on_progress: OnProgress,
 ) -> EncoderScores:
-    from mirror.evaluation.evaluate import score_encoder
-
     results: EncoderScores = {}
     for done, definition in enumerate(definitions):
         on_progress(
             ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
         )
-        results[definition.name] = score_encoder(
-            encoder, definition, data.passages, data.texts, other
-        )
+        results[definition.name] = definition.score(encoder, data[definition.name], second)
     return results

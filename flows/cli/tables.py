@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.formatting import score, signed
-from mirror.release.run_record import MetricSummary, RunRecord, ScoreLine, StageSummary
+from mirror.release.run_record import RunRecord, StageSummary
 
 if TYPE_CHECKING:
     from mirror.evaluation.result import BenchmarkResult
@@ -46,7 +47,7 @@ def show_run(record: RunRecord, console: Console) -> None:
 
 
 def score_table(
-    lines: Sequence[ScoreLine],
+    lines: Sequence[ScoreChange],
     confidence: float,
     title: str,
     sides: tuple[str, str] = ("before", "after"),
@@ -79,18 +80,18 @@ def extra_metric_table(
     for name in sides:
         table.add_column(name, justify="right")
     for line in lines:
-        names = Text(line.benchmark), Text(line.measure)
+        names = Text(line.benchmark), Text(line.metric)
         table.add_row(*names, score(line.before), score(line.after))
     return table
 
 
-def _colour(line: ScoreLine) -> str:
+def _colour(line: ScoreChange) -> str:
     if line.low > 0:
         return "green"
     return "red" if line.high < 0 else "dim"
 
 
-def _beside(line: ScoreLine, name: str) -> Text:
+def _beside(line: ScoreChange, name: str) -> Text:
     if name not in line.baselines:
         return Text("–", "dim")
     value = line.baselines[name]

@@ -1,56 +1,36 @@
-"""Two encoders' evaluations, benchmark by benchmark and slice by slice."""
+"""Comparison of two encoders' scores by paired bootstrap, benchmark by benchmark."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
-from mirror.errors import StoreError
-from mirror.evaluation.metrics import Predictions, paired_bootstrap, statistic_of
+from mirror.errors import BenchmarkError, StoreError
+from mirror.evaluation.bootstrap import paired_bootstrap
+from mirror.evaluation.metrics import Predictions, select_subset, statistic_of
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.recipe import GateSection
 from mirror.store import StageRecord
 
-LEAST_SLICE = 50
-"""Items below which a slice is too small to judge by; it still counts in its benchmark."""
+if TYPE_CHECKING:
+    from mirror.evaluation.benchmark import Benchmark
+    from mirror.evaluation.result import BenchmarkResult
 
-
-@dataclass(frozen=True)
-class ScoreChange:
-    """One benchmark or a slice of it, two encoders."""
-
-    benchmark: str
-    """A slice is named after its benchmark: `sts-english, sts12`."""
-    before: float
-    after: float
-    change: float
-    low: float
-    """Lower end of the change's bootstrap interval."""
-    high: float
-    n: int
-    """Items scored."""
-    baselines: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items, such as `bm25`."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.benchmark}: {self.before:.3f} to {self.after:.3f}, "
-            f"{self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-        )
+MIN_SUBSET = 50
+"""Items below which a subset is too small to judge by; they still count in the benchmark."""
 
 
 def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[ScoreChange, ...]:
-    """Two evaluations of the same benchmarks, by paired bootstrap; those not gated are left out.
+    """Return the change on each benchmark that the gate uses, between two evaluations.
 
     Raises:
-        StoreError: an evaluation's folder is damaged, or they measured different benchmarks.
-        BenchmarkError: they measured different items, or a benchmark's scores hardly differ.
+        StoreError: an evaluation's folder is damaged, or they have different benchmarks.
+        BenchmarkError: they have different items, or too few different scores.
     """
     folders = (before.folder, after.folder)
     digests = (before.digest, after.digest)
@@ -60,64 +40,133 @@ def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple
 def compare_slices(
     before: StageRecord, after: StageRecord, gate: GateSection
 ) -> tuple[ScoreChange, ...]:
-    """As `compare`, for the parts that benchmarks fall into, where those are not too small.
+    """As `compare`, for each subset of at least 50 items.
 
     Raises:
-        StoreError: an evaluation's folder is damaged, or they measured different benchmarks.
-        BenchmarkError: they measured different items, or a slice's scores hardly differ.
+        StoreError: an evaluation's folder is damaged, or they have different benchmarks.
+        BenchmarkError: they have different items, or too few different scores.
     """
     folders = (before.folder, after.folder)
     digests = (before.digest, after.digest)
     return _compare_slices(folders, digests, gate.resamples, gate.confidence)
 
 
+def compare_results(
+    name: str, before: BenchmarkResult, after: BenchmarkResult, gate: GateSection
+) -> ScoreChange:
+    """Return the change between two results on one benchmark; an average's from its members.
+
+    Raises:
+        BenchmarkError: the items differ, or too few scores differ.
+    """
+    estimate = paired_bootstrap(
+        _result_parts(name, before, after),
+        after.score - before.score,
+        name,
+        resamples=gate.resamples,
+        confidence=gate.confidence,
+    )
+    return ScoreChange(
+        benchmark=name,
+        metric=after.metric,
+        n=after.n,
+        before=before.score,
+        after=after.score,
+        change=estimate.mean,
+        low=estimate.low,
+        high=estimate.high,
+        baselines=dict(after.baselines),
+    )
+
+
+def compare_extra_metrics(
+    benchmark: Benchmark, before: BenchmarkResult, after: BenchmarkResult
+) -> tuple[MetricSummary, ...]:
+    """Return the extra metrics of two results, and the scores if the gate does not use them."""
+    contents = (
+        {**result.content(), "used_by_gate": benchmark.used_by_gate} for result in (before, after)
+    )
+    return tuple(_extra_metrics(benchmark.name, *contents))
+
+
+def extra_metric_changes(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[MetricSummary, ...]:
+    """Return the numbers that the gate does not judge by, from two `scores.json`."""
+    return tuple(
+        summary for name in after for summary in _extra_metrics(name, before[name], after[name])
+    )
+
+
+def _extra_metrics(
+    name: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[MetricSummary]:
+    if not after.get("used_by_gate", True):
+        scores = float(before["score"]), float(after["score"])
+        yield MetricSummary(name, str(after["metric"]), *scores)
+    for metric, value in after.get("extra_metrics", {}).items():
+        yield MetricSummary(name, metric, float(before["extra_metrics"][metric]), float(value))
+
+
 @lru_cache(maxsize=64)
 def _compare(
     folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
 ) -> tuple[ScoreChange, ...]:
-    differences = []
-    for name, was, now in _gated(folders):
-        metric = str(now["metric"])
-        parts = [_both(folders, metric, member) for member in now.get("members", [name])]
-        change = float(now["score"]) - float(was["score"])
-        found = paired_bootstrap(parts, change, name, resamples=resamples, confidence=confidence)
-        scores = (float(was["score"]), float(now["score"]))
-        interval = (found.change, found.low, found.high)
-        baselines = now.get("baselines", {})
-        differences.append(ScoreChange(name, *scores, *interval, int(now["n"]), baselines))
-    return tuple(differences)
+    changes = []
+    for name, old, new in _used_by_gate(folders):
+        metric = str(new["metric"])
+        parts = [_both(folders, metric, member) for member in new.get("members", [name])]
+        scores = (float(old["score"]), float(new["score"]))
+        estimate = paired_bootstrap(
+            parts, scores[1] - scores[0], name, resamples=resamples, confidence=confidence
+        )
+        interval = (estimate.mean, estimate.low, estimate.high)
+        baselines = new.get("baselines", {})
+        changes.append(ScoreChange(name, metric, int(new["n"]), *scores, *interval, baselines))
+    return tuple(changes)
 
 
 @lru_cache(maxsize=64)
 def _compare_slices(
     folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
 ) -> tuple[ScoreChange, ...]:
-    differences = []
-    for name, was, now in _gated(folders):
-        for part, found in now.get("subsets", {}).items():
-            if int(found["n"]) < LEAST_SLICE or len(now["subsets"]) < 2:
+    changes = []
+    for name, old, new in _used_by_gate(folders):
+        subsets = new.get("subsets", {})
+        for subset, content in subsets.items():
+            if int(content["n"]) < MIN_SUBSET or len(subsets) < 2:
                 continue
-            metric, place = str(now["metric"]), f"{name}, {part}"
-            sides = _both(folders, metric, part if part in now.get("members", ()) else name)
-            if part not in now.get("members", ()):
-                sides = (_slice(sides[0], part), _slice(sides[1], part))
-            scores = (float(was["subsets"][part]["score"]), float(found["score"]))
-            interval = paired_bootstrap(
-                [sides], scores[1] - scores[0], place, resamples=resamples, confidence=confidence
+            metric, label = str(new["metric"]), f"{name}, {subset}"
+            is_member = subset in new.get("members", ())
+            before, after = _both(folders, metric, subset if is_member else name)
+            if not is_member:
+                before, after = select_subset(before, subset), select_subset(after, subset)
+            scores = (float(old["subsets"][subset]["score"]), float(content["score"]))
+            estimate = paired_bootstrap(
+                [(before, after)],
+                scores[1] - scores[0],
+                label,
+                resamples=resamples,
+                confidence=confidence,
             )
-            ends = (interval.change, interval.low, interval.high)
-            differences.append(ScoreChange(place, *scores, *ends, int(found["n"])))
-    return tuple(differences)
+            interval = (estimate.mean, estimate.low, estimate.high)
+            changes.append(ScoreChange(label, metric, int(content["n"]), *scores, *interval))
+    return tuple(changes)
 
 
-def _gated(folders: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name and both sides' scores of each benchmark that the gate judges by."""
+def _used_by_gate(
+    folders: tuple[str, str],
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield name and both encoders' scores of each benchmark that the gate uses."""
     before, after = (_scores(folder) for folder in folders)
     if before.keys() != after.keys():
-        raise StoreError(f"{folders[0]} and {folders[1]} measured different benchmarks")
-    for name, now in after.items():
-        if now.get("used_by_gate", True):
-            yield name, before[name], now
+        raise StoreError(
+            f"{folders[0]} and {folders[1]} hold scores of different benchmarks: remove them and "
+            "run again"
+        )
+    for name, new in after.items():
+        if new.get("used_by_gate", True):
+            yield name, before[name], new
 
 
 def _both(folders: tuple[str, str], metric: str, benchmark: str) -> tuple[Predictions, Predictions]:
@@ -125,12 +174,18 @@ def _both(folders: tuple[str, str], metric: str, benchmark: str) -> tuple[Predic
     return before, after
 
 
-def _slice(predictions: Predictions, name: str) -> Predictions:
-    chosen = np.asarray([subset == name for subset in predictions.subsets])
-    gold = None if predictions.gold is None else predictions.gold[chosen]
-    return Predictions(
-        (name,) * int(chosen.sum()), predictions.predicted[chosen], gold, predictions.statistic
-    )
+def _result_parts(
+    name: str, before: BenchmarkResult, after: BenchmarkResult
+) -> list[tuple[Predictions, Predictions]]:
+    if after.members:
+        return [
+            pair
+            for member, result in after.members.items()
+            for pair in _result_parts(member, before.members[member], result)
+        ]
+    if before.predictions is None or after.predictions is None:
+        raise BenchmarkError(f"{name} has no predictions to compare: evaluate both encoders again")
+    return [(before.predictions, after.predictions)]
 
 
 def _scores(folder: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Scores and what chance leaves of their differences: pure functions of arrays."""
+"""Metrics of predictions: Spearman correlation, AUC and means, also with weighted items."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,73 +14,93 @@ Floats = NDArray[np.float64]
 
 Statistic = Literal["spearman", "auc"]
 
-CHUNK = 100
-"""Resamples computed at a time; bounds memory."""
-SEED = 20_210_908
-MOST_UNRANKED = 0.05
-"""Share of resamples that may hold one gold score only, as few rare scores make them."""
-
 
 @dataclass(frozen=True)
 class Predictions:
-    """What an encoder said of each item of a benchmark, and what people say."""
+    """An encoder's prediction for each item of a benchmark, with the gold scores."""
 
     subsets: tuple[str, ...]
-    """Which part of the benchmark each item belongs to."""
+    """The subset of each item; empty where the benchmark has none."""
     predicted: Floats
-    """Cosine of a pair, or reciprocal rank of a query's answer."""
+    """Cosine of a pair, or the score of an item, such as a reciprocal rank: (items,)."""
     gold: Floats | None = None
-    """People's scores, or 1 and 0; nothing where `predicted` is a score itself."""
+    """Human scores, or 1 and 0; None where `predicted` holds scores of items."""
     statistic: Statistic = "spearman"
-    """What `predicted` is measured by against `gold`."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A difference of two scores, with its bootstrap interval."""
-
-    change: float
-    low: float
-    high: float
+    """How `predicted` is compared with `gold`."""
 
 
 def statistic_of(metric: str) -> Statistic:
-    """How predictions are measured against gold where a benchmark's metric is `metric`."""
+    """Return how predictions are compared with gold scores under a benchmark's metric."""
     return "auc" if metric == "auc" else "spearman"
 
 
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
-    """Cosine of each row of `first` with the same row of `second`; nan where a row is zero."""
+    """Return the cosine of corresponding rows, nan where a row is zero: (rows,)."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        found: Floats = np.einsum("ij,ij->i", a, b) / norms
-    return found
+        result: Floats = np.einsum("ij,ij->i", a, b) / norms
+    return result
 
 
-def score(predictions: Predictions, place: str) -> float:
-    """Spearman's rho with people's scores, the AUC against labels, or the items' mean score.
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return each row scaled to length 1, nan where it is zero: (rows, dimension)."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit: NDArray[np.float32] = vectors / norms
+    return unit
 
-    The AUC is the share of pairs of a positive and a negative item of which the positive one has
-    the higher prediction; equal ones count half (Mann and Whitney's U over their number).
+
+def check_vectors(vectors: NDArray[np.float32], benchmark: str) -> None:
+    """Raise an error if a vector is zero or not finite.
+
+    Args:
+        vectors: embeddings (texts, dimension).
+        benchmark: the benchmark's name, for the error.
 
     Raises:
-        BenchmarkError: a prediction is not a number, or all are equal, so that there is no rank.
+        BenchmarkError: a vector is zero or holds nan or infinity.
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise BenchmarkError(
+            f"the encoder gives vectors of zeros or nan for texts of {benchmark}: tune it again "
+            "with a lower learning rate"
+        )
+
+
+def select_subset(predictions: Predictions, name: str) -> Predictions:
+    """Return the predictions of one subset's items."""
+    chosen = np.asarray([subset == name for subset in predictions.subsets])
+    gold = None if predictions.gold is None else predictions.gold[chosen]
+    return Predictions(
+        (name,) * int(chosen.sum()), predictions.predicted[chosen], gold, predictions.statistic
+    )
+
+
+def score(predictions: Predictions, benchmark: str) -> float:
+    """Return Spearman's rho with human scores, the AUC of labels, or the mean score of the items.
+
+    The AUC is the share of pairs of a positive and a negative item in which the positive one has
+    the higher prediction; ties count half (Mann and Whitney's U, normalised).
+
+    Raises:
+        BenchmarkError: a prediction is not a number, or all are equal, so that there are no ranks.
     """
     predicted, gold = predictions.predicted, predictions.gold
     if not len(predicted):
-        raise BenchmarkError(f"{place} holds nothing to score: check its files")
+        raise BenchmarkError(f"{benchmark} has no items to score: check its files")
     if not np.isfinite(predicted).all():
         count = int((~np.isfinite(predicted)).sum())
         raise BenchmarkError(
-            f"{count} of {len(predicted)} predictions on {place} are not numbers: the encoder "
+            f"{count} of {len(predicted)} predictions on {benchmark} are not numbers: the encoder "
             "gives vectors of zeros or nan; tune it again with a lower learning rate"
         )
     if gold is None:
         return float(predicted.mean())
     if np.ptp(predicted) == 0 or np.ptp(gold) == 0:
         raise BenchmarkError(
-            f"all predictions or all gold scores on {place} are equal, so nothing can be ranked: "
+            f"all predictions or all gold scores on {benchmark} are equal and have no ranks: "
             "the encoder has collapsed, or the file is wrong"
         )
     if predictions.statistic == "auc":
@@ -91,78 +110,13 @@ def score(predictions: Predictions, place: str) -> float:
     return float(spearmanr(gold, predicted).statistic)
 
 
-def paired_bootstrap(
-    parts: Sequence[tuple[Predictions, Predictions]],
-    change: float,
-    place: str,
-    *,
-    resamples: int,
-    confidence: float,
-) -> Interval:
-    """A percentile interval over resampled items for the mean change of `parts`, (before, after).
-
-    Both sides are scored on the same resamples, drawn with a fixed seed, so that what makes an
-    item hard for both does not widen the interval (Efron and Tibshirani 1993, chapter 13).
+def weighted_scores(predictions: Predictions, weights: Floats) -> Floats:
+    """Return the score under each row of item weights: (resamples,).
 
     Args:
-        parts: what is compared: one benchmark, or the members of an average.
-        change: the observed change.
-        place: the benchmark, for errors.
-        resamples: how many.
-        confidence: the share of changes that the interval holds.
-
-    Raises:
-        BenchmarkError: items were left out on one side, or too many resamples rank nothing.
+        predictions: of the items.
+        weights: how often each item counts, (resamples, items).
     """
-    replicates = np.zeros(resamples)
-    for before, after in parts:
-        if len(before.predicted) != len(after.predicted):
-            raise BenchmarkError(
-                f"{place} was measured on different items: measure both encoders anew"
-            )
-        found = score_replicates(after, resamples) - score_replicates(before, resamples)
-        replicates += found / len(parts)
-    return _interval(replicates, change, confidence, place)
-
-
-def score_replicates(predictions: Predictions, resamples: int) -> Floats:
-    """The score on each of `resamples` resamples of the items: (resamples,).
-
-    Equal numbers of items get the same resamples, whatever the predictions.  Where a resample's
-    gold scores or predictions are all equal there is no rank, and so no number.
-    """
-    items = len(predictions.predicted)
-    generator = np.random.default_rng([SEED, items])
-    even = np.full(items, 1 / items)
-    parts = []
-    for start in range(0, resamples, CHUNK):
-        count = min(CHUNK, resamples - start)
-        weights = generator.multinomial(items, even, size=count).astype(np.float64)
-        parts.append(_weighted_scores(predictions, weights))
-    return np.concatenate(parts)
-
-
-def _interval(replicates: Floats, change: float, confidence: float, place: str) -> Interval:
-    """The percentile interval of the replicates that are numbers.
-
-    A resample without a rank tells neither side from the other.  To count it as no change would
-    draw the interval to zero, and with more than a tail of them hide any loss; so it is left out,
-    and too many of them are an error.
-    """
-    ranked = replicates[np.isfinite(replicates)]
-    missing = 1 - len(ranked) / len(replicates)
-    if missing > MOST_UNRANKED:
-        raise BenchmarkError(
-            f"two encoders cannot be compared on {place}: in {missing:.0%} of its resamples all "
-            f"gold scores or all predictions are equal, and {MOST_UNRANKED:.0%} may be; give it "
-            "more pairs with different scores, or leave it out of evaluation.benchmarks"
-        )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(ranked, [tail, 1 - tail])
-    return Interval(change, float(low), float(high))
-
-
-def _weighted_scores(predictions: Predictions, weights: Floats) -> Floats:
     if predictions.gold is None:
         result: Floats = weights @ predictions.predicted / weights.sum(axis=1)
         return result
@@ -174,7 +128,7 @@ def _weighted_scores(predictions: Predictions, weights: Floats) -> Floats:
 
 
 def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
-    """Mean ranks (resamples, items) of items that stand in each resample `weights` times."""
+    """Return the mean ranks (resamples, items) of items that occur `weights` times."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -187,14 +141,14 @@ def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
 
 
 def _weighted_auc(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
-    """AUC in each resample, from the ranks of its positive items: (resamples,)."""
+    """Return the AUC of each resample from the ranks of its positive items: (resamples,)."""
     positive = weights * (gold == 1)
     above = positive.sum(axis=1)
     below = weights.sum(axis=1) - above
     ranks = (positive * _weighted_ranks(predicted, weights)).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = (ranks - above * (above + 1) / 2) / (above * below)
-    return found
+        result: Floats = (ranks - above * (above + 1) / 2) / (above * below)
+    return result
 
 
 def _weighted_pearson(first: Floats, second: Floats, weights: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What an encoder came to on a benchmark."""
+"""Results of an encoder on a benchmark, and what kinds need to make one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror.evaluation.benchmark import Definition
-from mirror.evaluation.metrics import Predictions, score
+from mirror.errors import BenchmarkError
+from mirror.evaluation.benchmark import Benchmark
+from mirror.evaluation.metrics import Predictions, score, select_subset
+from mirror.run_data import RunData
 
 
 class TextEncoder(Protocol):
-    """Whatever turns texts into vectors."""
+    """An encoder of texts, such as `mirror.encoders.encoder.Encoder`."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors (texts, width)."""
+        """Return the embeddings (texts, dimension)."""
         ...
 
 
 class CachingEncoder:
-    """An encoder that keeps the vectors of the longest list of texts it has met.
+    """An encoder that keeps the embeddings of the longest list of texts so far.
 
     Members of an average share such a list: entity linking's 75,000 names.
     """
@@ -33,37 +35,46 @@ class CachingEncoder:
         self._vectors: NDArray[np.float32] | None = None
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors (texts, width)."""
-        wanted = tuple(texts)
-        if self._vectors is not None and wanted == self._texts:
+        """Return the embeddings (texts, dimension)."""
+        requested = tuple(texts)
+        if self._vectors is not None and requested == self._texts:
             return self._vectors
-        vectors = self._encoder.encode(wanted)
-        if len(wanted) > len(self._texts):
-            self._texts, self._vectors = wanted, vectors
+        vectors = self._encoder.encode(requested)
+        if len(requested) > len(self._texts):
+            self._texts, self._vectors = requested, vectors
         return vectors
+
+
+def require_run(benchmark: Benchmark, run: RunData | None) -> RunData:
+    """Return `run`, or raise BenchmarkError if it is None."""
+    if run is None:
+        raise BenchmarkError(
+            f"{benchmark.name} is measured on a run's own texts: name a recipe that has run"
+        )
+    return run
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """An encoder on one benchmark."""
+    """The scores of one encoder on one benchmark."""
 
     metric: str
     score: float
     n: int
     """Items scored."""
     subsets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Score and n of each part."""
+    """Score and n of each subset."""
     baselines: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items."""
+    """Scores of other methods on the same items, such as `bm25`."""
     extra_metrics: Mapping[str, float] = field(default_factory=dict)
-    """Other numbers of the same items and encoder, which no gate judges by."""
+    """Further numbers that the gate never judges by."""
     predictions: Predictions | None = None
-    """Nothing for an average."""
+    """None for an average and for kinds without items."""
     members: Mapping[str, BenchmarkResult] = field(default_factory=dict)
-    """What an average is made of."""
+    """Results of an average's members."""
 
     def content(self) -> dict[str, Any]:
-        """JSON-ready, without predictions."""
+        """Return the result as JSON-ready values, without predictions."""
         content = {
             "metric": self.metric,
             "score": self.score,
@@ -76,25 +87,25 @@ class BenchmarkResult:
 
 
 def make_result(
-    definition: Definition,
+    benchmark: Benchmark,
     predictions: Predictions,
     baselines: Mapping[str, float] | None = None,
     extra_metrics: Mapping[str, float] | None = None,
 ) -> BenchmarkResult:
-    """The score of the whole, and of each subset if there are several.
+    """Return the score of all items, and of each subset if there are several.
 
     Raises:
-        BenchmarkError: the predictions are not numbers, or rank nothing.
+        BenchmarkError: predictions are not numbers, or all are equal.
     """
-    whole = score(predictions, definition.name)
+    whole = score(predictions, benchmark.name)
     names = list(dict.fromkeys(predictions.subsets))
     subsets = {}
     for name in names if len(names) > 1 else ():
-        part = _subset(predictions, name)
-        of_part = score(part, f"{definition.name}, {name}")
-        subsets[name] = {"score": of_part, "n": len(part.predicted)}
+        part = select_subset(predictions, name)
+        subset_score = score(part, f"{benchmark.name}, {name}")
+        subsets[name] = {"score": subset_score, "n": len(part.predicted)}
     return BenchmarkResult(
-        definition.metric,
+        benchmark.metric,
         whole,
         len(predictions.predicted),
         subsets,
@@ -104,13 +115,11 @@ def make_result(
     )
 
 
-def macro_average(
-    definition: Definition, members: Mapping[str, BenchmarkResult]
-) -> BenchmarkResult:
-    """The mean of benchmarks' scores, and of those measures and other methods that all have."""
+def macro_average(benchmark: Benchmark, members: Mapping[str, BenchmarkResult]) -> BenchmarkResult:
+    """Return the mean of the members' scores, baselines and extra metrics that all have."""
     parts = list(members.values())
     return BenchmarkResult(
-        definition.metric,
+        benchmark.metric,
         float(np.mean([part.score for part in parts])),
         sum(part.n for part in parts),
         {name: {"score": part.score, "n": part.n} for name, part in members.items()},
@@ -123,11 +132,3 @@ def macro_average(
 def _means(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     shared = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: float(np.mean([part[name] for part in parts])) for name in shared}
-
-
-def _subset(predictions: Predictions, name: str) -> Predictions:
-    chosen = np.asarray([subset == name for subset in predictions.subsets])
-    gold = None if predictions.gold is None else predictions.gold[chosen]
-    return Predictions(
-        (name,) * int(chosen.sum()), predictions.predicted[chosen], gold, predictions.statistic
-    )

@@ -1,4 +1,4 @@
-"""The evaluation stage: one encoder on a recipe's benchmarks."""
+"""Evaluation stage: one encoder on a recipe's benchmarks."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.evaluation.benchmark import definition_digest, read_definition
+from mirror.evaluation.benchmark import find_kind
+from mirror.evaluation.datasets import benchmark_inputs
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe
 from mirror.run_data import RunData
 from mirror.store import Stage, StageRecord, Store
 
-LIBRARIES = ("bm25s", "numpy", "scipy", "tokenizers", "torch", "transformers")
+LIBRARIES = ("numpy", "tokenizers", "torch", "transformers")
+"""Packages that every score depends on; benchmark kinds add theirs."""
 
 
 def evaluation_stage(
     recipe: Recipe,
     encoder: EncoderRef,
-    data: RunData,
+    run: RunData,
 ) -> Stage:
-    """The stage that measures an encoder; what was tuned on is left out of retrieval's passages.
+    """Return the stage that evaluates an encoder on the recipe's benchmarks.
+
+    Corpus, sample and labelled pairs are inputs because retrieval leaves out what was tuned on.
 
     Raises:
         BenchmarkError: a benchmark's definition or data is missing or damaged.
     """
     names = recipe.evaluation.benchmarks
-    definitions = {name: definition_digest(read_definition(name)) for name in names}
+    benchmarks = benchmark_inputs(names)
     return Stage(
         name="evaluation",
         module="evaluation.evaluate",
         inputs={
             "encoder": encoder.digest,
-            "corpus": data.corpus.digest,
-            "sample": data.sample.digest,
-            **({"pairs": data.pairs.digest} if data.pairs else {}),
-            **{f"benchmark {name}": digest for name, digest in definitions.items()},
+            "corpus": run.corpus.digest,
+            "sample": run.sample.digest,
+            **({"pairs": run.pairs.digest} if run.pairs else {}),
+            **benchmarks,
         },
         section={
             "benchmarks": list(names),
@@ -44,20 +48,28 @@ def evaluation_stage(
             "max_tokens": encoder.max_tokens,
             "prompt": encoder.prompt,
         },
-        libraries=LIBRARIES,
+        libraries=scoring_libraries(benchmarks),
     )
+
+
+def scoring_libraries(inputs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the packages that scores depend on, given `benchmark_inputs`."""
+    tasks = [name.removeprefix("kind ") for name in inputs if name.startswith("kind ")]
+    kinds = [kind for kind in map(find_kind, tasks) if kind is not None]
+    return tuple(sorted({*LIBRARIES, *(name for kind in kinds for name in kind.LIBRARIES)}))
 
 
 def evaluate_encoder(
     recipe: Recipe,
     encoder: EncoderRef,
-    data: RunData,
+    run: RunData,
     store: Store,
     on_progress: OnProgress = no_progress,
 ) -> StageRecord:
-    """Measures an encoder on a recipe's benchmarks.
+    """Evaluate an encoder on a recipe's benchmarks, or reuse an equal evaluation.
 
-    Leaves `scores.json`, `predictions/NAME.parquet` for paired comparisons, and `diagnostics.json`.
+    The folder holds `scores.json`, `predictions/NAME.parquet` for paired comparisons, and
+    `diagnostics.json`.
 
     Raises:
         BenchmarkError: a benchmark is damaged, or the encoder's vectors are not numbers.
@@ -67,6 +79,6 @@ def evaluate_encoder(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.evaluation.evaluate import write_evaluation
 
-        return write_evaluation(recipe.evaluation.benchmarks, encoder, data, out, on_progress)
+        return write_evaluation(recipe.evaluation.benchmarks, encoder, run, out, on_progress)
 
-    return store.make(evaluation_stage(recipe, encoder, data), write)
+    return store.make(evaluation_stage(recipe, encoder, run), write)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
-from mirror.evaluation.benchmark import definition_digest, read_definition
-from mirror.evaluation.stage import LIBRARIES
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.datasets import benchmark_inputs
+from mirror.evaluation.stage import scoring_libraries
 from mirror.experiments.paper_jobs import Job
 from mirror.experiments.trial import TrialResult
 from mirror.store import Stage, StageRecord, Store
@@ -52,11 +53,13 @@ def score_pair(
             Encoder.load(Path(place.folder), place.pooling, place.max_tokens, prompt=place.prompt)
             for place in (first, second)
         )
-        found = score_encoder(one, definition, other=other)
+        found = score_encoder(one, definition, second=other)
         return {SCORE: found.score, "items": found.n}
 
     ways = [[place.pooling, place.max_tokens, place.prompt] for place in (first, second)]
     inputs = {"first": first.digest, "second": second.digest}
-    inputs["benchmark"] = definition_digest(definition)
-    stage = Stage("pair-evaluation", "experiments.paper_pairs", inputs, {"read": ways}, LIBRARIES)
+    benchmark_parts = benchmark_inputs([benchmark])
+    inputs.update(benchmark_parts)
+    libraries = scoring_libraries(benchmark_parts)
+    stage = Stage("pair-evaluation", "experiments.paper_pairs", inputs, {"read": ways}, libraries)
     return store.make(stage, write)

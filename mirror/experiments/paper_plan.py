@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mirror.errors import BenchmarkError, MirrorError, PaperError
-from mirror.evaluation.benchmark import definition_digest, read_definition
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.datasets import definition_digest
 from mirror.experiments.paper_formatting import without_folders
 from mirror.experiments.published import Column, Part, Row, Table
 from mirror.experiments.trial import with_changes

@@ -12,7 +12,8 @@ from mirror.corpus.sources import check_sources
 from mirror.encoders.base_model import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError, StudyError
-from mirror.evaluation.benchmark import OF_A_RUN, check_benchmarks, read_definition
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.datasets import check_benchmarks
 from mirror.experiments.study import STANDARD_BENCHMARKS, Study, Variant
 from mirror.experiments.trial import Trial, with_changes
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
@@ -246,6 +247,4 @@ def _on_equal_text(cases: list[VariantRuns]) -> Iterator[VariantRuns]:
 def _reads_text(case: VariantRuns) -> bool:
     """Whether anything is measured on the case's own text."""
     names = case.trials[0].recipe.evaluation.benchmarks
-    return case.point.strings == "own" and any(
-        read_definition(name).task in OF_A_RUN for name in names
-    )
+    return case.point.strings == "own" and any(read_definition(name).NEEDS_RUN for name in names)

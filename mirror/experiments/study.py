@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mirror.config_base import Level, Name, Section, list_faults
 from mirror.errors import BenchmarkError, RecipeError, StudyError
-from mirror.evaluation.benchmark import extra_metric_names, read_definition
+from mirror.evaluation.benchmark import read_definition
 from mirror.experiments.trial import with_changes
 from mirror.paths import CHECKOUT
 from mirror.recipe import Recipe, parse_recipe
@@ -254,7 +254,7 @@ def _faulty_measures(study: Study, path: Path) -> Iterator[str]:
             )
             continue
         try:
-            known = extra_metric_names(read_definition(name))
+            known = read_definition(name).extra_metric_names()
         except BenchmarkError as fault:
             yield f"{path}, `extra_metrics`: {fault}"
             continue

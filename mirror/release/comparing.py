@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mirror.encoders.encoder import Encoder
 from mirror.errors import InputError
-from mirror.evaluation.kinds.space import sampled_texts
+from mirror.evaluation.kinds.space_diagnostics import sampled_texts
 from mirror.evaluation.procrustes import SpaceMap, save_map
 from mirror.evaluation.result import TextEncoder
 from mirror.progress import OnProgress, ProgressEvent, no_progress

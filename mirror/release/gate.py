@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mirror.evaluation.comparison import ScoreChange
+from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import GateSection, Recipe
 from mirror.release.smoke_test_result import Probe
 
@@ -45,7 +45,7 @@ class GateInput:
     base: tuple[ScoreChange, ...]
     """From the base to the tuned encoder."""
     looks: Mapping[str, Any]
-    """Of the tuned encoder; see `mirror.evaluation.space_diagnostics`."""
+    """Of the tuned encoder; see `mirror.evaluation.kinds.space_diagnostics`."""
     champion: tuple[ScoreChange, ...] | None = None
     """From today's champion to the tuned encoder; nothing if there is none."""
     slices: tuple[ScoreChange, ...] = ()

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import Recipe
-from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import RunResults, extra_metric_lines, score_lines
+from mirror.release.run_results import RunResults, metric_changes, score_changes
 from mirror.rendering import fill_template
 from mirror.store import section_content
 
@@ -38,7 +38,7 @@ UNKNOWN = "unknown"
 def render_card(results: RunResults) -> str:
     """The card, as Markdown with the front matter that the Hugging Face hub reads."""
     recipe = results.recipe
-    scores = score_lines(results)
+    scores = score_changes(results)
     licence = base_licence(Path(results.base.folder))
     return fill_template(
         CARD_TEMPLATE,
@@ -51,7 +51,7 @@ def render_card(results: RunResults) -> str:
             + WEIGHTING_WORDS[recipe.tuning.weighting],
             "tags": _tags(recipe),
             "scores": scores,
-            "extra_metrics": extra_metric_lines(results),
+            "extra_metrics": metric_changes(results),
             "others": other_methods(scores),
             "interval": f"{recipe.evaluation.gate.confidence:.0%}",
             "base": results.base,
@@ -65,7 +65,7 @@ def render_card(results: RunResults) -> str:
     )
 
 
-def other_methods(scores: tuple[ScoreLine, ...]) -> list[str]:
+def other_methods(scores: tuple[ScoreChange, ...]) -> list[str]:
     """The methods that any benchmark is also scored with, sorted."""
     return sorted({name for line in scores for name in line.baselines})
 

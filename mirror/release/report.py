@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from mirror.corpus.drift import drift_lines
 from mirror.errors import StoreError
+from mirror.evaluation.score_change import ScoreChange
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release import plots
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
-from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import RunResults, extra_metric_lines, read_json, score_lines
+from mirror.release.run_results import RunResults, metric_changes, read_json, score_changes
 from mirror.rendering import LIBRARIES, fill_template, template_digest
 from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
 
@@ -65,7 +65,7 @@ def write_report(
 
 def render_report(results: RunResults, verdict: Verdict) -> str:
     """The page, as HTML."""
-    scores = score_lines(results)
+    scores = score_changes(results)
     recipe = results.recipe
     return fill_template(
         REPORT_TEMPLATE,
@@ -73,7 +73,7 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
             "recipe": recipe,
             "verdict": verdict,
             "scores": scores,
-            "extra_metrics": extra_metric_lines(results),
+            "extra_metrics": metric_changes(results),
             "drift": drift_lines(results.drift) if results.drift else [],
             "compatibility": _compatibility(results),
             "others": other_methods(scores),
@@ -103,7 +103,7 @@ def _compatibility_digest(results: RunResults) -> dict[str, str]:
     return {"compatibility": results.compatibility.digest} if results.compatibility else {}
 
 
-def score_scale(scores: tuple[ScoreLine, ...]) -> tuple[float, float]:
+def score_scale(scores: tuple[ScoreChange, ...]) -> tuple[float, float]:
     """The ends of the axis that all scores are drawn on, in tenths."""
     values = [
         value

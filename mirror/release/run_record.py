@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,40 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mirror.errors import StoreError
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.store import MANIFEST, StageRecord
 
 RUNS = "runs"
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 """Always to the microsecond, or names would not sort by time."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class ScoreLine:
-    """One benchmark, before and after tuning."""
-
-    benchmark: str
-    metric: str
-    n: int
-    """Items scored."""
-    before: float
-    after: float
-    change: float
-    low: float
-    """Lower end of the change's bootstrap interval."""
-    high: float
-    baselines: Mapping[str, float]
-    """Scores of other methods, such as `bm25`."""
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """A number beside the scores, before and after tuning, that no gate judges by."""
-
-    benchmark: str
-    measure: str
-    before: float
-    after: float
 
 
 @dataclass(frozen=True)
@@ -70,7 +43,7 @@ class RunRecord:
     seconds: float
     """The whole run, reused stages and all."""
     stages: tuple[StageSummary, ...]
-    scores: tuple[ScoreLine, ...]
+    scores: tuple[ScoreChange, ...]
     promote: bool
     """Whether the gate made the encoder champion."""
     reasons: tuple[str, ...]
@@ -157,7 +130,7 @@ def read_record(path: Path) -> RunRecord:
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(ScoreLine(**line) for line in content.pop("scores"))
+        scores = tuple(ScoreChange(**line) for line in content.pop("scores"))
         stages = tuple(StageSummary(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
         measures = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))

@@ -1,18 +1,17 @@
-"""All that a run knows of an encoder when it is packaged and reported."""
+"""Results of a run: its recipe and the records of its stages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mirror.corpus.drift import Drift
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
-from mirror.evaluation.comparison import compare
+from mirror.evaluation.comparison import compare, extra_metric_changes
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.recipe import Recipe
-from mirror.release.run_record import MetricSummary, ScoreLine
 from mirror.store import StageRecord
 
 
@@ -32,15 +31,15 @@ class RunResults:
     pairs: StageRecord | None = None
     """Labelled pairs, if the recipe has any."""
     profile: StageRecord | None = None
-    """The corpus's profile, which later corpora are compared with."""
+    """The corpus's profile, for drift of later corpora."""
     drift: Drift | None = None
-    """The corpus beside today's champion's, where that has been looked at."""
+    """Drift from the champion's corpus; None if it was not measured."""
     compatibility: StageRecord | None = None
-    """The champion that it succeeds and this encoder, for those who hold an index."""
+    """Index compatibility with the champion that it replaces; None if there is none."""
 
     @property
     def digests(self) -> dict[str, str]:
-        """What the results were made from, for a stage's inputs."""
+        """Digests of the records, as inputs of a stage."""
         records = (self.corpus, self.sample, self.pairs, self.tuned)
         made = {record.stage: record.digest for record in records if record}
         return {
@@ -51,58 +50,27 @@ class RunResults:
         }
 
 
-def score_lines(results: RunResults) -> tuple[ScoreLine, ...]:
-    """Each benchmark before and after, with the interval of the change.
+def score_changes(results: RunResults) -> tuple[ScoreChange, ...]:
+    """Return the change from base to tuned encoder on each benchmark that the gate uses.
 
     Raises:
         StoreError: an evaluation's folder is damaged.
     """
-    gate = results.recipe.evaluation.gate
-    scores = read_json(results.after, "scores.json")
-    lines = []
-    for found in compare(results.before, results.after, gate):
-        lines.append(
-            ScoreLine(
-                benchmark=found.benchmark,
-                metric=str(scores[found.benchmark]["metric"]),
-                n=found.n,
-                before=found.before,
-                after=found.after,
-                change=found.change,
-                low=found.low,
-                high=found.high,
-                baselines=dict(found.baselines),
-            )
-        )
-    return tuple(lines)
+    return compare(results.before, results.after, results.recipe.evaluation.gate)
 
 
-def extra_metric_lines(results: RunResults) -> tuple[MetricSummary, ...]:
-    """What was measured beside the scores, and the scores that no gate judges by.
+def metric_changes(results: RunResults) -> tuple[MetricSummary, ...]:
+    """Return the numbers of base and tuned encoder that the gate does not judge by.
 
     Raises:
         StoreError: an evaluation's folder is damaged.
     """
     before, after = (read_json(side, "scores.json") for side in (results.before, results.after))
-    return tuple(
-        MetricSummary(name, measure, was, now)
-        for name in after
-        for measure, was, now in paired_extra_metrics(before[name], after[name])
-    )
-
-
-def paired_extra_metrics(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[tuple[str, float, float]]:
-    """Name and both values of each number of a benchmark that no gate judges by."""
-    if not after.get("used_by_gate", True):
-        yield str(after["metric"]), float(before["score"]), float(after["score"])
-    for name, now in after.get("extra_metrics", {}).items():
-        yield name, float(before["extra_metrics"][name]), float(now)
+    return extra_metric_changes(before, after)
 
 
 def read_json(record: StageRecord, name: str) -> Any:
-    """A JSON file of a stage.
+    """Return the content of a stage's JSON file.
 
     Raises:
         StoreError: it is missing or damaged.

@@ -15,8 +15,9 @@ import pytest
 from flows.cli.errors import Debugging, run_guarded
 from flows.cli.main import mirror
 from mirror.errors import MirrorError, RecipeError, StoreError
+from mirror.evaluation.score_change import ScoreChange
 from mirror.paths import CHECKOUT
-from mirror.release.run_record import RunRecord, ScoreLine, StageSummary, save_record
+from mirror.release.run_record import RunRecord, StageSummary, save_record
 
 COMMANDS = (
     "bench",
@@ -47,7 +48,7 @@ RECORD = RunRecord(
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
     stages=(StageSummary("corpus", 12.5, True, "/made/corpus"),),
-    scores=(ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
+    scores=(ScoreChange("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
     promote=True,
     reasons=("Better than its base.",),
     encoder="/made/encoder",

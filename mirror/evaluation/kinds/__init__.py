@@ -1,1 +1,1 @@
-"""Benchmark kinds: what is measured, and how."""
+"""Benchmark kinds: one module each, imported by `mirror.evaluation.benchmark.find_kind`."""

@@ -1,13 +1,13 @@
-"""Entity linking: mentions of a corpus look for their concept among a dictionary's names.
+"""Entity linking: find each mention's concept among the names of a dictionary.
 
-The dictionary is MEDIC's, a concept a line: `ID|other ID...||name|synonym|...`; all its ids are
-one concept.  The corpus is in PubTator's format.  Both sides are lower-cased, and nothing else is
-done to them: no abbreviation is spelt out, no spelling mended, no mention of a training part added
-to the dictionary, as BioSyn (Sung et al. 2020) does all three.
+The dictionary has MEDIC's format, one concept a line: `ID|other ID...||name|synonym|...`; all ids
+of a line mean one concept.  The corpus has PubTator's format.  Names and mentions are lower-cased.
+Unlike BioSyn (Sung et al. 2020), abbreviations are not expanded, spelling is not corrected, and no
+mentions of the training part are added to the dictionary.
 
 Composite mentions: `|` and `+` both join ids of which any is right, as in SapBERT's evaluation (Liu
-et al. 2021).  Where the corpus names the parts of a composite mention, each is looked up on its
-own and the mention is right when all of them are.
+et al. 2021).  Where the corpus names the parts of a composite mention, each part is looked up by
+itself, and the mention is right when all of them are.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Definition, find_file
-from mirror.evaluation.datasets import read_lines
-from mirror.evaluation.kinds.retrieval import unit_rows
-from mirror.evaluation.metrics import Predictions
+from mirror.evaluation.benchmark import Benchmark, register_kind
+from mirror.evaluation.datasets import find_file, read_lines
+from mirror.evaluation.metrics import Predictions, unit_rows
 from mirror.evaluation.result import BenchmarkResult, TextEncoder, make_result
+from mirror.run_data import RunData
 
 UNLINKABLE = "-1"
 DEPTH = 5
-"""Concepts that Acc@5 looks at."""
+"""Rank of the last concept that counts in Acc@5."""
 CHUNK = 256
 """Mentions compared with all names at a time; bounds memory."""
-_ID_JOINTS = re.compile(r"[|+]")
+_ID_SEPARATORS = re.compile(r"[|+]")
 
 
 @dataclass(frozen=True)
@@ -40,83 +41,96 @@ class Dictionary:
     """Concepts and their names."""
 
     names: tuple[str, ...]
-    """All different names, in lower case."""
-    members: NDArray[np.int64]
-    """The names of the first concept, then of the second, and so on, as places in `names`."""
+    """Distinct names in lower case."""
+    name_indices: NDArray[np.int64]
+    """Indices into `names`: of the first concept's names, then of the second's, and so on."""
     starts: NDArray[np.int64]
-    """Where each concept's names begin in `members`."""
+    """Where each concept begins in `name_indices`."""
     concepts: dict[str, int]
     """The concept of each id."""
 
-    def named(self, right: Iterable[int]) -> NDArray[np.int64]:
-        """The names of some concepts, as places in `names`."""
-        ends = np.append(self.starts[1:], len(self.members))
-        parts = [self.members[self.starts[concept] : ends[concept]] for concept in right]
+    def names_of(self, concepts: Iterable[int]) -> NDArray[np.int64]:
+        """Return the indices of the names of some concepts."""
+        ends = np.append(self.starts[1:], len(self.name_indices))
+        parts = [self.name_indices[self.starts[concept] : ends[concept]] for concept in concepts]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A mention, and what it means."""
+    """A mention and its right concepts."""
 
     parts: tuple[str, ...]
-    """What is looked up, in lower case: the mention itself, or the parts of a composite one."""
+    """Lower-cased texts to look up: the mention itself, or the parts of a composite one."""
     concepts: frozenset[int]
-    """The right concepts; none where the dictionary has no such id, so that nothing is right."""
+    """The right concepts; empty where the dictionary lacks the id, so that no answer is right."""
 
 
-def score_linking(encoder: TextEncoder, definition: Definition) -> BenchmarkResult:
-    """Acc@1, beside it Acc@5, and what exact match of names finds.
+@register_kind
+class EntityLinkingBenchmark(Benchmark):
+    """Mentions and a dictionary of concepts; exact match of names is the baseline."""
 
-    Raises:
-        BenchmarkError: a file is missing or damaged, or the vectors are not numbers.
-    """
-    dictionary, mentions = load_linking(definition)
-    lookups = list(
-        dict.fromkeys((part, mention.concepts) for mention in mentions for part in mention.parts)
-    )
-    names = unit_rows(encoder.encode(dictionary.names))
-    vectors = unit_rows(encoder.encode([part for part, _ in lookups]))
-    ranks = concept_ranks(vectors, names, dictionary, [right for _, right in lookups])
-    rank_of = dict(zip(lookups, ranks, strict=True))
-    worst = np.asarray(
-        [
-            np.max([rank_of[part, mention.concepts] for part in mention.parts])
-            for mention in mentions
-        ]
-    )
-    found = np.where(np.isnan(worst), np.nan, (worst <= 1).astype(np.float64))
-    exact = [exactly_named(mention, dictionary) for mention in mentions]
-    return make_result(
-        definition,
-        Predictions(("",) * len(mentions), found),
-        baselines={"exact match": float(np.mean(exact))},
-        extra_metrics={f"acc@{DEPTH}": float((worst <= DEPTH).mean())},
-    )
+    TASK = "entity-linking"
+    METRIC = "acc@1"
+    EXTRA_METRICS = (f"acc@{DEPTH}",)
+    FILE_COUNT = 2
 
+    items: int | None = None
+    """Expected number of mentions."""
+    types: tuple[str, ...] = ()
+    """Types of mentions that are taken; empty: all."""
 
-def load_linking(definition: Definition) -> tuple[Dictionary, tuple[Mention, ...]]:
-    """The dictionary and the mentions of a linking benchmark, in the order of its files.
+    def load(self, run: RunData | None) -> tuple[Dictionary, tuple[Mention, ...]]:
+        """Return the dictionary and the mentions, in the order of the files.
 
-    Raises:
-        BenchmarkError: a file is missing or damaged, or the number of mentions is not the declared
-            one.
-    """
-    dictionary_path, corpus_path = (find_file(definition, file) for file in definition.files)
-    dictionary = read_dictionary(dictionary_path)
-    mentions = tuple(read_mentions(corpus_path, dictionary, definition.types))
-    if not mentions:
-        raise BenchmarkError(f"{corpus_path} holds no mention to link: check it, or `types`")
-    if definition.items is not None and len(mentions) != definition.items:
-        raise BenchmarkError(
-            f"{definition.name} holds {len(mentions)} mentions and declares {definition.items}: "
-            "its files or its definition are wrong"
+        Raises:
+            BenchmarkError: a file is missing or damaged, or the number of mentions is not the
+                declared one.
+        """
+        dictionary_path, corpus_path = (find_file(self, file) for file in self.files)
+        dictionary = read_dictionary(dictionary_path)
+        mentions = tuple(read_mentions(corpus_path, dictionary, self.types))
+        if not mentions:
+            raise BenchmarkError(f"{corpus_path} holds no mention to link: check it, or `types`")
+        if self.items is not None and len(mentions) != self.items:
+            raise BenchmarkError(
+                f"{self.name} holds {len(mentions)} mentions and declares {self.items}: its files "
+                "or its definition are wrong"
+            )
+        return dictionary, mentions
+
+    def score(
+        self, encoder: TextEncoder, data: Any, second: TextEncoder | None = None
+    ) -> BenchmarkResult:
+        """Return Acc@1, with Acc@5 and the score of exact match."""
+        dictionary: Dictionary = data[0]
+        mentions: tuple[Mention, ...] = data[1]
+        lookups = list(
+            dict.fromkeys(
+                (part, mention.concepts) for mention in mentions for part in mention.parts
+            )
         )
-    return dictionary, mentions
+        names = unit_rows(encoder.encode(dictionary.names))
+        vectors = unit_rows(encoder.encode([part for part, _ in lookups]))
+        ranks = concept_ranks(vectors, names, dictionary, [right for _, right in lookups])
+        rank_of = dict(zip(lookups, ranks, strict=True))
+        worst = np.asarray(
+            [np.max([rank_of[part, each.concepts] for part in each.parts]) for each in mentions]
+        )
+        correct = np.where(np.isnan(worst), np.nan, (worst <= 1).astype(np.float64))
+        exact = [is_exact_match(mention, dictionary) for mention in mentions]
+        return make_result(
+            self,
+            Predictions(("",) * len(mentions), correct),
+            baselines={"exact match": float(np.mean(exact))},
+            extra_metrics={f"acc@{DEPTH}": float((worst <= DEPTH).mean())},
+        )
 
 
 def read_dictionary(path: Path) -> Dictionary:
-    """Reads concepts, a line each, as `ID|other ID...||name|synonym|...`; lines may share an id.
+    """Return the concepts of a file, one a line: `ID|other ID...||name|synonym|...`.
+
+    Lines that share an id are one concept.
 
     Raises:
         BenchmarkError: a line has no id or no name.
@@ -125,31 +139,31 @@ def read_dictionary(path: Path) -> Dictionary:
     names_of: list[dict[str, None]] = []
     for number, line in enumerate(read_lines(path), 1):
         ids, _, listed = line.partition("||")
-        own = dict.fromkeys(name for name in listed.lower().split("|") if name)
-        if not ids or not own:
-            raise BenchmarkError(f"{path}, line {number}: no `ID||name`")
+        new_names = dict.fromkeys(name for name in listed.lower().split("|") if name)
+        if not ids or not new_names:
+            raise BenchmarkError(f"{path}, line {number}: no `ID||name`: correct the line")
         bare = [_bare(name) for name in ids.split("|")]
         concept = next((concepts[name] for name in bare if name in concepts), len(names_of))
         if concept == len(names_of):
             names_of.append({})
-        names_of[concept].update(own)
+        names_of[concept].update(new_names)
         concepts.update(dict.fromkeys(bare, concept))
     if not names_of:
         raise BenchmarkError(f"{path} holds no concept: get it again")
-    names = dict.fromkeys(name for own in names_of for name in own)
-    places = {name: place for place, name in enumerate(names)}
-    members = np.asarray([places[name] for own in names_of for name in own])
-    starts = np.cumsum([0, *(len(own) for own in names_of[:-1])])
-    return Dictionary(tuple(places), members, starts, concepts)
+    names = dict.fromkeys(name for group in names_of for name in group)
+    index_of = {name: index for index, name in enumerate(names)}
+    name_indices = np.asarray([index_of[name] for group in names_of for name in group])
+    starts = np.cumsum([0, *(len(group) for group in names_of[:-1])])
+    return Dictionary(tuple(index_of), name_indices, starts, concepts)
 
 
 def read_mentions(path: Path, dictionary: Dictionary, types: Sequence[str]) -> Iterator[Mention]:
-    """Reads the mentions of a corpus in PubTator's format, those with id -1 left out.
+    """Yield the mentions of a corpus in PubTator's format, without those of id -1.
 
     Args:
         path: the corpus.
-        dictionary: gives concepts to ids.
-        types: the kinds of mentions that are taken; all if there are none.
+        dictionary: maps ids to concepts.
+        types: the types of mentions that are taken; empty: all.
 
     Raises:
         BenchmarkError: a mention's line has too few fields.
@@ -160,7 +174,7 @@ def read_mentions(path: Path, dictionary: Dictionary, types: Sequence[str]) -> I
             continue
         if len(fields) < 6:
             raise BenchmarkError(f"{path}, line {number} has {len(fields)} fields and needs 6")
-        ids = [_bare(name) for name in _ID_JOINTS.split(fields[5])]
+        ids = [_bare(name) for name in _ID_SEPARATORS.split(fields[5])]
         if (types and fields[4] not in types) or ids == [UNLINKABLE]:
             continue
         parts = fields[6].split("|") if len(fields) > 6 and fields[6] else [fields[3]]
@@ -174,47 +188,49 @@ def concept_ranks(
     dictionary: Dictionary,
     right: Sequence[frozenset[int]],
 ) -> NDArray[np.float64]:
-    """The rank of the nearest right concept; a concept is as near as its nearest name.
+    """Return the rank of the nearest right concept of each text: (texts,).
 
-    A name that right and wrong concepts share counts as right, for no vector can tell them apart.
-    A wrong concept that another name brings as near as the right one is put before it, so that
-    equal vectors earn nothing.
+    A concept's similarity is the highest cosine of its names.  A name that right and wrong
+    concepts share counts as right.  A wrong concept of equal similarity ranks before the right
+    one, so that a collapsed encoder scores 0.
 
     Args:
-        vectors: of what is looked up, (texts, width), of length 1.
-        names: (names, width), of length 1.
-        dictionary: which concept each name is of.
+        vectors: unit vectors of the texts to look up, (texts, dimension).
+        names: unit vectors of the dictionary's names, (names, dimension).
+        dictionary: the concepts of the names.
         right: the right concepts of each text.
 
     Returns:
-        (texts,): infinite where no concept is right, nan where the vector is no number.
+        Ranks from 1; infinite where no concept is right, nan where a cosine is not a number.
     """
     ranks = np.empty(len(vectors))
     for start in range(0, len(vectors), CHUNK):
         for offset, row in enumerate(vectors[start : start + CHUNK] @ names.T):
-            own = dictionary.named(right[start + offset])
-            ranks[start + offset] = _rank(row, own, dictionary)
+            right_names = dictionary.names_of(right[start + offset])
+            ranks[start + offset] = _rank(row, right_names, dictionary)
     return ranks
 
 
-def _rank(cosines: NDArray[np.float32], own: NDArray[np.int64], dictionary: Dictionary) -> float:
+def _rank(
+    cosines: NDArray[np.float32], right_names: NDArray[np.int64], dictionary: Dictionary
+) -> float:
     if np.isnan(cosines).any():
         return np.nan
-    if not len(own):
+    if not len(right_names):
         return np.inf
-    best = cosines[own].max()
-    rivals = cosines.copy()
-    rivals[own] = -np.inf
-    nearness = np.maximum.reduceat(rivals[dictionary.members], dictionary.starts)
-    return 1.0 + float((nearness >= best).sum())
+    best = cosines[right_names].max()
+    wrong = cosines.copy()
+    wrong[right_names] = -np.inf
+    similarities = np.maximum.reduceat(wrong[dictionary.name_indices], dictionary.starts)
+    return 1.0 + float((similarities >= best).sum())
 
 
-def exactly_named(mention: Mention, dictionary: Dictionary) -> bool:
-    """Whether each part of a mention is, letter for letter, a name of a right concept."""
-    named = {dictionary.names[place] for place in dictionary.named(mention.concepts)}
-    return all(part in named for part in mention.parts)
+def is_exact_match(mention: Mention, dictionary: Dictionary) -> bool:
+    """Return whether each part of a mention equals a name of a right concept."""
+    names = {dictionary.names[index] for index in dictionary.names_of(mention.concepts)}
+    return all(part in names for part in mention.parts)
 
 
 def _bare(name: str) -> str:
-    """An id without the vocabulary's name before it."""
+    """Return an id without its vocabulary's prefix, such as `MESH:`."""
     return name.strip().rpartition(":")[2]

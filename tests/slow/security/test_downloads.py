@@ -29,7 +29,7 @@ from mirror.data_files import DataFile
 from mirror.download import download_file
 from mirror.errors import BenchmarkError, CorpusError, InputError, MirrorError, ServiceError
 from mirror.evaluation.benchmark import read_definition
-from mirror.evaluation.fetching import fetch_benchmark
+from mirror.evaluation.datasets import fetch_benchmark
 from mirror.paths import CHECKOUT
 from mirror.recipe import read_recipe
 

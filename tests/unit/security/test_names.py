@@ -27,7 +27,7 @@ from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.sources import read_documents
 from mirror.duckdb_connection import exact_names
 from mirror.errors import InputError, MirrorError
-from mirror.evaluation.benchmark import Definition
+from mirror.evaluation.kinds.retrieval import RetrievalBenchmark
 from mirror.experiments.study import find_study
 from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe
 from mirror.sampling.sample import sample_strings
@@ -91,7 +91,7 @@ def test_a_bad_name_is_refused_wherever_a_recipe_takes_one(name: str) -> None:
         with pytest.raises(InputError):
             made(**changes)
     with pytest.raises(ValueError, match="name"):
-        Definition(name=name, task="retrieval", metric="mrr@10")
+        RetrievalBenchmark(name=name, task="retrieval")
     for find in (find_recipe, find_study):
         with pytest.raises(InputError):
             find(name)

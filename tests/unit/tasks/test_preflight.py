@@ -22,6 +22,7 @@ from mirror.errors import (
     StoreError,
 )
 from mirror.evaluation import benchmark
+from mirror.evaluation.datasets import DATA_ENV
 from mirror.paths import workspace_root
 from mirror.recipe import Recipe, parse_recipe
 from mirror.run_context import RunContext
@@ -86,7 +87,7 @@ def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f'task = "similarity"\nfiles = [{{path = "pairs.tsv", sha256 = "{"0" * 64}"}}]\n'
     (folder / "likeness.toml").write_text(text)
     monkeypatch.setattr(benchmark, "DEFINITIONS", folder)
-    monkeypatch.setenv(benchmark.DATA_ENV, str(data))
+    monkeypatch.setenv(DATA_ENV, str(data))
 
 
 def check_recipe(recipe: Recipe) -> RunContext:

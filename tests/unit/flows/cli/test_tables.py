@@ -10,7 +10,8 @@ from rich.console import Console
 
 from flows.cli.tables import result_table, show_run
 from mirror.evaluation.result import BenchmarkResult
-from mirror.release.run_record import MetricSummary, RunRecord, ScoreLine, StageSummary
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
+from mirror.release.run_record import RunRecord, StageSummary
 
 RECORD = RunRecord(
     recipe="en-trades",
@@ -21,8 +22,8 @@ RECORD = RunRecord(
         StageSummary("tune", 61.0, False, "/made/tune"),
     ),
     scores=(
-        ScoreLine("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
-        ScoreLine("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),
+        ScoreChange("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
+        ScoreChange("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),
     ),
     promote=True,
     reasons=("Better than its base [by much].",),

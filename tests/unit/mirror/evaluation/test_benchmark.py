@@ -10,13 +10,9 @@ import pytest
 
 from mirror.errors import BenchmarkError
 from mirror.evaluation import benchmark
-from mirror.evaluation.benchmark import (
-    check_benchmarks,
-    definition_digest,
-    definition_names,
-    read_definition,
-)
-from mirror.evaluation.datasets import Pair, load_pairs
+from mirror.evaluation.benchmark import definition_names, read_definition
+from mirror.evaluation.datasets import check_benchmarks, definition_digest
+from mirror.evaluation.scored_pairs import Pair, load_pairs
 
 COUNTS = {
     "sts12": 3108,
@@ -114,7 +110,7 @@ def test_the_digest_follows_a_users_own_file(tmp_path: Path) -> None:
         ("sentence1\tsentence2\tscore\na\tb\tnan\n", "not between"),
         ("sentence1\tsentence2\tscore\na b 1\n", "line 2 has 1 fields, separated by tabs"),
         ("sentence1\tsentence2\tscore\n", "holds no scored pair"),
-        ("", "first line has nothing"),
+        ("", "first line has no field"),
     ],
 )
 def test_faults_of_a_table_say_what_and_where(tmp_path: Path, text: str, said: str) -> None:
@@ -137,11 +133,14 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ('task = "similarity"\nfile = "a"\nmetrics = "x"', "metrics: unknown key"),
         ('task = "retrieval"\nmetric = "mrr@10"\nfile = "a"', "takes no files"),
         ('task = "guessing"', "task"),
-        ('task = "retrieval"', "metric of retrieval is mrr@10"),
+        ('task = "retrieval"\nmetric = "auc"', "metric of retrieval is mrr@10"),
         ('task = "classification"\nmetric = "auc"\nfile = "a"', "needs `labels`"),
-        ('task = "lexicon-induction"\nmetric = "acc@1"\nfile = "a"', "needs two `files`"),
-        ('task = "entity-linking"\nmetric = "acc@1"', "needs two `files`"),
-        ('task = "similarity"\nfile = "a"\nlabels = ["no", "yes"]', "no other takes them"),
+        ('task = "lexicon-induction"\nmetric = "acc@1"\nfile = "a"', "needs 2 `files`"),
+        ('task = "entity-linking"\nmetric = "acc@1"', "needs 2 `files`"),
+        (
+            'task = "similarity"\nfile = "a"\nlabels = ["no", "yes"]',
+            "only a classification benchmark takes",
+        ),
         ('task = "similarity"\nfile = "a"\nsecond_column = "FRA"', "need `scale`"),
         ("task = ", "cannot be read as TOML"),
         (
@@ -252,7 +251,7 @@ def test_the_remedy_for_what_cannot_be_fetched_is_not_to_fetch_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     definition = read_definition("multisimlex-en")
-    monkeypatch.setattr(benchmark, "data_roots", lambda: (tmp_path,))
+    monkeypatch.setattr("mirror.evaluation.datasets.data_roots", lambda: (tmp_path,))
     if there:
         (tmp_path / "multisimlex").mkdir()
         (tmp_path / "multisimlex" / "translation.csv").write_text("ID\n")
@@ -376,7 +375,7 @@ def test_labels_become_ones_and_zeros(tmp_path: Path) -> None:
     text = 'task = "classification"\nmetric = "auc"\nfile = "mine.tsv"\nlabels = ["no", "yes"]'
     assert [pair.gold for pair in load_pairs(read_definition(write(tmp_path, text)))] == [1, 0]
     (tmp_path / "mine.tsv").write_text("sentence1\tsentence2\tscore\na\tb\tmaybe\n")
-    with pytest.raises(BenchmarkError, match="line 2: the label 'maybe' is none of no and yes"):
+    with pytest.raises(BenchmarkError, match="line 2: the label 'maybe' is not one of no and yes"):
         load_pairs(read_definition(write(tmp_path, text)))
 
 

@@ -77,24 +77,26 @@ def test_what_members_of_an_average_share_is_encoded_once() -> None:
         assert np.array_equal(vectors, Lengths().encode(texts))
 
 
-def test_a_space_wants_texts(shipped: Path) -> None:
-    with pytest.raises(BenchmarkError, match="space is of a run's own texts"):
+def test_space_diagnostics_need_a_run(shipped: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="space is measured on a run's own texts"):
         score_encoder(Lengths(), read_definition("space"))
     texts = ["a" * size for size in range(2, 30)]
-    assert score_encoder(Lengths(), read_definition("space"), texts=texts).n == 28
+    pq.write_table(pa.table({"text": texts}), tmp_path / "strings.parquet")
+    sample = StageRecord("sample", "k", str(tmp_path), "k")
+    assert score_encoder(Lengths(), read_definition("space"), RunData(sample, sample)).n == 28
 
 
-def test_an_evaluation_says_what_is_gated(
+def test_an_evaluation_records_what_the_gate_uses(
     shipped: Path, tmp_path: Path, tiny_base: Path, sentences: list[str]
 ) -> None:
     made = tmp_path / "sample"
     made.mkdir()
     pq.write_table(pa.table({"text": sentences[:60]}), made / "strings.parquet")
     sample = StageRecord("sample", "k", str(made), "k")
-    place = EncoderRef(str(tiny_base), "digest", pooling="mean", max_tokens=32)
+    ref = EncoderRef(str(tiny_base), "digest", pooling="mean", max_tokens=32)
     out = tmp_path / "out"
     out.mkdir()
-    counts = write_evaluation(("both", "space"), place, RunData(sample, sample), out)
+    counts = write_evaluation(("both", "space"), ref, RunData(sample, sample), out)
     scores = json.loads((out / "scores.json").read_text())
     assert {name: one["used_by_gate"] for name, one in scores.items()} == {
         "both": True,

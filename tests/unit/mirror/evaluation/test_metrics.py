@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, spearmanr
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.metrics import (
-    Interval,
-    Predictions,
-    cosines,
-    paired_bootstrap,
-    score,
-    score_replicates,
-)
+from mirror.evaluation.bootstrap import Estimate, mean_interval, paired_bootstrap, score_replicates
+from mirror.evaluation.metrics import Predictions, cosines, score
 
 
 def pairs(predicted, gold=None) -> Predictions:
@@ -24,7 +18,7 @@ def pairs(predicted, gold=None) -> Predictions:
     return Predictions(("",) * len(predicted), np.asarray(predicted, float), gold)
 
 
-def bootstrap(before: Predictions, after: Predictions, **how) -> Interval:
+def bootstrap(before: Predictions, after: Predictions, **how) -> Estimate:
     change = float(after.predicted.mean() - before.predicted.mean())
     return paired_bootstrap([(before, after)], change, "x", **how)
 
@@ -44,7 +38,7 @@ def test_cosines_are_of_rows() -> None:
 
 @pytest.mark.parametrize(
     ("predicted", "said"),
-    [([0.1, float("nan")], "not numbers"), ([0.3, 0.3], "all predictions"), ([], "nothing")],
+    [([0.1, float("nan")], "not numbers"), ([0.3, 0.3], "all predictions"), ([], "no items")],
 )
 def test_what_cannot_be_ranked_is_an_error(predicted, said) -> None:
     with pytest.raises(BenchmarkError, match=said):
@@ -126,14 +120,14 @@ def test_pairing_makes_the_interval_narrower_than_chance_alone() -> None:
     found = bootstrap(pairs(before), pairs(after), resamples=500, confidence=0.95)
     assert found.low > 0
     assert found.high - found.low < 0.02
-    assert found.change == pytest.approx(after.mean() - before.mean())
+    assert found.mean == pytest.approx(after.mean() - before.mean())
 
 
 def test_no_difference_is_no_difference() -> None:
     rng = np.random.default_rng(2)
     same = pairs(rng.normal(size=50), rng.normal(size=50))
     found = bootstrap(same, same, resamples=100, confidence=0.95)
-    assert (found.change, found.low, found.high) == (0, 0, 0)
+    assert (found.mean, found.low, found.high) == (0, 0, 0)
 
 
 def test_same_call_same_interval() -> None:
@@ -141,6 +135,13 @@ def test_same_call_same_interval() -> None:
     a, b = pairs(rng.normal(size=80)), pairs(rng.normal(size=80))
     first, second = (bootstrap(a, b, resamples=150, confidence=0.95) for _ in range(2))
     assert first == second
+
+
+def test_the_interval_of_a_mean_is_that_of_a_change_from_zero() -> None:
+    values = np.random.default_rng(6).normal(size=70)
+    estimate = mean_interval(values, resamples=300, confidence=0.9)
+    zero = pairs(np.zeros(70))
+    assert estimate == bootstrap(zero, pairs(values), resamples=300, confidence=0.9)
 
 
 def rare(positives: int, lift: float, items: int = 1_000) -> Predictions:

@@ -173,7 +173,7 @@ def test_scored_pairs_search_nothing(
 def test_missing_data_names_what_needs_none(
     plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("mirror.evaluation.benchmark.data_roots", lambda: (tmp_path / "empty",))
+    monkeypatch.setattr("mirror.evaluation.datasets.data_roots", lambda: (tmp_path / "empty",))
     with pytest.raises(BenchmarkError, match=r"no stsb/sts-dev.csv in") as fault:
         plan("masking", benchmarks=())
     assert "--benchmarks; docstrings-retrieval needs no data" in str(fault.value)

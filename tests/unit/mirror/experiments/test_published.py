@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import PaperError
-from mirror.evaluation.benchmark import extra_metric_names, read_definition
+from mirror.evaluation.benchmark import read_definition
 from mirror.experiments.paper_cells import Value, fill_claim
 from mirror.experiments.paper_plan import cells_of
 from mirror.experiments.paper_verdicts import Measured
@@ -82,7 +82,7 @@ def test_every_ordering_holds_for_the_papers_own_values(table: Table) -> None:
 def test_cells_read_what_their_benchmark_measures() -> None:
     cells = [cell for table in shipped() for cell in cells_of(table) if cell.benchmark]
     for cell in cells:
-        known = ("score", *extra_metric_names(read_definition(cell.benchmark)))
+        known = ("score", *read_definition(cell.benchmark).extra_metric_names())
         assert cell.measure in known, cell.place
     isotropy = {cell.column: cell.measure for cell in cells if cell.table == "12-isotropy"}
     assert isotropy == {

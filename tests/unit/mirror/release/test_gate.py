@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirror.evaluation.comparison import ScoreChange
+from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.gate import GateInput, Verdict, decide
 from mirror.release.smoke_test_result import Probe

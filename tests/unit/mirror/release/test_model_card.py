@@ -15,7 +15,7 @@ from mirror.release.gate import Verdict
 from mirror.release.model_card import base_licence, render_card
 from mirror.release.package import CARD, ENCODER, package_encoder
 from mirror.release.report import render_report
-from mirror.release.run_results import RunResults, score_lines
+from mirror.release.run_results import RunResults, score_changes
 from mirror.store import Store
 
 
@@ -36,7 +36,7 @@ def test_front_matter_is_what_the_hub_reads(results: RunResults) -> None:
     assert index["name"] == "mirror-en-trades"
     values = {found["dataset"]["name"]: found["metrics"][0]["value"] for found in index["results"]}
     assert values["search"] == 0.4
-    assert values["likeness"] == pytest.approx(score_lines(results)[0].after, abs=1e-4)
+    assert values["likeness"] == pytest.approx(score_changes(results)[0].after, abs=1e-4)
 
 
 def test_hugging_face_accepts_the_card(results: RunResults) -> None:

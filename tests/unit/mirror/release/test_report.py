@@ -12,11 +12,10 @@ import pytest
 
 from mirror.corpus.drift import Drift
 from mirror.errors import StoreError
-from mirror.evaluation.comparison import ScoreChange
+from mirror.evaluation.score_change import ScoreChange
 from mirror.release.gate import Verdict
 from mirror.release.report import REPORT, render_report, report_stage, score_scale, write_report
-from mirror.release.run_record import ScoreLine
-from mirror.release.run_results import RunResults, score_lines
+from mirror.release.run_results import RunResults, score_changes
 from mirror.release.smoke_test_result import Probe
 from mirror.store import Store
 
@@ -81,7 +80,7 @@ def test_every_id_that_the_plots_use_is_there_once(results: RunResults) -> None:
 
 def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> None:
     text = Page(render_report(results, VERDICT)).text
-    likeness = score_lines(results)[0]
+    likeness = score_changes(results)[0]
     for told in (
         "mirror-en-trades",
         "The gate lets it through",
@@ -156,7 +155,7 @@ def test_a_damaged_log_of_steps_is_named(results: RunResults) -> None:
 def test_the_axis_holds_every_score(
     before: float, low: float, expected: tuple[float, float]
 ) -> None:
-    line = ScoreLine("a", "spearman", 9, before, 0.61, 0.31, low, 0.32, {"bm25": 0.62})
+    line = ScoreChange("a", "spearman", 9, before, 0.61, 0.31, low, 0.32, {"bm25": 0.62})
     assert score_scale((line,)) == expected
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import StoreError
+from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.release.run_record import (
-    MetricSummary,
     RunRecord,
-    ScoreLine,
     StageSummary,
     StartTime,
     find_record,
@@ -30,7 +29,7 @@ RECORD = RunRecord(
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
     stages=(StageSummary("corpus", 12.5, True, "/made/corpus"),),
-    scores=(ScoreLine("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),),
+    scores=(ScoreChange("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),),
     promote=False,
     reasons=("Schlechter – 悪い.",),
     encoder="/made/encoder",

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.evaluation.kinds.space import alignment, uniformity
+from mirror.evaluation.kinds.space_diagnostics import alignment, uniformity
 from mirror.tuning.checkpoint_selection import alignment_and_uniformity, best_step, hold_out
 from mirror.tuning.views import TextPair
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Definition, extra_metric_names, read_definition
+from mirror.evaluation.benchmark import Benchmark, read_definition
+from mirror.evaluation.evaluate import score_encoder
 from mirror.evaluation.kinds.entity_linking import (
     Mention,
     concept_ranks,
-    exactly_named,
-    load_linking,
+    is_exact_match,
     read_dictionary,
-    score_linking,
 )
 
 MEDIC = (
@@ -53,7 +52,7 @@ class Compass:
 
 
 @pytest.fixture
-def linking(tmp_path: Path, monkeypatch) -> Definition:
+def linking(tmp_path: Path, monkeypatch) -> Benchmark:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
     files = ""
     for name, text in (("medic.txt", MEDIC), ("corpus.txt", CORPUS)):
@@ -65,11 +64,11 @@ def linking(tmp_path: Path, monkeypatch) -> Definition:
     return read_definition(str(tmp_path / "mine.toml"))
 
 
-def test_mentions_and_concepts_are_read(linking: Definition) -> None:
-    dictionary, mentions = load_linking(linking)
+def test_mentions_and_concepts_are_read(linking: Benchmark) -> None:
+    dictionary, mentions = linking.load(None)
     assert dictionary.names == ("cold", "common cold", "flu", "influenza", "grippe")
     assert dictionary.concepts == {"D01": 0, "101": 0, "D02": 1, "102": 2, "D04": 2}
-    assert [dictionary.named([concept]).tolist() for concept in range(3)] == [
+    assert [dictionary.names_of([concept]).tolist() for concept in range(3)] == [
         [0, 1],
         [2],
         [3, 4, 2],
@@ -83,18 +82,18 @@ def test_mentions_and_concepts_are_read(linking: Definition) -> None:
     )
 
 
-def test_scores_by_hand(linking: Definition) -> None:
+def test_scores_by_hand(linking: Benchmark) -> None:
     # All but the mention that MEDIC does not know are at a name of theirs.
-    result = score_linking(Compass(mystery=0), linking)
+    result = score_encoder(Compass(mystery=0), linking)
     assert (result.metric, result.n) == ("acc@1", 5)
     assert result.predictions is not None
     assert result.predictions.predicted.tolist() == [1, 1, 1, 1, 0]
-    assert tuple(result.extra_metrics) == extra_metric_names(linking)
+    assert tuple(result.extra_metrics) == linking.extra_metric_names()
     assert result.score == result.extra_metrics["acc@5"] == result.baselines["exact match"] == 0.8
 
 
 def test_a_concept_among_the_first_five_counts_for_acc_at_5_alone(
-    linking: Definition, tmp_path: Path
+    linking: Benchmark, tmp_path: Path
 ) -> None:
     names = [f"name {place}" for place in range(1, 8)]
     (tmp_path / "medic.txt").write_text("".join(f"D{n}||{name}\n" for n, name in enumerate(names)))
@@ -111,15 +110,15 @@ def test_a_concept_among_the_first_five_counts_for_acc_at_5_alone(
         )
         for file in linking.files
     )
-    result = score_linking(encoder, linking.model_copy(update={"files": files}))
+    result = score_encoder(encoder, linking.model_copy(update={"files": files}))
     assert (result.n, result.score) == (7, 1 / 7)
     assert result.extra_metrics["acc@5"] == 5 / 7
 
 
-def test_all_parts_of_a_composite_mention_must_be_right(linking: Definition) -> None:
-    dictionary, mentions = load_linking(linking)
-    assert exactly_named(mentions[3], dictionary)
-    assert not exactly_named(Mention(("cold", "grippe"), frozenset({0, 1})), dictionary)
+def test_all_parts_of_a_composite_mention_must_be_right(linking: Benchmark) -> None:
+    dictionary, mentions = linking.load(None)
+    assert is_exact_match(mentions[3], dictionary)
+    assert not is_exact_match(Mention(("cold", "grippe"), frozenset({0, 1})), dictionary)
 
 
 def ranks(vectors, names, right, medic: str, folder: Path) -> list[float]:
@@ -145,13 +144,13 @@ def test_equal_vectors_earn_nothing_but_a_shared_name_does(tmp_path: Path) -> No
     assert ranks(same, apart, right, medic, tmp_path) == [1, 3, 1]
 
 
-def test_a_vector_of_zeros_is_an_error(linking: Definition) -> None:
+def test_a_vector_of_zeros_is_an_error(linking: Benchmark) -> None:
     class Zeros(Compass):
         def encode(self, texts):
             return np.zeros((len(texts), 2), np.float32)
 
     with pytest.raises(BenchmarkError, match="not numbers"):
-        score_linking(Zeros(), linking)
+        score_encoder(Zeros(), linking)
 
 
 @pytest.mark.parametrize("line", ["D01|Cold", "||Cold", "D01||"])
@@ -161,11 +160,11 @@ def test_a_line_without_id_or_name_is_told(tmp_path: Path, line: str) -> None:
         read_dictionary(tmp_path / "medic.txt")
 
 
-def test_another_number_of_mentions_is_told(linking: Definition) -> None:
+def test_another_number_of_mentions_is_told(linking: Benchmark) -> None:
     with pytest.raises(BenchmarkError, match="holds 5 mentions and declares 6"):
-        load_linking(linking.model_copy(update={"items": 6}))
+        linking.model_copy(update={"items": 6}).load(None)
     with pytest.raises(BenchmarkError, match="no mention to link"):
-        load_linking(linking.model_copy(update={"types": ("Gene",)}))
+        linking.model_copy(update={"types": ("Gene",)}).load(None)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +174,10 @@ def test_another_number_of_mentions_is_told(linking: Definition) -> None:
 def test_the_shipped_corpora_are_as_their_publishers_say(
     shared: Path, name: str, count: int, exact: int, unknown: int, in_parts: int
 ) -> None:
-    dictionary, mentions = load_linking(read_definition(name))
+    dictionary, mentions = read_definition(name).load(None)
     assert (len(dictionary.starts), len(dictionary.concepts)) == (11_914, 14_942)
     assert len(dictionary.names) == 74_979
     assert len(mentions) == count
-    assert sum(exactly_named(mention, dictionary) for mention in mentions) == exact
+    assert sum(is_exact_match(mention, dictionary) for mention in mentions) == exact
     assert sum(not mention.concepts for mention in mentions) == unknown
     assert sum(len(mention.parts) > 1 for mention in mentions) == in_parts

@@ -10,12 +10,11 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Definition, read_definition
+from mirror.evaluation.benchmark import Benchmark, read_definition
+from mirror.evaluation.evaluate import score_encoder
 from mirror.evaluation.kinds.lexicon_induction import (
-    load_lexicon,
     map_spaces,
     precision_at_1_csls,
-    score_lexicon,
 )
 
 
@@ -29,7 +28,7 @@ class Table:
         return np.stack([self.vectors[text] for text in texts]).astype(np.float32)
 
 
-def define(folder: Path, monkeypatch, training: str, test: str, more: str = "") -> Definition:
+def define(folder: Path, monkeypatch, training: str, test: str, more: str = "") -> Benchmark:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(folder))
     files = ""
     for name, text in (("train.tsv", training), ("test.tsv", test)):
@@ -67,18 +66,18 @@ def dictionary(numbers) -> str:
 def test_a_turned_space_is_turned_back(tmp_path: Path, monkeypatch) -> None:
     encoder, other = two_languages(60, 8)
     definition = define(tmp_path, monkeypatch, dictionary(range(40)), dictionary(range(40, 60)))
-    result = score_lexicon(encoder, definition, other)
+    result = score_encoder(encoder, definition, second=other)
     assert (result.metric, result.score, result.n) == ("acc@1", 1.0, 20)
     # One encoder of both languages, which does not have them in one place.
     both = Table({**encoder.vectors, **other.vectors})
-    assert score_lexicon(both, definition).score == 1.0
+    assert score_encoder(both, definition).score == 1.0
 
 
 def test_wrong_training_pairs_give_a_wrong_map(tmp_path: Path, monkeypatch) -> None:
     encoder, other = two_languages(60, 8)
     shuffled = "".join(f"a{number}\tb{(number * 7 + 3) % 40}\n" for number in range(40))
     definition = define(tmp_path, monkeypatch, shuffled, dictionary(range(40, 60)))
-    assert score_lexicon(encoder, definition, other).score < 0.5
+    assert score_encoder(encoder, definition, second=other).score < 0.5
 
 
 def test_spaces_of_two_widths_are_mapped() -> None:
@@ -130,7 +129,7 @@ def test_any_of_several_translations_is_right_and_a_tie_is_wrong() -> None:
 
 def test_null_is_a_word(tmp_path: Path, monkeypatch) -> None:
     definition = define(tmp_path, monkeypatch, "null\tnul\nNaN\tna\n", "one\tun\none\tune\n")
-    lexicon = load_lexicon(definition)
+    lexicon = definition.load(None)
     assert lexicon.sources == ("null", "NaN", "one")
     assert lexicon.targets == ("nul", "na", "un", "une")
     assert lexicon.test == ((2, frozenset({2, 3})),)
@@ -149,7 +148,7 @@ def test_faults_of_a_dictionary_are_told(
     tmp_path: Path, monkeypatch, training: str, more: str, said: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=said):
-        load_lexicon(define(tmp_path, monkeypatch, training, "two\tdeux\n", more))
+        define(tmp_path, monkeypatch, training, "two\tdeux\n", more).load(None)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +162,7 @@ def test_faults_of_a_dictionary_are_told(
 def test_a_collapsed_encoder_is_an_error(tmp_path: Path, monkeypatch, vector, said: str) -> None:
     definition = define(tmp_path, monkeypatch, "a\tb\n", "c\td\n")
     with pytest.raises(BenchmarkError, match=said):
-        score_lexicon(Table(dict.fromkeys("abcd", vector)), definition)
+        score_encoder(Table(dict.fromkeys("abcd", vector)), definition)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_a_collapsed_encoder_is_an_error(tmp_path: Path, monkeypatch, vector, sa
     ],
 )
 def test_the_shipped_lexicons_are_whole(shared: Path, pair: str, test_words: int) -> None:
-    lexicon = load_lexicon(read_definition(f"xling-{pair}"))
+    lexicon = read_definition(f"xling-{pair}").load(None)
     assert (len(lexicon.training), len(lexicon.test)) == (5000, test_words)
     assert all(lexicon.sources) and all(lexicon.targets)
     if pair.startswith("en"):

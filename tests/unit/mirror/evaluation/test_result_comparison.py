@@ -1,4 +1,4 @@
-"""Two encoders measured just now are compared as the gate compares two that were kept."""
+"""Comparison of two results that were measured in this process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Definition
+from mirror.evaluation.comparison import compare_extra_metrics, compare_results
+from mirror.evaluation.kinds.average import AverageBenchmark
 from mirror.evaluation.metrics import Predictions
 from mirror.evaluation.result import BenchmarkResult
 from mirror.recipe import GateSection
-from mirror.release.side_by_side import compare_extra_metrics, compare_results
 
 GATE = GateSection(resamples=200)
 
@@ -61,12 +61,14 @@ def test_other_items_are_refused() -> None:
     ("gated", "shown"),
     [(True, [("acc@5", 0.7, 0.8)]), (False, [("acc@1", 0.5, 0.6), ("acc@5", 0.7, 0.8)])],
 )
-def test_measures_stand_beside_and_so_does_a_score_that_is_not_gated(gated, shown) -> None:
-    definition = Definition(
+def test_extra_metrics_are_compared_and_so_is_a_score_that_the_gate_does_not_use(
+    gated, shown
+) -> None:
+    benchmark = AverageBenchmark(
         name="x", task="average", members=("y",), metric="acc@1", used_by_gate=gated
     )
     before = BenchmarkResult("acc@1", 0.5, 9, extra_metrics={"acc@5": 0.7})
     after = BenchmarkResult("acc@1", 0.6, 9, extra_metrics={"acc@5": 0.8})
-    lines = compare_extra_metrics(definition, before, after)
-    assert [(line.measure, line.before, line.after) for line in lines] == shown
+    lines = compare_extra_metrics(benchmark, before, after)
+    assert [(line.metric, line.before, line.after) for line in lines] == shown
     assert {line.benchmark for line in lines} == {"x"}

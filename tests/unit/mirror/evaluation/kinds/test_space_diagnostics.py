@@ -1,4 +1,4 @@
-"""Measures of a space."""
+"""Diagnostics of an embedding space."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import extra_metric_names, read_definition
-from mirror.evaluation.kinds.space import (
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.kinds.space_diagnostics import (
     alignment,
+    isotropy,
     isotropy_as_published,
-    score_space,
     shortened,
+    space_diagnostics,
     uniformity,
 )
-from mirror.evaluation.space_diagnostics import isotropy
+from mirror.run_data import RunData
+from mirror.store import StageRecord
 
 DEFINITION = read_definition("sample-space")
 
@@ -34,12 +38,12 @@ class Lookup:
 
 def test_measures_by_hand() -> None:
     encoder = Lookup({"one": [3, 0], "two": [0, 4]}, [1, 0])
-    result = score_space(encoder, DEFINITION, ["one", "two", "x"])
+    result = DEFINITION.score(encoder, ["one", "two"])
     # Along the axes, which are the eigenvectors, Z is 1 + e^3 and 1 + e^4, or with minus signs.
     along = [1 + math.exp(sign * length) for length in (3, 4) for sign in (1, -1)]
     signs = [[along[a], along[b]] for a in (0, 1) for b in (2, 3)]
     assert any(result.score == pytest.approx(min(z) / max(z)) for z in signs)
-    assert tuple(result.extra_metrics) == extra_metric_names(DEFINITION)
+    assert tuple(result.extra_metrics) == DEFINITION.extra_metric_names()
     assert result.extra_metrics["mean vector norm"] == pytest.approx(math.hypot(1.5, 2))
     assert result.extra_metrics["alignment"] == pytest.approx((0 + 2) / 2)
     assert result.extra_metrics["uniformity"] == pytest.approx(-4)
@@ -95,16 +99,62 @@ def test_a_run_of_characters_is_left_out() -> None:
 @pytest.mark.parametrize("vector", [[0, 0], [math.nan, 1]])
 def test_vectors_that_are_not_numbers_are_an_error(vector) -> None:
     with pytest.raises(BenchmarkError, match="zeros or nan"):
-        score_space(Lookup({}, vector), DEFINITION, ["one", "two"])
+        DEFINITION.score(Lookup({}, vector), ["one", "two"])
 
 
-def test_too_few_texts_are_an_error() -> None:
+def run_of(folder: Path, texts: list[str]) -> RunData:
+    pq.write_table(pa.table({"text": texts}), folder / "strings.parquet")
+    record = StageRecord("sample", "k", str(folder), "d")
+    return RunData(record, record)
+
+
+def test_texts_of_one_character_are_left_out(tmp_path: Path) -> None:
+    assert DEFINITION.load(run_of(tmp_path, ["one", "x", "two"])) == ["one", "two"]
+
+
+def test_too_few_texts_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"needs 2 texts .* and there are 1"):
-        score_space(Lookup({}, [1, 0]), DEFINITION, ["one", "x", ""])
+        DEFINITION.load(run_of(tmp_path, ["one", "x", ""]))
 
 
-def test_measures_of_a_space_are_never_gated(tmp_path: Path) -> None:
+def test_space_diagnostics_are_never_used_by_the_gate(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('task = "space-diagnostics"\nmetric = "isotropy"\n')
     with pytest.raises(BenchmarkError, match="used_by_gate = false"):
         read_definition(str(path))
+
+
+def test_nearest_neighbours_are_nearest_and_never_the_query() -> None:
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0]], np.float32)
+    diagnostics = space_diagnostics(["a", "b", "c", "d"], vectors)
+    assert diagnostics["neighbours"][0]["query"] == "a"
+    assert [name for name, _ in diagnostics["neighbours"][0]["nearest"]] == ["b", "c", "d"]
+
+
+def test_the_histogram_counts_every_pair() -> None:
+    rng = np.random.default_rng(0)
+    diagnostics = space_diagnostics(
+        [str(i) for i in range(101)], rng.normal(size=(101, 8)).astype(np.float32)
+    )
+    assert sum(diagnostics["cosines"]["counts"]) == 50
+    assert len(diagnostics["cosines"]["bins"]) == 51
+    assert abs(diagnostics["mean_cosine"]) < 0.2
+    assert diagnostics["unique_fraction"] == 1
+
+
+def test_collapsed_vectors_show() -> None:
+    diagnostics = space_diagnostics(list("abcd"), np.ones((4, 3), np.float32))
+    assert diagnostics["mean_cosine"] == pytest.approx(1)
+    assert diagnostics["unique_fraction"] == 0.25
+
+
+def test_isotropy_is_one_for_a_symmetric_cloud_and_small_for_a_cone() -> None:
+    cloud = np.concatenate([np.eye(4), -np.eye(4)])
+    assert isotropy(cloud) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    cone = rng.normal(size=(200, 4)) * 0.1 + [10, 0, 0, 0]
+    assert isotropy(cone) < 0.01
+
+
+def test_isotropy_survives_large_vectors() -> None:
+    assert 0 <= isotropy(np.random.default_rng(0).normal(size=(50, 4)) * 1e4) <= 1

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from mirror.errors import BenchmarkError, ServiceError
-from mirror.evaluation.benchmark import Definition
-from mirror.evaluation.fetching import fetch_benchmark
+from mirror.evaluation.datasets import fetch_benchmark
+from mirror.evaluation.kinds.similarity import SimilarityBenchmark
 
 CONTENT = b"sentence1\tsentence2\tscore\na\tb\t1\n"
 
@@ -24,13 +24,13 @@ def publisher(served: tuple[Path, str]) -> str:
     return address
 
 
-def definition(url: str | None, content: bytes = CONTENT) -> Definition:
+def definition(url: str | None, content: bytes = CONTENT) -> SimilarityBenchmark:
     file = {
         "path": "own/pairs.tsv",
         "sha256": hashlib.sha256(content).hexdigest(),
         "url": url,
     }
-    return Definition.model_validate(
+    return SimilarityBenchmark.model_validate(
         {"name": "own", "task": "similarity", "files": [file], "publisher": "https://example.org"}
     )
 
