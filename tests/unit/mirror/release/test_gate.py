@@ -36,7 +36,7 @@ def judge(recipe: Recipe, base: Any, champion: Any, looks: Any, **more: Any) -> 
 
 
 def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> ScoreChange:
-    return ScoreChange(name, 0.5, 0.5 + by, by, by - half, by + half, 100, **more)
+    return ScoreChange(name, "spearman", 100, 0.5, 0.5 + by, by, by - half, by + half, **more)
 
 
 def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
@@ -96,14 +96,16 @@ def test_collapse_is_refused_whatever_the_scores(recipe, looks, said) -> None:
 
 def test_a_score_that_is_no_number_is_refused(recipe) -> None:
     nan = float("nan")
-    verdict = judge(recipe, (ScoreChange("stsb", 0.5, nan, nan, nan, nan, 9),), None, SOUND)
+    verdict = judge(
+        recipe, (ScoreChange("stsb", "spearman", 9, 0.5, nan, nan, nan, nan),), None, SOUND
+    )
     assert not verdict.promote
     assert "not a number" in verdict.reasons[0]
 
 
 def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
     nan = float("nan")
-    unknown = ScoreChange("stsb", 0.5, 0.55, 0.05, nan, nan, 9)
+    unknown = ScoreChange("stsb", "spearman", 9, 0.5, 0.55, 0.05, nan, nan)
     for base, champion in (
         ((change(0.1, name="words"), unknown), None),
         ((change(0.1),), (unknown,)),

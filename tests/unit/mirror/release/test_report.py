@@ -166,8 +166,8 @@ def test_a_run_without_rejects_is_reported(results: RunResults) -> None:
 
 
 def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: RunResults) -> None:
-    whole = ScoreChange("search", 0.35, 0.4, 0.05, 0.01, 0.09, 120)
-    part = ScoreChange("likeness, north", 0.5, 0.45, -0.05, -0.09, -0.01, 60)
+    whole = ScoreChange("search", "mrr@10", 120, 0.35, 0.4, 0.05, 0.01, 0.09)
+    part = ScoreChange("likeness, north", "spearman", 60, 0.5, 0.45, -0.05, -0.09, -0.01)
     probe = Probe(difference=2e-7, milliseconds=4.25, megabytes=14.7)
     drift = Drift(100, 150, 0.4, 0.1, 0.02, 0.0, 0.001, 1.25, 1.3, 40.0, 42.0, 0.03, ("covid",))
     verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)

@@ -11,7 +11,6 @@ import pytest
 
 from mirror import duckdb_connection
 from mirror.errors import BenchmarkError, StoreError
-from mirror.evaluation.kinds import retrieval
 from mirror.evaluation.kinds.retrieval import (
     Passages,
     bm25_reciprocal_ranks,
@@ -119,8 +118,7 @@ def test_memory_is_bounded_and_the_working_folder_stays_clean(
     tuned = sample(tmp_path / "s", ["x"], [None])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    for module in (duckdb_connection, retrieval):
-        monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
+    monkeypatch.setattr(duckdb_connection, "MEMORY_LIMIT", "4MB")
     with pytest.raises(StoreError, match=r"(?s)4MB of memory.*TMPDIR"):
         held_out_passages(RunData(record(tmp_path / "corpus"), tuned))
     assert not list((tmp_path / "here").iterdir())
