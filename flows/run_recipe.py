@@ -43,7 +43,7 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     tuned = stages.tune(run, inputs.base, data)
     encoder = tuned_encoder(tuned)
     scores = stages.evaluate(run, encoder, data)
-    champion = registry.find_champion(run, encoder)
+    champion = registry.fetch_champion(run, encoder)
     rival = stages.evaluate(run, champion, data) if champion else None
     smoke = stages.smoke_test(run, encoder, data)
 
@@ -64,7 +64,7 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     package = stages.package(run, results)
     page = stages.write_report(run, results, verdict)
     candidate = RegistrationCandidate(results, champion, rival, verdict, package, page)
-    registration = registry.register_encoder(candidate, run.workspace)
+    registration = registry.register(candidate, run.workspace)
     return run_summary.record(run, candidate, smoke, registration, started)
 
 

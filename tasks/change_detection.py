@@ -14,7 +14,7 @@ from mirror.run_context import RunContext
 from mirror.store import StageRecord, digest_of_json, section_content
 from tasks.artifacts import show_markdown, show_table
 from tasks.registry.candidate import Champion
-from tasks.registry.origins import ChampionMetadata, find_origin
+from tasks.registry.lineage import ChampionMetadata, fetch_metadata
 from tasks.registry.versions import CHAMPION
 from tasks.retries import RETRIES
 
@@ -49,7 +49,7 @@ def detect_change(run: RunContext, inputs: RunInputs) -> ChangeReport:
         StoreError: a profile is damaged.
     """
     recipe = run.recipe
-    change = _change(recipe, inputs, find_origin(recipe.registry.model, alias=CHAMPION))
+    change = _change(recipe, inputs, fetch_metadata(recipe.registry.model, alias=CHAMPION))
     heading = "Changed" if change.has_changed else "Nothing to do"
     text = "\n".join([f"**{heading}**", "", *(f"- {reason}" for reason in change.reasons)])
     show_markdown("change", text, f"Whether {recipe.name} has anything to do")
@@ -66,7 +66,7 @@ def find_drift(run: RunContext, inputs: RunInputs, champion: Champion | None) ->
     """
     if champion is None:
         return None
-    origin = find_origin(run.recipe.registry.model, version=champion.version)
+    origin = fetch_metadata(run.recipe.registry.model, version=champion.version)
     drift = _drift(inputs, origin) if origin else None
     if drift:
         title = f"Corpus of {run.recipe.name} compared with its champion's"

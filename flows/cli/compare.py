@@ -38,10 +38,10 @@ def compare(
     """
     if texts and recipe:
         raise click.UsageError("give --texts or --recipe, not both")
-    from flows.cli.history import page_place, write_page
+    from flows.cli.html_page import check_page_path, write_page
     from mirror.evaluation.procrustes import check_map_place, save_map
 
-    page, save_to = page_place(place), options["save_map"]
+    page, save_to = check_page_path(place), options["save_map"]
     if save_to:
         check_map_place(Path(save_to))
     _check_two(old, new, otherwise=bool(options["pooling"] or options["max_tokens"]))

@@ -39,11 +39,11 @@ def gc(dry_run: bool, keep_days: int) -> None:
     from mirror.store import Store
 
     root = open_workspace()
-    from tasks.registry.keeping import referred_by_registry
+    from tasks.registry.lineage import registry_references
 
     if not dry_run:
         Store(root)  # a look needs no folder that can be written
-    kept = referred_by_runs(root, keep_days) | referred_by_registry()
+    kept = referred_by_runs(root, keep_days) | registry_references()
     found = find_removable(root, kept, keep_days)
     if dry_run:
         show(found, root, "would be removed")

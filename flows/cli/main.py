@@ -18,10 +18,9 @@ from flows.cli.doctor import doctor
 from flows.cli.errors import run_guarded
 from flows.cli.export import export
 from flows.cli.gc import gc
-from flows.cli.history import history
 from flows.cli.options import Group, stderr_console, stdout_console, workspace_option
 from flows.cli.paper import paper
-from flows.cli.promote import promote, rollback
+from flows.cli.promote import history, promote, rollback
 from flows.cli.run import run
 from flows.cli.serve import serve
 from flows.cli.services import down, up

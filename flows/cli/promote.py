@@ -1,61 +1,131 @@
-"""`mirror promote` and `mirror rollback`: a person's word on who is champion."""
+"""`mirror promote`, `mirror rollback` and `mirror history`: the champion of a registered model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, stdout_console, workspace_option
+from flows.cli.html_page import check_page_path, write_page
+from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mirror.release.history import VersionSummary
     from tasks.registry.promotion import PromotionResult
 
 NUMBER = click.IntRange(min=1)
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 @click.command(cls=Command, short_help="Makes a version of a model its champion.")
 @click.argument("name")
 @click.argument("version", required=False, type=NUMBER)
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Promote also a version that the gate refused, or that was overtaken or rolled back.",
+    help="Promote a version that the gate refused, or that was superseded or rolled back, too.",
 )
 @workspace_option
 def promote(name: str, version: int | None, reason: str, force: bool) -> None:
     """Makes a VERSION of the model NAME champion; without VERSION, the challenger.
 
-    One that awaits approval needs nothing more.  Who, when and why are kept: `mirror history NAME`.
+    A version that is pending approval needs no --force.  `mirror history NAME` shows who promoted
+    which version, when and why.
     """
     from mirror.paths import open_workspace
 
     workspace = open_workspace(for_registry=True)
-    from tasks.registry.promotion import promote_version
+    from tasks.registry import promotion
 
     number = str(version) if version else None
-    _say(promote_version(name, number, workspace, reason=reason, force=force))
+    _print_result(promotion.promote(name, number, workspace, reason=reason, force=force))
 
 
-@click.command(cls=Command, short_help="Makes the champion before today's champion again.")
+@click.command(cls=Command, short_help="Makes the previous champion champion again.")
 @click.argument("name")
 @click.option("--to", type=NUMBER, metavar="VERSION", help="An earlier champion; else the last.")
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 @workspace_option
 def rollback(name: str, to: int | None, reason: str) -> None:
-    """Makes the version of NAME champion again that was so before today's.
+    """Makes the previous champion of the model NAME champion again.
 
-    Twice goes back two promotions.  The gate does not promote again what was rolled back.
+    Two rollbacks undo two promotions.  The gate does not promote a rolled-back encoder again.
     """
     from mirror.paths import open_workspace
 
     workspace = open_workspace(for_registry=True)
-    from tasks.registry.promotion import roll_back
+    from tasks.registry import promotion
 
-    _say(roll_back(name, workspace, to=str(to) if to else None, reason=reason))
+    number = str(to) if to else None
+    _print_result(promotion.roll_back(name, workspace, to=number, reason=reason))
 
 
-def _say(moved: PromotionResult) -> None:
-    for line in filter(None, (moved.text, moved.index)):
+@click.command(cls=Command, short_help="Lists a model's versions and the status of each.")
+@click.argument("name")
+@click.option("--out", "out", metavar="FILE.html", help="Write a self-contained page too.")
+@workspace_option
+def history(name: str, out: str | None) -> None:
+    """Lists the versions of the model NAME: scores, verdict, promotions and rollbacks."""
+    page = check_page_path(out)
+    from mirror.paths import open_workspace
+    from mirror.release.history import render_history
+
+    open_workspace(for_registry=True)
+    from tasks.registry.versions import read_history
+
+    versions = read_history(name)
+    stdout_console().print(history_table(name, versions))
+    if page:
+        write_page(page, render_history(name, versions))
+        stderr_console().print(str(page), markup=False, highlight=False, soft_wrap=True)
+
+
+def history_table(name: str, versions: Sequence[VersionSummary]) -> Table:
+    """Return a table of versions, oldest first."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from mirror.release.history import short_digest, short_time
+
+    table = Table(title=Text(name, "bold"), title_justify="left", box=SIMPLE_HEAD)
+    for column in ("version", "registered", "recipe", "corpus", "scores", "verdict", "status"):
+        table.add_column(column, overflow="fold", vertical="top")
+    for version in versions:
+        number = Text(version.number, "bold" if version.aliases else "")
+        for alias in version.aliases:
+            number.append(f"\n{_printable(alias)}", "green" if alias == "champion" else "yellow")
+        table.add_row(
+            number,
+            short_time(version.created),
+            Text(_printable(version.recipe)),
+            Text(_printable(short_digest(version.corpus)), "dim"),
+            Text("\n".join(_score_lines(version)) or "–"),
+            Text(_printable(version.verdict or "–")),
+            Text("\n".join(map(_printable, version.status_lines))),
+        )
+    return table
+
+
+def _score_lines(version: VersionSummary) -> list[str]:
+    from mirror.formatting import score
+
+    return [
+        f"{_printable(benchmark)} "
+        f"{' → '.join('–' if value is None else score(value) for value in before_and_after)}"
+        for benchmark, before_and_after in version.scores.items()
+    ]
+
+
+def _printable(text: str) -> str:
+    """Replace unprintable characters: a registry's tags may hold terminal escape codes."""
+    return "".join(mark if mark.isprintable() else UNPRINTABLE for mark in text)
+
+
+def _print_result(result: PromotionResult) -> None:
+    for line in filter(None, (result.text, result.index_advice)):
         stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)

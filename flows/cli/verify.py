@@ -61,9 +61,9 @@ def recorded_lineage(run: str) -> Mapping[str, Any]:
     from mirror.release.run_record import find_record, find_stage, read_record
 
     if run.startswith("models:/"):
-        from tasks.registry.origins import find_lineage
+        from tasks.registry.lineage import fetch_lineage
 
-        return find_lineage(run)
+        return fetch_lineage(run)
     record = read_record(Path(run)) if run.endswith(".json") else find_record(open_workspace(), run)
     if record.unchanged:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""A registered model's versions, and the page that tells of them."""
+"""History of a registered model: version summaries and their HTML page."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ DIGEST_CHARACTERS = 10
 
 @dataclass(frozen=True)
 class AliasChange:
-    """Something that was done with a version."""
+    """A promotion or a rollback of a version."""
 
-    what: str
+    action: str
     """`promoted`, `rolled back` or `restored`."""
     by: str
+    """`the gate`, or user and host."""
     at: str
     """UTC, ISO 8601."""
-    why: str = ""
-    despite: str = ""
-    """What spoke against it, where it was forced."""
+    reason: str = ""
+    objection: str = ""
+    """Set if the promotion was forced despite it."""
 
     def __str__(self) -> str:
-        despite = f", though {self.despite}" if self.despite else ""
-        why = f": {self.why}" if self.why else ""
-        return f"{self.what} by {self.by}, {short_time(self.at)}{despite}{why}"
+        despite = f", although {self.objection}" if self.objection else ""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.action} by {self.by}, {short_time(self.at)}{despite}{reason}"
 
 
 @dataclass(frozen=True)
@@ -35,55 +36,49 @@ class VersionSummary:
     """One version of a registered model."""
 
     number: str
-    at: str
-    """When it was registered: UTC, ISO 8601."""
+    created: str
+    """UTC, ISO 8601."""
     recipe: str
     corpus: str
-    """Its corpus's digest."""
+    """Digest of its corpus."""
     scores: Mapping[str, tuple[float | None, float | None]]
-    """By benchmark: before and after tuning."""
+    """By benchmark: score before and after tuning."""
     verdict: str
-    """The gate's: `promote` or `refuse`; empty if there was none."""
+    """The gate's: `promote` or `refuse`, or empty."""
     reasons: str
-    """The gate's reasons, in words."""
-    outcome: str
-    moves: tuple[AliasChange, ...]
+    """The gate's reasons."""
+    status: str
+    changes: tuple[AliasChange, ...]
     aliases: tuple[str, ...]
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What became of it, in words."""
-        moves = tuple(str(move) for move in self.moves)
-        return (
-            moves
-            if any(self.outcome == move.what for move in self.moves)
-            else (
-                *moves,
-                self.outcome,
-            )
-        )
+    def status_lines(self) -> tuple[str, ...]:
+        """The version's changes, then its status if no change says it."""
+        changes = tuple(str(change) for change in self.changes)
+        is_said = any(self.status == change.action for change in self.changes)
+        return changes if is_said else (*changes, self.status)
 
 
 def short_time(at: str) -> str:
-    """A moment to the minute: `2026-01-02 03:04`."""
+    """Return a time to the minute: `2026-01-02 03:04`."""
     return at[:16].replace("T", " ")
 
 
 def short_digest(digest: str) -> str:
-    """Enough of a digest to tell corpora apart."""
+    """Return the start of a digest."""
     return digest[:DIGEST_CHARACTERS]
 
 
-def render_history(model: str, lines: Sequence[VersionSummary]) -> str:
-    """The page, as HTML that needs nothing else; the newest version comes first."""
-    champion = next((line for line in lines if "champion" in line.aliases), None)
+def render_history(model: str, versions: Sequence[VersionSummary]) -> str:
+    """Return a self-contained HTML page, newest version first."""
+    champion = next((version for version in versions if "champion" in version.aliases), None)
     return fill_template(
         HISTORY_TEMPLATE,
         {
             "model": model,
-            "lines": list(reversed(lines)),
+            "versions": list(reversed(versions)),
             "champion": champion,
-            "moves": sum(len(line.moves) for line in lines),
+            "changes": sum(len(version.changes) for version in versions),
             "short_time": short_time,
             "short_digest": short_digest,
         },

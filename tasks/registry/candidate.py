@@ -1,4 +1,4 @@
-"""What comes to the registry with a tuned encoder: the encoder and the evidence."""
+"""Candidate for registration: a tuned encoder with its scores, verdict and tags."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mirror.release.run_results import RunResults, read_json
 from mirror.store import StageRecord, digest_of_json, git_commit
 
 VALUE_CHARACTERS = 500
-"""What every MLflow store takes as a parameter's value."""
+"""The longest parameter value that every MLflow store accepts."""
 DESCRIPTION_CHARACTERS = 5_000
 
 
 @dataclass(frozen=True)
 class Champion(EncoderRef):
-    """A registered encoder to compare with, copied into the workspace."""
+    """A registered encoder to compare with, downloaded into the workspace."""
 
     label: str = "champion"
     version: str = ""
@@ -33,21 +33,21 @@ class Champion(EncoderRef):
 
 @dataclass(frozen=True)
 class Registration:
-    """Where an encoder stands in the registry."""
+    """Result of registering an encoder."""
 
     model: str
     version: str
     champion: str | None
     """The version that is champion now."""
     outcome: str
-    """`promoted`, `not promoted`, or by which version it was overtaken."""
+    """The version's promotion status: `promoted`, `not promoted`, `superseded by version 3` …"""
     run_id: str
     text: str
-    """All that in a sentence."""
+    """The result in a sentence."""
     reused: bool = False
-    """Whether it was registered before."""
+    """Whether it was registered before, with the same verdict."""
     pages: tuple[tuple[str, str], ...] = ()
-    """Names and addresses of its pages, where the tracking store is a server that has any."""
+    """Titles and addresses of its pages in MLflow; empty without a tracking server."""
 
     @property
     def promoted(self) -> bool:
@@ -56,17 +56,17 @@ class Registration:
 
     @property
     def uri(self) -> str:
-        """The version, for MLflow."""
+        """The version's `models:/` URI."""
         return f"models:/{self.model}/{self.version}"
 
 
 @dataclass(frozen=True)
 class RegistrationCandidate:
-    """An encoder that has been through the gate."""
+    """An encoder with the gate's verdict on it."""
 
     results: RunResults
     champion: Champion | None
-    """What it was compared with."""
+    """The version that it was compared with."""
     champion_scores: StageRecord | None
     verdict: Verdict
     package: StageRecord
@@ -86,59 +86,58 @@ class RegistrationCandidate:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that made it."""
+        """The recipe of the run."""
         return self.results.recipe
 
     @property
     def digest(self) -> str:
-        """The encoder's digest, from the manifest of the stage that tuned it."""
+        """The encoder's digest, read from the manifest of the stage that tuned it."""
         return tuned_encoder(self.results.tuned).digest
 
     @cached_property
     def key(self) -> str:
-        """What tells one registration from another: the encoder, and the verdict on it."""
-        compared = self.champion.digest if self.champion else None
+        """Digest of the encoder, its verdict and the champion's encoder: one version per key."""
         verdict = self.verdict_content()
-        verdict.pop("probe")  # its times differ from one look to the next
+        verdict.pop("probe")  # its timings differ between runs
         content = {
             "encoder": self.digest,
             "verdict": verdict,
-            "compared_with": compared,
+            "compared_with": self.champion.digest if self.champion else None,
         }
         return digest_of_json(content)[:20]
 
     def lineage(self) -> dict[str, Any]:
-        """What the encoder was made from, and what it is registered as.
+        """Return the lineage of the packaged encoder, with the model's name and this key.
 
         Raises:
-            StoreError: the package has no lineage, or a damaged one.
+            StoreError: the package's lineage is missing or damaged.
         """
         model = {"name": self.recipe.registry.model, "registration_key": self.key}
         return {**read_lineage(self.encoder.parent), "model": model}
 
     def verdict_content(self) -> dict[str, Any]:
-        """The verdict, JSON-ready, in words and numbers."""
+        """Return the verdict as JSON data."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self.verdict), default=str))
         return content
 
     def verdict_text(self) -> str:
-        """The verdict in words."""
+        """Return the verdict as text, cut to what every MLflow store accepts."""
         heading = "Promoted" if self.verdict.promote else "Not promoted"
         lines = [f"{heading}:", *(f"- {reason}" for reason in self.verdict.reasons)]
         return "\n".join(lines)[:DESCRIPTION_CHARACTERS]
 
     def params(self) -> dict[str, str]:
-        """The recipe, a setting each."""
+        """Return the recipe's settings, one parameter each."""
         return dict(_flatten(self.recipe.model_dump(mode="json")))
 
     def metrics(self) -> Iterator[tuple[str, float, int, int]]:
-        """Name, value, time and step of each metric, as MLflow takes them."""
+        """Yield name, value, time and step of each metric."""
         lines = (self.results.tuned.path / "steps.jsonl").read_text("utf-8").splitlines()
-        # Times would make every line different; MLflow orders a run's points by step.
+        # The time is always 0: MLflow orders a metric's points by step.
         for step in map(json.loads, lines):
             yield "tuning/loss", step["loss"], 0, step["step"]
             yield "tuning/learning_rate", step["learning_rate"], 0, step["step"]
-            for name in ("alignment", "uniformity"):  # of the steps that were measured
+            for name in ("alignment", "uniformity"):  # of steps with a validation
                 if name in step:
                     yield f"tuning/{name}", step[name], 0, step["step"]
         for who, scores in self._evaluations():
@@ -156,16 +155,16 @@ class RegistrationCandidate:
 
 
 def metric_name(benchmark: str, measure: str) -> str:
-    """A benchmark's measure as every MLflow store takes it: `acc@5` is `NAME.acc_at_5`.
+    """Return a benchmark's extra metric as MLflow accepts it: `acc@5` is `NAME.acc_at_5`.
 
-    After a dot, for a store of files has no room below the benchmark's own score.
+    A dot and not a slash, because a file store keeps `NAME` as a file.
     """
     spelt = re.sub(r"\W+", "_", measure.replace("@", "_at_"), flags=re.ASCII)
     return f"{benchmark}.{spelt.strip('_')}"
 
 
 def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
-    """Tags of run and version: what it is, what it was made from, what was decided."""
+    """Return the tags of a run and its version: kind, inputs and verdict."""
     results, recipe = candidate.results, candidate.recipe
     tags = {
         "language": recipe.language,

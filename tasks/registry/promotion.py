@@ -1,45 +1,36 @@
-"""A person's word on who is champion: promotion and the way back.
+"""Promotion and rollback of a registered model's champion by a person.
 
-Both say who, when and why in the version's tags, and both are done by one command at a time.
+Both record who, when and why in the version's `champion_history`.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import InputError
-from mirror.locks import exclusive_lock
 from mirror.release.history import AliasChange
-from tasks.registry.client import open_store
-from tasks.registry.indexes import alike, word_on_indexes
-from tasks.registry.lock import registry_lock, workspace_id
-from tasks.registry.succession import (
-    add_move,
-    move_now,
-    previous_champions,
-    record_promotion,
-    set_champion_alias,
-)
+from tasks.registry.champion import ChampionHistory, change_now, move_alias, set_champion
+from tasks.registry.client import open_store, registry_lock
 from tasks.registry.versions import (
-    AWAITS_APPROVAL,
     CHALLENGER,
     CHAMPION,
     NOT_PROMOTED,
-    OVERTAKEN,
+    PENDING_APPROVAL,
     PROMOTED,
+    PROMOTION_STATUS,
     ROLLED_BACK,
-    SETTLED,
-    aliases_of,
-    all_versions,
+    SUPERSEDED,
     check_name,
     find_version,
+    is_same_encoder,
+    list_versions,
+    read_aliases,
 )
 
 if TYPE_CHECKING:
@@ -48,149 +39,137 @@ if TYPE_CHECKING:
 
 RESTORED = "restored"
 REASON_CHARACTERS = 1_000
+RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+COMPATIBILITY_VERDICTS = ("keep", "rotate", "re-embed")
 
 
 @dataclass(frozen=True)
 class PromotionResult:
-    """What a command came to."""
+    """Result of a promotion or a rollback."""
 
     model: str
     version: str
     """The champion now."""
-    before: str | None
-    """The champion before; the same where there was nothing to do."""
+    previous: str | None
+    """The champion before; the same version if nothing changed."""
     text: str
-    """All that in a sentence."""
-    index: str = ""
-    """What it means for those who hold an index of the former champion's vectors."""
+    """The result in a sentence."""
+    index_advice: str = ""
+    """Whether an index of the previous champion's embeddings still serves."""
 
 
-def promote_version(
-    name: str, version: str | None, workspace: Path, *, reason: str = "", force: bool = False
+def promote(
+    name: str, number: str | None, workspace: Path, *, reason: str = "", force: bool = False
 ) -> PromotionResult:
-    """Makes a version champion, the challenger if none is named.
+    """Make a version champion; the challenger if no number is given.
 
     Args:
         name: the model.
-        version: its number.
+        number: the version's.
         workspace: whose lock is taken.
-        reason: why, for the history.
-        force: also one that the gate refused, that was overtaken or that was rolled back.
+        reason: kept in the history.
+        force: promote despite an objection, such as the gate's refusal or a rollback.
 
     Raises:
-        InputError: there is no such version, or something speaks against it and it is not forced.
+        InputError: there is no such version, or there is an objection and `force` is false.
         ServiceError: the registry does not answer.
     """
-    _check(name, reason)
-    with _moving(name, workspace) as (client, check):
-        chosen, champion = _chosen(client, name, version)
-        number, today = str(chosen.version), str(champion.version) if champion else None
-        if number == today:
-            client.set_model_version_tag(name, number, SETTLED, PROMOTED)  # a killed command's
+    _check_request(name, reason)
+    with registry_lock(name, workspace) as client:
+        version, champion = _choose_version(client, name, number)
+        number, previous = str(version.version), str(champion.version) if champion else None
+        if number == previous:
+            set_champion(client, version, previous, change_now(PROMOTED, current_user()))
             text = f"{name} version {number} is champion already: nothing to do"
-            return PromotionResult(name, number, today, text)
-        objection = _objection(chosen, champion)
+            return PromotionResult(name, number, previous, text)
+        objection = _find_objection(version, champion)
         if objection and not force:
             raise InputError(f"{name}: {objection}: give --force to make it champion all the same")
-        record_promotion(client, chosen, today, move_now(PROMOTED, who(), reason, objection), check)
-        client.set_model_version_tag(name, number, SETTLED, PROMOTED)
-    after = f" after version {today}" if today else ""
-    despite = f", though {objection}" if objection else ""
+        change = change_now(PROMOTED, current_user(), reason, objection)
+        set_champion(client, version, previous, change)
+    after = f" after version {previous}" if previous else ""
+    despite = f", although {objection}" if objection else ""
     text = f"{name} version {number}: champion{after}{despite}"
-    return PromotionResult(
-        name, number, today, text, word_on_indexes(champion, chosen) if champion else ""
-    )
+    advice = advise_on_index(champion, version) if champion else ""
+    return PromotionResult(name, number, previous, text, advice)
 
 
 def roll_back(
     name: str, workspace: Path, *, to: str | None = None, reason: str = ""
 ) -> PromotionResult:
-    """Makes the version champion that was so before today's, or an earlier one.
-
-    Whoever asks while another is moving the alias is refused: what he saw is no longer so.
+    """Make the previous champion champion again, or an earlier one.
 
     Args:
         name: the model.
         workspace: whose lock is taken.
-        to: a version that was champion before today's; nothing means the last.
-        reason: why, for the history.
+        to: an earlier champion's number; None means the last.
+        reason: kept in the history.
 
     Raises:
-        InputError: there is none to go back to, or it was deleted, or the champion has changed
-            since it was looked at.
+        InputError: there is no earlier champion, it was deleted, or another command changed the
+            champion while this one waited for the lock.
         ServiceError: the registry does not answer.
     """
-    _check(name, reason)
+    _check_request(name, reason)
     with open_store() as client:
-        all_versions(client, name)
-        seen = aliases_of(client, name).get(CHAMPION)
-    with _moving(name, workspace) as (client, check):
-        today = aliases_of(client, name).get(CHAMPION)
-        if today != seen:
+        list_versions(client, name)
+        seen = read_aliases(client, name).get(CHAMPION)
+    with registry_lock(name, workspace) as client:
+        current = read_aliases(client, name).get(CHAMPION)
+        if current != seen:
             raise InputError(
-                f"{name}: somebody has just made version {today} champion in place of {seen}: look "
-                f"at `mirror history {name}`, and roll back again if that is still wanted"
+                f"{name}: another command has just made version {current} champion in place of "
+                f"{seen}: see `mirror history {name}`, and roll back again if you still want to"
             )
-        champion = find_version(client, name, today)
-        if today is None or champion is None:
+        champion = find_version(client, name, current)
+        if current is None or champion is None:
             raise InputError(
-                f"{name} has no champion, so there is none to go back to: `mirror history {name}` "
-                f"says why; `mirror promote {name} VERSION` makes one, with --force even a version "
-                "that the gate refused"
+                f"{name} has no champion, so no earlier one either: see `mirror history {name}`; "
+                f"`mirror promote {name} VERSION` makes one, with --force even a version that the "
+                "gate refused"
             )
-        if to == today:
-            return PromotionResult(
-                name, today, today, f"{name} version {to} is champion: nothing to do"
-            )
-        target = _go_back(client, champion, to, move_now(RESTORED, who(), reason), check)
+        if to == current:
+            text = f"{name} version {to} is champion: nothing to do"
+            return PromotionResult(name, current, current, text)
+        target = _restore(client, champion, to, change_now(RESTORED, current_user(), reason))
     number = str(target.version)
-    text = f"{name}: back from version {today} to version {number}"
-    return PromotionResult(name, number, today, text, word_on_indexes(champion, target))
+    text = f"{name}: back from version {current} to version {number}"
+    return PromotionResult(name, number, current, text, advise_on_index(champion, target))
 
 
-def _go_back(
-    client: MlflowClient,
-    champion: ModelVersion,
-    to: str | None,
-    move: AliasChange,
-    check: Callable[[], None],
-) -> ModelVersion:
-    """Moves the alias from a champion to an earlier one, which is returned."""
-    today, line = str(champion.version), previous_champions(client, champion)
-    target = _target(client, champion, line, to)
-    number = str(target.version)
-    place = len(line) - 1 - line[::-1].index(number)
-    for each in sorted({*line[place + 1 :], today} - {number}, key=int):
-        back = replace(move, what=ROLLED_BACK)
-        _mark_rolled_back(client, find_version(client, champion.name, each), back)
-    client.set_model_version_tag(champion.name, number, SETTLED, PROMOTED)
-    add_move(client, target, move)
-    set_champion_alias(client, target, line[:place], check)
-    return target
-
-
-def who() -> str:
-    """User and host, as the environment has them."""
+def current_user() -> str:
+    """Return user and host, such as `ann@desk`."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user has no name
+    except (KeyError, OSError):  # a container's user may have no name
         user = f"user-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
 
-@contextmanager
-def _moving(name: str, workspace: Path) -> Iterator[tuple[MlflowClient, Callable[[], None]]]:
-    (workspace / "locks").mkdir(parents=True, exist_ok=True)
-    owner = workspace_id(workspace)
-    with (
-        exclusive_lock(workspace / "locks" / f"registry-{name}.lock"),
-        open_store() as client,
-        registry_lock(client, name, owner) as check,
-    ):
-        yield client, check
+def advise_on_index(old: ModelVersion, new: ModelVersion) -> str:
+    """Return whether an index of the old version's embeddings serves the new version.
+
+    The new version's run has a report only if the gate compared it with that very version;
+    otherwise the advice is the command that makes one.
+    """
+    name, before, after = new.name, str(old.version), str(new.version)
+    if is_same_encoder(old, new):
+        return f"It is the same encoder as version {before}: an index can stay as it is."
+    verdict = new.tags.get("compatibility")
+    if verdict in COMPATIBILITY_VERDICTS and new.tags.get("compared_with") == before:
+        return (
+            f"An index of version {before}'s embeddings: {verdict}. Report and map are in "
+            f"compatibility/ of version {after}'s run."
+        )
+    recipe = new.tags.get("recipe", "")
+    texts = f" --recipe {recipe}" if RECIPE_NAME.fullmatch(recipe) else " --texts FILE"
+    return (
+        f"To see whether an index of version {before}'s embeddings still serves: mirror compare "
+        f"models:/{name}/{before} models:/{name}/{after}{texts} --save-map map.npz"
+    )
 
 
-def _check(name: str, reason: str) -> None:
+def _check_request(name: str, reason: str) -> None:
     check_name(name)
     if len(reason) > REASON_CHARACTERS:
         raise InputError(
@@ -198,33 +177,33 @@ def _check(name: str, reason: str) -> None:
         )
 
 
-def _chosen(
+def _choose_version(
     client: MlflowClient, name: str, number: str | None
 ) -> tuple[ModelVersion, ModelVersion | None]:
-    """The version of that number, else the challenger, and today's champion if there is one."""
-    versions = {str(found.version): found for found in all_versions(client, name)}
-    aliases = aliases_of(client, name)
-    chosen = versions.get(number or aliases.get(CHALLENGER, ""))
-    if chosen is None:
-        which = f"no version {number}" if number else "no challenger"
-        raise InputError(f"{name} has {which}: `mirror history {name}` lists its versions")
-    return chosen, versions.get(aliases.get(CHAMPION, ""))
+    """Return the version of that number, or the challenger, and the champion if there is one."""
+    versions = {str(version.version): version for version in list_versions(client, name)}
+    aliases = read_aliases(client, name)
+    version = versions.get(number or aliases.get(CHALLENGER, ""))
+    if version is None:
+        missing = f"no version {number}" if number else "no challenger"
+        raise InputError(f"{name} has {missing}: `mirror history {name}` lists its versions")
+    return version, versions.get(aliases.get(CHAMPION, ""))
 
 
-def _objection(version: ModelVersion, champion: ModelVersion | None) -> str:
-    """What speaks against making a version champion; nothing if that is what it waits for."""
-    number, settled = version.version, version.tags.get(SETTLED, "")
-    if not settled:
+def _find_objection(version: ModelVersion, champion: ModelVersion | None) -> str:
+    """Return why a version should not become champion; empty if it only waits for approval."""
+    number, status = version.version, version.tags.get(PROMOTION_STATUS, "")
+    if not status:
         return f"the run that registered version {number} has not ended"
-    if settled == NOT_PROMOTED:
+    if status == NOT_PROMOTED:
         return f"the gate refused version {number}"
-    if settled.startswith(OVERTAKEN):
-        return f"version {number} was {settled}"
-    if settled == ROLLED_BACK:
+    if status.startswith(SUPERSEDED):
+        return f"version {number} was {status}"
+    if status == ROLLED_BACK:
         return f"version {number} was rolled back"
-    if not settled.startswith(AWAITS_APPROVAL):
-        return f"version {number} was champion before, and `mirror rollback` goes back to such"
-    if champion is None or alike(version, champion):
+    if not status.startswith(PENDING_APPROVAL):
+        return f"version {number} was champion before, and `mirror rollback` restores such"
+    if champion is None or is_same_encoder(version, champion):
         return ""
     compared = version.tags.get("compared_with")
     if compared == str(champion.version):
@@ -233,35 +212,45 @@ def _objection(version: ModelVersion, champion: ModelVersion | None) -> str:
     return f"version {number} was compared with {other}, and not with version {champion.version}"
 
 
-def _target(
-    client: MlflowClient, champion: ModelVersion, line: tuple[str, ...], to: str | None
+def _restore(
+    client: MlflowClient, champion: ModelVersion, to: str | None, change: AliasChange
 ) -> ModelVersion:
-    name, today = champion.name, champion.version
-    if to is not None and to not in line:
+    """Move the alias back to an earlier champion, and return that version."""
+    current, previous = str(champion.version), ChampionHistory.of(champion).previous
+    target = _find_target(client, champion, previous, to)
+    number = str(target.version)
+    position = len(previous) - 1 - previous[::-1].index(number)
+    for skipped in sorted({*previous[position + 1 :], current} - {number}, key=int):
+        version = find_version(client, champion.name, skipped)
+        if version and version.tags.get(PROMOTION_STATUS) != ROLLED_BACK:
+            _mark_rolled_back(client, version, replace(change, action=ROLLED_BACK))
+    move_alias(client, target, current, previous[:position], change)
+    return target
+
+
+def _find_target(
+    client: MlflowClient, champion: ModelVersion, previous: tuple[str, ...], to: str | None
+) -> ModelVersion:
+    name, current = champion.name, champion.version
+    if to is not None and to not in previous:
         raise InputError(
-            f"{name} version {to} was not champion before version {today}: "
+            f"{name} version {to} was not champion before version {current}: "
             f"`mirror promote {name} {to}` makes it champion"
         )
-    if not line:
-        raise InputError(
-            f"{name} version {today} is its first champion: there is none to go back to"
-        )
-    number = to or line[-1]
+    if not previous:
+        raise InputError(f"{name} version {current} is its first champion: there is no earlier one")
+    number = to or previous[-1]
     target = find_version(client, name, number)
     if target is None:
-        older = [each for each in line if find_version(client, name, each)]
-        remedy = f"--to {older[-1]} goes to one that is there" if older else "none is left"
+        existing = [each for each in previous if find_version(client, name, each)]
+        remedy = f"--to {existing[-1]} restores one that exists" if existing else "none is left"
         raise InputError(
-            f"{name} version {number}, champion before version {today}, was deleted: {remedy}"
+            f"{name} version {number}, champion before version {current}, was deleted: {remedy}"
         )
     return target
 
 
-def _mark_rolled_back(
-    client: MlflowClient, version: ModelVersion | None, move: AliasChange
-) -> None:
-    # One that is marked already is a killed command's, or was rolled back before.
-    if version is None or version.tags.get(SETTLED) == ROLLED_BACK:
-        return
-    add_move(client, version, move)
-    client.set_model_version_tag(version.name, str(version.version), SETTLED, ROLLED_BACK)
+def _mark_rolled_back(client: MlflowClient, version: ModelVersion, change: AliasChange) -> None:
+    history = ChampionHistory.of(version)
+    replace(history, changes=(*history.changes, change)).write(client, version)
+    client.set_model_version_tag(version.name, str(version.version), PROMOTION_STATUS, ROLLED_BACK)

@@ -1,82 +1,96 @@
-"""Versions of a registered model: which there are, and what they are called."""
+"""Versions of a registered model: lookup, promotion status, local copies and history."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import BaseModelError, InputError
-from tasks.registry.client import NOT_THERE, shown_uri
+from mirror.locks import exclusive_lock
+from mirror.release.history import VersionSummary
+from mirror.store import digest_of_json
+from tasks.registry.client import NOT_FOUND, open_store, shown_uri
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
-"""Stages, and `latest`, are left out: what they mean can change between two looks."""
+log = logging.getLogger(__name__)
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-SETTLED = "settled"
-"""Tag of a version whose aliases have been seen to, so that a killed run's are seen to later."""
+
+PROMOTION_STATUS = "promotion_status"
+"""Version tag, written last: a version without it belongs to an unfinished run."""
 PROMOTED = "promoted"
 NOT_PROMOTED = "not promoted"
-OVERTAKEN = "overtaken"
-AWAITS_APPROVAL = "awaits approval"
-"""The gate let it through, and the recipe wants a person to say so too."""
+SUPERSEDED = "superseded"
+"""Another encoder became champion before this one was compared with it."""
+PENDING_APPROVAL = "pending approval"
 ROLLED_BACK = "rolled back"
 
+REFUSED = "refused"
+RUN_NOT_ENDED = "its run has not ended"
+
+URI = re.compile(r"models:/(?!\.\.?[@/])([^/@]+)(?:@([^/@]+)|/([1-9][0-9]{0,8}))")
+"""MLflow's stages and `latest` are not accepted: they can change between two requests."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-"""As recipes name models; what a user types becomes part of a path and of a query."""
+"""The pattern of a recipe's registry.model: names become part of paths and queries."""
 
 
 def check_name(name: str) -> str:
-    """The name of a model, if a recipe could have given it.
+    """Return a model's name.
 
     Raises:
-        InputError: none could.
+        InputError: it does not match the pattern of a recipe's registry.model.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} is no model's name: give one as a recipe's registry.model has it, such as "
+            f"{name!r} is not a model name: give one as in a recipe's registry.model, such as "
             "mirror-en-python-docs"
         )
     return name
 
 
-def aliases_of(client: MlflowClient, name: str) -> dict[str, str]:
-    """The version of each alias; none if there is no such model."""
+def read_aliases(client: MlflowClient, name: str) -> dict[str, str]:
+    """Return the version number of each alias; empty if there is no such model."""
     from mlflow.exceptions import MlflowException
 
     try:
         return {key: str(value) for key, value in client.get_registered_model(name).aliases.items()}
     except MlflowException as error:
-        if error.error_code == NOT_THERE:
+        if error.error_code == NOT_FOUND:
             return {}
         raise
 
 
 def find_version(client: MlflowClient, name: str, number: str | None) -> ModelVersion | None:
-    """The version of that number; nothing if there is none, or no number."""
+    """Return the version of that number, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_model_version(name, number) if number else None
     except MlflowException as error:
-        if error.error_code == NOT_THERE:
+        if error.error_code == NOT_FOUND:
             return None
         raise
 
 
-def named_version(client: MlflowClient, uri: str) -> ModelVersion:
-    """The version that a registered model such as `models:/NAME@champion` is.
+def resolve_uri(client: MlflowClient, uri: str) -> ModelVersion:
+    """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names.
 
     Raises:
         BaseModelError: there is no such model, version or alias.
     """
     version = None
-    if named := URI.fullmatch(uri):
-        name, alias, number = named.groups()
-        version = find_version(client, name, number or aliases_of(client, name).get(alias))
+    if match := URI.fullmatch(uri):
+        name, alias, number = match.groups()
+        version = find_version(client, name, number or read_aliases(client, name).get(alias))
     if version is None:
         raise BaseModelError(
             f"the registry at {shown_uri()} has no {uri}: name a registered model as "
@@ -85,23 +99,137 @@ def named_version(client: MlflowClient, uri: str) -> ModelVersion:
     return version
 
 
-def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Every version, oldest first.
+def list_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Return every version, oldest first.
 
     Raises:
         InputError: there is none.
     """
-    found: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     token: str | None = None
     while True:
         page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found.extend(page)
+        versions.extend(page)
         token = page.token
         if not token:
             break
-    if not found:
+    if not versions:
         raise InputError(
             f"the registry at {shown_uri()} has no version of {name}: run its recipe, or name "
-            "another with MLFLOW_TRACKING_URI"
+            "another registry with MLFLOW_TRACKING_URI"
         )
-    return sorted(found, key=lambda version: int(version.version))
+    return sorted(versions, key=lambda version: int(version.version))
+
+
+def is_same_encoder(version: ModelVersion, other: ModelVersion) -> bool:
+    """Return whether two versions have the same encoder digest."""
+    digest = version.tags.get("encoder_digest")
+    return digest is not None and bool(digest == other.tags.get("encoder_digest"))
+
+
+def pin_model(uri: str) -> str:
+    """Return `models:/NAME/VERSION` for a registered model such as `models:/NAME@champion`.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+        ServiceError: the registry does not answer.
+    """
+    with open_store() as client:
+        version = resolve_uri(client, uri)
+        return f"models:/{version.name}/{version.version}"
+
+
+def fetch_model(uri: str, workspace: Path) -> Path:
+    """Return the folder in the workspace to which a registered model is downloaded, once.
+
+    Raises:
+        BaseModelError: there is no such model, version or alias.
+        ServiceError: the registry does not answer.
+    """
+    with open_store() as client:
+        return fetch_version(resolve_uri(client, uri), workspace)
+
+
+def fetch_version(version: ModelVersion, workspace: Path) -> Path:
+    """Return the folder in the workspace to which a version is downloaded, once."""
+    import shutil
+    import tempfile
+
+    from mlflow.artifacts import download_artifacts
+
+    name, number = version.name, version.version
+    # Another tracking store may have another version of the same number.
+    source_digest = digest_of_json([version.run_id, version.source])[:12]
+    folder = workspace / "registered" / name / f"{number}-{source_digest}"
+    with exclusive_lock(workspace / "locks" / f"fetch-{name}-{folder.name}.lock"):
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as download:
+                download_artifacts(artifact_uri=f"models:/{name}/{number}", dst_path=download)
+                configs = sorted(
+                    Path(download).rglob("config.json"), key=lambda path: len(path.parts)
+                )
+                if not configs:
+                    raise BaseModelError(f"{name} version {number} holds no transformer model")
+                shutil.move(configs[0].parent, folder)
+        os.utime(folder)  # the time of last use, read by mirror.maintenance.garbage_collection
+    return folder
+
+
+def read_history(name: str) -> tuple[VersionSummary, ...]:
+    """Return a summary of every version of a model, oldest first.
+
+    Raises:
+        InputError: there is none.
+        ServiceError: the registry does not answer.
+    """
+    check_name(name)
+    with open_store() as client:
+        versions = list_versions(client, name)
+        aliases = read_aliases(client, name)
+        return tuple(_summarize(client, version, aliases) for version in versions)
+
+
+def _summarize(
+    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, str]
+) -> VersionSummary:
+    from tasks.registry.champion import ChampionHistory
+
+    tags, number = version.tags, str(version.version)
+    status = tags.get(PROMOTION_STATUS, RUN_NOT_ENDED)
+    created = datetime.fromtimestamp(version.creation_timestamp / 1_000, UTC)
+    return VersionSummary(
+        number=number,
+        created=created.isoformat(timespec="seconds"),
+        recipe=tags.get("recipe", ""),
+        corpus=tags.get("corpus_digest", ""),
+        scores=_read_scores(client, version),
+        verdict=tags.get("verdict", ""),
+        reasons=version.description or "",
+        status=REFUSED if status == NOT_PROMOTED else status,
+        changes=ChampionHistory.of(version).changes,
+        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
+    )
+
+
+def _read_scores(
+    client: MlflowClient, version: ModelVersion
+) -> dict[str, tuple[float | None, float | None]]:
+    """Return each benchmark's score before and after tuning; empty if the run was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
+    except MlflowException as error:
+        if error.error_code != NOT_FOUND:
+            raise
+        log.warning("the run of %s version %s was deleted", version.name, version.version)
+        return {}
+    benchmarks = {
+        metric.partition("/")[2] for metric in metrics if metric.startswith(("base/", "tuned/"))
+    }
+    return {
+        benchmark: (metrics.get(f"base/{benchmark}"), metrics.get(f"tuned/{benchmark}"))
+        for benchmark in sorted(benchmarks)
+        if "." not in benchmark  # a dot marks an additional metric of a benchmark
+    }

@@ -32,7 +32,7 @@ STAGE_TASKS = [
     "ingest_corpus",
     "package",
     "profile_corpus",
-    "register_encoder",
+    "register",
     "smoke_test",
     "tune",
     "write_report",
@@ -105,7 +105,7 @@ def test_the_version_tells_what_it_was_made_from(first: SimpleNamespace, client:
         "corpus_digest": find_stage(first.record, "corpus").digest,
         "sample_digest": find_stage(first.record, "sample").digest,
         "verdict": "refuse",
-        "settled": "not promoted",
+        "promotion_status": "not promoted",
     }
     assert str(version.version) == "1"
     assert {key: version.tags.get(key) for key in expected} == expected

@@ -21,8 +21,8 @@ DYING = """
 import os, signal, time
 from flows.cli.main import main
 from mirror.tuning import worker
-from tasks import progress, registry
-from tasks.registry import register
+from tasks import progress
+from tasks.registry import registration, run_logging
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -34,7 +34,7 @@ def sign_of_life(_reporter, sign):
 
 progress.Reporter.__call__ = sign_of_life
 if {function!r}:
-    owner = register if hasattr(register, {function!r}) else registry
+    owner = run_logging if hasattr(run_logging, {function!r}) else registration
     setattr(owner, {function!r}, die)
 if {stage!r} == "tune":
     worker.CHILD = ("-c", {child!r})
@@ -70,7 +70,7 @@ DEATHS = {
     "package": {"stage": "package", "done": 1, "function": ""},
     "report": {"stage": "report", "done": 1, "function": ""},
     "recording in MLflow": {"stage": "", "done": 0, "function": "_log_encoder"},
-    "moving aliases": {"stage": "", "done": 0, "function": "_move_aliases"},
+    "moving aliases": {"stage": "", "done": 0, "function": "_settle"},
 }
 """What each run dies of, in the order of the chain."""
 
@@ -178,7 +178,7 @@ def test_one_version_is_registered_and_its_aliases_are_settled(survivor: SimpleN
 
     client = MlflowClient(f"sqlite:///{survivor.home / 'mlflow.db'}")
     [version] = client.search_model_versions(f"name = '{MODEL}'")
-    assert version.tags["settled"] == "not promoted"
+    assert version.tags["promotion_status"] == "not promoted"
     assert client.get_registered_model(MODEL).aliases == {"challenger": int(version.version)}
     assert survivor.record.model == f"models:/{MODEL}/{version.version}"
 

@@ -21,12 +21,12 @@ from urllib.request import urlopen
 import pytest
 
 from mirror.errors import ServiceError
-from tasks.registry import register_encoder
+from tasks import registry
 from tasks.registry.candidate import RegistrationCandidate
 
 pytestmark = pytest.mark.slow
 MODEL = "mirror-en-trades"
-register = register_encoder.fn
+register = registry.register.fn
 Make = Callable[..., RegistrationCandidate]
 
 

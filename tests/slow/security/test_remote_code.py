@@ -23,7 +23,7 @@ from flows.cli.main import mirror
 from mirror.encoders.base_model import check_base
 from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError, MirrorError
-from tasks.registry import register_encoder
+from tasks.registry import register
 from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.serving import checked_copy
 from tests.fixtures.security import Payload
@@ -187,7 +187,7 @@ def registered(
     make_candidate: Callable[..., RegistrationCandidate], workspace: Path, tracking: str
 ) -> Path:
     """The folder in the registry of a champion that was registered as runs register theirs."""
-    register_encoder.fn(make_candidate(0), workspace)
+    register.fn(make_candidate(0), workspace)
     [file] = (workspace / "mlflow-artifacts").rglob("MLmodel")
     return file.parent
 

@@ -19,9 +19,9 @@ import pytest
 from flows.cli.serve import checked_model
 from mirror.errors import BaseModelError
 from mirror.paths import CHECKOUT
-from tasks.registry import pin_model, register_encoder
+from tasks.registry import pin_model, register
 from tasks.registry.candidate import RegistrationCandidate
-from tasks.registry.origins import find_lineage
+from tasks.registry.lineage import fetch_lineage
 
 MODEL = "mirror-en-trades"
 SERVE = """
@@ -41,7 +41,7 @@ def registered(
     tracking: str, workspace: Path, make_candidate: Callable[..., RegistrationCandidate]
 ) -> Callable[..., Any]:
     """Registers the encoder of that number."""
-    return lambda number, **how: register_encoder.fn(make_candidate(number, **how), workspace)
+    return lambda number, **how: register.fn(make_candidate(number, **how), workspace)
 
 
 def test_a_name_alone_means_its_champion(registered: Callable[..., Any]) -> None:
@@ -69,7 +69,7 @@ def test_a_damaged_model_is_not_served(registered: Callable[..., Any], workspace
 
 def test_a_version_has_its_lineage(registered: Callable[..., Any]) -> None:
     registered(0)
-    lineage = find_lineage(f"models:/{MODEL}@champion")
+    lineage = fetch_lineage(f"models:/{MODEL}@champion")
     assert lineage["base"] == {"digest": "b" * 64}
     assert lineage["model"]["name"] == MODEL
 

@@ -19,9 +19,9 @@ from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
 from mirror.store import StageRecord, Store, digest_of_json
 from tasks.change_detection import ChangeReport, RunInputs, detect_change, find_drift
-from tasks.registry import register_encoder
+from tasks.registry import register
 from tasks.registry.candidate import Champion, RegistrationCandidate
-from tasks.registry.origins import find_origin
+from tasks.registry.lineage import fetch_metadata
 
 MODEL = "mirror-en-trades"
 
@@ -59,7 +59,7 @@ def champion(
     """A registered champion with its corpus's profile."""
     candidate = make_candidate(0)
     candidate = replace(candidate, results=replace(candidate.results, profile=made.profile))
-    assert register_encoder.fn(candidate, workspace).promoted
+    assert register.fn(candidate, workspace).promoted
     return candidate
 
 
@@ -77,12 +77,12 @@ def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
 
 def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made) -> None:
     for named in ({"alias": "champion"}, {"version": "1"}):
-        origin = find_origin(MODEL, **named)
+        origin = fetch_metadata(MODEL, **named)
         assert origin is not None
         assert origin.profile == profile()
         assert (origin.version, origin.corpus_digest) == ("1", made.corpus.digest)
-    assert find_origin(MODEL, alias="nobody") is None
-    assert find_origin(MODEL, version="7") is None
+    assert fetch_metadata(MODEL, alias="nobody") is None
+    assert fetch_metadata(MODEL, version="7") is None
 
 
 def test_the_champions_own_text_leaves_nothing_to_do(champion, recipe, made) -> None:
@@ -116,7 +116,7 @@ def test_another_recipe_base_or_set_of_pairs_is_a_reason(champion, recipe, made,
 def test_a_champion_without_a_profile_is_a_reason(
     make_candidate, recipe, made, workspace, tracking
 ) -> None:
-    register_encoder.fn(make_candidate(0), workspace)
+    register.fn(make_candidate(0), workspace)
     change = change_of(recipe, made)
     assert change.has_changed
     assert change.reasons == ("The champion, version 1, has no profile of its corpus.",)
@@ -134,7 +134,7 @@ def test_the_drift_is_kept_with_the_version_it_is_evidence_for(
     candidate = replace(
         candidate, results=replace(candidate.results, profile=now.profile, drift=drift)
     )
-    assert register_encoder.fn(candidate, workspace).version == "2"
+    assert register.fn(candidate, workspace).version == "2"
     run = client.get_model_version(MODEL, "2").run_id
     kept = Path(client.download_artifacts(run, "corpus/drift.json"))
     assert json.loads(kept.read_text())["new"] == 0.05

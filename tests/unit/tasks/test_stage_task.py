@@ -165,8 +165,8 @@ def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) 
         stages.resolve_base,
         stages.ingest_corpus,
         preflight.check_ready,
-        registry.find_champion,
-        registry.register_encoder,
+        registry.fetch_champion,
+        registry.register,
     ],
     ids=lambda made: made.name,
 )

@@ -75,7 +75,7 @@ def test_the_report_the_page_and_the_map_come_with_the_version(
     made = compare_with_champion(run, YES, champion, new, RunData(sample, sample))
     candidate = make_candidate(1)
     candidate = replace(candidate, results=replace(candidate.results, compatibility=made))
-    registration = registry.register_encoder.fn(candidate, workspace)
+    registration = registry.register.fn(candidate, workspace)
     kept = [file.path for file in client.list_artifacts(registration.run_id, "compatibility")]
     assert sorted(kept) == [
         f"compatibility/{name}"

@@ -29,8 +29,8 @@ from mirror.paths import workspace_root
 from mirror.run_context import load_run
 from mirror.release import run_record
 from mirror.errors import MirrorError
-from tasks import preflight, progress, registry, run_summary
-from tasks.registry import register
+from tasks import preflight, progress, run_summary
+from tasks.registry import run_logging
 
 preflight.check_space.__defaults__ = (0,)  # the disk is small, and is to be full only later
 ballast = Path(sys.argv[3]) / "ballast"
@@ -56,8 +56,8 @@ def before(owner, name, place):
 
 told = progress.Reporter.__call__
 progress.Reporter.__call__ = lambda self, sign: (fill(sign.stage), told(self, sign))[1]
-before(register, "_log_encoder", "logging the encoder")
-before(register, "add_version", "registering")
+before(run_logging, "_log_encoder", "logging the encoder")
+before(run_logging, "add_version", "registering")
 before(run_summary, "save_record", "record")
 for wanted in (*sys.argv[4:], None):
     ballast.unlink(missing_ok=True)

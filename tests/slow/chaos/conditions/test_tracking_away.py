@@ -28,15 +28,15 @@ if sys.argv.pop(1) == "impatient":
     retries.RETRIES.update(retries=1, retry_delay_seconds=[1.0])
 
 from flows.cli.main import main
-from tasks.registry import register
+from tasks.registry import run_logging
 
-first = register._log_metrics
+first = run_logging._log_metrics
 def stop_here(*given):
-    register._log_metrics = first
+    run_logging._log_metrics = first
     Path(arguments[0]).touch()
     os.read(0, 1)
     first(*given)
-register._log_metrics = stop_here
+run_logging._log_metrics = stop_here
 arguments, sys.argv[3:] = sys.argv[3:], []
 main()
 """
@@ -117,7 +117,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     [version] = found.versions
     [finished] = found.finished
     assert version.run_id == finished.info.run_id
-    assert version.tags["settled"] == "not promoted"
+    assert version.tags["promotion_status"] == "not promoted"
     assert found.running == []
     assert found.aliases == {"challenger": str(version.version)}
     assert find_record(home).model == f"models:/{MODEL}/1"

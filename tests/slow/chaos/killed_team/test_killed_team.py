@@ -206,7 +206,7 @@ def registered(team: Team, model: str) -> dict[str, Any]:
     ended = [one.info.status for one in runs]
     assert "RUNNING" not in ended
     return {
-        "versions": [(str(one.version), one.tags["settled"]) for one in versions],
+        "versions": [(str(one.version), one.tags["promotion_status"]) for one in versions],
         "encoders": [one.tags["encoder_digest"] for one in versions],
         "kept": [kept_encoder(team, one) for one in versions],
         "aliases": {k: str(v) for k, v in client.get_registered_model(model).aliases.items()},

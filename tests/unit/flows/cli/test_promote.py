@@ -1,4 +1,4 @@
-"""`mirror promote`, `mirror history` and `mirror rollback`, as users give them."""
+"""`mirror promote`, `mirror history` and `mirror rollback`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODEL = "mirror-en-trades"
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store with two versions that await approval, one with a terminal's code in a tag."""
+    """A store with two versions pending approval, one with a terminal escape code in a tag."""
     from mlflow.tracking import MlflowClient
 
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -25,37 +25,37 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     client = MlflowClient(address)
     client.create_registered_model(MODEL)
     for recipe, compared in (("en-trades", {}), ("\x1b[31mred", {"compared_with": "1"})):
-        tags = {"recipe": recipe, "settled": "awaits approval", **compared}
-        made = client.create_model_version(MODEL, str(tmp_path), tags=tags)
-        client.set_registered_model_alias(MODEL, "challenger", str(made.version))
+        tags = {"recipe": recipe, "promotion_status": "pending approval", **compared}
+        version = client.create_model_version(MODEL, str(tmp_path), tags=tags)
+        client.set_registered_model_alias(MODEL, "challenger", str(version.version))
     return client
 
 
-def test_promotion_history_and_the_way_back(
+def test_promotion_history_and_rollback(
     client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def give(*arguments: str, code: int = 0) -> str:
+    def run(*arguments: str, code: int = 0) -> str:
         assert run_guarded(mirror, arguments) == code
-        shown = capsys.readouterr()
-        return shown.out if code == 0 else shown.err
+        output = capsys.readouterr()
+        return output.out if code == 0 else output.err
 
-    assert give("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
-    up = give("promote", MODEL).splitlines()
+    assert run("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
+    up = run("promote", MODEL).splitlines()
     assert up[0] == f"{MODEL} version 2: champion after version 1"
     assert up[1].endswith(f"models:/{MODEL}/1 models:/{MODEL}/2 --texts FILE --save-map map.npz")
-    back = give("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
+    back = run("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
     assert back[0] == f"{MODEL}: back from version 2 to version 1"
     pair = f"models:/{MODEL}/2 models:/{MODEL}/1"
     assert back[1].endswith(f"mirror compare {pair} --recipe en-trades --save-map map.npz")
     page = tmp_path / "history.html"
-    table = give("history", MODEL, "--out", str(page))
+    table = run("history", MODEL, "--out", str(page))
     assert "slow [bold]answers" in table
     assert "\x1b[31m" not in table and "�[31mred" in table
     assert "slow [bold]answers" in page.read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.glob("*history*")] == ["history.html"]
-    assert "is its first champion" in give("rollback", MODEL, code=1)
-    assert "was rolled back: give --force" in give("promote", MODEL, code=1)
-    assert "though version 2 was rolled back" in give("promote", MODEL, "--force")
+    assert "is its first champion" in run("rollback", MODEL, code=1)
+    assert "was rolled back: give --force" in run("promote", MODEL, code=1)
+    assert "although version 2 was rolled back" in run("promote", MODEL, "--force")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page of a model's versions: whole, safe, newest first."""
+"""History page of a registered model: self-contained, escaped, newest version first."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ OLD = VersionSummary(
     ),
     (),
 )
-NEW = VersionSummary("2", OLD.at, NASTY, "", {}, "", "", NASTY, (), ("champion",))
+NEW = VersionSummary("2", OLD.created, NASTY, "", {}, "", "", NASTY, (), ("champion",))
 
 
-def test_what_became_of_a_version_is_told_once() -> None:
-    assert OLD.told == (
+def test_a_status_is_shown_once() -> None:
+    assert OLD.status_lines == (
         "promoted by the gate, 2026-01-02 03:05",
-        f"rolled back by {NASTY}, 2026-01-03 04:05, though the gate refused version 1: {NASTY}",
+        f"rolled back by {NASTY}, 2026-01-03 04:05, although the gate refused version 1: {NASTY}",
     )
-    assert NEW.told == (NASTY,)
+    assert NEW.status_lines == (NASTY,)
 
 
-def test_whatever_a_registry_holds_is_shown_and_never_run() -> None:
+def test_content_of_the_registry_is_escaped() -> None:
     page = render_history(NASTY, (OLD, NEW))
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &#34;more&#34;") >= 6
@@ -48,7 +48,7 @@ def test_the_page_loads_nothing() -> None:
     assert "default-src 'none'" in page
 
 
-def test_it_tells_scores_corpus_and_champion_newest_first() -> None:
+def test_the_page_shows_scores_corpus_and_champion_newest_first() -> None:
     page = render_history("mirror-en-trades", (OLD, NEW))
     assert page.index("<h2>Version 2 · champion</h2>") < page.index("<h2>Version 1</h2>")
     assert "<td>likeness</td><td>.250</td><td>.500</td>" in page

@@ -1,4 +1,4 @@
-"""What recording leaves of the process that it happens in."""
+"""Logging a run leaves the process as it was."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import mlflow
 import pytest
 
-from tasks.registry import register
-from tasks.registry.register import Recorded, add_version
+from tasks.registry import run_logging
+from tasks.registry.run_logging import LoggedRun, add_version
 
 
-def test_two_threads_that_register_at_once_leave_standard_error_as_it_was(
+def test_two_threads_at_once_restore_standard_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each would end while the other has put it away."""
+    """Each restores it while the other has redirected it."""
     both, before = Barrier(2), sys.stderr
     arrived: list[str] = []
 
@@ -27,18 +27,18 @@ def test_two_threads_that_register_at_once_leave_standard_error_as_it_was(
         arrived.append("here")
         is_second = len(arrived) > 1
         try:
-            both.wait(0.5)  # where two can be here at once, they are
-            sleep(0.2 * is_second)  # whoever put it away first puts it back first
+            both.wait(0.5)  # both are here at once, unless a lock prevents it
+            sleep(0.2 * is_second)  # the first to redirect it restores it first
         except BrokenBarrierError:
             both.reset()
         return "made"
 
     monkeypatch.setattr(mlflow, "register_model", register_model)
-    monkeypatch.setattr(register, "registration_tags", lambda _: {})
+    monkeypatch.setattr(run_logging, "registration_tags", lambda _: {})
     candidate: Any = SimpleNamespace(
         recipe=SimpleNamespace(registry=SimpleNamespace(model="mirror-en-notes"))
     )
     with ThreadPoolExecutor(2) as threads:
-        made = [threads.submit(add_version, candidate, Recorded("run", "m-1")) for _ in "ab"]
+        made = [threads.submit(add_version, candidate, LoggedRun("run", "m-1")) for _ in "ab"]
     assert [str(one.result()) for one in made] == ["made", "made"]
     assert sys.stderr is before

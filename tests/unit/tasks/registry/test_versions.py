@@ -1,38 +1,24 @@
-"""What is registered, as those meet it who only have MLflow."""
+"""Versions of a registered model: content, local copies and history."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mirror.errors import BaseModelError, InputError, ServiceError
+from mirror.errors import BaseModelError
 from mirror.store import folder_digest
 from tasks import registry
-from tasks.registry import check_registry, fetch_model
+from tasks.registry import fetch_model
 from tasks.registry.candidate import RegistrationCandidate
-from tasks.registry.client import sqlite_file
+from tasks.registry.versions import read_history
 
 MODEL = "mirror-en-trades"
-CONSUMER = """
-import sys
-for name in ("mirror", "tasks", "flows"):
-    sys.modules[name] = None  # as where only MLflow and sentence-transformers are installed
-import mlflow
-import numpy as np
-from sentence_transformers import SentenceTransformer
-texts = ["the baker sells a red lantern", "", "one wet letter"]
-vectors = mlflow.pyfunc.load_model("models:/mirror-en-trades@champion").predict(texts)
-expected = SentenceTransformer(sys.argv[1], device="cpu").encode(texts)
-assert vectors.shape == (3, 32) and vectors.dtype == np.float32, (vectors.shape, vectors.dtype)
-np.testing.assert_array_equal(vectors, expected)
-print("the same vectors")
-"""
+register = registry.register.fn
 
 
 @pytest.fixture
@@ -41,24 +27,8 @@ def registered(
 ) -> RegistrationCandidate:
     """The champion, version 1."""
     candidate = make_candidate(1)
-    registry.register_encoder.fn(candidate, workspace)
+    register(candidate, workspace)
     return candidate
-
-
-@pytest.mark.slow
-def test_mlflow_alone_gives_the_encoders_vectors(
-    registered: RegistrationCandidate, tracking: str, tmp_path: Path
-) -> None:
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", CONSUMER, str(registered.encoder)],
-        cwd=tmp_path,
-        env=kept | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.stdout.endswith("the same vectors\n"), done.stderr
 
 
 def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
@@ -71,7 +41,7 @@ def test_weights_are_registered_as_safetensors_and_nothing_is_pickled(
 
 
 @pytest.mark.parametrize("query", ["", "?timeout=30"])
-def test_a_store_in_the_current_folder_keeps_its_encoders_beside_it(
+def test_an_sqlite_store_keeps_its_encoders_next_to_the_file(
     make_candidate: Callable[..., RegistrationCandidate],
     workspace: Path,
     tracking: str,
@@ -81,7 +51,7 @@ def test_a_store_in_the_current_folder_keeps_its_encoders_beside_it(
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///mlflow.db{query}")
     candidate = make_candidate(0)
-    registry.register_encoder.fn(candidate, workspace)
+    register(candidate, workspace)
     monkeypatch.chdir("/")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
     folder = fetch_model(f"models:/{MODEL}/1", workspace)
@@ -94,24 +64,7 @@ def test_a_store_in_the_current_folder_keeps_its_encoders_beside_it(
     }
 
 
-@pytest.mark.parametrize(
-    ("uri", "file"),
-    [
-        ("sqlite:////var/runs/mlflow.db", "/var/runs/mlflow.db"),
-        ("sqlite+pysqlite:////var/mlflow.db?mode=rw", "/var/mlflow.db"),
-        ("sqlite:///file:/var/mlflow.db?uri=true", "/var/mlflow.db"),
-        ("sqlite:///runs.db", str(Path("runs.db").absolute())),
-        ("sqlite://", None),
-        ("http://host/runs", None),
-        ("postgresql:///runs", None),
-        ("file:///var/runs", None),
-    ],
-)
-def test_the_file_of_a_store_is_known_by_its_address(uri: str, file: str | None) -> None:
-    assert sqlite_file(uri) == (Path(file) if file else None)
-
-
-def test_consumers_are_told_to_install_the_versions_that_made_it(
+def test_the_installed_package_versions_are_required(
     registered: RegistrationCandidate, workspace: Path
 ) -> None:
     import torch
@@ -123,18 +76,16 @@ def test_consumers_are_told_to_install_the_versions_that_made_it(
 
 
 @pytest.mark.parametrize("uri", [f"models:/{MODEL}@champion", f"models:/{MODEL}/1"])
-def test_a_registered_encoder_is_fetched_whole(
+def test_a_registered_encoder_is_downloaded(
     registered: RegistrationCandidate, workspace: Path, uri: str
 ) -> None:
     folder = fetch_model(uri, workspace)
     assert folder_digest(folder) == folder_digest(registered.encoder)
-    [kept] = folder.parent.iterdir()
-    assert kept == folder and kept.name.startswith("1-")
+    [copy] = folder.parent.iterdir()
+    assert copy == folder and copy.name.startswith("1-")
 
 
-def test_a_fetched_encoder_is_not_fetched_again(
-    registered: RegistrationCandidate, workspace: Path
-) -> None:
+def test_an_encoder_is_downloaded_once(registered: RegistrationCandidate, workspace: Path) -> None:
     folder = fetch_model(f"models:/{MODEL}/1", workspace)
     shutil.rmtree(workspace / "mlflow-artifacts")
     assert fetch_model(f"models:/{MODEL}@champion", workspace) == folder
@@ -160,7 +111,7 @@ def test_a_fetched_encoder_is_not_fetched_again(
         f"{MODEL}/1",
     ],
 )
-def test_a_model_that_is_not_there_is_named(
+def test_a_missing_model_is_named(
     registered: RegistrationCandidate, workspace: Path, uri: str
 ) -> None:
     (workspace / "outside" / "1").mkdir(parents=True)
@@ -169,7 +120,7 @@ def test_a_model_that_is_not_there_is_named(
     assert not list(workspace.glob("registered/*/*"))
 
 
-def test_another_stores_version_of_the_same_number_is_another_encoder(
+def test_copies_of_two_stores_are_kept_apart(
     registered: RegistrationCandidate,
     make_candidate: Callable[..., RegistrationCandidate],
     workspace: Path,
@@ -180,7 +131,7 @@ def test_another_stores_version_of_the_same_number_is_another_encoder(
     other = shutil.copy(empty_tracking, workspace / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
     candidate = make_candidate(2)
-    registry.register_encoder.fn(candidate, workspace)
+    register(candidate, workspace)
     second = fetch_model(f"models:/{MODEL}/1", workspace)
     assert folder_digest(second) == folder_digest(candidate.encoder)
     assert folder_digest(first) == folder_digest(registered.encoder)
@@ -199,30 +150,44 @@ def test_without_a_champion_there_is_no_encoder(workspace: Path, tracking: str) 
         fetch_model(f"models:/{MODEL}@champion", workspace)
 
 
-def test_a_store_that_answers_passes(tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
-    check_registry()
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
-
-
-@pytest.mark.parametrize(
-    ("uri", "kind", "said"),
-    [
-        ("http://127.0.0.1:1", ServiceError, "http://127.0.0.1:1 did not answer: "),
-        ("http://me:secret@127.0.0.1:1", ServiceError, "http://127.0.0.1:1 did not answer: "),
-        ("sqlite:////proc/no/mlflow.db", InputError, "sqlite:////proc/no/mlflow.db cannot be used"),
-        ("nonsense://host/runs", InputError, "nonsense://host/runs"),
-        ("oracle://host/runs", InputError, "oracle://host/runs"),
-    ],
-)
-def test_a_store_that_cannot_be_used_is_named_without_its_password(
-    uri: str, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_summary_has_scores_verdict_and_origin(
+    make_candidate: Callable[..., RegistrationCandidate], workspace: Path, client: Any
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
-    with pytest.raises(kind, match="MLFLOW_TRACKING_URI") as fault:
-        check_registry()
-    assert said in str(fault.value)
-    assert "secret" not in str(fault.value)
-    assert "\n" not in str(fault.value)
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+    candidate = make_candidate(0)
+    register(candidate, workspace)
+    [summary] = read_history(MODEL)
+    assert (summary.number, summary.recipe, summary.verdict) == ("1", "en-trades", "promote")
+    assert summary.corpus == candidate.results.corpus.digest
+    assert summary.scores == {"likeness": (0.25, 0.5)}
+    assert summary.reasons == "Promoted:\n- Better than its base."
+    assert summary.aliases == ("challenger", "champion")
+    assert summary.status == "promoted"
+    [line] = summary.status_lines
+    assert line.startswith("promoted by the gate, 20")
+    timestamp = client.get_model_version(MODEL, "1").creation_timestamp
+    assert summary.created.endswith("+00:00")
+    assert int(datetime.fromisoformat(summary.created).timestamp()) == timestamp // 1_000
+
+
+def test_the_history_is_in_numeric_order(
+    client: Any, workspace: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.create_registered_model(MODEL)
+    for _ in range(11):
+        client.create_model_version(MODEL, str(tmp_path), tags={"promotion_status": "not promoted"})
+    client.set_model_version_tag(MODEL, "11", "promotion_status", "superseded by version 3")
+    summaries = read_history(MODEL)
+    assert [summary.number for summary in summaries] == [str(number) for number in range(1, 12)]
+    assert {summary.status for summary in summaries[:10]} == {"refused"}
+    assert summaries[10].status_lines == ("superseded by version 3",)
+    assert not summaries[0].scores
+
+
+def test_a_version_whose_run_was_deleted_is_listed(
+    client: Any, workspace: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, str(tmp_path), run_id="f" * 32)
+    [summary] = read_history(MODEL)
+    assert (summary.scores, summary.status) == ({}, "its run has not ended")
+    assert "the run of mirror-en-trades version 1 was deleted" in caplog.text

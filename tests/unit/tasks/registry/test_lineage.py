@@ -1,4 +1,4 @@
-"""What has an alias in the registry is referred to, and `mirror gc` leaves it."""
+"""`mirror gc` keeps what versions with an alias need."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
-from tasks.registry import fetch_model, register_encoder
+from tasks import registry
+from tasks.registry import fetch_model
 from tasks.registry.candidate import RegistrationCandidate
-from tasks.registry.keeping import referred_by_registry
-from tasks.registry.versions import aliases_of
+from tasks.registry.lineage import registry_references
+from tasks.registry.versions import read_aliases
 
 MODEL = "mirror-en-trades"
 
@@ -30,8 +31,8 @@ def three_versions(
     """A workspace with copies of three versions: an old one, the champion and the challenger."""
     for number in range(3):
         champion = number == 1
-        register_encoder.fn(make_candidate(number, promote=champion), workspace)
-    assert aliases_of(client, MODEL) == {"champion": "2", "challenger": "3"}
+        registry.register.fn(make_candidate(number, promote=champion), workspace)
+    assert read_aliases(client, MODEL) == {"champion": "2", "challenger": "3"}
     old = time.time() - 90 * 86_400
     for number in (1, 2, 3):
         for path in (copy := fetch_model(f"models:/{MODEL}/{number}", workspace)).rglob("*"):
@@ -44,10 +45,10 @@ def copies(workspace: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in (workspace / "registered").glob("*/*"))
 
 
-def test_versions_with_an_alias_are_referred_to(three_versions: Path) -> None:
-    kept = referred_by_registry()
-    assert kept.versions == {(MODEL, "2"), (MODEL, "3")}
-    assert len(kept.encoders) == 2
+def test_versions_with_an_alias_are_references(three_versions: Path) -> None:
+    references = registry_references()
+    assert references.versions == {(MODEL, "2"), (MODEL, "3")}
+    assert len(references.encoders) == 2
 
 
 def test_only_the_copy_without_alias_is_removed(
@@ -63,7 +64,7 @@ def test_only_the_copy_without_alias_is_removed(
     assert copies(three_versions) == ["2", "3"]
 
 
-def test_a_copy_that_was_just_used_stays(three_versions: Path) -> None:
+def test_a_recently_used_copy_is_kept(three_versions: Path) -> None:
     fetch_model(f"models:/{MODEL}/1", three_versions)
     assert run_guarded(mirror, ["gc", "--keep-days", "1"]) == 0
     assert copies(three_versions) == ["1", "2", "3"]

@@ -1,12 +1,12 @@
-"""The registry: one champion, moved only by the gate, whoever else registers."""
+"""Registration: one version per encoder and verdict, one champion."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
+import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,41 +14,25 @@ from typing import Any
 import pytest
 
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.paths import CHECKOUT
+from mirror.errors import ServiceError
 from mirror.recipe import Recipe
 from mirror.run_context import RunContext
 from mirror.store import Store
 from tasks import registry
+from tasks.registry import registration as registration_module
+from tasks.registry import run_logging
 from tasks.registry.candidate import Champion, Registration, RegistrationCandidate
+from tasks.registry.registration import workspace_id
 
 MODEL = "mirror-en-trades"
-REGISTER = """
-import pickle, sys
-from pathlib import Path
-from tasks.registry import register_encoder
-candidate, workspace = pickle.loads(Path(sys.argv[1]).read_bytes())
-print("ready", flush=True)
-sys.stdin.readline()
-print(register_encoder.fn(candidate, workspace).outcome)
-"""
 
-KILLED = """
-import os, pickle, sys
-from pathlib import Path
-import mlflow
-from tasks.registry import register_encoder
-candidate, workspace = pickle.loads(Path(sys.argv[1]).read_bytes())
-mlflow.log_params = lambda params: os._exit(9)
-register_encoder.fn(candidate, workspace)
-"""
-
-register = registry.register_encoder.fn
+register = registry.register.fn
 
 
-def champion_against(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
-    """The champion that a run of the recipe compares the encoder of that digest with."""
+def fetch_champion(recipe: Recipe, digest: str, workspace: Path) -> Champion | None:
+    """Return the champion that a run of the recipe compares the encoder of that digest with."""
     run = RunContext(recipe, Store(workspace))
-    return registry.find_champion.fn(run, EncoderRef("nowhere", digest))
+    return registry.fetch_champion.fn(run, EncoderRef("unused", digest))
 
 
 Make = Callable[..., RegistrationCandidate]
@@ -63,7 +47,7 @@ def first(make_candidate: Make, workspace: Path, tracking: str) -> Registration:
 @pytest.fixture
 def champion(first: Registration, recipe: Recipe, workspace: Path) -> Champion:
     """Version 1, to compare with."""
-    found = champion_against(recipe, "of another encoder", workspace)
+    found = fetch_champion(recipe, "of another encoder", workspace)
     assert found is not None
     return found
 
@@ -78,19 +62,26 @@ def versions(client: Any) -> list[str]:
     return sorted(str(found.version) for found in client.search_model_versions(f"name='{MODEL}'"))
 
 
+def previous_champions(client: Any, number: str) -> list[str]:
+    """The champions before a version, as its history tag lists them."""
+    history = json.loads(client.get_model_version(MODEL, number).tags["champion_history"])
+    assert [change["action"] for change in history["changes"]] == ["promoted"]
+    return list(history["previous"])
+
+
 def test_the_first_good_encoder_is_champion(first: Registration, client: Any) -> None:
     assert first.promoted
     assert first.champion == "1"
     assert first.text == f"{MODEL} version 1: promoted; champion is version 1"
     assert aliases(client) == {"champion": "1", "challenger": "1"}
-    assert "previous_champion" not in client.get_model_version(MODEL, "1").tags
+    assert previous_champions(client, "1") == []
 
 
-def test_what_is_measured_beside_the_scores_is_recorded(first: Registration, client: Any) -> None:
-    recorded = client.get_run(first.run_id).data.metrics
-    assert (recorded["base/likeness"], recorded["tuned/likeness"]) == (0.25, 0.5)
-    assert recorded["base/likeness.alignment"] == 0.75
-    assert recorded["tuned/likeness.alignment"] == 0.625
+def test_extra_metrics_are_logged_with_the_scores(first: Registration, client: Any) -> None:
+    metrics = client.get_run(first.run_id).data.metrics
+    assert (metrics["base/likeness"], metrics["tuned/likeness"]) == (0.25, 0.5)
+    assert metrics["base/likeness.alignment"] == 0.75
+    assert metrics["tuned/likeness.alignment"] == 0.625
 
 
 def test_a_refused_first_encoder_leaves_no_champion(
@@ -103,9 +94,7 @@ def test_a_refused_first_encoder_leaves_no_champion(
     assert aliases(client) == {"challenger": "1"}
 
 
-def test_what_passes_waits_for_a_person_where_the_recipe_wants_one(
-    make_candidate: Make, workspace: Path, client: Any
-) -> None:
+def test_a_recipe_can_require_approval(make_candidate: Make, workspace: Path, client: Any) -> None:
     candidate = make_candidate(0)
     evaluation = candidate.recipe.evaluation
     gate = evaluation.gate.model_copy(update={"require_approval": True})
@@ -114,7 +103,7 @@ def test_what_passes_waits_for_a_person_where_the_recipe_wants_one(
     )
     candidate = replace(candidate, results=replace(candidate.results, recipe=recipe))
     registration = register(candidate, workspace)
-    assert registration.outcome == "awaits approval"
+    assert registration.outcome == "pending approval"
     assert not registration.promoted
     assert aliases(client) == {"challenger": "1"}
     assert register(candidate, workspace).reused
@@ -127,50 +116,50 @@ def test_a_refusal_leaves_the_champion(
     assert (registration.version, registration.champion) == ("2", "1")
     assert aliases(client) == {"champion": "1", "challenger": "2"}
     tags = client.get_model_version(MODEL, "2").tags
-    assert (tags["verdict"], tags["settled"]) == ("refuse", "not promoted")
+    assert (tags["verdict"], tags["promotion_status"]) == ("refuse", "not promoted")
     assert tags["compared_with"] == "1"
-    assert "previous_champion" not in tags
+    assert "champion_history" not in tags
 
 
-def test_a_promotion_remembers_the_champion_before(
+def test_a_promotion_records_the_previous_champion(
     make_candidate: Make, workspace: Path, client: Any, champion: Champion
 ) -> None:
     registration = register(make_candidate(1, champion=champion), workspace)
     assert registration.promoted
     assert aliases(client) == {"champion": "2", "challenger": "2"}
-    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+    assert previous_champions(client, "2") == ["1"]
 
 
-def test_a_comparison_with_a_former_champion_is_overtaken(
+def test_a_comparison_with_a_former_champion_is_superseded(
     make_candidate: Make, workspace: Path, client: Any, champion: Champion
 ) -> None:
     register(make_candidate(1, champion=champion), workspace)
     registration = register(make_candidate(2, champion=champion), workspace)
-    assert registration.outcome == "overtaken by version 2"
+    assert registration.outcome == "superseded by version 2"
     assert not registration.promoted
     assert registration.text == (
-        f"{MODEL} version 3: overtaken by version 2; run again to be compared with it; "
+        f"{MODEL} version 3: superseded by version 2; run again to be compared with it; "
         "champion is version 2"
     )
     assert aliases(client) == {"champion": "2", "challenger": "3"}
-    # Taken back by hand: today's champion is the one that it was compared with, after all.
+    # Moved back by hand: the champion is the version that it was compared with again.
     client.set_registered_model_alias(MODEL, "champion", "1")
     assert register(make_candidate(2, champion=champion), workspace).promoted
 
 
-def test_a_comparison_with_none_is_overtaken_by_the_first_champion(
+def test_a_comparison_with_none_is_superseded_by_the_first_champion(
     make_candidate: Make, workspace: Path, client: Any, first: Registration
 ) -> None:
-    assert register(make_candidate(1), workspace).outcome == "overtaken by version 1"
+    assert register(make_candidate(1), workspace).outcome == "superseded by version 1"
     assert aliases(client)["champion"] == "1"
 
 
-def test_the_overtaken_is_promoted_once_it_is_compared(
+def test_a_superseded_encoder_is_promoted_once_it_is_compared(
     make_candidate: Make, workspace: Path, client: Any, champion: Champion, recipe: Recipe
 ) -> None:
     register(make_candidate(1, champion=champion), workspace)
     register(make_candidate(2, champion=champion), workspace)
-    today = champion_against(recipe, make_candidate(2).digest, workspace)
+    today = fetch_champion(recipe, make_candidate(2).digest, workspace)
     assert today is not None and today.version == "2"
     assert register(make_candidate(2, champion=today), workspace).promoted
     assert aliases(client) == {"champion": "4", "challenger": "4"}
@@ -202,24 +191,24 @@ def test_another_verdict_on_the_same_encoder_is_registered(
     assert aliases(client) == {"champion": "1", "challenger": "2"}
 
 
-def measured_anew(candidate: RegistrationCandidate) -> RegistrationCandidate:
-    """The same encoder, as it does under other benchmarks or other settings of the gate."""
-    verdict = replace(candidate.verdict, reasons=("Better than its base, measured anew.",))
+def evaluated_again(candidate: RegistrationCandidate) -> RegistrationCandidate:
+    """Return the same encoder with the verdict of other benchmarks or gate settings."""
+    verdict = replace(candidate.verdict, reasons=("Better than its base on other data.",))
     return replace(candidate, verdict=verdict)
 
 
-def test_a_champion_that_is_measured_anew_is_not_overtaken_by_itself(
+def test_a_champion_evaluated_again_is_not_superseded_by_itself(
     make_candidate: Make, workspace: Path, client: Any, recipe: Recipe, champion: Champion
 ) -> None:
     register(make_candidate(1, champion=champion), workspace)
-    today = champion_against(recipe, make_candidate(1).digest, workspace)
-    anew = measured_anew(make_candidate(1, champion=today))
-    registration = register(anew, workspace)
+    today = fetch_champion(recipe, make_candidate(1).digest, workspace)
+    again = evaluated_again(make_candidate(1, champion=today))
+    registration = register(again, workspace)
     assert registration.text == f"{MODEL} version 3: promoted; champion is version 3"
     assert aliases(client) == {"champion": "3", "challenger": "3"}
     assert client.get_model_version(MODEL, "3").tags["compared_with"] == "1"
-    assert register(anew, workspace).reused
-    assert champion_against(recipe, anew.digest, workspace) == champion
+    assert register(again, workspace).reused
+    assert fetch_champion(recipe, again.digest, workspace) == champion
 
 
 def test_a_repeated_run_compares_with_what_its_encoder_beat(
@@ -227,10 +216,10 @@ def test_a_repeated_run_compares_with_what_its_encoder_beat(
 ) -> None:
     candidate = make_candidate(1, champion=champion)
     register(candidate, workspace)
-    found = champion_against(recipe, candidate.digest, workspace)
+    found = fetch_champion(recipe, candidate.digest, workspace)
     assert found == champion
     first = make_candidate(0)
-    assert champion_against(recipe, "of a third", workspace).version == "2"
+    assert fetch_champion(recipe, "of a third", workspace).version == "2"
     assert champion.digest == first.digest
 
 
@@ -238,10 +227,10 @@ def test_a_repeated_first_run_compares_with_none(
     make_candidate: Make, workspace: Path, recipe: Recipe, first: Registration
 ) -> None:
     digest = make_candidate(0).digest
-    assert champion_against(recipe, digest, workspace) is None
+    assert fetch_champion(recipe, digest, workspace) is None
 
 
-def test_a_champion_whose_rival_was_deleted_is_compared_with_none(
+def test_a_champion_whose_compared_version_was_deleted_is_compared_with_none(
     make_candidate: Make,
     workspace: Path,
     client: Any,
@@ -252,12 +241,12 @@ def test_a_champion_whose_rival_was_deleted_is_compared_with_none(
     candidate = make_candidate(1, champion=champion)
     register(candidate, workspace)
     client.delete_model_version(MODEL, "1")
-    assert champion_against(recipe, candidate.digest, workspace) is None
+    assert fetch_champion(recipe, candidate.digest, workspace) is None
     assert "version 1, which it was compared with, was deleted" in caplog.text
     assert register(make_candidate(1), workspace).promoted
 
 
-def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
+def test_the_next_run_settles_a_version_of_a_killed_run(
     make_candidate: Make,
     workspace: Path,
     client: Any,
@@ -266,7 +255,7 @@ def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
 ) -> None:
     candidate = make_candidate(1, champion=champion)
     with monkeypatch.context() as killed:
-        killed.setattr(registry, "_move_aliases", lambda *_: sys.exit("killed"))
+        killed.setattr(registration_module, "_settle", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit):
             register(candidate, workspace)
     assert aliases(client) == {"champion": "1", "challenger": "1"}
@@ -275,40 +264,36 @@ def test_what_a_killed_run_left_unsettled_is_settled_by_the_next(
     assert (registration.version, registration.reused) == ("2", False)
     assert versions(client) == ["1", "2"]
     assert aliases(client) == {"champion": "2", "challenger": "2"}
-    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+    assert previous_champions(client, "2") == ["1"]
 
 
-@pytest.mark.slow
-def test_a_run_that_was_killed_while_recording_is_ended_by_the_next(
-    make_candidate: Make, workspace: Path, client: Any, tmp_path: Path
+def test_only_unfinished_runs_of_this_workspace_and_model_are_marked_killed(
+    make_candidate: Make, workspace: Path, client: Any
 ) -> None:
-    content = tmp_path / "killed.pickle"
-    content.write_bytes(pickle.dumps((make_candidate(0), workspace)))
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(content)], env=environment)
-    assert killed.returncode == 9
-    experiment = client.get_experiment_by_name("en-trades").experiment_id
-    [left] = client.search_runs([experiment])
-    assert left.info.status == "RUNNING"
-    ours = {"workspace": left.data.tags["workspace"]}
+    experiment = client.create_experiment("en-trades", (workspace / "artifacts").as_uri())
+
+    def create_run(**tags: str) -> str:
+        return str(client.create_run(experiment, tags=tags).info.run_id)
+
+    owner = workspace_id(workspace)
+    killed = create_run(workspace=owner, registered_model=MODEL)
     others = [
-        client.create_run(experiment, tags=tags).info.run_id
-        for tags in (
-            {},  # a user's own
-            {"workspace": "another", "registered_model": MODEL},
-            ours | {"registered_model": "another"},
-        )
+        create_run(),  # a user's own
+        create_run(workspace="another", registered_model=MODEL),
+        create_run(workspace=owner, registered_model="another"),
     ]
     registration = register(make_candidate(0), workspace)
     states = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
     assert states == {
-        left.info.run_id: "KILLED",
+        killed: "KILLED",
         registration.run_id: "FINISHED",
         **dict.fromkeys(others, "RUNNING"),
     }
+    tags = client.get_run(registration.run_id).data.tags
+    assert (tags["workspace"], tags["registered_model"]) == (owner, MODEL)
 
 
-def test_a_version_gets_its_verdict_in_words_whenever_its_run_was_killed(
+def test_a_version_of_a_killed_run_gets_its_description_by_the_next(
     make_candidate: Make, workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as killed:
@@ -320,7 +305,7 @@ def test_a_version_gets_its_verdict_in_words_whenever_its_run_was_killed(
     assert client.get_model_version(MODEL, "1").description == "Promoted:\n- Better than its base."
 
 
-def test_a_run_killed_after_its_promotion_stays_promoted(
+def test_a_run_killed_after_moving_the_alias_stays_promoted(
     make_candidate: Make,
     workspace: Path,
     client: Any,
@@ -331,45 +316,82 @@ def test_a_run_killed_after_its_promotion_stays_promoted(
     candidate = make_candidate(1, champion=champion)
 
     def set_tag(self: Any, name: str, version: str, key: str, value: str) -> None:
-        if key == "settled":
+        if key == "promotion_status":
             sys.exit("killed")
-        whole(self, name, version, key, value)
+        original(self, name, version, key, value)
 
-    whole = type(client).set_model_version_tag
+    original = type(client).set_model_version_tag
     with monkeypatch.context() as killed:
         killed.setattr(type(client), "set_model_version_tag", set_tag)
         with pytest.raises(SystemExit):
             register(candidate, workspace)
-    assert champion_against(recipe, candidate.digest, workspace) == champion
+    assert fetch_champion(recipe, candidate.digest, workspace) == champion
     registration = register(candidate, workspace)
     assert (registration.version, registration.outcome) == ("2", "promoted")
-    assert client.get_model_version(MODEL, "2").tags["previous_champion"] == "1"
+    assert previous_champions(client, "2") == ["1"]
 
 
-@pytest.mark.slow
-def test_two_processes_at_once_make_one_champion(
-    make_candidate: Make, workspace: Path, client: Any, champion: Champion, tmp_path: Path
+def test_the_champion_is_compared_before_the_alias_is_set(
+    make_candidate: Make,
+    workspace: Path,
+    client: Any,
+    champion: Champion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    processes = []
-    for number in (1, 2):
-        content = tmp_path / f"{number}.pickle"
-        content.write_bytes(pickle.dumps((make_candidate(number, champion=champion), workspace)))
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", REGISTER, str(content)],
-                env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outcomes = [process.communicate(timeout=120)[0].strip() for process in processes]
-    [winner] = [found for found in versions(client) if found == aliases(client)["champion"]]
-    assert sorted(outcomes) == [f"overtaken by version {winner}", "promoted"]
-    assert versions(client) == ["1", "2", "3"]
-    assert client.get_model_version(MODEL, winner).tags["previous_champion"] == "1"
+    """Another workspace, on a server without a lock, promotes its encoder meanwhile."""
+    register(make_candidate(2, promote=False, champion=champion), workspace)
+    original = type(client).set_model_version_tag
+
+    def set_tag(self: Any, name: str, version: str, key: str, value: str) -> None:
+        original(self, name, version, key, value)
+        if key == "champion_history":
+            client.set_registered_model_alias(MODEL, "champion", "2")
+
+    candidate = make_candidate(1, champion=champion)
+    with monkeypatch.context() as raced:
+        raced.setattr(type(client), "set_model_version_tag", set_tag)
+        with pytest.raises(ServiceError, match=r"from version 1 to version 2 .*: run again"):
+            register(candidate, workspace)
+    assert aliases(client)["champion"] == "2"
+    assert register(candidate, workspace).outcome == "superseded by version 2"
+
+
+def test_an_encoder_that_another_workspace_registered_meanwhile_is_not_registered_again(
+    make_candidate: Make,
+    workspace: Path,
+    tmp_path: Path,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate, original = make_candidate(0), run_logging.log_run
+    other = tmp_path / "other"
+    (other / "locks").mkdir(parents=True)
+
+    def log_run(*arguments: Any) -> Any:
+        logged = original(*arguments)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(run_logging, "log_run", original)
+            meanwhile.setattr("tasks.registry.client.exclusive_lock", lambda _: nullcontext())
+            assert register(candidate, other).promoted
+        return logged
+
+    monkeypatch.setattr(run_logging, "log_run", log_run)
+    registration = register(candidate, workspace)
+    assert (registration.reused, registration.outcome) == (True, "promoted")
+    [version] = client.search_model_versions("")
+    assert aliases(client) == {"champion": "1", "challenger": "1"}
+    [experiment] = client.search_experiments(filter_string="name = 'en-trades'")
+    [run] = client.search_runs([experiment.experiment_id])
+    [encoder] = client.search_logged_models([experiment.experiment_id])
+    assert run.info.run_id == version.run_id == encoder.source_run_id
+    assert previous_champions(client, "1") == []
+
+
+def test_a_workspace_has_one_id_also_after_it_is_moved(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "another" / "locks").mkdir(parents=True)
+    with ThreadPoolExecutor(8) as threads:
+        ids = set(threads.map(workspace_id, [workspace] * 16))
+    assert len(ids) == 1
+    assert ids != {workspace_id(tmp_path / "another")}
+    moved = workspace.rename(workspace.with_name("moved"))
+    assert workspace_id(moved) in ids

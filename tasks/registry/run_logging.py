@@ -1,4 +1,4 @@
-"""What MLflow keeps of a candidate: the run with its evidence, and the model version."""
+"""MLflow run of a registration: parameters, metrics, artifacts, the encoder and its version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from mirror.release.index_compatibility import COMPATIBILITY, MAP, PAGE
 from mirror.release.lineage import LINEAGE
 from tasks.registry.candidate import RegistrationCandidate, registration_tags
 from tasks.registry.client import sqlite_file
-from tasks.registry.origins import PROFILE_FOLDER
+from tasks.registry.lineage import PROFILE_FOLDER
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -27,44 +28,55 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-METRICS_AT_ONCE = 1_000
+METRICS_PER_REQUEST = 1_000
 _STDERR_LOCK = Lock()
+
+REQUIREMENTS = (
+    "mlflow",
+    "sentence-transformers",
+    "transformers",
+    "torch",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+)
+"""Packages that loading a registered encoder needs."""
 
 
 def end_killed_runs(client: MlflowClient, recipe: Recipe, owner: str) -> None:
-    """Ends runs of the recipe that killed runs in this workspace left unfinished.
+    """Mark MLflow runs that killed commands of this workspace left unfinished as KILLED.
 
-    Call it where no other can be recording: under the workspace's lock of the recipe's model.
+    The caller holds `registry_lock`, so none of them can still be running.
     """
     experiment = client.get_experiment_by_name(recipe.name)
     if experiment is None:
         return
-    tags = " and ".join(f"tags.{key} = '{value}'" for key, value in _recorder(recipe, owner))
+    tags = " and ".join(f"tags.{key} = '{value}'" for key, value in _owner_tags(recipe, owner))
     unfinished = f"attributes.status = 'RUNNING' and {tags}"
     for run in client.search_runs([experiment.experiment_id], unfinished):
         client.set_terminated(run.info.run_id, "KILLED")
-        log.info("MLflow's run %s was left by one that was killed", run.info.run_id)
+        log.info("MLflow run %s was left unfinished by a killed command", run.info.run_id)
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A run with its evidence and its encoder, which is no version yet."""
+class LoggedRun:
+    """An MLflow run with its encoder, which is not registered yet."""
 
     run_id: str
-    encoder: str
-    """Its address, `models:/` and the number of the logged model."""
+    encoder_uri: str
+    """`models:/` and the ID of the logged model."""
 
 
-def record_run(client: MlflowClient, candidate: RegistrationCandidate, owner: str) -> Recorded:
-    """Logs the candidate's run, its encoder included."""
+def log_run(client: MlflowClient, candidate: RegistrationCandidate, owner: str) -> LoggedRun:
+    """Log the candidate's run, including its encoder."""
     import mlflow
 
     from mirror.encoders.model_loading import quiet_transformers
 
     recipe, tags = candidate.recipe, registration_tags(candidate)
     experiment = _experiment(client, recipe.name)
-    every = {**tags, **dict(_recorder(recipe, owner))}
-    with mlflow.start_run(experiment_id=experiment, run_name=recipe.name, tags=every) as run:
+    tags |= dict(_owner_tags(recipe, owner))
+    with mlflow.start_run(experiment_id=experiment, run_name=recipe.name, tags=tags) as run:
         mlflow.log_params(candidate.params())
         _log_metrics(client, run.info.run_id, candidate)
         client.log_inputs(run.info.run_id, _datasets(candidate))
@@ -75,40 +87,40 @@ def record_run(client: MlflowClient, candidate: RegistrationCandidate, owner: st
             mlflow.log_artifact(str(profile.path / PROFILE), PROFILE_FOLDER)
         if drift := candidate.results.drift:
             mlflow.log_dict(asdict(drift), f"{PROFILE_FOLDER}/drift.json")
-        if kin := candidate.results.compatibility:
+        if compatibility := candidate.results.compatibility:
             for name in (COMPATIBILITY, PAGE, MAP):
-                mlflow.log_artifact(str(kin.path / name), kin.stage)
+                mlflow.log_artifact(str(compatibility.path / name), compatibility.stage)
         with quiet_transformers():
-            return Recorded(run.info.run_id, _log_encoder(candidate.encoder))
+            return LoggedRun(run.info.run_id, _log_encoder(candidate.encoder))
 
 
-def add_version(candidate: RegistrationCandidate, recorded: Recorded) -> ModelVersion:
-    """Registers what was recorded as a version without alias."""
+def add_version(candidate: RegistrationCandidate, logged: LoggedRun) -> ModelVersion:
+    """Register a logged encoder as a version without alias."""
     import mlflow
 
     name, tags = candidate.recipe.registry.model, registration_tags(candidate)
-    # It prints what the command says itself.  Standard error is the whole process's: two threads
-    # that put it away and back at once would leave it away.
+    # MLflow prints to standard error, which belongs to the whole process: without the lock, two
+    # threads that redirect it at once would leave it redirected.
     with _STDERR_LOCK, redirect_stderr(io.StringIO()):
-        return mlflow.register_model(recorded.encoder, name, 0, tags=tags)
+        return mlflow.register_model(logged.encoder_uri, name, 0, tags=tags)
 
 
-def drop_run(client: MlflowClient, recorded: Recorded, version: ModelVersion) -> None:
-    """Deletes a run that was recorded in vain: its encoder is a version of another's."""
-    client.set_tag(recorded.run_id, "same_as", f"models:/{version.name}/{version.version}")
-    client.delete_logged_model(recorded.encoder.removeprefix("models:/"))
-    client.delete_run(recorded.run_id)
+def delete_run(client: MlflowClient, logged: LoggedRun, version: ModelVersion) -> None:
+    """Delete a logged run whose encoder another workspace registered meanwhile as `version`."""
+    client.set_tag(logged.run_id, "same_as", f"models:/{version.name}/{version.version}")
+    client.delete_logged_model(logged.encoder_uri.removeprefix("models:/"))
+    client.delete_run(logged.run_id)
     log.info(
-        "%s version %s is this encoder, registered from another workspace meanwhile: MLflow's run "
+        "%s version %s is this encoder, registered from another workspace meanwhile: MLflow run "
         "%s is deleted",
         version.name,
         version.version,
-        recorded.run_id,
+        logged.run_id,
     )
 
 
-def _recorder(recipe: Recipe, owner: str) -> tuple[tuple[str, str], ...]:
-    """Tags of a run from its first moment: by whom it is recorded, and under which lock."""
+def _owner_tags(recipe: Recipe, owner: str) -> tuple[tuple[str, str], ...]:
+    """Return the tags by which `end_killed_runs` finds a run, set when the run is created."""
     return (("workspace", owner), ("registered_model", recipe.registry.model))
 
 
@@ -120,14 +132,12 @@ def _log_encoder(folder: Path) -> str:
     from mlflow.types import ColSpec, Schema, TensorSpec
     from sentence_transformers import SentenceTransformer
 
-    from tasks.requirements import pinned_requirements
-
     encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     example = ["a short text"]
     vectors = encoder.encode(example)
 
-    # What is registered is what was measured, byte for byte.  Saved anew it would get the compact
-    # pooling settings, which some servers misread.
+    # Register the files that were evaluated, byte for byte.  Saving the model again would write
+    # compact pooling settings, which some servers misread.
     vars(encoder)["save"] = partial(shutil.copytree, folder)
     logged = mlflow.sentence_transformers.log_model(
         encoder,
@@ -146,20 +156,20 @@ def _log_metrics(client: MlflowClient, run_id: str, candidate: RegistrationCandi
     from mlflow.entities import Metric
 
     metrics = [Metric(*metric) for metric in candidate.metrics()]
-    for start in range(0, len(metrics), METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics[start : start + METRICS_AT_ONCE])
+    for start in range(0, len(metrics), METRICS_PER_REQUEST):
+        client.log_batch(run_id, metrics[start : start + METRICS_PER_REQUEST])
 
 
 def _datasets(candidate: RegistrationCandidate) -> list[DatasetInput]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    made = candidate.results
+    results = candidate.results
     return [
         DatasetInput(
             Dataset(record.stage, record.digest[:36], "local", record.folder),
             [InputTag("mlflow.data.context", context), InputTag("sha256", record.digest)],
         )
-        for record, context in ((made.corpus, "corpus"), (made.sample, "tuning"))
+        for record, context in ((results.corpus, "corpus"), (results.sample, "tuning"))
     ]
 
 
@@ -169,11 +179,19 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
     file = sqlite_file(os.environ["MLFLOW_TRACKING_URI"])
-    # The default would be a folder in the current one.
-    place = (file.parent / "mlflow-artifacts" / name).as_uri() if file else None
+    # MLflow's default would be a folder in the current folder.
+    location = (file.parent / "mlflow-artifacts" / name).as_uri() if file else None
     try:
-        return str(client.create_experiment(name, place))
+        return str(client.create_experiment(name, location))
     except MlflowException:
-        if found := client.get_experiment_by_name(name):  # another run was quicker
+        if found := client.get_experiment_by_name(name):  # another run created it meanwhile
             return str(found.experiment_id)
         raise
+
+
+def pinned_requirements() -> list[str]:
+    """Return the installed versions of the packages that loading the encoder needs.
+
+    Local versions such as torch's `+cpu` are cut: package indexes do not have them.
+    """
+    return [f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS]
