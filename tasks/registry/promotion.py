@@ -124,9 +124,8 @@ def roll_back(
         champion = find_version(client, name, current)
         if current is None or champion is None:
             raise InputError(
-                f"{name} has no champion, so no earlier one either: see `mirror history {name}`; "
-                f"`mirror promote {name} VERSION` makes one, with --force even a version that the "
-                "gate refused"
+                f"{name} has no champion: `mirror promote {name} VERSION` makes one, with --force "
+                f"even a version that the gate refused; `mirror history {name}` lists them"
             )
         if to == current:
             text = f"{name} version {to} is champion: nothing to do"
