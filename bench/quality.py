@@ -39,7 +39,7 @@ from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
-from mirror.tuning.stage import tune_encoder
+from mirror.tuning.worker import tune_encoder
 from mirror.tuning_config import LEVEL_DEFAULTS, Pooling
 
 SHIPPED = "en-python-docs"

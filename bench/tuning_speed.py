@@ -154,9 +154,8 @@ def trainer(asked: Asked) -> dict[str, Any]:
 
 
 def ours(asked: Asked) -> dict[str, Any]:
-    """`mirror.tuning.tune.tune`, as a recipe would run it."""
-    from mirror.tuning.trainer import TrainingPaths
-    from mirror.tuning.tune import tune
+    """`mirror.tuning.trainer.tune`, as a recipe would run it."""
+    from mirror.tuning.trainer import TrainingPaths, tune
     from mirror.tuning_config import TuningSection, fill_tuning
 
     given = {name: asked[name] for name in (*COMMON, "precision")} | {"epochs": 1}

@@ -19,7 +19,7 @@ from mirror.release.run_results import RunResults
 from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
-from mirror.tuning.worker import tune_in_subprocess
+from mirror.tuning.worker import tune_encoder
 
 
 def prepare_data(recipe: Recipe, store: Store, on_progress: OnProgress = no_progress) -> RunData:
@@ -53,7 +53,7 @@ def run_chain(
     untuned = untuned_encoder(base, recipe.tuning)
     # The base is scored before tuning, which takes longest: faulty benchmarks fail early.
     before = evaluate_encoder(recipe, untuned, data, store, on_progress)
-    tuned = tune_in_subprocess(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
+    tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
     after = evaluate_encoder(recipe, tuned_encoder(tuned), data, store, on_progress)
     return RunResults(
         recipe=recipe,

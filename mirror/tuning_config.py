@@ -91,18 +91,6 @@ class TuningSection(Section):
     """The first share of the steps, over which the rate rises from zero."""
     lr_scheduler: Literal["constant", "linear"] = "constant"
     """How the rate goes on after the warm-up; linear ends at zero."""
-    ranking_distillation: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a second loss, of a second pass over the strings: a first encoder is tuned as all
-    other settings say, then the base again, drawn towards the order in which the first ranks each
-    batch (Liu et al. 2023, RankCSE, with ListNet).  Lists are made with `temperature`, the first
-    encoder's with half of it.  0 for one pass."""
-    stopping: Literal["none", "alignment-uniformity"] = "none"
-    """Whether the last step's weights are kept, or those of the step with the least sum of
-    alignment and uniformity (Wang and Isola 2020).  They are measured without labels, on strings
-    that are not tuned on: a twentieth, at most 500, drawn with the seed, masked and with dropout as
-    in training.  All epochs are done all the same."""
-    stopping_steps: Positive = 10
-    """Steps from one measure to the next; the last is always measured."""
     whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
     the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
@@ -126,11 +114,6 @@ class TuningSection(Section):
     def needs_mask_token(self) -> bool:
         """Whether the tokenizer must have a mask token of its own."""
         return self.mask_length > 0 and self.masking != "characters-paper"
-
-    @property
-    def passes(self) -> int:
-        """How often all epochs are gone through: once more where a first encoder teaches."""
-        return 2 if self.ranking_distillation else 1
 
     @property
     def encoder_tokens(self) -> int:
@@ -157,11 +140,6 @@ class TuningSection(Section):
         if self.gradient_caching and self.augmentation == "controlled":
             raise ValueError(
                 "`gradient_caching` does not go with `augmentation` controlled: "
-                "leave one of them out"
-            )
-        if self.num_processes > 1 and self.ranking_distillation:
-            raise ValueError(
-                "`ranking_distillation` does not go with several `num_processes`: "
                 "leave one of them out"
             )
         if self.inference_max_tokens is not None and self.inference_max_tokens < self.max_tokens:

@@ -24,7 +24,7 @@ from mirror.run_context import RunContext
 from mirror.run_data import RunData
 from mirror.sampling import sample as sampling
 from mirror.store import StageRecord, Store
-from mirror.tuning.worker import tune_in_subprocess
+from mirror.tuning.worker import tune_encoder
 from tasks.artifacts import rounded, show_markdown, show_table
 from tasks.progress import Reporter
 from tasks.registry import fetch_model
@@ -82,12 +82,12 @@ def evaluate(report: Reporter, run: RunContext, encoder: EncoderRef, data: RunDa
 
 @stage_task("tuning", "Tuning of {run.recipe.name}")
 def tune(report: Reporter, run: RunContext, base: EncoderRef, data: RunData) -> StageRecord:
-    """Tune the base; see `mirror.tuning.stage.tune_encoder`.
+    """Tune the base; see `mirror.tuning.worker.tune_encoder`.
 
     In a process of its own, which stops at a checkpoint if the run is cancelled.  Without a time
     limit here: the recipe sets it (`tuning.timeout_minutes`).
     """
-    return tune_in_subprocess(run.recipe, data.sample, base, run.store, report, pairs=data.pairs)
+    return tune_encoder(run.recipe, data.sample, base, run.store, report, pairs=data.pairs)
 
 
 @stage_task()

@@ -109,7 +109,7 @@ def table_written(
     encoder = load_encoder(name, pooling, max_tokens)
     with live_progress(stderr_console()) as on_progress:
         export_words(encoder, words, place, on_progress)
-    return f"vectors of {len(words):,} words, {encoder.width} numbers each"
+    return f"vectors of {len(words):,} words, {encoder.dimension} numbers each"
 
 
 def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[str]:

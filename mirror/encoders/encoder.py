@@ -1,4 +1,4 @@
-"""An encoder: a transformer, its tokenizer, and the pooling that makes one vector of a text."""
+"""Encoder: a transformer, its tokenizer, and pooling to one vector for each text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.cpu_kernels import cpu_ops
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
-from mirror.encoders.parallel import lane_count, worker_threads
 from mirror.encoders.pooling import pool
 from mirror.encoders.prompt import check_room, prompted
 from mirror.encoders.sentence_transformers_format import (
@@ -28,18 +27,19 @@ from mirror.encoders.sentence_transformers_format import (
 from mirror.encoders.sif_weights import read_token_weights, write_token_weights
 from mirror.encoders.whitening import Projection, read_projection, write_projection
 from mirror.errors import BaseModelError
+from mirror.parallel import worker_count, worker_threads
 from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-SLICE_TOKENS = 4_096
+TOKENS_PER_MICROBATCH = 4_096
 MAX_PADDING = {"cpu": 128, "cuda": 2_048}
-"""Padding in a slice that costs about as much as one more slice."""
+"""Tokens of padding that cost about as much as one more micro-batch."""
 
 
 class Encoder:
-    """Turns texts into vectors; made by `Encoder.load`."""
+    """Encodes texts as vectors; made by `Encoder.load`."""
 
     def __init__(
         self,
@@ -67,19 +67,19 @@ class Encoder:
         prompt: str | None = None,
         lowercase: bool = False,
     ) -> Encoder:
-        """Loads a masked language model or a saved encoder, in fp32.
+        """Load a masked language model or a saved encoder, in fp32.
 
         Args:
             folder: safetensors weights, configuration and tokenizer.
-            pooling: nothing means what the folder says; a plain model says nothing.
-            max_tokens: likewise; longer texts are cut.  Never above what the model can take.
-            dropout: the rate for training, in every layer; nothing leaves the model's own.
+            pooling: None for the folder's setting; a plain model has none.
+            max_tokens: longer texts are cut; None for the folder's setting.
+            dropout: the rate for training, in every layer; None for the model's own.
             device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
-            prompt: as `tuning.prompt`; nothing leaves the tokenizer as it is.
+            prompt: as `tuning.prompt`; None leaves the tokenizer as it is.
             lowercase: as `tuning.lowercase`; false leaves the tokenizer as it is.
 
         Raises:
-            BaseModelError: the folder cannot be loaded whole, or no pooling is known.
+            BaseModelError: the folder is incomplete or damaged, or no pooling is known.
             TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
@@ -91,32 +91,32 @@ class Encoder:
         tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
         tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
-        made = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
-        length = made.longest(max_tokens or own.max_tokens)
+        encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
+        length = encoder.max_seq_length(max_tokens or own.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
-        made.settings = replace(settings, max_tokens=length)
-        return made
+        encoder.settings = replace(settings, max_tokens=length)
+        return encoder
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         device: torch.device = self.model.device
         return device
 
     @property
-    def width(self) -> int:
+    def dimension(self) -> int:
         """Length of a vector."""
         return int(self.model.config.hidden_size)
 
-    def longest(self, wanted: int | None) -> int:
-        """Tokens of a text that are read: as many as wanted, or as the model can take."""
+    def max_seq_length(self, max_tokens: int | None) -> int:
+        """Return `max_tokens`, or the model's limit if that is lower or none is given."""
         config = self.model.config
         kind = ARCHITECTURES[config.model_type]
         limit = kind.longest_text(int(config.max_position_embeddings))
-        return min(wanted or limit, limit)
+        return min(max_tokens or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut to `max_tokens`, not padded."""
+        """Return ids of each text, special tokens included, cut to `max_tokens`, not padded."""
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(
@@ -127,100 +127,120 @@ class Encoder:
     def vectors(
         self,
         rows: Sequence[list[int]],
-        tokens_per_microbatch: int = SLICE_TOKENS,
+        tokens_per_microbatch: int = TOKENS_PER_MICROBATCH,
         *,
         seed: int | None = None,
     ) -> Tensor:
-        """Pooled vectors of tokenised texts, in their order: (rows, width), fp32.
+        """Return pooled vectors of tokenised texts, in their order: (rows, dimension), fp32.
 
-        With gradients if those are on, and before any projection, which is not tuned.  Rows are
-        encoded in slices of like length, with hardly any padding.
+        With gradients if those are on, and before any projection, which is not tuned.
 
         Args:
             rows: token ids.
             tokens_per_microbatch: tokens encoded at a time.
-            seed: what dropout is drawn from; nothing leaves it to torch's generator.
+            seed: of dropout; None for torch's generator.
         """
-        slices = self.slices(rows, tokens_per_microbatch)
+        microbatches = self.microbatches(rows, tokens_per_microbatch)
+        embedded = self.embed_tokens(microbatches)
         parts = [
-            self.pooled(part, cut, None if seed is None else seed + number)
-            for number, (part, cut) in enumerate(zip(self.embedded(slices), slices, strict=True))
+            self.forward(part, microbatch, None if seed is None else seed + number)
+            for number, (part, microbatch) in enumerate(zip(embedded, microbatches, strict=True))
         ]
-        return self.in_order(parts, slices)
+        return self.restore_order(parts, microbatches)
 
-    def slices(
+    def microbatches(
         self,
         rows: Sequence[list[int]],
         tokens_per_microbatch: int,
         widths: Sequence[int] | None = None,
     ) -> list[MicroBatch]:
-        """Rows in slices of like length, padded to `widths` at least, one for each row."""
-        everywhere = self.settings.max_tokens if self.settings.pooling == "mean-with-padding" else 0
-        widths = [max(width, everywhere) for width in widths or map(len, rows)]
-        cuts = bucket_by_length(widths, tokens_per_microbatch, MAX_PADDING[self.device.type])
-        return [self._slice(rows, widths, indices) for indices in cuts]
+        """Return micro-batches of rows of similar length.
 
-    def embedded(self, slices: Sequence[MicroBatch]) -> tuple[Tensor, ...]:
-        """Word embeddings of each slice: (rows, tokens, width of the embeddings).
-
-        Looked up for all slices at once: a gradient of the whole table for each slice would cost
-        more than the layers do where the vocabulary is large.
+        Args:
+            rows: token ids.
+            tokens_per_microbatch: tokens of a micro-batch at most, padding included.
+            widths: tokens that each row is padded to at least; None for its own length.
         """
-        flat = torch.cat([cut.ids.flatten() for cut in slices]).to(self.device)
-        looked_up = self.model.get_input_embeddings()(flat)
-        parts = looked_up.split([cut.ids.numel() for cut in slices])
-        return tuple(part.view(*cut.ids.shape, -1) for part, cut in zip(parts, slices, strict=True))
+        least = self.settings.max_tokens if self.settings.pooling == "mean-with-padding" else 0
+        widths = [max(width, least) for width in widths or map(len, rows)]
+        buckets = bucket_by_length(widths, tokens_per_microbatch, MAX_PADDING[self.device.type])
+        return [self._pad(rows, widths, indices) for indices in buckets]
 
-    def pooled(
+    def embed_tokens(self, microbatches: Sequence[MicroBatch]) -> tuple[Tensor, ...]:
+        """Return the word embeddings of each micro-batch: (rows, tokens, embedding size).
+
+        Looked up for all micro-batches at once: a gradient of the whole table for each of them
+        would cost more than the layers do if the vocabulary is large.
+        """
+        ids = torch.cat([microbatch.ids.flatten() for microbatch in microbatches]).to(self.device)
+        embedded = self.model.get_input_embeddings()(ids)
+        parts = embedded.split([microbatch.ids.numel() for microbatch in microbatches])
+        return tuple(
+            part.view(*microbatch.ids.shape, -1)
+            for part, microbatch in zip(parts, microbatches, strict=True)
+        )
+
+    def forward(
         self,
         embedded: Tensor,
-        cut: MicroBatch,
+        microbatch: MicroBatch,
         seed: int | None = None,
         shadows: Mapping[int, Tensor] | None = None,
     ) -> Tensor:
-        """Vectors (rows, width) of a slice's embedded tokens; for `shadows` see `Arithmetic`."""
-        mask = cut.mask.to(self.device)
-        layers = self.settings.pooling == "first-last"
+        """Return the vectors (rows, dimension) of a micro-batch.
+
+        Args:
+            embedded: its word embeddings, from `embed_tokens`.
+            microbatch: the same.
+            seed: of dropout; None for torch's generator.
+            shadows: bf16 copies of weights, see `FastCpuOps`.
+        """
+        mask = microbatch.mask.to(self.device)
+        with_layers = self.settings.pooling == "first-last"
         with cpu_ops(self.device, seed, shadows):
             output = self.model(
-                inputs_embeds=embedded, attention_mask=mask, output_hidden_states=layers
+                inputs_embeds=embedded, attention_mask=mask, output_hidden_states=with_layers
             )
         hidden = (
             (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])
-            if layers
+            if with_layers
             else (output.last_hidden_state,)
         )
-        return pool(hidden, self._weighed(mask, cut.ids), self.settings.pooling)
+        return pool(hidden, self._token_weights(mask, microbatch.ids), self.settings.pooling)
 
-    def in_order(self, parts: Sequence[Tensor], slices: Sequence[MicroBatch]) -> Tensor:
-        """The slices' vectors in the order of the rows that the slices were cut from."""
-        order = torch.tensor([index for cut in slices for index in cut.rows])
+    def restore_order(self, parts: Sequence[Tensor], microbatches: Sequence[MicroBatch]) -> Tensor:
+        """Return the micro-batches' vectors in the order of the batch's rows."""
+        order = torch.tensor([row for microbatch in microbatches for row in microbatch.rows])
         return torch.cat(list(parts))[order.argsort().to(self.device)]
 
-    def encode(self, texts: Sequence[str], tokens_per_microbatch: int = SLICE_TOKENS) -> np.ndarray:
-        """Vectors of texts, in their order: (texts, width), float32, not normalised.
+    def encode(
+        self, texts: Sequence[str], tokens_per_microbatch: int = TOKENS_PER_MICROBATCH
+    ) -> np.ndarray:
+        """Return vectors of texts, in their order: (texts, dimension), float32, not normalised.
 
-        On as many threads as torch has in the caller's; their number changes no result.
+        Uses as many threads as torch has in the caller's; their number changes no result.
         """
         self.model.eval()
         rows = self.token_ids(texts)
-        slices = self.slices(rows, tokens_per_microbatch)
-        vectors = np.empty((len(rows), self.width), dtype=np.float32)
+        microbatches = self.microbatches(rows, tokens_per_microbatch)
+        vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
 
-        @torch.inference_mode()  # of the thread that it is called in
-        def encode_slice(number: int) -> None:
-            cut = slices[number]
-            pooled = self.pooled(self.embedded([cut])[0], cut)
-            vectors[cut.rows] = (self.projection(pooled) if self.projection else pooled).cpu()
+        @torch.inference_mode()  # of the thread that calls it
+        def encode_microbatch(number: int) -> None:
+            microbatch = microbatches[number]
+            pooled = self.forward(self.embed_tokens([microbatch])[0], microbatch)
+            vectors[microbatch.rows] = (
+                self.projection(pooled) if self.projection else pooled
+            ).cpu()
 
-        with worker_threads(lane_count(self.device)) as lanes:
-            lanes.each(encode_slice, len(slices))
+        with worker_threads(worker_count(self.device)) as threads:
+            threads.map(encode_microbatch, len(microbatches))
         return vectors
 
     def save(self, folder: Path) -> None:
-        """Writes a folder that `SentenceTransformer(folder)` and `Encoder.load` read alike."""
+        """Write a folder that `SentenceTransformer(folder)` and `Encoder.load` can read."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.backend_tokenizer.no_truncation()  # it keeps what its last call asked for
+        self.tokenizer.backend_tokenizer.no_truncation()  # else it would be saved
         self.tokenizer.backend_tokenizer.no_padding()
         with quiet_transformers():
             self.model.save_pretrained(folder)
@@ -237,13 +257,13 @@ class Encoder:
         if self.projection:
             write_projection(folder, self.projection)
 
-    def _weighed(self, mask: Tensor, ids: Tensor) -> Tensor:
-        """What each token counts in a mean: 1, or its weight, and 0 for padding."""
+    def _token_weights(self, mask: Tensor, ids: Tensor) -> Tensor:
+        """Return each token's weight in a mean: 1 or its own, and 0 for padding."""
         if self.token_weights is None:
             return mask
         return mask * self.token_weights[ids].to(mask.device)
 
-    def _slice(
+    def _pad(
         self, rows: Sequence[list[int]], widths: Sequence[int], indices: list[int]
     ) -> MicroBatch:
         width = max(widths[index] for index in indices)
@@ -257,7 +277,7 @@ class Encoder:
 def _read_fitted(
     folder: Path, settings: EncoderSettings, model: PretrainedConfig
 ) -> tuple[Projection | None, Tensor | None]:
-    """What was fitted to a sample: a last layer, and weights of tokens."""
+    """Return the projection and the token weights, which were fitted to a sample."""
     projection = read_projection(folder, int(model.hidden_size)) if settings.projected else None
     if settings.weighted and settings.pooling in WEIGHABLE:
         return projection, read_token_weights(folder, int(model.vocab_size))
@@ -267,13 +287,13 @@ def _read_fitted(
 def _settings_of_plain(folder: Path, pooling: Pooling | None) -> EncoderSettings:
     if pooling is None:
         raise BaseModelError(
-            f"{folder} is a plain model and says nothing of pooling: choose cls or mean"
+            f"{folder} is a plain model without a pooling setting: choose cls or mean"
         )
     return EncoderSettings(pooling, max_tokens=0)
 
 
 def resolve_device(device: str) -> str:
-    """`cuda` where there is one if `auto`, else what is asked for."""
+    """Return `device`, with `auto` replaced by `cuda` if there is a GPU, else `cpu`."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

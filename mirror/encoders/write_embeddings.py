@@ -21,11 +21,11 @@ AT_ONCE = 4_096
 ENDINGS = (".npy", ".parquet")
 
 
-class Encodes(Protocol):
-    """Whatever turns texts into vectors."""
+class TextEncoder(Protocol):
+    """An encoder of texts as vectors."""
 
     @property
-    def width(self) -> int:
+    def dimension(self) -> int:
         """Length of a vector."""
         ...
 
@@ -67,7 +67,7 @@ def read_lines(path: Path | None) -> list[str]:
 
 
 def write_vectors(
-    encoder: Encodes, texts: Sequence[str], place: Path, on_progress: OnProgress = no_progress
+    encoder: TextEncoder, texts: Sequence[str], place: Path, on_progress: OnProgress = no_progress
 ) -> tuple[int, int]:
     """Writes the texts' vectors in their order, float32: a matrix, or columns `text` and `vector`.
 
@@ -81,9 +81,9 @@ def write_vectors(
     parts = _encoded(encoder, texts, on_progress)
     try:
         if place.suffix == ".npy":
-            _write_matrix(parts, beside, (len(texts), encoder.width))
+            _write_matrix(parts, beside, (len(texts), encoder.dimension))
         else:
-            _write_table(parts, beside, encoder.width)
+            _write_table(parts, beside, encoder.dimension)
         beside.replace(place)
     except OSError as error:
         raise StoreError(
@@ -92,13 +92,13 @@ def write_vectors(
         ) from error
     finally:
         beside.unlink(missing_ok=True)
-    return len(texts), encoder.width
+    return len(texts), encoder.dimension
 
 
 Part = tuple[Sequence[str], NDArray[np.float32]]
 
 
-def _encoded(encoder: Encodes, texts: Sequence[str], on_progress: OnProgress) -> Iterator[Part]:
+def _encoded(encoder: TextEncoder, texts: Sequence[str], on_progress: OnProgress) -> Iterator[Part]:
     for start in range(0, len(texts), AT_ONCE):
         part = texts[start : start + AT_ONCE]
         yield part, encoder.encode(part)

@@ -83,9 +83,9 @@ class StudyPlan:
 
     @property
     def strings(self) -> int:
-        """Strings to be tuned on, those of every epoch and pass counted."""
+        """Strings to be tuned on, counted once for each epoch."""
         return sum(
-            trial.recipe.sample.size * trial.recipe.tuning.epochs * trial.recipe.tuning.passes
+            trial.recipe.sample.size * trial.recipe.tuning.epochs
             for trial in self.trials
             if trial.kind == "tuned"
         )

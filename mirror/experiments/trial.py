@@ -21,7 +21,7 @@ from mirror.release.run_results import read_json
 from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
-from mirror.tuning.worker import tune_in_subprocess
+from mirror.tuning.worker import tune_encoder
 from mirror.tuning_config import Pooling, fill_tuning
 
 TUNING = "tuning."
@@ -103,7 +103,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     made = [data.corpus, data.sample, *([data.pairs] if data.pairs else [])]
     tuned = None
     if trial.kind == "tuned":
-        tuned = tune_in_subprocess(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
+        tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
         made.append(tuned)
     place = _encoder_place(trial, base, tuned)
     searched = replace(data, sample=_searched_sample(trial, data, store))

@@ -203,7 +203,7 @@ def _write_settings(encoder: Encoder, path: Path) -> None:
     settings = {
         "pooling": encoder.settings.pooling,
         "max_tokens": encoder.settings.max_tokens,
-        "width": encoder.width,
+        "width": encoder.dimension,
         "normalised": False,
         "inputs": ["input_ids", "attention_mask"],
         "output": "vectors",

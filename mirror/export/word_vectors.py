@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from mirror.encoders.write_embeddings import AT_ONCE, Encodes, read_lines
+from mirror.encoders.write_embeddings import AT_ONCE, TextEncoder, read_lines
 from mirror.errors import BaseModelError, InputError
 from mirror.export.whole_folder import whole_folder
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -37,7 +37,7 @@ def read_words(path: Path) -> list[str]:
 
 
 def export_words(
-    encoder: Encodes, words: Sequence[str], place: Path, on_progress: OnProgress = no_progress
+    encoder: TextEncoder, words: Sequence[str], place: Path, on_progress: OnProgress = no_progress
 ) -> None:
     """Writes a vector for each word, in the words' order, as the encoder has it, not normalised.
 
@@ -58,7 +58,7 @@ def export_words(
     """
     names = _names(words)
     with whole_folder(place) as out:
-        vectors = np.empty((len(words), encoder.width), dtype="<f4")
+        vectors = np.empty((len(words), encoder.dimension), dtype="<f4")
         for start in range(0, len(words), AT_ONCE):
             part = words[start : start + AT_ONCE]
             vectors[start : start + len(part)] = encoder.encode(part)
@@ -69,7 +69,7 @@ def export_words(
         _write_binary(out / BINARY, names, vectors)
         save_file({TENSOR: vectors}, out / MATRIX)
         (out / VOCABULARY).write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
-        settings = {"words": len(words), "width": encoder.width, "normalised": False}
+        settings = {"words": len(words), "width": encoder.dimension, "normalised": False}
         (out / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

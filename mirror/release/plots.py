@@ -59,17 +59,6 @@ def plot_losses(losses: Sequence[float]) -> str:
     return plot.svg
 
 
-def plot_measures(steps: Sequence[int], sums: Sequence[float], kept: int) -> str:
-    """Alignment and uniformity together by step, and the step whose weights were kept."""
-    with _Plot("measures") as plot:
-        plot.axes.plot(steps, sums, color=AFTER, linewidth=2)
-        plot.axes.plot([kept], [sums[steps.index(kept)]], "o", color=AFTER)
-        plot.axes.set_xlabel("step")
-        plot.axes.set_ylabel("alignment + uniformity")
-        plot.axes.margins(x=0.02)
-    return plot.svg
-
-
 Histogram = tuple[Sequence[float], Sequence[int]]
 """Edges of the bins, and counts."""
 

@@ -132,7 +132,6 @@ def _plots(results: RunResults) -> dict[str, Any]:
     # The SVG is our own, made of numbers alone.
     return {
         "loss_plot": Markup(plots.plot_losses(_column(results.tuned, "loss"))),  # noqa: S704
-        "measure_plot": Markup(_plot_measures(results.tuned)),  # noqa: S704
         "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
         "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
         "looks_before": before,
@@ -140,22 +139,12 @@ def _plots(results: RunResults) -> dict[str, Any]:
     }
 
 
-def _plot_measures(tuned: StageRecord) -> str:
-    """Of the steps that were measured on what is held out; nothing if none were."""
-    if "kept_step" not in tuned.counts:
-        return ""
-    steps = [int(step) for step in _column(tuned, "step", measured=True)]
-    both = (_column(tuned, name, measured=True) for name in ("alignment", "uniformity"))
-    sums = [near + even for near, even in zip(*both, strict=True)]
-    return plots.plot_measures(steps, sums, tuned.counts["kept_step"])
-
-
-def _column(tuned: StageRecord, name: str, *, measured: bool = False) -> list[float]:
-    """A number of each step, or of each that was measured."""
+def _column(tuned: StageRecord, name: str) -> list[float]:
+    """Return a number of each training step."""
     path = tuned.path / "steps.jsonl"
     try:
         lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        return [float(line[name]) for line in lines if not measured or "alignment" in line]
+        return [float(line[name]) for line in lines]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
             error

@@ -1,4 +1,4 @@
-"""Which strings stand beside each other in a batch."""
+"""Batch sampler: the strings of each batch of an epoch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 
 
 def batch_count(strings: int, batch_size: int) -> int:
-    """Whole batches in one epoch; what is left over is not seen in that epoch."""
+    """Return the number of whole batches in an epoch; strings left over are not used in it."""
     return strings // batch_size
 
 
 def epoch_batches(
     strings: int, batch_size: int, seed: int, epoch: int, lengths: Sequence[int] | None = None
 ) -> Iterator[Sequence[int]]:
-    """Indices of the strings of each batch of an epoch, shuffled anew for every epoch.
+    """Yield the indices of the strings of each batch, shuffled anew for every epoch.
 
-    With `lengths`, one for each string, batches are of like length: what is left over is left out
-    first, so that it is not always the longest, and the batches are then taken in random order.
+    With `lengths`, one for each string, a batch's strings are of similar length and the batches
+    come in random order.  Strings left over are dropped before sorting, so that these are not
+    always the longest.
     """
     order = list(range(strings))
     generator = random.Random(f"order {seed} {epoch}")

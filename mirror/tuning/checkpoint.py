@@ -1,7 +1,7 @@
-"""Checkpoints of tuning: everything that a killed run needs to end with the same weights.
+"""Checkpoints of tuning: what a killed run needs to end with the same weights.
 
-Batches, masks and dropout are drawn from seeds and step numbers alone, so that no state of a
-random generator has to be kept.
+Batches, masks and dropout are drawn from seeds and step numbers, so that no state of a random
+generator is saved.
 """
 
 from __future__ import annotations
@@ -23,82 +23,65 @@ from mirror.store import flush
 log = logging.getLogger(__name__)
 
 PREFIX = "checkpoint-"
+TENSORS, STATE = "tensors.safetensors", "state.json"
 
 
 @dataclass
 class TrainingState:
-    """How far a run has come."""
+    """Progress of a run."""
 
     step: int = 0
     """Steps done."""
     losses: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
     masked: int = 0
-    """Views that hold a mask token after cutting to length."""
-    measures: list[dict[str, float]] = field(default_factory=list)
-    """Of each step that was measured on what is held out: step, alignment, uniformity."""
+    """Views that were changed by masking, after cutting to length."""
 
 
-BestWeights = dict[str, Tensor]
-"""The weights of the best step so far, by name, on the CPU."""
-
-
-def save_checkpoint(
-    work: Path,
-    model: nn.Module,
-    optimizer: AdamW,
-    advance: TrainingState,
-    kept: BestWeights | None = None,
-) -> None:
-    """Writes a checkpoint whole or not at all, then removes the older ones."""
+def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, state: TrainingState) -> None:
+    """Write a checkpoint atomically, then remove the older ones."""
     older = _checkpoints(work)
     fresh = work / "checkpoint.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    tensors = {f"kept.{name}": weight for name, weight in (kept or {}).items()}
+    tensors = {}
     for name, parameter in model.named_parameters():
         tensors[f"weight.{name}"] = parameter.detach().cpu().contiguous()
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{key}.{name}"] = torch.as_tensor(value).cpu().contiguous()
-    save_file(tensors, fresh / "state.safetensors")
-    (fresh / "advance.json").write_text(json.dumps(vars(advance)), encoding="utf-8")
+    save_file(tensors, fresh / TENSORS)
+    (fresh / STATE).write_text(json.dumps(vars(state)), encoding="utf-8")
     for path in fresh.iterdir():
         flush(path)
-    place = work / f"{PREFIX}{advance.step:08}"
-    shutil.rmtree(place, ignore_errors=True)
-    fresh.rename(place)
+    checkpoint = work / f"{PREFIX}{state.step:08}"
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    fresh.rename(checkpoint)
     for folder in older:
-        if folder != place:
+        if folder != checkpoint:
             shutil.rmtree(folder)
 
 
-def restore_checkpoint(
-    work: Path, model: nn.Module, optimizer: AdamW, kept: BestWeights | None = None
-) -> TrainingState:
-    """Puts the newest whole checkpoint into model, optimizer and `kept`.
+def restore_checkpoint(work: Path, model: nn.Module, optimizer: AdamW) -> TrainingState:
+    """Load the newest undamaged checkpoint into model and optimizer.
 
-    A fresh start if there is none.
+    Returns:
+        The state at the checkpoint; a fresh one if there is no checkpoint.
     """
     for folder in reversed(_checkpoints(work)):
         try:
-            tensors = load_file(folder / "state.safetensors")
-            advance = TrainingState(
-                **json.loads((folder / "advance.json").read_text(encoding="utf-8"))
-            )
-            _restore(tensors, model, optimizer)
+            tensors = load_file(folder / TENSORS)
+            state = TrainingState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+            _load(tensors, model, optimizer)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            log.warning("%s is damaged (%s) and left aside", folder, error)
+            log.warning("%s is damaged (%s) and is ignored", folder, error)
             continue
-        if kept is not None:
-            names = (name for name in tensors if name.startswith("kept."))
-            kept.update({name.removeprefix("kept."): tensors[name] for name in names})
-        log.info("going on from step %d", advance.step)
-        return advance
+        log.info("resuming from step %d", state.step)
+        return state
     return TrainingState()
 
 
 @torch.no_grad()
-def _restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: AdamW) -> None:
+def _load(tensors: dict[str, Tensor], model: nn.Module, optimizer: AdamW) -> None:
     parameters = dict(model.named_parameters())
     weights = {name: tensors[f"weight.{name}"] for name in parameters}
     for name, parameter in parameters.items():

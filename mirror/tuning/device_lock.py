@@ -1,7 +1,7 @@
-"""Places on a device: how many tuning runs may use it at a time, whoever started them.
+"""Device lock: how many tuning runs may use a device at a time.
 
-A place is a file's lock, which the kernel frees when its holder dies, however that came about.  So
-it works across processes, workers and workspaces of one user and machine, with a server or without.
+A lock is on a file, and the kernel releases it when its holder ends, however that happens.  So it
+works across processes, workers and workspaces of one user and machine, with or without a server.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from filelock import FileLock, Timeout
 from mirror.errors import InputError, StoreError
 
 RUNS_PER_DEVICE = "MIRROR_RUNS_PER_DEVICE"
-SLOTS = "MIRROR_DEVICE_LOCK_DIR"
-LOOK_SECONDS = 0.5
+LOCK_DIR = "MIRROR_DEVICE_LOCK_DIR"
+POLL_SECONDS = 0.5
 
 
 @contextmanager
-def device_slot(
+def device_lock(
     device: str, on_wait: Callable[[float], None] = lambda seconds: None
 ) -> Iterator[int]:
-    """Waits for a place on a device and holds it within the block.
+    """Context manager: wait until the device is free for one more run, and hold it.
 
     Args:
-        device: its name, the same for all processes: `cpu`, or a GPU's UUID.
-        on_wait: told now and then how many seconds have been waited.
+        device: its name, see `device_name`.
+        on_wait: called with the seconds waited so far, about every `POLL_SECONDS`.
 
-    Returns:
-        The place's number, from 0.
+    Yields:
+        The number of this run among those that may use the device, from 0.
 
     Raises:
-        InputError: the environment's number of places is none.
-        StoreError: the folder of places cannot be used.
+        InputError: `MIRROR_RUNS_PER_DEVICE` is not a number of at least 1.
+        StoreError: the folder of locks cannot be used.
     """
-    places = runs_per_device()
-    folder = slots_folder()
-    began = time.monotonic()
+    runs = runs_per_device()
+    folder = lock_folder()
+    started = time.monotonic()
     while True:
-        for number in range(places):
+        for number in range(runs):
             lock = FileLock(folder / f"{device}-{number}.lock")
             try:
                 lock.acquire(timeout=0)
@@ -55,40 +55,57 @@ def device_slot(
             finally:
                 lock.release()
             return
-        on_wait(time.monotonic() - began)
-        time.sleep(LOOK_SECONDS)
+        on_wait(time.monotonic() - started)
+        time.sleep(POLL_SECONDS)
 
 
 def runs_per_device() -> int:
-    """How many tuning runs may use a device at a time: `MIRROR_RUNS_PER_DEVICE`, else one.
+    """Return how many tuning runs may use a device at a time: `MIRROR_RUNS_PER_DEVICE`, else 1.
 
     Raises:
-        InputError: that is no number of at least one.
+        InputError: it is not a number of at least 1.
     """
-    wanted = os.environ.get(RUNS_PER_DEVICE, "1")
-    if not (wanted.isascii() and wanted.isdecimal() and int(wanted) > 0):
-        raise InputError(f"{RUNS_PER_DEVICE} is {wanted!r}: set it to a number of 1 or more")
-    return int(wanted)
+    value = os.environ.get(RUNS_PER_DEVICE, "1")
+    if not (value.isascii() and value.isdecimal() and int(value) > 0):
+        raise InputError(f"{RUNS_PER_DEVICE} is {value!r}: set it to a number of 1 or more")
+    return int(value)
 
 
-def slots_folder() -> Path:
-    """Where this user's places are: `MIRROR_DEVICE_LOCK_DIR`, else a folder for temporary files.
+def lock_folder() -> Path:
+    """Return the folder of this user's locks: `MIRROR_DEVICE_LOCK_DIR`, else a temporary one.
 
     Raises:
-        StoreError: it cannot be made, or belongs to someone else.
+        StoreError: it cannot be made, or belongs to another user.
     """
-    place = os.environ.get(SLOTS)
-    folder = Path(place) if place else Path(tempfile.gettempdir()) / f"mirror-slots-{os.getuid()}"
+    chosen = os.environ.get(LOCK_DIR)
+    folder = (
+        Path(chosen)
+        if chosen
+        else Path(tempfile.gettempdir()) / f"mirror-device-locks-{os.getuid()}"
+    )
     try:
-        folder.mkdir(mode=0o700, parents=bool(place), exist_ok=True)
-        found = folder.lstat()
+        folder.mkdir(mode=0o700, parents=bool(chosen), exist_ok=True)
+        status = folder.lstat()
     except OSError as error:
         raise StoreError(
-            f"the places on devices in {folder} cannot be used ({error.strerror}): set {SLOTS} to "
+            f"the device locks in {folder} cannot be used ({error.strerror}): set {LOCK_DIR} to "
             "a folder of yours"
         ) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise StoreError(
-            f"{folder} is a link or belongs to someone else: set {SLOTS} to a folder of yours"
+            f"{folder} is a link or belongs to another user: set {LOCK_DIR} to a folder of yours"
         )
     return folder
+
+
+def device_name() -> str:
+    """Return the name of the device that tuning uses, the same in all processes of a machine.
+
+    `cpu`, or the GPU's UUID, which does not depend on CUDA_VISIBLE_DEVICES.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+    return f"gpu-{uuid}"

@@ -1,108 +1,91 @@
-"""One model tuned by several processes: torchrun starts them, and this one listens."""
+"""Distributed tuning: torchrun starts several processes, and this one listens to the first.
+
+`tune_distributed` runs in the listener, `main` in each process that torchrun starts.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mirror import errors
-from mirror.errors import StoppedError, TuningError
+from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
-from mirror.shutdown import stop_asked
-from mirror.tuning.step import OnStep, TuningStep
+from mirror.shutdown import GRACE_SECONDS, ask_to_stop, end_after, stopping_on_sigterm
+from mirror.tuning.messages import error_message, receive
+from mirror.tuning.training_log import OnStep, TuningStep
 from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 JOB = "job.json"
 STOP_SECONDS = 7.0
-LOOK_SECONDS = 0.2
-WORD = "mirror: "
-"""What begins a line that is meant for the process that listens."""
+MESSAGE = "mirror: "
+"""Start of the lines that are meant for the listener."""
 
 
 def tune_distributed(
     settings: TuningSection, items: Sequence[TextPair], folders: Mapping[str, Path], on_step: OnStep
 ) -> Mapping[str, Any]:
-    """As `mirror.tuning.tune.tune`, by `settings.num_processes` processes on this machine.
+    """Tune as `mirror.tuning.trainer.tune`, in `settings.num_processes` processes.
 
     Args:
         settings: a recipe's `[tuning]`.
         items: pairs.
         folders: `base`, `out` and `work`.
-        on_step: told of each step.
+        on_step: called after each step.
 
     Raises:
-        MirrorError: as `mirror.tuning.tune.tune`.
-        StoppedError: the end was asked for; there is a checkpoint.
+        MirrorError: as `mirror.tuning.trainer.tune`.
+        StoppedError: a stop was asked for; there is a checkpoint.
     """
     job = {
         "settings": settings.model_dump(mode="json"),
         "items": [[item.first, item.second] for item in items],
         "folders": {name: str(folder) for name, folder in folders.items()},
     }
-    place = folders["work"] / JOB
-    place.write_text(json.dumps(job), encoding="utf-8")
-    process = _start(settings.num_processes, place)
+    job_file = folders["work"] / JOB
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    process = _start(settings.num_processes, job_file)
     try:
         return _listen(process, on_step)
     finally:
         _end(process)
-        place.unlink(missing_ok=True)
+        job_file.unlink(missing_ok=True)
 
 
-def _start(processes: int, job: Path) -> subprocess.Popen[str]:
+def _start(num_processes: int, job_file: Path) -> subprocess.Popen[str]:
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = max(1, thread_count() // processes)
-    own = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    threads = max(1, thread_count() // num_processes)
+    environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
     return subprocess.Popen(
-        [sys.executable, *torchrun, "-m", "mirror.tuning.distributed_worker", str(job)],
-        stdin=subprocess.PIPE,  # its end tells the ranks that no one listens any more
+        [sys.executable, *torchrun, "-m", "mirror.tuning.distributed", str(job_file)],
+        stdin=subprocess.PIPE,  # its end tells the processes that the listener has ended
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | own,
+        env=os.environ | environment,
     )
 
 
 def _listen(process: subprocess.Popen[str], on_step: OnStep) -> Mapping[str, Any]:
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
-    while not stop_asked():
-        try:
-            line = lines.get(timeout=LOOK_SECONDS)
-        except queue.Empty:
-            continue
-        if line is None:
-            raise TuningError(
-                f"the processes that tuned together ended with exit code {process.wait()}: what "
-                "they said stands above; run again to go on from the last checkpoint"
-            )
-        kind, content = json.loads(line)
+    for kind, content in receive(process, MESSAGE):
         if kind == "step":
             on_step(TuningStep(**content))
         elif kind == "counts":
             counts: Mapping[str, Any] = content
             return counts
-        else:
-            raise getattr(errors, content["kind"])(content["text"])
-    raise StoppedError("tuning was stopped: run again to go on from its checkpoint")
-
-
-def _read(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
-    assert process.stdout is not None  # noqa: S101  # it is a pipe
-    for line in process.stdout:
-        if line.startswith(WORD):
-            lines.put(line.removeprefix(WORD))
-    lines.put(None)
+    raise TuningError(
+        f"the distributed tuning processes ended with exit code {process.wait()}: see their "
+        "output above; run again to go on from the last checkpoint"
+    )
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -114,3 +97,38 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def main(job_file: Path) -> None:
+    """Tune by the job in the file, as one process of the group; the first sends the messages."""
+    from mirror.tuning.process_group import process_group
+    from mirror.tuning.trainer import TrainingPaths, tune
+
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    folders = {name: Path(folder) for name, folder in job["folders"].items()}
+    items = [TextPair(*texts) for texts in job["items"]]
+    settings = TuningSection.model_validate_json(json.dumps(job["settings"]))
+    threading.Thread(target=_stop_with_listener, daemon=True).start()
+    with stopping_on_sigterm(), process_group() as group:
+
+        def send(kind: str, content: Any) -> None:
+            if group.is_first:
+                print(MESSAGE + json.dumps([kind, content]), flush=True)  # noqa: T201
+
+        try:
+            counts = tune(
+                settings, items, TrainingPaths(**folders), lambda step: send("step", asdict(step))
+            )
+            send("counts", dict(counts))
+        except MirrorError as error:
+            send("error", error_message(error))
+
+
+def _stop_with_listener() -> None:
+    sys.stdin.read()
+    end_after(GRACE_SECONDS)
+    ask_to_stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,9 +1,9 @@
-"""Processes that tune one model together: each encodes its share of a batch's slices.
+"""Process group: one model tuned by several processes, each with a share of the micro-batches.
 
-The vectors of all slices are gathered on every rank, so that each string has all others of the
-batch as negatives; the loss is computed on every rank alike, and gives each vector's gradient.
-Each rank carries those of its own slices to the weights, and the sums over ranks are the gradients
-that one process would have had.
+Every process gets the vectors of all micro-batches, so that each string has all others of the batch
+as negatives.  Every process computes the same loss and the gradient of each vector, and
+backpropagates those of its own micro-batches.  The sums over all processes are the gradients that
+one process would have had.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that tune together."""
+    """This process's rank, and the size of the group."""
 
-    number: int
-    """From 0."""
-    count: int
+    rank: int
+    size: int
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes, for all."""
-        return self.number == 0
+        """Whether this process writes for all."""
+        return self.rank == 0
 
-    def share(self, slices: int) -> range:
-        """The numbers of the slices that are this rank's."""
-        return range(self.number, slices, self.count)
+    @property
+    def local_slice(self) -> slice:
+        """Which of a list of micro-batches this process computes."""
+        return slice(self.rank, None, self.size)
 
-    def add_up(self, tensor: Tensor) -> Tensor:
-        """The sum of all ranks' tensors, in the tensor's place; the same bytes on each."""
-        if self.count > 1:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor over all processes, in place; every process gets the same bytes."""
+        if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sums each parameter's gradient over the ranks; a rank that has none adds nothing."""
-        if self.count == 1:
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum each parameter's gradient over all processes; a missing one counts as 0."""
+        if self.size == 1:
             return
         for parameter in parameters:
             if parameter.requires_grad:
@@ -51,16 +51,16 @@ class ProcessGroup:
                     parameter.grad = torch.zeros_like(parameter)
                 dist.all_reduce(parameter.grad)
 
-    def any(self, here: bool) -> bool:
-        """Whether it is so on any rank."""
-        if self.count == 1:
-            return here
+    def any_rank(self, condition: bool) -> bool:
+        """Return whether the condition holds in any process."""
+        if self.size == 1:
+            return condition
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        return bool(self.add_up(torch.tensor(float(here), device=device)) > 0)
+        return bool(self.all_reduce(torch.tensor(float(condition), device=device)) > 0)
 
-    def wait(self) -> None:
-        """Waits for all ranks."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
             dist.barrier()
 
 
@@ -68,7 +68,7 @@ SINGLE_PROCESS = ProcessGroup(0, 1)
 
 
 def current_process_group() -> ProcessGroup:
-    """The ranks that this process is one of; `SINGLE_PROCESS` where there are no others."""
+    """Return this process's group; `SINGLE_PROCESS` if it is in none."""
     if dist.is_available() and dist.is_initialized():
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
     return SINGLE_PROCESS
@@ -76,7 +76,7 @@ def current_process_group() -> ProcessGroup:
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """Within the block, this process is one of those that torchrun started."""
+    """Context manager: this process is in the group of processes that torchrun started."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

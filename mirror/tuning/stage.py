@@ -1,4 +1,7 @@
-"""The tuning stage: light, so that finding it made costs no import of torch."""
+"""Tuning stage: its key, and how it is made in this process.
+
+Light: without importing torch it can be known whether the stage was made already.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
-from mirror.tuning.step import OnStep, TuningStep, ignore
+from mirror.tuning.training_log import OnStep, TuningStep, ignore_step
 
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
-WITHOUT_EFFECT = ("checkpoint_seconds", "timeout_minutes")
-"""Settings that do not change what comes out."""
+NOT_IN_KEY = ("checkpoint_seconds", "timeout_minutes")
+"""Settings that do not change the encoder."""
 
 
 def tuning_stage(
     recipe: Recipe, sample: StageRecord, base: EncoderRef, pairs: StageRecord | None = None
 ) -> Stage:
-    """The stage that tunes the base on the sample, and on labelled pairs if there are any.
+    """Return the stage that tunes the base on the sample, and on labelled pairs if there are any.
 
-    Same key, same bytes holds on one kind of processor: another rounds otherwise, which is no
-    reason to tune again.
+    The same key gives the same bytes on one kind of processor.  Another kind rounds differently,
+    which is no reason to tune again.
     """
     section = section_content(recipe.tuning)
     inputs = {"sample": sample.digest, "base": base.digest}
@@ -35,48 +38,48 @@ def tuning_stage(
         name="tune",
         module="tuning.stage",
         inputs=inputs,
-        section={key: value for key, value in section.items() if key not in WITHOUT_EFFECT},
+        section={key: value for key, value in section.items() if key not in NOT_IN_KEY},
         libraries=LIBRARIES,
     )
 
 
-def tune_encoder(
+def tune_in_process(
     recipe: Recipe,
     sample: StageRecord,
     base: EncoderRef,
     store: Store,
     on_progress: OnProgress = no_progress,
-    on_step: OnStep = ignore,
+    on_step: OnStep = ignore_step,
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Tunes the base on the sample, or finds it done; a killed run goes on where it was.
+    """Tune the base on the sample in this process, for `mirror.tuning.worker` and for tests.
 
-    Labelled `pairs` are tuned on beside the sample's strings, or in their place if the recipe says
-    so (`pairs.with_strings`).
+    A killed run is resumed, and a finished one found.  Labelled `pairs` are used in
+    addition to the sample's strings, or in place of them (`pairs.with_strings`).
 
-    The folder holds `encoder/`, for SentenceTransformer, and `steps.jsonl`.
+    The stage's folder has `encoder/`, for SentenceTransformer, and `steps.jsonl`.
 
     Raises:
         SampleError: there are fewer different strings than a batch takes.
         BaseModelError: the base cannot be tuned.
-        RecipeError: it takes fewer tokens of a text than the recipe says.
-        TokenizerError: its tokenizer cannot be used.
-        TuningError: the loss is not a number, or the vectors have collapsed.
+        RecipeError: the base takes fewer tokens of a text than the recipe says.
+        TokenizerError: the base's tokenizer cannot be used.
+        TuningError: the loss is not finite, or the vectors have collapsed.
         StoreError: the folder cannot be written.
     """
 
-    def tell(step: TuningStep) -> None:
+    def report(step: TuningStep) -> None:
         on_step(step)
-        on_progress(_sign_of(step))
+        on_progress(_progress_event(step))
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
-        from mirror.tuning.trainer import TrainingPaths
-        from mirror.tuning.tune import read_items, tune
+        from mirror.tuning.trainer import TrainingPaths, tune
+        from mirror.tuning.views import read_items
 
         items = read_items(*_item_files(recipe, sample, pairs))
-        return tune(recipe.tuning, items, TrainingPaths(Path(base.folder), out, work), tell)
+        return tune(recipe.tuning, items, TrainingPaths(Path(base.folder), out, work), report)
 
     return store.make(tuning_stage(recipe, sample, base, pairs), write)
 
@@ -84,14 +87,14 @@ def tune_encoder(
 def _item_files(
     recipe: Recipe, sample: StageRecord, pairs: StageRecord | None
 ) -> tuple[Path | None, Path | None]:
-    """Where strings and labelled pairs are, as far as the recipe wants them."""
+    """Return the files of strings and of labelled pairs; None for those the recipe leaves out."""
     strings = sample.path / "strings.parquet"
     if pairs is None or recipe.pairs is None:
         return strings, None
     return strings if recipe.pairs.with_strings else None, pairs.path / "pairs.parquet"
 
 
-def _sign_of(step: TuningStep) -> ProgressEvent:
+def _progress_event(step: TuningStep) -> ProgressEvent:
     text = (
         f"loss {step.loss:.3f}, {step.strings_per_second:.0f} strings/s, "
         f"{step.seconds_left:.0f} s left"

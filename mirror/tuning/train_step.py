@@ -1,4 +1,4 @@
-"""One batch forwards and backwards: vectors of both views, one loss, gradients."""
+"""Training step: vectors of both views of a batch, one loss, gradients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mirror.encoders.cpu_kernels import bf16_copies
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.length_buckets import MicroBatch
-from mirror.encoders.parallel import SINGLE_THREAD, WorkerThreads
-from mirror.tuning.objective import Objective
+from mirror.parallel import SINGLE_THREAD, WorkerThreads
+from mirror.tuning.losses import ContrastiveObjective
 from mirror.tuning.process_group import SINGLE_PROCESS, ProcessGroup
 from mirror.tuning.views import Batch
 from mirror.tuning_config import TuningSection
@@ -23,165 +23,157 @@ from mirror.tuning_config import TuningSection
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a pass came to; the gradients lie in the parameters."""
+    """Loss and vectors of a batch, without a graph; the gradients are in the parameters."""
 
     loss: Tensor
-    """A scalar, without a graph."""
+    """A scalar."""
     first: Tensor
-    """(N, width), the unmasked views' vectors, without a graph."""
+    """(N, dimension), vectors of the plain views."""
     second: Tensor
-    """(N, width), the masked views', likewise."""
+    """(N, dimension), vectors of the masked views."""
 
 
 @dataclass(frozen=True)
 class TrainStep:
-    """How batches are passed through an encoder.
+    """Forward and backward pass of batches through an encoder.
 
-    Slices of like length are encoded side by side, each on one lane; the loss gives each vector's
-    gradient; then each slice carries its own to the weights, where they are summed in the slices'
-    order.  So the number of lanes changes no result.
+    Micro-batches of similar length are encoded in parallel, each on one thread.  The loss of the
+    whole batch gives each vector's gradient; each micro-batch then backpropagates its own, and the
+    parameters' gradients are summed in the order of the micro-batches.  So the number of threads
+    changes no result.
     """
 
     settings: TuningSection
     encoder: Encoder
-    objective: Objective
+    objective: ContrastiveObjective
     bf16: bool
-    """Linear layers in bf16; weights, sums and all else stay fp32."""
-    ranks: ProcessGroup = SINGLE_PROCESS
-    """The processes that share the slices."""
+    """Linear layers in bf16; weights, sums and all else in fp32."""
+    process_group: ProcessGroup = SINGLE_PROCESS
+    """The processes that share the micro-batches."""
 
-    def __call__(self, batch: Batch, seed: int, lanes: WorkerThreads = SINGLE_THREAD) -> StepOutput:
-        """Adds the batch's gradients to the parameters'; `seed` decides what is dropped."""
+    def forward_backward(
+        self, batch: Batch, seed: int, threads: WorkerThreads = SINGLE_THREAD
+    ) -> StepOutput:
+        """Add the batch's gradients to the parameters; `seed` decides dropout."""
         encoder, caching = self.encoder, self.settings.gradient_caching
-        slices, seeds = self._share(batch, seed)
-        embedded = encoder.embedded(slices)
-        leaves = [part.detach().requires_grad_() for part in embedded]
+        microbatches, seeds = self._local_microbatches(batch, seed)
+        embedded = encoder.embed_tokens(microbatches)
+        inputs = [part.detach().requires_grad_() for part in embedded]
         weights = _GradientAccumulator(encoder.model, self.bf16 and encoder.device.type == "cpu")
 
         def encode(number: int) -> Tensor:
-            return encoder.pooled(leaves[number], slices[number], seeds[number], weights.shadows)
+            return encoder.forward(
+                inputs[number], microbatches[number], seeds[number], weights.shadows
+            )
 
-        def forwards(number: int) -> Tensor:
+        def forward(number: int) -> Tensor:
             with torch.set_grad_enabled(not caching), self._autocast():
                 return encode(number)
 
-        parts: list[Tensor | None] = [*lanes.each(forwards, len(slices))]
-        vectors = self._gathered([part for part in parts if part is not None], slices, batch)
+        outputs: list[Tensor | None] = [*threads.map(forward, len(microbatches))]
+        vectors = self._gather([part for part in outputs if part is not None], microbatches, batch)
         first, second = vectors.requires_grad_().split(len(batch.first))
-        loss = self.objective(first, second, batch.names, batch.taught)
+        loss = self.objective(first, second, batch.text_ids)
         loss.backward()
         gradient = vectors.grad
         assert gradient is not None  # noqa: S101  # the line above made it
 
-        def backwards(number: int) -> Tensor:
-            part, parts[number] = parts[number], None  # its graph is freed with it
+        def backward(number: int) -> Tensor:
+            output, outputs[number] = outputs[number], None  # frees its graph after this call
             if caching:  # Gao et al. 2021, "Scaling deep contrastive learning", section 3.2
                 with self._autocast():
-                    part = encode(number)
-            own = gradient[torch.tensor(slices[number].rows, device=gradient.device)]
-            return weights.carry(number, part, leaves[number], own)
+                    output = encode(number)
+            rows = torch.tensor(microbatches[number].rows, device=gradient.device)
+            return weights.backward(number, output, inputs[number], gradient[rows])
 
-        torch.autograd.backward(embedded, lanes.each(backwards, len(slices)))
-        self.ranks.add_up_gradients(encoder.model.parameters())
+        torch.autograd.backward(embedded, threads.map(backward, len(microbatches)))
+        self.process_group.all_reduce_gradients(encoder.model.parameters())
         return StepOutput(loss.detach(), first.detach(), second.detach())
 
-    def vectors(
-        self, batch: Batch, seed: int, lanes: WorkerThreads = SINGLE_THREAD
-    ) -> tuple[Tensor, Tensor]:
-        """Both views' vectors, (N, width) each, as training makes them, without gradients."""
-        encoder = self.encoder
-        slices, seeds = self._share(batch, seed)
-        weights = _GradientAccumulator(encoder.model, self.bf16 and encoder.device.type == "cpu")
-        with torch.no_grad():
-            embedded = encoder.embedded(slices)
+    def _local_microbatches(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
+        """Return this process's micro-batches and the seed of each, the same in any process."""
+        microbatches, seeds = self._microbatches(batch, seed)
+        local = self.process_group.local_slice
+        return microbatches[local], seeds[local]
 
-        def forwards(number: int) -> Tensor:
-            with torch.no_grad(), self._autocast():
-                part = embedded[number]
-                return encoder.pooled(part, slices[number], seeds[number], weights.shadows)
-
-        made = self._gathered(lanes.each(forwards, len(slices)), slices, batch)
-        first, second = made.split(len(batch.first))
-        return first, second
-
-    def _share(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
-        """This rank's slices, and the seed of each: the same whoever computes it."""
-        slices, seeds = self._slices(batch, seed)
-        own = self.ranks.share(len(slices))
-        return [slices[number] for number in own], [seeds[number] for number in own]
-
-    def _gathered(
-        self, parts: Sequence[Tensor], slices: Sequence[MicroBatch], batch: Batch
+    def _gather(
+        self, parts: Sequence[Tensor], microbatches: Sequence[MicroBatch], batch: Batch
     ) -> Tensor:
-        """The vectors of all ranks' slices, in the order of the rows, without their graph."""
+        """Return the vectors of all processes' micro-batches in row order, without a graph."""
         encoder = self.encoder
         rows = len(batch.first) + len(batch.second)
-        vectors = torch.zeros(rows, encoder.width, device=encoder.device)
-        for part, cut in zip(parts, slices, strict=True):
-            vectors[cut.rows] = part.detach()
-        return self.ranks.add_up(vectors)
+        vectors = torch.zeros(rows, encoder.dimension, device=encoder.device)
+        for part, microbatch in zip(parts, microbatches, strict=True):
+            vectors[microbatch.rows] = part.detach()
+        return self.process_group.all_reduce(vectors)
 
-    def _slices(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
-        """Slices of both views, whose rows are counted through, and the seed of each."""
+    def _microbatches(self, batch: Batch, seed: int) -> tuple[list[MicroBatch], list[int]]:
+        """Return micro-batches of both views, the second view's rows after the first's, and seeds.
+
+        With controlled dropout both views of an item get the same seed and the same padding.
+        """
         tokens = self.settings.tokens_per_microbatch
         if self.settings.augmentation != "controlled":
-            slices = self.encoder.slices([*batch.first, *batch.second], tokens)
-            return slices, [seed + number for number in range(len(slices))]
-        widths = controlled_widths(batch)
+            both = self.encoder.microbatches([*batch.first, *batch.second], tokens)
+            return both, [seed + number for number in range(len(both))]
+        widths = [max(len(a), len(b)) for a, b in zip(batch.first, batch.second, strict=True)]
         first, second = (
-            self.encoder.slices(rows, tokens, widths) for rows in (batch.first, batch.second)
+            self.encoder.microbatches(rows, tokens, widths) for rows in (batch.first, batch.second)
         )
-        moved = [replace(cut, rows=[row + len(batch.first) for row in cut.rows]) for cut in second]
-        return [*first, *moved], [seed + number for number in range(len(first))] * 2
+        second = [
+            replace(microbatch, rows=[row + len(batch.first) for row in microbatch.rows])
+            for microbatch in second
+        ]
+        return [*first, *second], [seed + number for number in range(len(first))] * 2
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        """For GPUs; on a CPU the shadows of the weights do the same for less."""
+        """Autocast on a GPU; on a CPU bf16 copies of the weights do the same at lower cost."""
         enabled = self.bf16 and self.encoder.device.type != "cpu"
         return torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=enabled)
 
 
 class _GradientAccumulator:
-    """A model's parameters, and gradients summed into them in a fixed order from any thread."""
+    """Sums gradients into a model's parameters, in a fixed order, from any thread."""
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
-        self._parameters = [own for own in model.parameters() if own.requires_grad]
+        self._parameters = [weight for weight in model.parameters() if weight.requires_grad]
         shadows = bf16_copies(model) if bf16 else {}
-        self.shadows = {id(own): shadow for own, shadow in shadows.items()}
-        self._computed_with = [shadows.get(own, own) for own in self._parameters]
+        self.shadows = {id(weight): shadow for weight, shadow in shadows.items()}
+        self._computed_with = [shadows.get(weight, weight) for weight in self._parameters]
         self._lock = threading.Lock()
         self._waiting: dict[int, Sequence[Tensor | None]] = {}
         self._next = 0
 
-    def carry(self, number: int, part: Tensor | None, leaf: Tensor, gradient: Tensor) -> Tensor:
-        """Adds what slice `number` gives to the parameters, once those before it have; its leaf's.
+    def backward(
+        self, number: int, output: Tensor | None, inputs: Tensor, gradient: Tensor
+    ) -> Tensor:
+        """Add micro-batch `number`'s gradients to the parameters, in micro-batch order.
 
         Args:
-            number: of the slice, counted from 0 without a gap.
-            part: the slice's vectors, with their graph.
-            leaf: what they were made of.
-            gradient: the vectors' own.
+            number: of the micro-batch, counted from 0 without a gap.
+            output: the micro-batch's vectors, with their graph.
+            inputs: its word embeddings.
+            gradient: the gradient of `output`.
+
+        Returns:
+            The gradient of `inputs`.
         """
-        assert part is not None  # noqa: S101  # each slice is carried once
-        of_leaf, *rest = torch.autograd.grad(
-            part, [leaf, *self._computed_with], gradient, allow_unused=True
+        assert output is not None  # noqa: S101  # each micro-batch comes once
+        of_inputs, *of_weights = torch.autograd.grad(
+            output, [inputs, *self._computed_with], gradient, allow_unused=True
         )
         with self._lock:
-            self._waiting[number] = rest
+            self._waiting[number] = of_weights
             while self._next in self._waiting:
                 self._add(self._waiting.pop(self._next))
                 self._next += 1
-        return of_leaf
+        return of_inputs
 
     def _add(self, gradients: Sequence[Tensor | None]) -> None:
-        for own, gradient in zip(self._parameters, gradients, strict=True):
-            if gradient is None:  # word embeddings, which are looked up for all slices at once
+        for weight, gradient in zip(self._parameters, gradients, strict=True):
+            if gradient is None:  # word embeddings, which are looked up for all rows at once
                 continue
-            if own.grad is None:
-                own.grad = torch.empty_like(own).copy_(gradient)
+            if weight.grad is None:
+                weight.grad = torch.empty_like(weight).copy_(gradient)
             else:
-                own.grad.add_(gradient)
-
-
-def controlled_widths(batch: Batch) -> list[int]:
-    """Tokens to pad both views of each item to, so that one mask of dropout fits both."""
-    return [max(len(a), len(b)) for a, b in zip(batch.first, batch.second, strict=True)]
+                weight.grad.add_(gradient)

@@ -1,7 +1,10 @@
-"""One pass of tuning over a sample, from its last checkpoint to its end.
+"""Trainer of Mirror-BERT: tunes a base on strings, from the last checkpoint to the last step.
 
-Batches, masks and dropout follow from the seed and the step's number, so that a run that was
-killed and taken up again ends with the same weights to the bit.
+Each string is paired with itself; one side is masked, both get dropout, and all other strings of
+the batch are negatives (Liu et al. 2021).
+
+Batches, masks and dropout depend only on the seed and the step's number, so that a run that was
+killed and resumed ends with the same weights to the bit.
 """
 
 from __future__ import annotations
@@ -9,41 +12,40 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import AdamW
 
+from mirror.disk_faults import disk_faults
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.parallel import SINGLE_THREAD, WorkerThreads, lane_count, worker_threads
 from mirror.encoders.sif_weights import inverse_frequencies
 from mirror.encoders.whitening import fit_whitening
-from mirror.errors import StoppedError, TuningError
-from mirror.hardware import cpu_has_bf16
+from mirror.errors import SampleError, StoppedError, TuningError
+from mirror.hardware import cpu_has_bf16, thread_count
+from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_threads
 from mirror.shutdown import stop_asked
 from mirror.tuning.batch_sampler import batch_count, epoch_batches
-from mirror.tuning.checkpoint import BestWeights, restore_checkpoint, save_checkpoint
-from mirror.tuning.checkpoint_selection import alignment_and_uniformity, best_step, hold_out
-from mirror.tuning.distillation import Teacher
+from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
+from mirror.tuning.distributed import tune_distributed
 from mirror.tuning.drophead import attach_drophead
-from mirror.tuning.losses import mean_cosine
-from mirror.tuning.objective import Objective
-from mirror.tuning.process_group import current_process_group
-from mirror.tuning.step import OnStep, TuningStep
+from mirror.tuning.losses import ContrastiveObjective, mean_cosine
+from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
+from mirror.tuning.training_log import OnStep, TuningStep, ignore_step, write_log
 from mirror.tuning.views import Batch, TextPair, Views
 from mirror.tuning_config import TuningSection
 
-WARM_STEPS = 25
+FIRST_COLLAPSE_CHECK = 25
 COLLAPSED = 0.999
-"""Mean cosine of a batch's vectors above which they say nothing about their texts; some raw
-models come close to it, so the first steps are let pass."""
+"""Mean cosine of a batch's vectors above which they no longer tell texts apart.  Some raw models
+come close to it, so the first steps are not checked."""
 
 
 @dataclass(frozen=True)
@@ -57,31 +59,70 @@ class TrainingPaths:
     """Keeps checkpoints."""
 
 
+def tune(
+    settings: TuningSection,
+    strings: Sequence[str | TextPair],
+    paths: TrainingPaths,
+    on_step: OnStep = ignore_step,
+) -> Mapping[str, Any]:
+    """Tune a base on strings; write the encoder and the training log.
+
+    Args:
+        settings: a recipe's `[tuning]`.
+        strings: each is paired with itself; a `TextPair` is a pair already.
+        paths: the base, and the folders for output and checkpoints.
+        on_step: called after each step.
+
+    Returns:
+        Counts, for the stage's record.
+
+    Raises:
+        SampleError: there are fewer different strings than a batch takes.
+        BaseModelError: the base cannot be loaded.
+        TokenizerError: the recipe masks and the tokenizer has no mask token.
+        TuningError, StoppedError: as `Trainer.train`.
+    """
+    items = [text if isinstance(text, TextPair) else TextPair(text, text) for text in strings]
+    if (different := len(set(items))) < settings.batch_size:
+        raise SampleError(
+            f"the sample holds {different} different strings and a batch takes "
+            f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
+        )
+    if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
+        return tune_distributed(settings, items, vars(paths), on_step)
+    torch.set_num_threads(thread_count())
+    trainer = Trainer(settings, items, paths)
+    with disk_faults():  # from here on files are only written
+        trainer.train(on_step)
+        trainer.finalize()
+        if not trainer.process_group.is_first:
+            return {}
+        trainer.encoder.save(paths.out / "encoder")
+    return write_log(trainer, paths.out)
+
+
 class Trainer:
-    """One pass, from its last checkpoint to its end."""
+    """Training loop, from the last checkpoint to the last step."""
 
     def __init__(
-        self,
-        settings: TuningSection,
-        items: Sequence[TextPair],
-        place: TrainingPaths,
-        teacher: Teacher | None = None,
+        self, settings: TuningSection, items: Sequence[TextPair], paths: TrainingPaths
     ) -> None:
         self.settings = settings
-        self.teacher = teacher
-        self.items, self.held_out = items_of(settings, items)
-        self.place = place
-        self.encoder = _load_encoder(settings, place.base, self.items)
-        self.views = Views(settings, self.items, self.encoder, place.base)
+        self.items = items
+        self.paths = paths
+        self.encoder = _load_encoder(settings, paths.base, items)
+        self.views = Views(settings, items, self.encoder, paths.base)
         self.bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_bf16(self.encoder.device)
         )
         if self.encoder.device.type == "cuda":
             _make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
-        objective = Objective(settings, self.encoder.width).to(self.encoder.device)
-        self.ranks = current_process_group()
-        self.passing = TrainStep(settings, self.encoder, objective, self.bf16, self.ranks)
+        objective = ContrastiveObjective(settings, self.encoder.dimension).to(self.encoder.device)
+        self.process_group = current_process_group()
+        self.train_step = TrainStep(
+            settings, self.encoder, objective, self.bf16, self.process_group
+        )
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
             self.trained.parameters(),
@@ -89,52 +130,37 @@ class Trainer:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.kept = BestWeights()
-        self.advance = restore_checkpoint(place.work, self.trained, self.optimizer, self.kept)
-        self.ranks.wait()  # until all have read it, for the first then writes newer ones
-        self.epoch_steps = batch_count(len(self.items), settings.batch_size)
+        self.state = restore_checkpoint(paths.work, self.trained, self.optimizer)
+        self.process_group.barrier()  # the first process is about to replace what all have read
+        self.epoch_steps = batch_count(len(items), settings.batch_size)
         self.total = self.epoch_steps * settings.epochs
 
-    def go(self, on_step: OnStep) -> None:
-        """Takes the steps that are left."""
-        with worker_threads(lane_count(self.encoder.device)) as lanes:
-            self._go(on_step, lanes)
+    def train(self, on_step: OnStep) -> None:
+        """Do the steps that are left.
 
-    def _go(self, on_step: OnStep, lanes: WorkerThreads) -> None:
+        Raises:
+            StoppedError: a stop was asked for; there is a checkpoint.
+            TuningError: the loss is not finite, or the vectors have collapsed.
+        """
         self.encoder.model.train()
-        began = saved = time.monotonic()
-        done = 0
-        for epoch in range(self.advance.step // self.epoch_steps, self.settings.epochs):
-            for indices in islice(self.batches(epoch), self.advance.step % self.epoch_steps, None):
-                self.take_step(self.batch(indices, epoch), lanes)
-                if self.is_measured(self.advance.step):
-                    self.measure(lanes)
-                done += 1
+        started = saved = time.monotonic()
+        with worker_threads(worker_count(self.encoder.device)) as threads:
+            for done, batch in enumerate(self._remaining_batches(), start=1):
+                self.take_step(batch, threads)
                 now = time.monotonic()
-                on_step(self.report((now - began) / done))
-                stop = self.ranks.any(stop_asked()) and self.advance.step < self.total
+                on_step(self.last_step((now - started) / done))
+                stop = self.process_group.any_rank(stop_asked()) and self.state.step < self.total
                 if stop or now - saved >= self.settings.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
                 if stop:
                     raise StoppedError(
-                        f"tuning was stopped after step {self.advance.step} of {self.total}: run "
+                        f"tuning was stopped after step {self.state.step} of {self.total}: run "
                         "again to go on from there"
                     )
 
-    def batch(self, indices: Sequence[int], epoch: int) -> Batch:
-        """Both views of the items at `indices`, and what the teacher makes of them."""
-        batch = self.views.batch(indices, epoch)
-        return replace(batch, taught=self.teacher.of(indices)) if self.teacher else batch
-
-    def save(self) -> None:
-        """Writes a checkpoint, on one rank for all."""
-        if not self.ranks.is_first:
-            return
-        save_checkpoint(self.place.work, self.trained, self.optimizer, self.advance, self.kept)
-
-    def batches(self, epoch: int) -> Iterator[Sequence[int]]:
-        """Indices of the items of each batch of an epoch."""
+    def batch_indices(self, epoch: int) -> Iterator[Sequence[int]]:
+        """Yield the indices of the items of each batch of an epoch."""
         lengths = None
         if self.settings.batch_sampler == "length-bucketed":
             lengths = [len(item.first) for item in self.items]
@@ -142,128 +168,81 @@ class Trainer:
             len(self.items), self.settings.batch_size, self.settings.seed, epoch, lengths
         )
 
-    def is_measured(self, step: int) -> bool:
-        """Whether a step, counted from 1, is measured on what is held out."""
-        due = step % self.settings.stopping_steps == 0 or step == self.total
-        return due and bool(self.held_out)
+    def take_step(self, batch: Batch, threads: WorkerThreads = SINGLE_THREAD) -> None:
+        """Compute a batch's gradients and do one step of AdamW.
 
-    @cached_property
-    def measured_batch(self) -> Batch:
-        """Views of what is held out, the same for all steps."""
-        views = Views(self.settings, self.held_out, self.encoder, self.place.base)
-        return views.batch(range(len(self.held_out)), epoch=0)
+        Raises:
+            TuningError: the loss is not finite, or the vectors have collapsed.
+        """
+        step = self.state.step
+        rate = self.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        seed = _step_seed(self.settings.seed, step)
+        output = self.train_step.forward_backward(batch, seed, threads)
+        loss = output.loss.item()
+        self._check_health(step, loss, output.first)
+        self.optimizer.step()
+        self.state.step = step + 1
+        self.state.losses.append(loss)
+        self.state.learning_rates.append(rate)
+        self.state.masked += batch.masked_count
 
-    def measure(self, lanes: WorkerThreads = SINGLE_THREAD) -> None:
-        """Measures the step just done, and keeps its weights if none before was better."""
-        seed = _step_seed(self.settings.seed, -2)
-        found = self.passing.vectors(self.measured_batch, seed, lanes)
-        near, even = alignment_and_uniformity(*found)
-        advance = self.advance
-        advance.measures.append({"step": advance.step, "alignment": near, "uniformity": even})
-        if best_step(advance.measures) == advance.step:
-            self.kept = {
-                name: weight.detach().cpu().clone(memory_format=torch.contiguous_format)
-                for name, weight in self.encoder.model.named_parameters()
-            }
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        warmup_steps = math.ceil(self.settings.warmup_ratio * self.total)
+        factor = min(1.0, (step + 1) / max(1, warmup_steps))
+        if self.settings.lr_scheduler == "linear" and step >= warmup_steps:
+            factor = (self.total - step) / (self.total - warmup_steps)
+        return self.settings.learning_rate * factor
 
-    @torch.no_grad()
-    def keep_best(self) -> None:
-        """Puts the best measured step's weights in place of the last's, if any were measured."""
-        for name, weight in self.encoder.model.named_parameters() if self.kept else ():
-            weight.copy_(self.kept[name])
-
-    def teach(self) -> Teacher:
-        """What the tuned model, before any last layer, makes of the items."""
-        self.keep_best()
-        texts = list(dict.fromkeys(text for item in self.items for text in astuple(item)))
-        vectors = torch.from_numpy(self.encoder.encode(texts))
-        rows = {text: row for row, text in enumerate(texts)}
-        first, second = (
-            vectors[torch.tensor([rows[getattr(item, side)] for item in self.items])]
-            for side in ("first", "second")
+    def last_step(self, step_seconds: float) -> TuningStep:
+        """Return the step that was done last; `step_seconds` is the mean time of a step."""
+        return TuningStep(
+            step=self.state.step,
+            total=self.total,
+            loss=self.state.losses[-1],
+            learning_rate=self.state.learning_rates[-1],
+            strings_per_second=self.settings.batch_size / step_seconds,
+            seconds_left=(self.total - self.state.step) * step_seconds,
         )
-        return Teacher(first, second, self.advance)
 
-    def finish(self) -> None:
-        """Makes of the tuned model what is saved: its length, and a last layer if one is asked for.
+    def save(self) -> None:
+        """Write a checkpoint, in the first process only."""
+        if self.process_group.is_first:
+            save_checkpoint(self.paths.work, self.trained, self.optimizer, self.state)
 
-        One that the base came with is taken away; another is fitted to the items' first texts.
+    def finalize(self) -> None:
+        """Set the encoder's length and projection as the settings say, before it is saved.
+
+        A projection that the base came with is removed; a new one is fitted to the items' first
+        texts.
         """
         encoder, settings = self.encoder, self.settings
-        self.keep_best()
         encoder.settings = replace(
-            encoder.settings,
-            max_tokens=encoder.longest(settings.encoder_tokens),
+            encoder.settings, max_tokens=encoder.max_seq_length(settings.encoder_tokens)
         )
         encoder.projection = None
         if settings.whitening or settings.center:
             texts = [item.first for item in self.items]
             encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
 
-    def take_step(self, batch: Batch, lanes: WorkerThreads = SINGLE_THREAD) -> None:
-        """One pass over a batch and one step of AdamW."""
-        step = self.advance.step
-        rate = self.rate(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        outcome = self.passing(batch, _step_seed(self.settings.seed, step), lanes)
-        loss = outcome.loss.item()
-        self.check(step, loss, outcome.first)
-        self.optimizer.step()
-        self.advance.step = step + 1
-        self.advance.losses.append(loss)
-        self.advance.rates.append(rate)
-        self.advance.masked += batch.masked
+    def _remaining_batches(self) -> Iterator[Batch]:
+        for epoch in range(self.state.step // self.epoch_steps, self.settings.epochs):
+            done = self.state.step % self.epoch_steps
+            for indices in islice(self.batch_indices(epoch), done, None):
+                yield self.views.batch(indices, epoch)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        warm = math.ceil(self.settings.warmup_ratio * self.total)
-        share = min(1.0, (step + 1) / max(1, warm))
-        if self.settings.lr_scheduler == "linear" and step >= warm:
-            share = (self.total - step) / (self.total - warm)
-        return self.settings.learning_rate * share
-
-    def check(self, step: int, loss: float, vectors: torch.Tensor) -> None:
-        """Stops a run that has gone wrong.
-
-        Raises:
-            TuningError: the loss is not a number, or the vectors have collapsed.
-        """
+    def _check_health(self, step: int, loss: float, vectors: torch.Tensor) -> None:
         remedy = "lower tuning.learning_rate, or raise tuning.warmup_ratio"
         if not math.isfinite(loss):
             raise TuningError(f"the loss is {loss} at step {step + 1} of {self.total}: {remedy}")
-        if step >= WARM_STEPS and (cosine := mean_cosine(vectors)) > COLLAPSED:
+        if step >= FIRST_COLLAPSE_CHECK and (cosine := mean_cosine(vectors)) > COLLAPSED:
             raise TuningError(
                 f"the vectors have collapsed at step {step + 1} of {self.total}, loss {loss:.3f}: "
                 f"their mean cosine is {cosine:.4f}; {remedy}"
             )
-
-    def report(self, step_seconds: float) -> TuningStep:
-        """The step just done, for whoever listens."""
-        advance = self.advance
-        total = self.total * self.settings.passes
-        step = self.earlier_steps + advance.step
-        return TuningStep(
-            step=step,
-            total=total,
-            loss=advance.losses[-1],
-            learning_rate=advance.rates[-1],
-            strings_per_second=self.settings.batch_size / step_seconds,
-            seconds_left=(total - step) * step_seconds,
-        )
-
-    @property
-    def earlier_steps(self) -> int:
-        """Those of the pass that made the teacher."""
-        return self.teacher.advance.step if self.teacher else 0
-
-
-def items_of(
-    settings: TuningSection, items: Sequence[TextPair]
-) -> tuple[Sequence[TextPair], Sequence[TextPair]]:
-    """The items that are tuned on, and those that are measured on."""
-    return (items, ()) if settings.stopping == "none" else hold_out(items, settings.seed)
 
 
 def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]) -> Encoder:
@@ -280,8 +259,8 @@ def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]
     encoder.token_weights = None
     if settings.weighting == "inverse-frequency":
         rows = encoder.token_ids([item.first for item in items])
-        vocabulary = int(encoder.model.config.vocab_size)
-        encoder.token_weights = inverse_frequencies(rows, vocabulary)
+        vocab_size = int(encoder.model.config.vocab_size)
+        encoder.token_weights = inverse_frequencies(rows, vocab_size)
     return encoder
 
 

@@ -1,4 +1,4 @@
-"""The two views of each string in a batch, as token ids."""
+"""Two views of each string in a batch, as token ids: plain and masked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import PromptTokens, read_marks
 from mirror.errors import TokenizerError
-from mirror.tuning.distillation import Taught
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
 
@@ -26,22 +26,37 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's strings, as token ids."""
+    """The items of one training step, as token ids."""
 
     first: list[list[int]]
     second: list[list[int]]
     """The masked side."""
-    names: torch.Tensor | None
-    """(items,), equal where items share a text; nothing where they count as negatives all the
-    same."""
-    masked: int
-    """Items whose second side reads otherwise for its mask; one that was cut off does not count."""
-    taught: Taught | None = None
-    """What a teacher makes of the items, where there is one."""
+    text_ids: torch.Tensor | None
+    """(items,), equal for items that share a text; None where such items count as negatives."""
+    masked_count: int
+    """Items whose second side was changed by masking, after cutting to length."""
+
+
+def read_items(strings: Path | None, pairs: Path | None = None) -> list[TextPair]:
+    """Return a sample's strings, each paired with itself, followed by labelled pairs.
+
+    Args:
+        strings: Parquet with the column `text`.
+        pairs: Parquet with the columns `first` and `second`.
+    """
+    items = []
+    if strings is not None:
+        texts = pq.read_table(strings, columns=["text"])["text"].to_pylist()
+        items = [TextPair(text, text) for text in texts]
+    if pairs is not None:
+        table = pq.read_table(pairs, columns=["first", "second"])
+        columns = (table[name].to_pylist() for name in table.column_names)
+        items.extend(TextPair(*texts) for texts in zip(*columns, strict=True))
+    return items
 
 
 class Views:
-    """Makes batches: masks follow from the seed, the epoch and the item's index alone."""
+    """Makes batches; masks depend only on the seed, the epoch and the item's index."""
 
     def __init__(
         self, settings: TuningSection, items: Sequence[TextPair], encoder: Encoder, base: Path
@@ -49,20 +64,21 @@ class Views:
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
-        # Without a prompt there is one mark before and one after, and which ones is all the same.
-        self._marks = read_marks(encoder.tokenizer.backend_tokenizer) or PromptTokens((0,), (0,))
-        self._named = settings.duplicates == "mask"
+        # Without a prompt there is one special token before the text and one after; any id will do.
+        self._prompt = read_marks(encoder.tokenizer.backend_tokenizer) or PromptTokens((0,), (0,))
+        self._mask_duplicates = settings.duplicates == "mask"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
-        """Both views of the items at `indices`."""
+        """Return both views of the items at `indices`."""
         masking = self._masking
         items = [self._items[index] for index in indices]
         first = self._encoder.token_ids([item.first for item in items])
         second = self._encoder.token_ids([item.second for item in items])
-        names = torch.tensor(_shared_names(first, second)) if self._named else None
+        text_ids = torch.tensor(_text_ids(first, second)) if self._mask_duplicates else None
         if masking.unit == "word-pieces":
             masked = [
-                self._masked(row, index, epoch) for row, index in zip(second, indices, strict=True)
+                self._mask_pieces(ids, index, epoch)
+                for ids, index in zip(second, indices, strict=True)
             ]
         else:
             masked = self._encoder.token_ids(
@@ -71,28 +87,28 @@ class Views:
                     for item, index in zip(items, indices, strict=True)
                 ]
             )
-        changed = sum(plain != view for plain, view in zip(second, masked, strict=True))
-        return Batch(first, masked, names, changed)
+        masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
+        return Batch(first, masked, text_ids, masked_count)
 
-    def _masked(self, row: list[int], index: int, epoch: int) -> list[int]:
-        """The row with a run of the text's own word pieces masked, never of a prompt's."""
-        start, end = len(self._marks.before), len(row) - len(self._marks.after)
+    def _mask_pieces(self, ids: list[int], index: int, epoch: int) -> list[int]:
+        """Mask a run of the text's word pieces, never of the prompt's."""
+        start, end = len(self._prompt.before), len(ids) - len(self._prompt.after)
         text = self._items[index].second
-        own = masked_ids(row[start:end], text, index, epoch, self._masking)
-        return [*row[:start], *own, *row[end:]]
+        masked = masked_ids(ids[start:end], text, index, epoch, self._masking)
+        return [*ids[:start], *masked, *ids[end:]]
 
 
-def _shared_names(first: Sequence[list[int]], second: Sequence[list[int]]) -> list[int]:
-    """A number for each item, the same for items that share a text, directly or through others."""
-    names = list(range(len(first)))
+def _text_ids(first: Sequence[list[int]], second: Sequence[list[int]]) -> list[int]:
+    """Number the items; items that share a text, directly or through others, get one number."""
+    numbers = list(range(len(first)))
     seen: dict[tuple[int, ...], int] = {}
-    for number, sides in enumerate(zip(first, second, strict=True)):
-        for side in sides:
-            other = names[seen.setdefault(tuple(side), number)]
-            least, most = sorted((names[number], other))
-            if least != most:
-                names = [least if name == most else name for name in names]
-    return names
+    for item, texts in enumerate(zip(first, second, strict=True)):
+        for text in texts:
+            other = numbers[seen.setdefault(tuple(text), item)]
+            low, high = sorted((numbers[item], other))
+            if low != high:
+                numbers = [low if number == high else number for number in numbers]
+    return numbers
 
 
 def _masking(settings: TuningSection, encoder: Encoder, base: Path) -> Masking:

@@ -1,8 +1,8 @@
-"""Tuning in a process of its own: with a deadline, and stopped at a checkpoint when asked.
+"""Tuning worker: a process that tunes, with the device lock, a timeout, and a stop at a checkpoint.
 
-A thread cannot be interrupted while it computes, and a process can.  The parent writes the job to
-the child's standard input and keeps it open: when the parent dies, however it dies, the child reads
-the end and stops too.  The child answers with lines of JSON.
+A thread cannot be interrupted while it computes; a process can.  The parent writes the job to the
+child's standard input and keeps it open: when the parent ends, however that happens, the child
+reads the end of its input and stops too.  The child answers with `mirror.tuning.messages`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mirror import errors
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import MirrorError, TuningError
-from mirror.hardware import thread_count
+from mirror.errors import MirrorError, StoppedError, TuningError
+from mirror.hardware import usable_cores
 from mirror.paths import CHECKOUT
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe, parse_recipe
+from mirror.shutdown import GRACE_SECONDS, ask_to_stop, end_after, stop_asked, stopping_on_sigterm
 from mirror.store import StageRecord, Store, section_content
-from mirror.tuning.device_lock import runs_per_device
-from mirror.tuning.device_queue import tune_with_device_lock
-from mirror.tuning.stage import tuning_stage
+from mirror.tuning.device_lock import device_lock, device_name, runs_per_device
+from mirror.tuning.messages import error_message, receive
+from mirror.tuning.stage import tune_in_process, tuning_stage
 
 log = logging.getLogger(__name__)
 
 CHILD = ("-m", "mirror.tuning.worker")
-STOP_SECONDS = 9.0
-"""How long the child may take to stop; its own watch is a little shorter."""
+STOP_SECONDS = GRACE_SECONDS + 1
+"""How long the parent waits for the child to stop; the child ends itself a little earlier."""
 
 
-def tune_in_subprocess(
+def tune_encoder(
     recipe: Recipe,
     sample: StageRecord,
     base: EncoderRef,
@@ -47,17 +47,19 @@ def tune_in_subprocess(
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """As `mirror.tuning.stage.tune_encoder`, in a process of its own if there is anything to make.
+    """Tune the base on the sample, or find it done; the only way that recipes are tuned.
 
-    Whatever ends this call ends the child, within seconds and with a checkpoint.
+    If there is anything to do, a worker process does it: it waits for the device lock, resumes from
+    the last checkpoint, and is stopped at a checkpoint when this call ends early.
 
     Raises:
-        MirrorError: as `tune_encoder`.
-        TuningError: also where the child dies, or `tuning.timeout_minutes` is over.
+        MirrorError: as `mirror.tuning.stage.tune_in_process`.
+        StoppedError: this process was asked to stop.
+        TuningError: also if the child was killed, or `tuning.timeout_minutes` is over.
     """
-    if found := store.find(tuning_stage(recipe, sample, base, pairs)):
-        return replace(found, reused=True)
-    runs_per_device()  # a wrong number shows at once
+    if record := store.find(tuning_stage(recipe, sample, base, pairs)):
+        return replace(record, reused=True)
+    runs_per_device()  # an invalid number is reported before the child starts
     job = {
         "recipe": section_content(recipe),
         "sample": asdict(sample),
@@ -66,8 +68,7 @@ def tune_in_subprocess(
         "root": str(store.root),
     }
     with _child(job) as child:
-        minutes = recipe.tuning.timeout_minutes
-        return _answer(child, on_progress, None if minutes is None else 60 * minutes)
+        return _await_record(child, on_progress, recipe.tuning.timeout_minutes)
 
 
 @contextmanager
@@ -79,46 +80,35 @@ def _child(job: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        # Ctrl-C is for the parent, which then ends the child in its own way.
+        # Ctrl-C reaches only the parent, which then stops the child at a checkpoint.
         start_new_session=True,
     )
     try:
         assert child.stdin is not None  # noqa: S101  # it is a pipe
-        with suppress(BrokenPipeError):  # it is dead, which its end will tell
+        with suppress(BrokenPipeError):  # it has ended, as `_await_record` will see
             child.stdin.write(json.dumps(job) + "\n")
             child.stdin.flush()
         yield child
     finally:
-        _end(child)
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe:
-            with suppress(BrokenPipeError):
-                pipe.close()
-
-
-def _answer(
-    child: subprocess.Popen[str], on_progress: OnProgress, seconds: float | None
+def _await_record(
+    child: subprocess.Popen[str], on_progress: OnProgress, timeout_minutes: float | None
 ) -> StageRecord:
-    """Reads what the child says until its record or its fault."""
-    late = threading.Event()
-    watch = threading.Timer(seconds or 0, _stop_late, [child, late])
-    watch.daemon = True
-    if seconds is not None:
-        watch.start()
+    timeout = None if timeout_minutes is None else 60 * timeout_minutes
     try:
-        assert child.stdout is not None  # noqa: S101  # it is a pipe
-        for line in child.stdout:
-            kind, content = json.loads(line)
+        for kind, content in receive(child, timeout=timeout):
             if kind == "progress":
                 on_progress(ProgressEvent(**content))
             elif kind == "log":
@@ -126,81 +116,78 @@ def _answer(
                 log.log(level, "%s", text)
             elif kind == "record":
                 return StageRecord(**content)
-            elif kind == "fault" and not late.is_set():
-                raise getattr(errors, content["kind"])(content["text"])
-    finally:
-        watch.cancel()
-    code = child.wait()
-    if late.is_set():
+    except TimeoutError:
         raise TuningError(
-            f"tuning was not done within tuning.timeout_minutes ({(seconds or 0) / 60:g}): run "
-            "again to go on from its checkpoint, or raise it"
-        )
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            f"tuning was not done within tuning.timeout_minutes ({timeout_minutes:g}): run again "
+            "to go on from its checkpoint, or raise it"
+        ) from None
+    code = child.wait()
+    reason = f"signal {-code}" if code < 0 else f"exit code {code}"
     raise TuningError(
-        f"the process that tuned ended with {how} and without a word: look at this machine's "
+        f"the tuning process ended with {reason} and without a message: look at this machine's "
         "memory and logs, and run again to go on from the last checkpoint"
     )
 
 
-def _stop_late(child: subprocess.Popen[str], late: threading.Event) -> None:
-    late.set()
-    child.terminate()
-
-
 def main() -> None:
-    """The child: reads a job, tunes, and says what came of it."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
-    speaking = threading.Lock()
+    """Read a job from standard input, tune, and send the record or the error."""
+    output = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no message
+    sending = threading.Lock()
 
-    def say(kind: str, content: Any) -> None:
-        with speaking, suppress(BrokenPipeError):  # no one is left to hear it
-            answers.write(json.dumps([kind, content]) + "\n")
+    def send(kind: str, content: Any) -> None:
+        with sending, suppress(BrokenPipeError):  # the parent has ended
+            output.write(json.dumps([kind, content]) + "\n")
 
-    ours = logging.getLogger("mirror")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(_Lines(say))
-    # As many as this run's share of the processor; read when torch is imported.
-    os.environ["OMP_NUM_THREADS"] = str(max(1, thread_count() // runs_per_device()))
+    package_log = logging.getLogger("mirror")
+    package_log.setLevel(logging.INFO)
+    package_log.addHandler(_LogSender(send))
+    # Read when torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // runs_per_device())))
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_await_end_of_parent, daemon=True).start()
-    from mirror.shutdown import stopping_on_sigterm
-
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         with stopping_on_sigterm():
-            say("record", asdict(_tune(job, lambda sign: say("progress", asdict(sign)))))
-    except MirrorError as fault:
-        say("fault", {"kind": type(fault).__name__, "text": str(fault)})
+            record = _tune(job, lambda event: send("progress", asdict(event)))
+            send("record", asdict(record))
+    except MirrorError as error:
+        send("error", error_message(error))
 
 
 def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
-    content = job["recipe"]
-    return tune_with_device_lock(
-        parse_recipe(content, name=content["name"], place=content["name"]),
-        StageRecord(**job["sample"]),
-        EncoderRef(**job["base"]),
-        Store(Path(job["root"])),
-        on_progress,
-        pairs=StageRecord(**job["pairs"]) if job["pairs"] else None,
-    )
+    device = device_name()
+
+    def wait(seconds: float) -> None:
+        if stop_asked():
+            raise StoppedError(f"stopped while waiting for {device}: run again")
+        text = f"waiting for other runs on {device}, for {seconds:,.0f} s"
+        on_progress(ProgressEvent("tune", 0, None, "steps", text))
+
+    recipe = job["recipe"]
+    with device_lock(device, wait):
+        return tune_in_process(
+            parse_recipe(recipe, name=recipe["name"], place=recipe["name"]),
+            StageRecord(**job["sample"]),
+            EncoderRef(**job["base"]),
+            Store(Path(job["root"])),
+            on_progress,
+            pairs=StageRecord(**job["pairs"]) if job["pairs"] else None,
+        )
 
 
-def _await_end_of_parent() -> None:
-    from mirror.shutdown import GRACE_SECONDS, ask_to_stop, end_after
-
+def _stop_with_parent() -> None:
     sys.stdin.read()
     end_after(GRACE_SECONDS)
     ask_to_stop()
 
 
-class _Lines(logging.Handler):
-    def __init__(self, say: Any) -> None:
+class _LogSender(logging.Handler):
+    def __init__(self, send: Any) -> None:
         super().__init__(logging.INFO)
-        self._say = say
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say("log", [record.levelno, record.getMessage()])
+        self._send("log", [record.levelno, record.getMessage()])
 
 
 if __name__ == "__main__":

@@ -137,9 +137,6 @@ class RegistrationCandidate:
         for step in map(json.loads, lines):
             yield "tuning/loss", step["loss"], 0, step["step"]
             yield "tuning/learning_rate", step["learning_rate"], 0, step["step"]
-            for name in ("alignment", "uniformity"):  # of steps with a validation
-                if name in step:
-                    yield f"tuning/{name}", step[name], 0, step["step"]
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0

@@ -108,3 +108,13 @@ def test_functions_and_files_are_short(package):
                 if lines > 40:
                     long.append(f"{path.name}, {node.name}: {lines} lines")
     assert not long
+
+
+def test_recipes_are_tuned_in_the_worker_only():
+    callers = {
+        path.relative_to(CHECKOUT).as_posix()
+        for package in ("mirror", "tasks", "flows", "bench")
+        for path in (CHECKOUT / package).rglob("*.py")
+        if "tune_in_process" in path.read_text(encoding="utf-8")
+    }
+    assert callers == {"mirror/tuning/stage.py", "mirror/tuning/worker.py"}

@@ -18,7 +18,7 @@ from mirror.paths import CHECKOUT
 from mirror.recipe import PAPER_RECIPES, BaseSection, CorpusSection, find_recipe, recipe_names
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
-from mirror.tuning.stage import tune_encoder
+from mirror.tuning.stage import tune_in_process
 
 PAPER = recipe_names(PAPER_RECIPES)
 ROBERTA_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
@@ -196,6 +196,8 @@ def test_it_runs_on_a_folder_in_its_bases_place(
     strings = sample_strings(recipe, snapshot, store)
     drawn = pq.read_table(strings.path / "strings.parquet")["text"].to_pylist()
     assert drawn.count("x") == (10 if recipe.corpus.keep_raw else 1)
-    tuned = tune_encoder(recipe, strings, EncoderRef(str(folder), base_digest(folder), base), store)
+    tuned = tune_in_process(
+        recipe, strings, EncoderRef(str(folder), base_digest(folder), base), store
+    )
     assert tuned.counts["steps"] == steps
     assert (tuned.path / "encoder" / "model.safetensors").is_file()

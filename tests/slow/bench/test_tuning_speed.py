@@ -12,8 +12,7 @@ import torch
 from mirror.encoders.encoder import Encoder
 from mirror.tuning.batch_sampler import epoch_batches
 from mirror.tuning.losses import info_nce
-from mirror.tuning.trainer import TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection, fill_tuning
 
 Script = Callable[[str], ModuleType]

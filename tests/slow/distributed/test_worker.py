@@ -1,5 +1,3 @@
-"""Tuning in a process of its own: the same bytes, and an end whenever one is asked for."""
-
 from __future__ import annotations
 
 import os
@@ -16,16 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mirror import shutdown
 from mirror.encoders.base_model import base_digest
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import SampleError, TuningError
+from mirror.errors import SampleError, StoppedError, TuningError
 from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning import worker as tuning_process
-from mirror.tuning.stage import tune_encoder
-from mirror.tuning.worker import tune_in_subprocess
+from mirror.tuning.stage import tune_in_process
+from mirror.tuning.worker import tune_encoder
 
 DYING_PARENT = """
 import os, signal, sys
@@ -33,7 +32,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import StageRecord, Store
-from mirror.tuning.worker import tune_in_subprocess
+from mirror.tuning.worker import tune_encoder
 from test_worker import recipe
 
 def die(sign):
@@ -41,7 +40,7 @@ def die(sign):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sample, base = StageRecord(**{sample!r}), EncoderRef(**{base!r})
-tune_in_subprocess(recipe(), sample, base, Store(Path({root!r})), die)
+tune_encoder(recipe(), sample, base, Store(Path({root!r})), die)
 """
 
 
@@ -84,7 +83,7 @@ def reference_run(
     tmp_path_factory: pytest.TempPathFactory, sample: StageRecord, base: EncoderRef
 ) -> StageRecord:
     """What tuning within a process comes to."""
-    return tune_encoder(recipe(), sample, base, Store(tmp_path_factory.mktemp("reference_run")))
+    return tune_in_process(recipe(), sample, base, Store(tmp_path_factory.mktemp("reference_run")))
 
 
 def tuning_children() -> list[psutil.Process]:
@@ -101,19 +100,19 @@ def test_it_makes_the_same_bytes_tells_each_step_and_is_reused(
     store, sample, base, reference_run, monkeypatch
 ) -> None:
     signs: list[ProgressEvent] = []
-    made = tune_in_subprocess(recipe(), sample, base, store, signs.append)
+    made = tune_encoder(recipe(), sample, base, store, signs.append)
     assert made.digest == reference_run.digest
     assert not made.reused
     assert [sign.done for sign in signs] == list(range(1, 81))
     assert "strings/s" in signs[-1].text
     monkeypatch.setattr(tuning_process, "CHILD", ("-c", "raise SystemExit(1)"))
-    assert tune_in_subprocess(recipe(), sample, base, store).reused
+    assert tune_encoder(recipe(), sample, base, store).reused
 
 
 def test_a_fault_in_the_child_is_the_same_error_in_the_parent(store, base, tmp_path) -> None:
     few = sample_of(["one red kettle", "two old ladders"] * 200, tmp_path / "few")
     with pytest.raises(SampleError, match=r"2 different strings and a batch takes 50"):
-        tune_in_subprocess(recipe(), few, base, store)
+        tune_encoder(recipe(), few, base, store)
 
 
 def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
@@ -128,7 +127,7 @@ def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        tune_in_subprocess(recipe(), sample, base, store, cancel)
+        tune_encoder(recipe(), sample, base, store, cancel)
     assert time.monotonic() - began < 60
     assert children
     assert not any(child.is_running() for child in children)
@@ -136,10 +135,7 @@ def test_whatever_ends_the_parents_call_ends_the_child_at_a_checkpoint(
     step = int(checkpoint.removeprefix("checkpoint-"))
     assert 3 <= step < 80
     signs: list[ProgressEvent] = []
-    assert (
-        tune_in_subprocess(recipe(), sample, base, store, signs.append).digest
-        == reference_run.digest
-    )
+    assert tune_encoder(recipe(), sample, base, store, signs.append).digest == reference_run.digest
     assert signs[0].done == step + 1
 
 
@@ -157,7 +153,7 @@ def test_a_killed_parent_takes_the_child_with_it(store, sample, base, reference_
     while not checkpoints(store) and time.monotonic() < end:
         time.sleep(0.1)
     assert checkpoints(store)
-    assert tune_in_subprocess(recipe(), sample, base, store).digest == reference_run.digest
+    assert tune_encoder(recipe(), sample, base, store).digest == reference_run.digest
 
 
 def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
@@ -165,11 +161,25 @@ def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
         for child in tuning_children():
             child.kill()
 
-    with pytest.raises(TuningError, match="ended with signal 9 and without a word"):
-        tune_in_subprocess(recipe(), sample, base, store, kill)
+    with pytest.raises(TuningError, match="ended with signal 9 and without a message"):
+        tune_encoder(recipe(), sample, base, store, kill)
 
 
 def test_a_deadline_ends_it_and_names_the_setting(store, sample, base) -> None:
     late = recipe(timeout_minutes=0.001)
     with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
-        tune_in_subprocess(late, sample, base, store)
+        tune_encoder(late, sample, base, store)
+
+
+def test_a_request_to_stop_ends_it_at_a_checkpoint(store, sample, base) -> None:
+    def stop(sign: ProgressEvent) -> None:
+        if sign.done >= 3:
+            shutdown.ask_to_stop()
+
+    try:
+        with pytest.raises(StoppedError, match="run again to go on from its checkpoint"):
+            tune_encoder(recipe(), sample, base, store, stop)
+    finally:
+        shutdown._asked.clear()
+    assert checkpoints(store)
+    assert not tuning_children()

@@ -142,7 +142,7 @@ def test_an_index_of_weights_leads_to_no_pickle_and_nowhere_else(
     assert not payload.was_executed()
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "advance.json"])
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
 def test_a_checkpoint_swapped_for_a_pickle_is_left_aside(
     name: str, tmp_path: Path, payload: Payload, poison: bytes
 ) -> None:

@@ -19,8 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from mirror.encoders.device import device_name
-from mirror.tuning.device_lock import device_slot
+from mirror.tuning.device_lock import device_lock, device_name
 
 pytestmark = pytest.mark.slow
 COMMAND = "from flows.cli.main import main; main()"
@@ -126,7 +125,7 @@ def place_is_free() -> bool:
         raise Taken
 
     try:
-        with device_slot(device_name(), give_up):
+        with device_lock(device_name(), give_up):
             return True
     except Taken:
         return False
@@ -155,10 +154,10 @@ def team(
 
 
 def test_one_that_waits_for_its_place_can_be_cancelled(team: Team) -> None:
-    with device_slot(device_name()):
+    with device_lock(device_name()):
         run = team.start()
         wait("it tunes", team.tuning)
-        wait("its page says that it waits", lambda: "waiting for a place" in str(team.logs(run)))
+        wait("its page says that it waits", lambda: "waiting for other runs" in str(team.logs(run)))
         team.cancel(run)
         wait("the process that waits has ended", lambda: not team.tuning(), 10)
         wait("the run is cancelled", lambda: team.state(run) == "Cancelled", 60)
@@ -177,10 +176,10 @@ def test_a_cancelled_run_stops_at_a_checkpoint_and_the_next_goes_on_from_there(t
     assert place_is_free()
     wait("the run is cancelled", lambda: team.state(cancelled) == "Cancelled", 60)
 
-    advance = json.loads((checkpoint / "advance.json").read_text())
+    advance = json.loads((checkpoint / "state.json").read_text())
     assert 0 < advance["step"] < STEPS
     advance["losses"][0] = MARK
-    (checkpoint / "advance.json").write_text(json.dumps(advance))
+    (checkpoint / "state.json").write_text(json.dumps(advance))
     again = team.start()
     wait("it has ended", lambda: team.state(again) in ENDS, 500)
     assert team.state(again) == "Completed", team.logs(again)
@@ -188,7 +187,7 @@ def test_a_cancelled_run_stops_at_a_checkpoint_and_the_next_goes_on_from_there(t
     [steps] = team.home.glob("stages/tune/*/steps.jsonl")
     losses = [json.loads(line)["loss"] for line in steps.read_text().splitlines()]
     assert (len(losses), losses[0], losses.count(MARK)) == (STEPS, MARK, 1)
-    assert f"going on from step {advance['step']}" in team.logs(again)
+    assert f"resuming from step {advance['step']}" in team.logs(again)
 
 
 def test_the_page_of_a_run_tells_what_it_came_to(team: Team) -> None:

@@ -15,8 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from flows.cli.errors import STOPPED
-from mirror.encoders.device import device_name
-from mirror.tuning.device_lock import device_slot
+from mirror.tuning.device_lock import device_lock, device_name
 
 STUDY = """
 title = "How many characters to mask"
@@ -136,7 +135,7 @@ def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
     recipe, study = write_recipe(tmp_path), tmp_path / "masks.toml"
     study.write_text(STUDY)
     options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
-    with device_slot(device_name()):
+    with device_lock(device_name()):
         process = subprocess.Popen(
             [sys.executable, "-c", SAYING, "study", str(study), *options],
             env=environment_of(tmp_path / "home", PREFECT_API_URL=prefect_api),
@@ -146,7 +145,7 @@ def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
         )
         try:
             assert process.stdout is not None
-            assert any("waiting for a place" in line for line in process.stdout)
+            assert any("waiting for other runs" in line for line in process.stdout)
             process.send_signal(number)
             _, told = process.communicate(timeout=60)
         finally:

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.encoders.base_model import base_digest
-from mirror.encoders.device import device_name
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import RecipeError
+from mirror.errors import RecipeError, TuningError
 from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.evaluation.metrics import cosines
 from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes, with_settings
+from mirror.pipeline import run_chain
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.run_data import RunData
 from mirror.store import StageRecord, Store
-from mirror.tuning.device_lock import device_slot
+from mirror.tuning.device_lock import device_lock, device_name
 
 PAIRS = [
     ("the baker sells a mirror", "the baker sells a mirror", 5),
@@ -90,20 +90,34 @@ def test_to_tune_a_trial_waits_for_its_place_and_what_is_made_waits_for_nobody(
 
     def hear(sign: ProgressEvent) -> None:
         signs.append(sign)
-        if "waiting for a place" in sign.text:
+        if "waiting for other runs" in sign.text:
             waiting.set()
 
     thread = threading.Thread(target=lambda: made.append(run_trial(trial, store, hear)))
-    with device_slot(device_name()):
+    with device_lock(device_name()):
         raw = run_trial(replace(trial, kind="raw"), store)  # which tunes nothing
         thread.start()
         assert waiting.wait(60)
         assert not [sign for sign in signs if sign.stage == "tune" and sign.done]
     thread.join(60)
     assert made[0].tuned is not None
-    with device_slot(device_name()):
+    with device_lock(device_name()):
         assert run_trial(trial, store).reused
         assert run_trial(replace(trial, kind="raw"), store).scores == raw.scores
+
+
+def test_the_timeout_of_tuning_holds_for_a_trial(trial: Trial, store: Store) -> None:
+    recipe = with_settings(trial.recipe, timeout_minutes=0.001)
+    with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
+        run_trial(replace(trial, recipe=recipe), store)
+
+
+def test_the_timeout_of_tuning_holds_for_the_chain_of_verify(
+    recipe: Recipe, trial: Trial, store: Store
+) -> None:
+    limited = with_settings(recipe, timeout_minutes=0.001)
+    with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
+        run_chain(limited, trial.base, store)
 
 
 def test_a_raw_trial_tunes_nothing_and_is_pooled_as_told(trial: Trial, store: Store) -> None:

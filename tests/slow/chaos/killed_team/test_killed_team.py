@@ -19,7 +19,7 @@ import pytest
 from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.release.run_record import find_record, find_stage
 from mirror.store import MANIFEST, file_digests
-from mirror.tuning.device_lock import device_slot
+from mirror.tuning.device_lock import device_lock
 from tests.slow.chaos.killed_team.conftest import ReferenceRun, WriteRecipe
 from tests.slow.chaos.killed_team.team import ENDS, Team, await_process, is_tuning, of_workspace
 
@@ -240,7 +240,7 @@ def assert_nothing_runs(home: Path) -> None:
     while left := of_workspace(home):
         assert time.monotonic() < end, [one.cmdline() for one in left]
         time.sleep(0.2)
-    with device_slot(DEVICE, lambda seconds: check(seconds < 60)):
+    with device_lock(DEVICE, lambda seconds: check(seconds < 60)):
         pass
 
 

@@ -30,7 +30,7 @@ def test_vectors_and_gradients_are_those_of_the_whole_last_layer(
 ) -> None:
     monkeypatch.setitem(MAX_PADDING, "cpu", padding)
     encoder, plain = Encoder.load(any_base, "cls", dropout=0.0, device="cpu"), plain_model(any_base)
-    weights = torch.randn(len(TEXTS), encoder.width, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(len(TEXTS), encoder.dimension, generator=torch.Generator().manual_seed(1))
     inputs = encoder.tokenizer(TEXTS, padding=True, return_tensors="pt")
     inputs.pop("token_type_ids", None)
     expected = plain(**inputs).last_hidden_state[:, 0]

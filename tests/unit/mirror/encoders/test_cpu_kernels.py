@@ -98,12 +98,12 @@ def test_linear_layers_are_computed_as_under_autocast(
     with torch.autocast("cpu", torch.bfloat16):
         expected = encoder.vectors(rows)
     shadows = {id(own): shadow for own, shadow in bf16_copies(encoder.model).items()}
-    slices = encoder.slices(rows, 4_096)
+    slices = encoder.microbatches(rows, 4_096)
     parts = [
-        encoder.pooled(part, cut, 1, shadows)
-        for part, cut in zip(encoder.embedded(slices), slices, strict=True)
+        encoder.forward(part, cut, 1, shadows)
+        for part, cut in zip(encoder.embed_tokens(slices), slices, strict=True)
     ]
-    found = encoder.in_order(parts, slices)
+    found = encoder.restore_order(parts, slices)
     exact = encoder.vectors(rows)
     assert not torch.equal(found, exact)
     assert (found - exact).norm() < 1.5 * (expected - exact).norm()
@@ -143,7 +143,7 @@ def test_quick_products_give_an_encoders_vectors(
 ) -> None:
     monkeypatch.setitem(MAX_PADDING, "cpu", 10_000)
     encoder = Encoder.load(any_base, "mean", device="cpu")
-    [cut] = encoder.slices(encoder.token_ids(sentences[:40]), 1 << 20)
+    [cut] = encoder.microbatches(encoder.token_ids(sentences[:40]), 1 << 20)
     found = []
     with torch.inference_mode():
         for context in (nullcontext(), OneDnnLinear()):

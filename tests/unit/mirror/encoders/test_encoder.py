@@ -14,8 +14,7 @@ from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.tuning.trainer import TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import Pooling, TuningSection
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]

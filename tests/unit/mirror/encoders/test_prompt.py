@@ -15,8 +15,7 @@ from transformers import AutoTokenizer, BertTokenizerFast
 from mirror.encoders.base_model import check_base, check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.errors import TokenizerError
-from mirror.tuning.trainer import TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.views import TextPair, Views
 from mirror.tuning_config import Pooling, TuningSection
 

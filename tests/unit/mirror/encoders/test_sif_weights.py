@@ -21,8 +21,7 @@ from mirror.encoders.sif_weights import (
 )
 from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError
-from mirror.tuning.trainer import TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
 
 

@@ -13,8 +13,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.sentence_transformers_format import DENSE
 from mirror.encoders.whitening import fit_whitening, read_projection, write_projection
 from mirror.errors import BaseModelError, TuningError
-from mirror.tuning.trainer import TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
 
 

@@ -139,7 +139,7 @@ PAPER = '[[paper]]\nseries = "BERT"\nmeasure = "STS"\nvalues = '
         ("[2, 5]", f"[2, 5]\n{PAPER}{{ 3 = 0.5 }}", r"BERT has a value for '3', and the points"),
         (
             "[2, 5]",
-            '[2, 5]\n[tuning]\nnoise = "loud"',
+            '[2, 5]\n[tuning]\naugmentation = "loud"',
             r"sentence has 1 fault.*\n  tuning.augmentation",
         ),
         ("mask_length = [2, 5]", 'pooling = ["cls"]', r"a curve needs `x` at every point"),

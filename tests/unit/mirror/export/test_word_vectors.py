@@ -23,13 +23,13 @@ WORDS = ["the", "Fuß", "水", "new york", "naïve", "a" * 40]
 class Invented:
     """An encoder whose vectors follow from the text alone."""
 
-    width = 7
+    dimension = 7
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors (texts, 7) with all digits of float32 in use."""
         seeds = [int(digest_of_json(text)[:8], 16) for text in texts]
-        rows = [np.random.default_rng(seed).standard_normal(self.width) for seed in seeds]
-        return np.array(rows, dtype=np.float32).reshape(-1, self.width)
+        rows = [np.random.default_rng(seed).standard_normal(self.dimension) for seed in seeds]
+        return np.array(rows, dtype=np.float32).reshape(-1, self.dimension)
 
 
 class Broken(Invented):
@@ -37,7 +37,7 @@ class Broken(Invented):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Not numbers."""
-        return np.full((len(texts), self.width), np.nan, dtype=np.float32)
+        return np.full((len(texts), self.dimension), np.nan, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("name", "binary"), [("word2vec.txt", False), ("word2vec.bin", True)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,20 +117,6 @@ def test_plots_take_their_colours_from_the_page(results: RunResults) -> None:
     for colour in ("var(--before)", "var(--after)", "var(--line)"):
         assert f": {colour}" in rendered.partition("</style>")[2]
     assert rendered.count("<svg") == 3
-
-
-def test_the_step_that_was_kept_is_told_with_its_curve(results: RunResults) -> None:
-    measured = {"alignment": 0.25, "uniformity": -2.0}
-    lines = [
-        {"step": n, "loss": 1.0, "learning_rate": 0.1} | (measured if n > 1 else {})
-        for n in (1, 2, 3)
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (results.tuned.path / "steps.jsonl").write_text(text)
-    counts = {**results.tuned.counts, "kept_step": 2, "strings_held_out": 20}
-    rendered = render_report(replace(results, tuned=replace(results.tuned, counts=counts)), VERDICT)
-    assert rendered.count("<svg") == 4
-    assert "of 20 strings that were not tuned on; the weights of step 2 were kept" in rendered
 
 
 def test_the_stage_is_reused_until_the_verdict_changes(results: RunResults, store: Store) -> None:

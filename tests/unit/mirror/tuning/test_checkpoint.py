@@ -29,7 +29,6 @@ SETTINGS = TuningSection(
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from mirror.tuning import tune as tuning
 from mirror.tuning import trainer
 from mirror.tuning_config import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
@@ -41,7 +40,7 @@ if seconds:  # as if every step took long enough for a checkpoint
 def slow(step):
     time.sleep(seconds)
     print(step.step, flush=True)
-tuning.tune(section, strings, trainer.TrainingPaths(base, root / "out", root / "work"), slow)
+trainer.tune(section, strings, trainer.TrainingPaths(base, root / "out", root / "work"), slow)
 """
 
 
@@ -94,7 +93,7 @@ def trained(steps: int) -> tuple[nn.Module, AdamW]:
     return model, optimizer
 
 
-def test_model_optimizer_and_advance_come_back_exactly(tmp_path: Path) -> None:
+def test_model_optimizer_and_state_come_back_exactly(tmp_path: Path) -> None:
     model, optimizer = trained(3)
     save_checkpoint(tmp_path, model, optimizer, TrainingState(3, [1.1, 0.3, 0.1], [0.1] * 3, 2))
     other, fresh = trained(0)
@@ -113,8 +112,8 @@ def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "advance.json"])
-def test_a_damaged_checkpoint_is_left_aside_untouched_by_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_ignored_and_changes_nothing(tmp_path: Path, name: str) -> None:
     save_checkpoint(tmp_path, *trained(2), TrainingState(2, [0.0] * 2, [0.1] * 2))
     damaged = tmp_path / "checkpoint-00000002" / name
     damaged.write_bytes(damaged.read_bytes()[:-9])

@@ -19,7 +19,7 @@ Loss = Callable[..., Tensor]
 
 
 def at_tenth(loss: Loss) -> Loss:
-    return lambda first, second, names=None: loss(first, second, 0.1, names)
+    return lambda first, second, text_ids=None: loss(first, second, 0.1, text_ids)
 
 
 LOSSES = {
@@ -81,16 +81,16 @@ def test_equals_sentence_transformers_loss_of_both_sides(
 
 
 def by_equation(
-    sides: tuple[Tensor, Tensor], names: list[int], temperature: float, with_positive: bool
+    sides: tuple[Tensor, Tensor], text_ids: list[int], temperature: float, with_positive: bool
 ) -> Tensor:
-    """Equation 1 anchor by anchor, `names` naming the 2N texts."""
+    """Equation 1 anchor by anchor, `text_ids` of the 2N texts."""
     vectors = torch.nn.functional.normalize(torch.cat(sides), dim=-1)
     exponentials = (vectors @ vectors.T / temperature).exp()
-    anchors, losses = len(names), []
+    anchors, losses = len(text_ids), []
     for anchor in range(anchors):
         positive = (anchor + anchors // 2) % anchors
-        own = {names[anchor], names[positive]}
-        others = [other for other in range(anchors) if names[other] not in own]
+        own = {text_ids[anchor], text_ids[positive]}
+        others = [other for other in range(anchors) if text_ids[other] not in own]
         others += [positive] if with_positive else []
         losses.append(-(exponentials[anchor, positive] / exponentials[anchor, others].sum()).log())
     return torch.stack(losses).mean()
@@ -107,10 +107,10 @@ def test_equal_strings_are_not_each_others_negatives(
     sides: tuple[Tensor, Tensor], with_positive: bool
 ) -> None:
     objective = info_nce if with_positive else decoupled_info_nce
-    names = torch.arange(24)
-    names[5] = 2
-    ours = objective(*sides, 0.1, names)
-    both = [*names.tolist(), *names.tolist()]
+    text_ids = torch.arange(24)
+    text_ids[5] = 2
+    ours = objective(*sides, 0.1, text_ids)
+    both = [*text_ids.tolist(), *text_ids.tolist()]
     assert_same(ours, by_equation(sides, both, 0.1, with_positive), sides)
     assert not torch.isclose(ours, objective(*sides, 0.1))
 
@@ -121,11 +121,11 @@ def test_texts_of_different_sides_are_named_apart(
 ) -> None:
     objective = info_nce if with_positive else decoupled_info_nce
     # The question of pairs 1 and 4 is the same; the answer of pair 7 is the question of pair 9.
-    names = torch.arange(48)
-    names[4] = 1
-    names[24 + 7] = 9
-    ours = objective(*sides, 0.1, names)
-    assert_same(ours, by_equation(sides, names.tolist(), 0.1, with_positive), sides)
+    text_ids = torch.arange(48)
+    text_ids[4] = 1
+    text_ids[24 + 7] = 9
+    ours = objective(*sides, 0.1, text_ids)
+    assert_same(ours, by_equation(sides, text_ids.tolist(), 0.1, with_positive), sides)
     assert not torch.isclose(ours, objective(*sides, 0.1))
 
 
@@ -156,16 +156,16 @@ def test_multi_similarity_takes_no_equal_string_for_a_negative(
     first, second = sides
     with torch.no_grad():
         second[5] = first[2] + 0.1
-    names = torch.arange(24)
-    names[5] = 2
+    text_ids = torch.arange(24)
+    text_ids[5] = 2
     anchors, positives, negatives = hard_triplets(sides, 0.2)
-    kept = names.repeat(2)[anchors] != names.repeat(2)[negatives]
+    kept = text_ids.repeat(2)[anchors] != text_ids.repeat(2)[negatives]
     assert not kept.all()
     triplets = anchors[kept], positives[kept], negatives[kept]
     theirs = MultiSimilarityLoss(alpha=1, beta=60, base=0.5)(
         torch.cat(sides), torch.arange(24).repeat(2), triplets
     )
-    assert_same(multi_similarity(first, second, names), theirs, sides)
+    assert_same(multi_similarity(first, second, text_ids), theirs, sides)
 
 
 def test_multi_similarity_of_views_far_from_all_others_is_nothing() -> None:
@@ -181,13 +181,13 @@ def test_a_batch_of_one_string_costs_nothing(loss: Loss, sides: tuple[Tensor, Te
     assert gradients(cost, sides).abs().max() == 0
 
 
-def test_names_that_all_differ_change_nothing(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
+def test_text_ids_that_all_differ_change_nothing(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
     assert torch.equal(loss(*sides, torch.arange(24) * 3), loss(*sides))
     assert torch.equal(loss(*sides, torch.arange(48)), loss(*sides))
 
 
-def test_names_of_another_number_are_refused(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
-    with pytest.raises(ValueError, match="23 names for 24 pairs"):
+def test_text_ids_of_another_number_are_refused(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(ValueError, match="23 text ids for 24 pairs"):
         loss(*sides, torch.arange(23))
 
 
@@ -204,16 +204,18 @@ def test_neither_the_order_of_pairs_nor_that_of_sides_nor_lengths_matter(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     first, second = torch.randn(2, pairs, 6, generator=generator)
-    names = torch.randint(kinds_of_text, (2 * pairs,), generator=generator)
-    cost = LOSSES[kind](first, second, names)
+    text_ids = torch.randint(kinds_of_text, (2 * pairs,), generator=generator)
+    cost = LOSSES[kind](first, second, text_ids)
     order = torch.randperm(pairs, generator=generator)
-    shuffled = LOSSES[kind](first[order], second[order], names[torch.cat([order, pairs + order])])
+    shuffled = LOSSES[kind](
+        first[order], second[order], text_ids[torch.cat([order, pairs + order])]
+    )
     torch.testing.assert_close(shuffled, cost, atol=1e-5, rtol=1e-5)
-    swapped = LOSSES[kind](second, first, names.roll(pairs))
+    swapped = LOSSES[kind](second, first, text_ids.roll(pairs))
     torch.testing.assert_close(swapped, cost, atol=1e-5, rtol=1e-5)
     lengths = torch.rand(pairs, 1, generator=generator) + 0.5
     torch.testing.assert_close(
-        LOSSES[kind](first * lengths, second, names), cost, atol=1e-5, rtol=1e-5
+        LOSSES[kind](first * lengths, second, text_ids), cost, atol=1e-5, rtol=1e-5
     )
 
 

@@ -18,8 +18,8 @@ from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
 from mirror.store import Stage, StageRecord, Store
-from mirror.tuning.stage import tune_encoder, tuning_stage
-from mirror.tuning.step import TuningStep
+from mirror.tuning.stage import tune_in_process, tuning_stage
+from mirror.tuning.training_log import TuningStep
 
 
 def recipe(**tuning: Any) -> Recipe:
@@ -60,28 +60,28 @@ def test_a_run_leaves_an_encoder_and_is_reused(
 ) -> None:
     steps: list[TuningStep] = []
     signs: list[ProgressEvent] = []
-    made = tune_encoder(recipe(), sample, base, store, signs.append, steps.append)
+    made = tune_in_process(recipe(), sample, base, store, signs.append, steps.append)
     assert not made.reused
     assert (made.path / "encoder" / "modules.json").is_file()
     assert len((made.path / "steps.jsonl").read_text().splitlines()) == 8
     assert made.counts["steps"] == len(steps) == len(signs) == 8
     assert "strings/s" in signs[-1].text
     assert (signs[-1].done, signs[-1].total) == (8, 8)
-    again = tune_encoder(recipe(), sample, base, store)
+    again = tune_in_process(recipe(), sample, base, store)
     assert again.reused
     assert again.digest == made.digest
     assert not list((store.root / "work").iterdir())
 
 
 def test_reuse_does_not_import_torch(store: Store, sample: StageRecord, base: EncoderRef) -> None:
-    tune_encoder(recipe(), sample, base, store)
+    tune_in_process(recipe(), sample, base, store)
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import StageRecord, Store
-from mirror.tuning.stage import tune_encoder
+from mirror.tuning.worker import tune_encoder
 from test_stage import recipe
 sample, base = StageRecord(**{asdict(sample)!r}), EncoderRef(**{asdict(base)!r})
 assert tune_encoder(recipe(), sample, base, Store(Path({str(store.root)!r}))).reused
@@ -102,10 +102,10 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Enc
 
 
 def test_the_key_follows_the_code_that_tunes() -> None:
-    ours = ("trainer", "train_step", "objective", "losses", "batch_sampler", "views", "masking")
-    ours += ("drophead", "training_log", "tune")
-    names = {f"tuning.{name}" for name in ours} | {"hardware"}
-    names |= {f"encoders.{name}" for name in ("encoder", "length_buckets", "parallel", "prompt")}
+    ours = ("trainer", "train_step", "losses", "batch_sampler", "views", "masking")
+    ours += ("drophead", "training_log", "checkpoint")
+    names = {f"tuning.{name}" for name in ours} | {"hardware", "parallel"}
+    names |= {f"encoders.{name}" for name in ("encoder", "length_buckets", "prompt")}
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning.stage")
 
 
@@ -113,11 +113,11 @@ def test_too_small_a_sample_leaves_nothing(
     store: Store, sentences: list[str], base: EncoderRef
 ) -> None:
     with pytest.raises(SampleError, match="49 different strings"):
-        tune_encoder(recipe(), sample_of(sentences[:49], store), base, store)
+        tune_in_process(recipe(), sample_of(sentences[:49], store), base, store)
     assert not (store.root / "stages" / "tune").exists()
 
 
 def test_a_missing_base_leaves_nothing(store: Store, sample: StageRecord, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="no base model"):
-        tune_encoder(recipe(), sample, EncoderRef(str(tmp_path / "absent"), "0", "x"), store)
+        tune_in_process(recipe(), sample, EncoderRef(str(tmp_path / "absent"), "0", "x"), store)
     assert not (store.root / "stages" / "tune").exists()

@@ -28,17 +28,17 @@ def test_only_the_second_side_is_masked(encoder: Encoder, sentences: list[str]) 
     mask = encoder.tokenizer.mask_token_id
     assert all(row.count(mask) == 1 for row in batch.second)
     assert batch.first == encoder.token_ids(sentences[:40])
-    assert batch.masked == 40
-    assert batch.names is not None and batch.names.tolist() == list(range(40))
+    assert batch.masked_count == 40
+    assert batch.text_ids is not None and batch.text_ids.tolist() == list(range(40))
 
 
-def test_masks_of_an_item_depend_on_its_index_and_the_epoch_alone(
+def test_masks_of_an_item_depend_only_on_its_index_and_the_epoch(
     encoder: Encoder, sentences: list[str]
 ) -> None:
-    made = views(encoder, sentences)
-    alone = made.batch([7], 1).second[0]
-    assert alone in made.batch([3, 7, 9], 1).second
-    assert made.batch([7], 2).second[0] != alone
+    batches = views(encoder, sentences)
+    single = batches.batch([7], 1).second[0]
+    assert single in batches.batch([3, 7, 9], 1).second
+    assert batches.batch([7], 2).second[0] != single
 
 
 @pytest.mark.parametrize(("masking", "masks"), [("words", 2), ("word-pieces", 2)])
@@ -53,28 +53,28 @@ def test_k_counts_words_or_word_pieces(
         assert all(row[0] != mask != row[-1] for row in batch.second)
 
 
-def test_items_that_share_a_text_share_a_name_even_through_others(
+def test_items_that_share_a_text_share_an_id_even_through_others(
     encoder: Encoder, sentences: list[str]
 ) -> None:
     a, b, c, d, e = sentences[:5]
     texts = [a, b, a.upper(), (c, b), (d, c), e, (e, a)]
     batch = views(encoder, texts).batch(range(7), 0)
-    assert batch.names is not None
-    assert batch.names.tolist() == [0, 1, 0, 1, 1, 0, 0]
+    assert batch.text_ids is not None
+    assert batch.text_ids.tolist() == [0, 1, 0, 1, 1, 0, 0]
 
 
-def test_with_duplicates_as_negatives_nothing_is_named(
+def test_with_duplicates_as_negatives_there_are_no_text_ids(
     encoder: Encoder, sentences: list[str]
 ) -> None:
-    made = views(encoder, [sentences[0]] * 4, duplicates="negatives")
-    assert made.batch(range(4), 0).names is None
+    batches = views(encoder, [sentences[0]] * 4, duplicates="negatives")
+    assert batches.batch(range(4), 0).text_ids is None
 
 
-def test_the_sides_of_a_labelled_pair_stay_where_they_are(
+def test_the_sides_of_a_labelled_pair_are_not_swapped(
     encoder: Encoder, sentences: list[str]
 ) -> None:
     pairs = list(zip(sentences[:10], sentences[10:20], strict=True))
     batch = views(encoder, pairs, mask_length=0).batch(range(10), 0)
     assert batch.first == encoder.token_ids(sentences[:10])
     assert batch.second == encoder.token_ids(sentences[10:20])
-    assert batch.masked == 0
+    assert batch.masked_count == 0

@@ -134,22 +134,6 @@ def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
     ]
 
 
-def test_measures_of_steps_are_metrics_where_there_are_any(
-    candidate: RegistrationCandidate,
-) -> None:
-    steps = candidate.results.tuned.path / "steps.jsonl"
-    first, second, third = map(json.loads, steps.read_text().splitlines())
-    measured = second | {"alignment": 0.25, "uniformity": -2.5}
-    steps.write_text("".join(json.dumps(line) + "\n" for line in (first, measured, third)))
-    found = [(name, value, step) for name, value, _, step in candidate.metrics()]
-    assert [
-        metric for metric in found if metric[0].endswith(("tuning/alignment", "uniformity"))
-    ] == [
-        ("tuning/alignment", 0.25, 2),
-        ("tuning/uniformity", -2.5, 2),
-    ]
-
-
 def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
     find_kind("average")
     names = [metric_name(task, each) for task, kind in KINDS.items() for each in kind.EXTRA_METRICS]

@@ -15,14 +15,13 @@ import pytest
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.parallel import worker_threads
 from mirror.errors import SampleError, TokenizerError, TuningError
+from mirror.parallel import worker_threads
 from mirror.store import file_digests
 from mirror.tuning.checkpoint import save_checkpoint
 from mirror.tuning.losses import info_nce
-from mirror.tuning.step import TuningStep
-from mirror.tuning.trainer import Trainer, TrainingPaths
-from mirror.tuning.tune import tune
+from mirror.tuning.trainer import Trainer, TrainingPaths, tune
+from mirror.tuning.training_log import TuningStep
 from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
@@ -46,11 +45,11 @@ def items(texts: list[str]) -> list[TextPair]:
 
 
 @pytest.fixture
-def place(tiny_base: Path, tmp_path: Path) -> TrainingPaths:
-    place = TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work")
-    place.out.mkdir()
-    place.work.mkdir()
-    return place
+def paths(tiny_base: Path, tmp_path: Path) -> TrainingPaths:
+    paths = TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work")
+    paths.out.mkdir()
+    paths.work.mkdir()
+    return paths
 
 
 @pytest.fixture
@@ -67,11 +66,11 @@ def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Callable[...
     return tune_once
 
 
-def test_tuning_lowers_the_loss_and_counts_what_it_did(
-    place: TrainingPaths, sentences: list[str]
+def test_tuning_lowers_the_loss_and_returns_counts(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    counts = tune(settings(epochs=3), sentences, place, steps.append)
+    counts = tune(settings(epochs=3), sentences, paths, steps.append)
     assert [step.step for step in steps] == list(range(1, 31))
     assert {step.total for step in steps} == {30}
     assert steps[-1].seconds_left == 0
@@ -84,12 +83,12 @@ def test_tuning_lowers_the_loss_and_counts_what_it_did(
     assert counts["precision"] == "fp32"
 
 
-def test_the_log_has_one_line_a_step_and_nothing_of_the_clock(
-    place: TrainingPaths, sentences: list[str]
+def test_the_log_has_one_line_for_each_step_and_no_times(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(), sentences, place, steps.append)
-    lines = [json.loads(line) for line in (place.out / "steps.jsonl").read_text().splitlines()]
+    tune(settings(), sentences, paths, steps.append)
+    lines = [json.loads(line) for line in (paths.out / "steps.jsonl").read_text().splitlines()]
     assert lines == [
         {"step": s.step, "loss": s.loss, "learning_rate": s.learning_rate} for s in steps
     ]
@@ -110,7 +109,7 @@ def test_another_seed_gives_other_weights(tuned: Callable[..., dict[str, str]]) 
     assert tuned()[weights] != tuned(seed=43)[weights]
 
 
-def test_how_often_checkpoints_are_written_changes_nothing(
+def test_checkpoint_frequency_changes_no_byte(
     tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rare = tuned()
@@ -120,17 +119,17 @@ def test_how_often_checkpoints_are_written_changes_nothing(
 
 
 def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
-    place: TrainingPaths, sentences: list[str]
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Trainer(settings(dropout=0.0, tokens_per_microbatch=64), items(sentences), place)
-    batch = run.views.batch(range(40), 0)
+    trainer = Trainer(settings(dropout=0.0, tokens_per_microbatch=64), items(sentences), paths)
+    batch = trainer.views.batch(range(40), 0)
     batch = replace(batch, second=batch.first)
-    twin = Encoder.load(place.base, "mean", 20, dropout=0.0)
+    twin = Encoder.load(paths.base, "mean", 20, dropout=0.0)
     twin.model.train()
-    run.encoder.model.train()
+    trainer.encoder.model.train()
     twin_optimizer = torch.optim.AdamW(twin.model.parameters(), lr=1e-3, weight_decay=0.01)
     for _ in range(2):
-        run.take_step(batch)
+        trainer.take_step(batch)
         twin_optimizer.zero_grad()
         inputs = twin.tokenizer(sentences[:40], padding=True, return_tensors="pt")
         hidden, mask = twin.model(**inputs).last_hidden_state, inputs["attention_mask"][:, :, None]
@@ -138,98 +137,100 @@ def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
         loss = info_nce(vectors, vectors, 0.04)
         loss.backward()
         twin_optimizer.step()
-        assert run.advance.losses[-1] == pytest.approx(loss.item(), abs=1e-4)
-    for ours, theirs in zip(run.encoder.model.parameters(), twin.model.parameters(), strict=True):
+        assert trainer.state.losses[-1] == pytest.approx(loss.item(), abs=1e-4)
+    for ours, theirs in zip(
+        trainer.encoder.model.parameters(), twin.model.parameters(), strict=True
+    ):
         # keys' biases have gradients of rounding alone, which AdamW blows up to its rate
         torch.testing.assert_close(ours, theirs, atol=2.1e-3, rtol=0)
-    table = run.encoder.model.get_input_embeddings().weight
+    table = trainer.encoder.model.get_input_embeddings().weight
     torch.testing.assert_close(
         table, twin.model.get_input_embeddings().weight, atol=2e-5, rtol=1e-4
     )
 
 
 def test_a_mask_cut_off_with_the_rest_does_not_count(
-    place: TrainingPaths, sentences: list[str]
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
-    counts = tune(settings(max_tokens=5, epochs=1), sentences, place)
+    counts = tune(settings(max_tokens=5, epochs=1), sentences, paths)
     assert 0.05 < counts["masked_share"] < 0.7
 
 
 def test_short_strings_are_not_masked_and_counted_so(
-    place: TrainingPaths, sentences: list[str]
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     strings = [*(text[:20] for text in sentences[::4]), *sentences[:200]]
     strings = list(dict.fromkeys(strings))
-    counts = tune(settings(epochs=1, batch_size=len(strings)), strings, place)
+    counts = tune(settings(epochs=1, batch_size=len(strings)), strings, paths)
     assert counts["masked_share"] == pytest.approx(200 / len(strings))
 
 
-def test_the_rate_rises_over_the_warm_up_and_stays(
-    place: TrainingPaths, sentences: list[str]
+def test_the_learning_rate_rises_over_the_warm_up_and_stays(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(warmup_ratio=0.2), sentences, place, steps.append)
+    tune(settings(warmup_ratio=0.2), sentences, paths, steps.append)
     expected = [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]
     assert [step.learning_rate for step in steps] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("strings", [[], ["one"] * 500, [f"string {n}" for n in range(39)]])
 def test_too_few_different_strings_are_refused_before_anything_is_loaded(
-    strings: list[str], place: TrainingPaths
+    strings: list[str], paths: TrainingPaths
 ) -> None:
-    nowhere = TrainingPaths(place.base / "absent", place.out, place.work)
+    nowhere = TrainingPaths(paths.base / "absent", paths.out, paths.work)
     with pytest.raises(SampleError, match=r"a batch takes 40.*tuning\.batch_size"):
         tune(settings(), strings, nowhere)
-    assert not list(place.out.iterdir())
+    assert not list(paths.out.iterdir())
 
 
 def test_masks_need_a_mask_token(
-    place: TrainingPaths, sentences: list[str], tmp_path: Path
+    paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
-    base = Path(shutil.copytree(place.base, tmp_path / "base"))
+    base = Path(shutil.copytree(paths.base, tmp_path / "base"))
     config = json.loads((base / "tokenizer_config.json").read_text())
     config.pop("mask_token")
     (base / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(TokenizerError, match=r"tuning\.mask_length to 0"):
-        tune(settings(), sentences, TrainingPaths(base, place.out, place.work))
+        tune(settings(), sentences, TrainingPaths(base, paths.out, paths.work))
     counts = tune(
-        settings(mask_length=0, epochs=1), sentences, TrainingPaths(base, place.out, place.work)
+        settings(mask_length=0, epochs=1), sentences, TrainingPaths(base, paths.out, paths.work)
     )
     assert counts["masked_share"] == 0
 
 
-def test_a_loss_that_is_no_number_stops_the_run(
-    place: TrainingPaths, sentences: list[str], tmp_path: Path
+def test_a_loss_that_is_not_finite_stops_the_run(
+    paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    base = Path(shutil.copytree(place.base, tmp_path / "base"))
+    base = Path(shutil.copytree(paths.base, tmp_path / "base"))
     tensors = load_file(base / "model.safetensors")
     tensors["bert.embeddings.LayerNorm.weight"][3] = math.nan
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(TuningError, match=r"loss is nan at step 1 of 20.*learning_rate"):
-        tune(settings(), sentences, TrainingPaths(base, place.out, place.work))
+        tune(settings(), sentences, TrainingPaths(base, paths.out, paths.work))
 
 
 def test_collapsed_vectors_stop_the_run(
-    place: TrainingPaths, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+    paths: TrainingPaths, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         Encoder,
-        "pooled",
+        "forward",
         lambda self, embedded, *_: self.model.embeddings.LayerNorm.bias + 1.0 + 0 * embedded.sum(1),
     )
     with pytest.raises(TuningError, match=r"collapsed at step 26 of 40.*mean cosine is 1\.0"):
-        tune(settings(epochs=4), sentences, place)
+        tune(settings(epochs=4), sentences, paths)
 
 
-def test_a_full_disk_is_an_error_of_the_system(place: TrainingPaths, sentences: list[str]) -> None:
+def test_a_full_disk_is_an_os_error(paths: TrainingPaths, sentences: list[str]) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
         with pytest.raises(OSError, match=r"(?i)large"):
-            tune(settings(epochs=1), sentences, place)
+            tune(settings(epochs=1), sentences, paths)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
@@ -242,7 +243,7 @@ def test_a_gpu_tunes_to_the_same_bytes_each_time(tuned: Callable[..., dict[str, 
 
 
 def test_tuning_drives_strings_apart_and_keeps_views_together(
-    place: TrainingPaths, sentences: list[str]
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     def margin(encoder: Encoder) -> float:
         """How much nearer a string is to itself without its last words than to others."""
@@ -253,16 +254,16 @@ def test_tuning_drives_strings_apart_and_keeps_views_together(
         cosines = whole @ part.T
         return float(np.diag(cosines).mean() - cosines.mean())
 
-    tune(settings(epochs=5), sentences, place)
-    before = margin(Encoder.load(place.base, "mean"))
-    assert margin(Encoder.load(place.out / "encoder")) > 1.5 * before > 0
+    tune(settings(epochs=5), sentences, paths)
+    before = margin(Encoder.load(paths.base, "mean"))
+    assert margin(Encoder.load(paths.out / "encoder")) > 1.5 * before > 0
 
 
-def test_a_linear_rate_falls_to_zero_after_the_warm_up(
-    place: TrainingPaths, sentences: list[str]
+def test_a_linear_learning_rate_falls_to_zero_after_the_warm_up(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(warmup_ratio=0.1, lr_scheduler="linear"), sentences, place, steps.append)
+    tune(settings(warmup_ratio=0.1, lr_scheduler="linear"), sentences, paths, steps.append)
     falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
     assert [step.learning_rate for step in steps] == pytest.approx([0.5e-3, 1e-3, *falling])
 
@@ -306,7 +307,7 @@ def test_each_setting_changes_what_is_learned_and_can_be_repeated(
 
 
 def test_gradient_caching_gives_the_same_weights(
-    place: TrainingPaths, sentences: list[str], tmp_path: Path
+    paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     """With dropout, drophead and a head on; sums are rounded in another order."""
     options = {
@@ -318,46 +319,48 @@ def test_gradient_caching_gives_the_same_weights(
     options |= {"learning_rate": 1e-4}
     found = []
     for caching in (False, True):
-        out = TrainingPaths(place.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
+        out = TrainingPaths(paths.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
         out.out.mkdir()
         out.work.mkdir()
         counts = tune(settings(**options, gradient_caching=caching), sentences, out)
         found.append((counts["final_loss"], Encoder.load(out.out / "encoder")))
     (loss, encoder), (cached_loss, cached) = found
     assert cached_loss == pytest.approx(loss, abs=1e-4)
-    raw = Encoder.load(place.base, "mean").encode(sentences)
+    raw = Encoder.load(paths.base, "mean").encode(sentences)
     whole, part = encoder.encode(sentences), cached.encode(sentences)
     assert np.abs(whole - part).max() < 0.05 * np.abs(whole - raw).max()
 
 
-def test_no_noise_at_all_leaves_masks_alone_to_tell_views_apart(
-    place: TrainingPaths, sentences: list[str]
+def test_without_augmentation_only_masks_make_views_differ(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
-    run = Trainer(settings(augmentation="none"), items(sentences), place)
-    batch = run.views.batch(range(40), 0)
-    run.encoder.model.train()
-    outcome = run.passing(replace(batch, second=batch.first), 3)
+    trainer = Trainer(settings(augmentation="none"), items(sentences), paths)
+    batch = trainer.views.batch(range(40), 0)
+    trainer.encoder.model.train()
+    outcome = trainer.train_step.forward_backward(replace(batch, second=batch.first), 3)
     same = torch.nn.functional.normalize(outcome.first, dim=-1)
-    expected = info_nce(same, same, 0.04, batch.names)
+    expected = info_nce(same, same, 0.04, batch.text_ids)
     assert outcome.loss.item() == pytest.approx(expected.item(), abs=1e-5)
-    assert run.passing(batch, 3).loss.item() > outcome.loss.item() + 1e-3
+    assert trainer.train_step.forward_backward(batch, 3).loss.item() > outcome.loss.item() + 1e-3
 
 
-def test_controlled_dropout_leaves_the_same_units_out_on_both_sides(
-    place: TrainingPaths, sentences: list[str]
+def test_controlled_dropout_drops_the_same_units_on_both_sides(
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
     """Equal sides then have equal vectors, slice by slice; usual dropout has not."""
-    for noise, equal in (("controlled", True), ("dropout", False)):
-        run = Trainer(
-            settings(augmentation=noise, dropout=0.3, tokens_per_microbatch=150, precision="fp32"),
+    for augmentation, equal in (("controlled", True), ("dropout", False)):
+        trainer = Trainer(
+            settings(
+                augmentation=augmentation, dropout=0.3, tokens_per_microbatch=150, precision="fp32"
+            ),
             items(sentences),
-            place,
+            paths,
         )
-        run.encoder.model.train()
-        batch = run.views.batch(range(40), 0)
-        made = run.passing(replace(batch, second=batch.first), 5)
+        trainer.encoder.model.train()
+        batch = trainer.views.batch(range(40), 0)
+        made = trainer.train_step.forward_backward(replace(batch, second=batch.first), 5)
         assert torch.equal(made.first, made.second) is equal
-        assert not torch.equal(made.first, run.passing(batch, 6).first)
+        assert not torch.equal(made.first, trainer.train_step.forward_backward(batch, 6).first)
 
 
 @pytest.mark.parametrize(
@@ -379,26 +382,30 @@ def test_the_number_of_threads_changes_no_byte(
     assert made[0] == made[1] == made[2]
 
 
-def test_bf16_is_fp32_but_for_rounding(place: TrainingPaths, sentences: list[str]) -> None:
+def test_bf16_is_fp32_but_for_rounding(paths: TrainingPaths, sentences: list[str]) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
-        run = Trainer(settings(precision=precision), items(sentences), place)
-        run.encoder.model.train()
-        losses.append(run.passing(run.views.batch(range(40), 0), 3).loss.item())
+        trainer = Trainer(settings(precision=precision), items(sentences), paths)
+        trainer.encoder.model.train()
+        losses.append(
+            trainer.train_step.forward_backward(trainer.views.batch(range(40), 0), 3).loss.item()
+        )
     assert losses[1] != losses[0]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_the_head_is_trained_and_thrown_away(place: TrainingPaths, sentences: list[str]) -> None:
-    run = Trainer(settings(projection_head="mlp"), items(sentences), place)
-    before = [weight.clone() for weight in run.passing.objective.parameters()]
-    run.encoder.model.train()
-    run.take_step(run.views.batch(range(40), 0))
-    after = list(run.passing.objective.parameters())
+def test_the_projection_head_is_trained_and_not_saved(
+    paths: TrainingPaths, sentences: list[str]
+) -> None:
+    trainer = Trainer(settings(projection_head="mlp"), items(sentences), paths)
+    before = [weight.clone() for weight in trainer.train_step.objective.parameters()]
+    trainer.encoder.model.train()
+    trainer.take_step(trainer.views.batch(range(40), 0))
+    after = list(trainer.train_step.objective.parameters())
     assert len(after) == 2
     assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    run.encoder.save(place.out / "encoder")
-    modules = json.loads((place.out / "encoder" / "modules.json").read_text())
+    trainer.encoder.save(paths.out / "encoder")
+    modules = json.loads((paths.out / "encoder" / "modules.json").read_text())
     assert [module["type"].rsplit(".")[-1] for module in modules] == ["Transformer", "Pooling"]
 
 
@@ -407,29 +414,27 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
 ) -> None:
     changes = {"projection_head": "mlp", "augmentation": "both", "epochs": 1}
     whole = tuned(**changes)
-    place = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
-    place.out.mkdir()
-    place.work.mkdir()
-    run = Trainer(settings(**changes), items(sentences), place)
-    run.encoder.model.train()
-    with worker_threads(1) as lanes:
-        for indices in list(run.batches(0))[:4]:
-            run.take_step(run.views.batch(indices, 0), lanes)
-    save_checkpoint(place.work, run.trained, run.optimizer, run.advance)
-    counts = tune(settings(**changes), sentences, place)
+    paths = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
+    paths.out.mkdir()
+    paths.work.mkdir()
+    trainer = Trainer(settings(**changes), items(sentences), paths)
+    trainer.encoder.model.train()
+    with worker_threads(1) as threads:
+        for indices in list(trainer.batch_indices(0))[:4]:
+            trainer.take_step(trainer.views.batch(indices, 0), threads)
+    save_checkpoint(paths.work, trainer.trained, trainer.optimizer, trainer.state)
+    counts = tune(settings(**changes), sentences, paths)
     assert counts["steps"] == 10
-    assert file_digests(place.out) == whole
+    assert file_digests(paths.out) == whole
 
 
-def test_the_encoder_reads_as_much_as_it_is_told(
-    place: TrainingPaths, sentences: list[str]
-) -> None:
-    tune(settings(epochs=1, inference_max_tokens=25), sentences, place)
-    assert Encoder.load(place.out / "encoder").settings.max_tokens == 25
+def test_the_encoder_reads_inference_max_tokens(paths: TrainingPaths, sentences: list[str]) -> None:
+    tune(settings(epochs=1, inference_max_tokens=25), sentences, paths)
+    assert Encoder.load(paths.out / "encoder").settings.max_tokens == 25
 
 
-def test_lower_case_is_tuned_and_kept(
-    place: TrainingPaths,
+def test_lower_case_is_tuned_and_saved(
+    paths: TrainingPaths,
     sentences: list[str],
     vocabulary: dict[str, int],
     cased_base: Path,
@@ -442,17 +447,17 @@ def test_lower_case_is_tuned_and_kept(
         out.out.mkdir(parents=True)
         tune(settings(epochs=1, lowercase=lowercase), texts, out)
         ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
-    assert ids[0] == Encoder.load(place.base, "cls").token_ids(sentences[:1])[0]
+    assert ids[0] == Encoder.load(paths.base, "cls").token_ids(sentences[:1])[0]
     assert vocabulary["[UNK]"] not in ids[0] and vocabulary["[UNK]"] in ids[1]
 
 
-def test_centring_takes_the_mean_away_and_nothing_else(
-    place: TrainingPaths, sentences: list[str], tmp_path: Path
+def test_centering_subtracts_the_mean_and_nothing_else(
+    paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
-    tune(settings(epochs=1, center=True), sentences, place)
-    centred = Encoder.load(place.out / "encoder").encode(sentences)
+    tune(settings(epochs=1, center=True), sentences, paths)
+    centred = Encoder.load(paths.out / "encoder").encode(sentences)
     assert np.abs(centred.mean(axis=0)).max() < 1e-4
-    plain = TrainingPaths(place.base, tmp_path / "o", tmp_path / "w")
+    plain = TrainingPaths(paths.base, tmp_path / "o", tmp_path / "w")
     plain.out.mkdir()
     plain.work.mkdir()
     tune(settings(epochs=1), sentences, plain)
@@ -460,7 +465,7 @@ def test_centring_takes_the_mean_away_and_nothing_else(
     np.testing.assert_allclose(centred, vectors - vectors.mean(axis=0), atol=1e-4)
 
 
-def test_labelled_pairs_are_drawn_together(place: TrainingPaths, sentences: list[str]) -> None:
+def test_labelled_pairs_are_drawn_together(paths: TrainingPaths, sentences: list[str]) -> None:
     """Pairs of unlike texts end nearer to each other than they began."""
     pairs = [TextPair(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
 
@@ -472,7 +477,7 @@ def test_labelled_pairs_are_drawn_together(place: TrainingPaths, sentences: list
         others = (first * np.roll(second, 1, axis=0)).sum(1)
         return float(((first * second).sum(1) / norms - others / norms).mean())
 
-    before = cosine(Encoder.load(place.base, "mean", 20))
-    counts = tune(settings(epochs=80, dropout=0.0), pairs, place)
+    before = cosine(Encoder.load(paths.base, "mean", 20))
+    counts = tune(settings(epochs=80, dropout=0.0), pairs, paths)
     assert counts["strings"] == 40
-    assert cosine(Encoder.load(place.out / "encoder")) > before + 0.1
+    assert cosine(Encoder.load(paths.out / "encoder")) > before + 0.1
