@@ -1,4 +1,4 @@
-"""`mirror deploy`: the server's deployments as prefect.yaml has them."""
+"""`mirror deploy`: apply prefect.yaml to the Prefect server."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from mirror.errors import InputError
 from mirror.paths import CHECKOUT
 
 
-@click.command(cls=Command, short_help="Makes the server's deployments those of prefect.yaml.")
+@click.command(cls=Command, short_help="Apply prefect.yaml to the Prefect server.")
 @click.option("--yes", is_flag=True, help="Apply without asking.")
-@click.option("--file", "place", metavar="FILE", help="Another than the checkout's prefect.yaml.")
-def deploy(yes: bool, place: str | None) -> None:
-    """Registers the deployments of prefect.yaml on the server at PREFECT_API_URL.
+@click.option("--file", metavar="FILE", help="Another file; default prefect.yaml in the checkout.")
+def deploy(yes: bool, file: str | None) -> None:
+    """Apply prefect.yaml to the Prefect server at PREFECT_API_URL.
 
-    Shows first what it will make (+), change (~) and remove (-): deployments and schedules that
-    the file no longer has go.  Only deployments with the file's name as a tag are touched.
+    Shows first what is new (+), changed (~) and removed (-): deployments and schedules that the
+    file no longer has are removed.  Only deployments with the file's name as a tag are changed.
     """
-    from tasks.deployments.applying import apply, find_drift
-    from tasks.deployments.file import read_file
-    from tasks.deployments.server import connected
+    from tasks.deployment_file import read_file
+    from tasks.deployments import apply, diff_with_server, prefect_client
 
-    path = Path(place).absolute() if place else CHECKOUT / "prefect.yaml"
-    read_file(path)  # its faults are told whether or not there is a server
-    with connected() as client:
-        drift = find_drift(client, path)
-        if not drift:
-            stderr_console().print("the server has all of it, and as it is", highlight=False)
+    path = Path(file).absolute() if file else CHECKOUT / "prefect.yaml"
+    read_file(path)  # report its faults even if there is no server
+    with prefect_client() as client:
+        diff = diff_with_server(client, path)
+        if not diff:
+            _say(f"the server has what {path.name} says")
             return
-        stdout_console().print(
-            "\n".join(drift.lines), markup=False, highlight=False, soft_wrap=True
-        )
-        if not yes and not _agreed():
-            stderr_console().print("nothing was changed", highlight=False)
+        stdout_console().print("\n".join(diff.lines), markup=False, highlight=False, soft_wrap=True)
+        if not yes and not _is_confirmed():
+            _say("nothing was changed")
             raise click.exceptions.Exit(1)
-        apply(client, path, drift)
-    stderr_console().print("deployed", highlight=False)
+        apply(client, path, diff)
+    _say("deployed")
 
 
-def _agreed() -> bool:
+def _is_confirmed() -> bool:
     try:
         return click.confirm("Apply?", err=True)
     except click.Abort as aborted:
-        # Ctrl-C, too, comes as this.
+        # Ctrl-C raises Abort too.
         if isinstance(aborted.__context__, EOFError):
-            raise InputError("nobody can be asked here: give --yes") from None
+            raise InputError("there is no terminal to ask for confirmation: add --yes") from None
         raise
+
+
+def _say(text: str) -> None:
+    stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)

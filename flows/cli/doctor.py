@@ -42,6 +42,6 @@ def _team_setting() -> Iterator[CheckResult]:
     yield from check_services(services_folder())
     # Prefect takes seconds to import, and where there is no server there are no schedules.
     if address := os.environ.get("PREFECT_API_URL") or prefect_address(services_folder()):
-        from tasks.deployments.looking import look_at_deployments
+        from tasks.deployments import check_deployments
 
-        yield look_at_deployments(CHECKOUT / "prefect.yaml", address)
+        yield check_deployments(CHECKOUT / "prefect.yaml", address)

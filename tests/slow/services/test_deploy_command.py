@@ -94,7 +94,7 @@ def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) 
     assert deployer.found()["a"]["parameters"] == {"recipe": "a"}
 
     _, told = deployer.deploy("--yes")
-    assert "has all of it" in told
+    assert "the server has what prefect.yaml says" in told
 
     deployer.write(deployment("a", schedules=[DAILY], description="other words"))
     lines, _ = deployer.deploy("--yes")
@@ -107,7 +107,7 @@ def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) 
 
 def test_nothing_is_changed_without_a_yes(deployer: Deployer) -> None:
     deployer.write(deployment("a"))
-    for answer, told in (("n\n", "nothing was changed"), ("", "asked here: give --yes")):
+    for answer, told in (("n\n", "nothing was changed"), ("", "ask for confirmation: add --yes")):
         lines, said = deployer.deploy(answer=answer, code=1)
         assert lines == ["+ run-recipe/a"] and told in said
         assert deployer.found() == {}
@@ -164,4 +164,4 @@ def test_without_a_server_it_says_how_to_have_one(deployer: Deployer) -> None:
     deployer.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
     assert "does not answer" in deployer.deploy(code=1)[1]
     deployer.file.write_text("deployments: 5\n")
-    assert "`name` is no text" in deployer.deploy(code=1)[1]
+    assert "name: missing" in deployer.deploy(code=1)[1]
