@@ -1,11 +1,19 @@
-"""A request to stop a computation at its next good moment."""
+"""Shutdown of a process: on request at its next checkpoint, or together with its parent.
+
+`python -m mirror.shutdown MODULE ARGUMENT...` runs a module as `python -m` does, and kills it and
+its process group when the parent ends.  The parent starts it in a session of its own with a pipe as
+standard input.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -65,3 +73,40 @@ def end_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, [TERMINATED])
     timer.daemon = True
     timer.start()
+
+
+def stop_within_grace() -> None:
+    """Ask the computation to stop, and end this process if it takes longer than GRACE_SECONDS."""
+    end_after(GRACE_SECONDS)
+    ask_to_stop()
+
+
+def exit_with_parent(stop: Callable[[], object] = lambda: os._exit(1)) -> None:
+    """Call `stop`, by default an immediate exit, once the parent has ended, however it ended.
+
+    The parent is that of `multiprocessing`, else the process that holds the other end of standard
+    input open and writes nothing more to it.
+    """
+    parent = multiprocessing.parent_process()
+    # A copy, since programs close or replace theirs; not sys.stdin, whose lock would be held while
+    # the interpreter shuts down.
+    pipe = None if parent else os.dup(0)
+
+    def watch() -> None:
+        if parent:
+            parent.join()
+        while pipe is not None and os.read(pipe, 1):
+            pass
+        stop()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_module() -> None:
+    exit_with_parent(lambda: os.killpg(0, signal.SIGKILL))
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _run_module()

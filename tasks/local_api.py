@@ -1,8 +1,8 @@
-"""Prefect's API for one run, where the user has no server.
+"""Temporary Prefect server of one run, for users without a server.
 
-Prefect would start one itself, but only when the flow is called, and after importing all of it
-here too; and it would outlive a run that is killed.  Ours starts at once, beside other work, and
-ends with the process that started it, however that ends.
+Prefect can start one itself, but imports its whole server into the run's process first (2 to 7 s),
+starts it only when the flow is called, and leaves it running when the run is killed.  This one
+starts at once, in parallel to other imports, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from http.client import HTTPException
 from pathlib import Path
 from ssl import SSLError
 from urllib.error import HTTPError as AnswerError
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from httpx import HTTPError
@@ -35,18 +33,16 @@ from prefect.settings import (
 )
 
 from mirror.errors import ServiceError, StoreError
+from mirror.shutdown import exit_with_parent
 from tasks.network import without_secrets
-
-log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1
 STOP_SECONDS = 5
 ANSWER_SECONDS = 5
-ROOM_BYTES = 1 << 20
-"""SQLite needs less, and a run that leaves so little more than this."""
-SERVER_FAULTS = 500
-"""Where the codes begin with which a server, or what stands before it, says that it is down."""
+FULL_DISK_BYTES = 1 << 20
+"""With less free space, SQLite's errors are attributed to a full disk."""
+SERVER_ERROR = 500
 EXTRA_SERVICES = (
     "CANCELLATION_CLEANUP",
     "CLEANUP_RECONCILER",
@@ -57,59 +53,62 @@ EXTRA_SERVICES = (
     "SCHEDULER",
     "TRIGGERS",
 )
-"""They serve deployments and work pools, of which a run without a server has none."""
+"""Background services for deployments and work pools, which a temporary server has none of."""
 NO_BLOCKS = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-    # Else it would note that they are registered.
+    # Else the server would record blocks as registered.
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
 }
-"""A run uses none, and two servers at once would both register them, one of them in vain."""
+"""A run uses no blocks, and two servers that register them at once would conflict."""
 
 
 @contextmanager
 def temporary_api() -> Iterator[Callable[[], None]]:
-    """Gives the block a Prefect API; call what it yields before the first flow.
+    """Provide a Prefect API within the block: the configured one, else a temporary one.
 
-    Where an API is configured already, that one is used.
+    Yields a function that waits until the API answers; call it before the first flow.
 
     Raises:
-        ServiceError: the server does not start, or the one that is configured does not answer, or
-            either fails later.
-        StoreError: there is no room for what the temporary one keeps.
+        ServiceError: the server does not start or answer, or fails later.
+        StoreError: the disk is too full for the temporary server's database.
     """
     if configured := PREFECT_API_URL.value():
-        with _faults_told(str(configured)):
+        with _translate_errors(str(configured)):
             yield lambda: _check_answers(str(configured))
         return
     port = _free_port()
     url = f"http://{HOST}:{port}/api"
     process = _start(port)
     try:
-        with temporary_settings({PREFECT_API_URL: url}), _faults_told(url, PREFECT_HOME.value()):
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            _translate_errors(url, PREFECT_HOME.value()),
+        ):
             try:
                 yield lambda: _wait(process, url)
             finally:
-                # Of a run that failed too: else Prefect complains on its way out.
-                _send_logs()
+                # Also after a failure: else Prefect prints errors when the process exits.
+                _flush_logs()
     finally:
         _stop(process)
 
 
 @contextmanager
-def _faults_told(url: str, kept: Path | None = None) -> Iterator[None]:
-    """What Prefect's client raises within is one of our errors; `kept`: the server's folder."""
+def _translate_errors(url: str, folder: Path | None = None) -> Iterator[None]:
+    """Raise errors of Prefect's client as ours; `folder` has the temporary server's database."""
     try:
         yield
     except HTTPError as error:
-        if kept and kept.is_dir() and shutil.disk_usage(kept).free < ROOM_BYTES:
+        if folder and folder.is_dir() and shutil.disk_usage(folder).free < FULL_DISK_BYTES:
             raise StoreError(
-                f"there is no room for Prefect's database in {kept} (the disk is full): free some "
-                "space, or set MIRROR_HOME to another folder, and run again; what is whole is kept"
+                f"the disk is full, so Prefect's database in {folder} cannot grow: free some "
+                "space, or set MIRROR_HOME to another folder, and run again; finished stages are "
+                "reused"
             ) from error
-        said = without_secrets(str(error).partition("\n")[0])
+        reason = without_secrets(str(error).partition("\n")[0]) or type(error).__name__
         raise ServiceError(
-            f"the Prefect server at {without_secrets(url)} failed while the run was under way "
-            f"({said or type(error).__name__}): run again when it answers; what is whole is kept"
+            f"the Prefect server at {without_secrets(url)} failed during the run ({reason}): "
+            "run again when it answers; finished stages are reused"
         ) from error
 
 
@@ -119,17 +118,17 @@ def _check_answers(url: str) -> None:
         with urlopen(f"{address}/health", timeout=ANSWER_SECONDS):  # noqa: S310 - the user's own
             return
     except AnswerError as answer:
-        if answer.code < SERVER_FAULTS:
-            return  # it is there, and may want a key, which Prefect knows and we do not
-        raise _not_there(address, f"HTTP {answer.code} {answer.reason}") from answer
+        if answer.code < SERVER_ERROR:
+            return  # it answers, and may require a key, which Prefect has
+        raise _no_answer(address, f"HTTP {answer.code} {answer.reason}") from answer
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, SSLError):
-            return  # likewise, and Prefect may have been told of its certificate
-        raise _not_there(address, str(reason)) from error
+            return  # likewise: Prefect may have its certificate
+        raise _no_answer(address, str(reason)) from error
 
 
-def _not_there(address: str, reason: str) -> ServiceError:
+def _no_answer(address: str, reason: str) -> ServiceError:
     return ServiceError(
         f"the Prefect server at {address} did not answer ({reason}): start it, or unset "
         "PREFECT_API_URL (here or with `prefect config unset PREFECT_API_URL`) to run without one"
@@ -149,12 +148,12 @@ def _start(port: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "tasks.local_api", str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        # Ctrl-C is for the run, which then stops the server.
+        # Ctrl-C is sent to the run only, which then stops the server.
         start_new_session=True,
         env={
             **services,
             **NO_BLOCKS,
-            # Else any page in a browser on this machine could speak to it.
+            # Else any web page in a browser on this machine could use it.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
             **os.environ,
             **settings,
@@ -172,22 +171,22 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
         if process.poll() is not None:
             raise ServiceError(
                 f"Prefect's temporary server ended with code {process.returncode} before it "
-                "answered: run `mirror doctor`, or again with --debug for its own messages, or "
-                "start a server with `prefect server start` and set PREFECT_API_URL"
+                "answered: run `mirror doctor`, or run again with --debug to see its messages, or "
+                "start a server with `mirror up` and set PREFECT_API_URL"
             )
         try:
             with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own address
                 return
-        except (URLError, OSError):
+        except OSError:
             time.sleep(POLL_SECONDS)
     raise ServiceError(
         f"Prefect's temporary server did not answer at {url} within {seconds} seconds: set "
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS higher, or start a server with "
-        "`prefect server start` and set PREFECT_API_URL"
+        "`mirror up` and set PREFECT_API_URL"
     )
 
 
-def _send_logs() -> None:
+def _flush_logs() -> None:
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.extra"):
         for handler in logging.getLogger(name).handlers:
             handler.flush()
@@ -203,37 +202,30 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def serve(port: int) -> None:
-    """Serves the API until told to stop or until whoever holds our standard input is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Serve the API until this process is terminated or its parent ends."""
+    exit_with_parent()
     import uvicorn
     from prefect.server.api.server import create_app
 
-    _make_tables()
+    _create_tables()
     uvicorn.run(create_app, factory=True, host=HOST, port=port, log_level="error", lifespan="on")
 
 
-def _make_tables() -> None:
+def _create_tables() -> None:
     from filelock import FileLock
     from prefect.server.database.dependencies import provide_database_interface
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        # Two first runs at once would both make them, and one would fail.
+        # Else of two first runs at the same time one would fail.
         with FileLock(PREFECT_HOME.value() / "tables.lock"):
             asyncio.run(provide_database_interface().create_db())
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         sys.exit(
             f"Prefect's database in {PREFECT_HOME.value()} cannot be used: {reason}: free some "
-            "space or allow the folder, or set MIRROR_HOME to another"
+            "space or correct the folder's permissions, or set MIRROR_HOME to another folder"
         )
-
-
-def _end_with_parent() -> None:
-    # Not through sys.stdin, whose lock would be held while the interpreter shuts down.
-    while os.read(0, 1):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

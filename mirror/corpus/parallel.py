@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +14,7 @@ from mirror.corpus.filtering import DocumentFilter, FilteredDocuments
 from mirror.errors import StoreError
 from mirror.hardware import thread_count
 from mirror.recipe import Recipe
+from mirror.shutdown import exit_with_parent
 
 ALONE = 16_000
 """So many documents are done before processes are worth their start of two seconds."""
@@ -86,16 +85,8 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 def _prepare(recipe: Recipe) -> None:
     global _sifter
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    exit_with_parent()  # a killed run would leave its processes waiting for work
     _sifter = DocumentFilter(recipe)
-
-
-def _end_with_parent() -> None:
-    """A killed run tells its processes nothing, and they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _sift_batch(batch: list[Document]) -> FilteredDocuments:

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from typing import Any
 from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
-from mirror.shutdown import GRACE_SECONDS, ask_to_stop, end_after, stopping_on_sigterm
+from mirror.shutdown import exit_with_parent, stop_within_grace, stopping_on_sigterm
 from mirror.tuning.messages import error_message, receive
 from mirror.tuning.training_log import OnStep, TuningStep
 from mirror.tuning.views import TextPair
@@ -108,7 +107,7 @@ def main(job_file: Path) -> None:
     folders = {name: Path(folder) for name, folder in job["folders"].items()}
     items = [TextPair(*texts) for texts in job["items"]]
     settings = TuningSection.model_validate_json(json.dumps(job["settings"]))
-    threading.Thread(target=_stop_with_listener, daemon=True).start()
+    exit_with_parent(stop_within_grace)
     with stopping_on_sigterm(), process_group() as group:
 
         def send(kind: str, content: Any) -> None:
@@ -122,12 +121,6 @@ def main(job_file: Path) -> None:
             send("counts", dict(counts))
         except MirrorError as error:
             send("error", error_message(error))
-
-
-def _stop_with_listener() -> None:
-    sys.stdin.read()
-    end_after(GRACE_SECONDS)
-    ask_to_stop()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,12 @@ from mirror.hardware import usable_cores
 from mirror.paths import CHECKOUT
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe, parse_recipe
-from mirror.shutdown import GRACE_SECONDS, ask_to_stop, end_after, stop_asked, stopping_on_sigterm
+from mirror.shutdown import (
+    exit_with_parent,
+    stop_asked,
+    stop_within_grace,
+    stopping_on_sigterm,
+)
 from mirror.store import StageRecord, Store, section_content
 from mirror.tuning.device_lock import device_lock, device_name, runs_per_device
 from mirror.tuning.messages import error_message, receive
@@ -145,7 +150,7 @@ def main() -> None:
     # Read when torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // runs_per_device())))
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    exit_with_parent(stop_within_grace)
     try:
         with stopping_on_sigterm():
             record = _tune(job, lambda event: send("progress", asdict(event)))
@@ -173,12 +178,6 @@ def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
             on_progress,
             pairs=StageRecord(**job["pairs"]) if job["pairs"] else None,
         )
-
-
-def _stop_with_parent() -> None:
-    sys.stdin.read()
-    end_after(GRACE_SECONDS)
-    ask_to_stop()
 
 
 class _LogSender(logging.Handler):

@@ -101,7 +101,7 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
     Raises:
         ServiceError: it ended, or did not answer in time.
     """
-    command = [sys.executable, "-m", "tasks.ends_with_parent", "mlflow", "models", "serve"]
+    command = [sys.executable, "-m", "mirror.shutdown", "mlflow", "models", "serve"]
     command += ["--model-uri", str(model)]
     command += ["--env-manager", "local", "--host", host, "--port", str(port)]
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Prefect's temporary server: there for one run, and gone with it however that ends."""
+"""Temporary Prefect server: it ends with its run, however that ends."""
 
 from __future__ import annotations
 
