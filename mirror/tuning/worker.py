@@ -26,6 +26,7 @@ from mirror.paths import CHECKOUT
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.shutdown import (
+    GRACE_SECONDS,
     exit_with_parent,
     stop_asked,
     stop_within_grace,
