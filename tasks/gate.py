@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from prefect import task
 
 from mirror.evaluation.comparison import compare, compare_slices
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
-from mirror.release.smoke_test_result import read_probe
+from mirror.release.run_results import read_json
+from mirror.release.smoke_test import read_smoke_test
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
@@ -21,18 +20,20 @@ def decide(
     before: StageRecord,
     after: StageRecord,
     champion: StageRecord | None,
-    probe: StageRecord,
+    smoke_test: StageRecord,
 ) -> Verdict:
-    """Compares the tuned encoder with base and champion; see `mirror.release.gate`."""
+    """Compare the tuned encoder with base and champion; see `mirror.release.gate`."""
     recipe, section = run.recipe, run.recipe.evaluation.gate
-    evidence = GateInput(
+    diagnostics = read_json(after, "diagnostics.json")
+    given = GateInput(
         base=compare(before, after, section),
-        looks=json.loads((after.path / "diagnostics.json").read_text(encoding="utf-8")),
+        mean_cosine=float(diagnostics["mean_cosine"]),
+        unique_fraction=float(diagnostics["unique_fraction"]),
         champion=compare(champion, after, section) if champion else None,
         slices=compare_slices(champion, after, section) if champion else (),
-        probe=read_probe(probe),
+        smoke_test=read_smoke_test(smoke_test),
     )
-    verdict = gate.decide(recipe, evidence)
+    verdict = gate.decide(recipe, given)
     heading = "Promote" if verdict.promote else "Do not promote"
     text = "\n".join([f"**{heading}**", "", *(f"- {reason}" for reason in verdict.reasons)])
     show_markdown("verdict", text, f"The gate's verdict on {recipe.name}")

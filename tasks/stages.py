@@ -15,8 +15,9 @@ from mirror.evaluation import stage as evaluation_stage
 from mirror.pretraining import stage as pretraining_stage
 from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import ProgressEvent
-from mirror.release import index_compatibility_stage, report, smoke_test_stage
+from mirror.release import index_compatibility_stage, report
 from mirror.release import package as packaging
+from mirror.release import smoke_test as smoke_tests
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import LEAST, PAGE, read_compatibility, summary
 from mirror.release.run_results import RunResults
@@ -94,10 +95,10 @@ def tune(report: Reporter, run: RunContext, base: EncoderRef, data: RunData) -> 
 def smoke_test(
     report: Reporter, run: RunContext, encoder: EncoderRef, data: RunData
 ) -> StageRecord:
-    """Load and query the encoder in a clean process; see `mirror.release.smoke_test_stage`."""
-    record = smoke_test_stage.probe_encoder(encoder, data.sample, run.store, report)
+    """Load and query the encoder in a clean process; see `mirror.release.smoke_test`."""
+    record = smoke_tests.run_smoke_test(encoder, data.sample, run.store, report)
     if not record.reused:
-        report(ProgressEvent("probe", 1, 1, "encoders"))
+        report(ProgressEvent(smoke_tests.STAGE, 1, 1, "encoders"))
     return record
 
 

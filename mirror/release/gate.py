@@ -1,158 +1,163 @@
-"""The gate: whether a tuned encoder may become champion, in words and numbers."""
+"""Promotion gate: whether a tuned encoder may become champion, with reasons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import GateSection, Recipe
-from mirror.release.smoke_test_result import Probe
 
-COLLAPSED_COSINE = 0.99
-"""Mean cosine of random pairs of strings above which vectors say nothing of their strings."""
-LEAST_DIFFERENT = 0.5
-"""Share of different strings that must have vectors of their own."""
-MOST_DIFFERENCE = 1e-4
-"""Largest difference of cosines between what was measured and what a consumer gets."""
+MAX_MEAN_COSINE = 0.99
+"""Mean cosine of random pairs of strings above which the vectors have collapsed."""
+MIN_UNIQUE_FRACTION = 0.5
+"""Share of distinct strings that must have distinct vectors."""
+MAX_COSINE_DIFFERENCE = 1e-4
+"""Largest difference of cosines between the evaluation and the smoke test."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The gate's decision, and all that it rests on."""
+class SmokeTestResult:
+    """How an encoder behaves in a clean process with sentence-transformers only."""
 
-    promote: bool
-    reasons: tuple[str, ...]
-    """Whole sentences, the deciding ones first."""
-    base: tuple[ScoreChange, ...] = ()
-    """From the base to the tuned encoder."""
-    champion: tuple[ScoreChange, ...] | None = None
-    """From today's champion to the tuned encoder; nothing if there is none."""
-    slices: tuple[ScoreChange, ...] = ()
-    """Likewise, of the parts that benchmarks fall into."""
-    probe: Probe | None = None
-    """How the encoder does in a process that knows nothing of us."""
+    fault: str = ""
+    """Why the encoder gives no vectors; empty if it does, and the rest holds then."""
+    difference: float = math.inf
+    """Largest difference of the strings' cosines from those of our own encoder."""
+    milliseconds: float = math.inf
+    """Median time of one text on one CPU thread."""
+    megabytes: float = math.inf
+    """Size of the encoder's folder."""
 
 
 @dataclass(frozen=True)
 class GateInput:
-    """What the gate looks at."""
+    """What the gate decides on."""
 
-    base: tuple[ScoreChange, ...]
+    base: tuple[ScoreChange, ...] = ()
     """From the base to the tuned encoder."""
-    looks: Mapping[str, Any]
-    """Of the tuned encoder; see `mirror.evaluation.kinds.space_diagnostics`."""
+    mean_cosine: float = 0.0
+    """Mean cosine of random pairs of strings; see `space_diagnostics`."""
+    unique_fraction: float = 1.0
+    """Share of distinct strings that have distinct vectors; see `space_diagnostics`."""
     champion: tuple[ScoreChange, ...] | None = None
-    """From today's champion to the tuned encoder; nothing if there is none."""
+    """From the champion to the tuned encoder; None if there is no champion."""
     slices: tuple[ScoreChange, ...] = ()
-    """Likewise, of the parts that benchmarks fall into."""
-    probe: Probe | None = None
-    """How the encoder does in a process that knows nothing of us; nothing if not tried."""
+    """As `champion`, for subsets of benchmarks."""
+    smoke_test: SmokeTestResult | None = None
+    """None if it was not run."""
 
 
-def decide(recipe: Recipe, evidence: GateInput) -> Verdict:
-    """Promotes an encoder that is better than its base, no worse than the champion, and sound.
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision with its reasons and input."""
 
-    Better: the mean change is above zero, at least one benchmark's interval lies above zero, and
-    none is worse.  Worse: the interval lies below zero and the change is beyond the tolerance; so
-    too for the parts of benchmarks, beside the champion.  Sound: the vectors have not collapsed,
-    and the encoder answers a consumer as it should, within the recipe's bounds.
+    promote: bool
+    reasons: tuple[str, ...]
+    """Whole sentences, the deciding ones first."""
+    input: GateInput = field(default_factory=GateInput)
+
+
+def decide(recipe: Recipe, given: GateInput) -> Verdict:
+    """Return whether an encoder is better than its base, not worse than the champion, and sound.
+
+    Better: the mean change is above zero, the change on at least one benchmark is significant, and
+    none is worse.  Significant: the bootstrap interval excludes zero.  Worse: the interval lies
+    below zero and the loss exceeds the recipe's tolerance; subsets are compared with the champion
+    only.  Sound: the vectors have not collapsed, and the smoke test is within the recipe's limits.
     """
-    gate, base, champion = recipe.evaluation.gate, evidence.base, evidence.champion
-    against = [
-        *_unsound((*base, *(champion or ())), evidence.looks),
-        *(_unfit(evidence.probe, gate) if evidence.probe else ()),
+    gate, base, champion = recipe.evaluation.gate, given.base, given.champion
+    objections = [
+        *_unsound(given),
+        *(_unfit(given.smoke_test, gate) if given.smoke_test else ()),
         *_against_base(base, gate.tolerance),
-        *_worse("today's champion", champion or (), gate.tolerance),
-        *_worse("today's champion", evidence.slices, gate.slice_tolerance),
+        *_worse("the champion", champion or (), gate.tolerance),
+        *_worse("the champion", given.slices, gate.slice_tolerance),
     ]
-    reasons = against or list(_for(base, champion))
-    notes = _notes(base, champion)
-    return Verdict(not against, (*reasons, *notes), base, champion, evidence.slices, evidence.probe)
+    reasons = objections or list(_for(base, champion))
+    return Verdict(not objections, (*reasons, *_notes(base, champion)), given)
 
 
 def _for(base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None) -> Iterator[str]:
-    mean = float(np.mean([found.change for found in base]))
-    better = [found for found in base if found.low > 0]
+    mean = float(np.mean([change.change for change in base]))
+    significant = [change for change in base if change.low > 0]
     yield (
-        f"Better than its base by {mean:+.3f} on average over {len(base)} benchmark(s); "
-        f"surely so on {', '.join(str(found) for found in better)}."
+        f"Better than the base by {mean:+.3f} on average over {len(base)} benchmark(s); "
+        f"significant on {', '.join(str(change) for change in significant)}."
     )
     if champion is None:
-        yield "There is no champion yet to compare with."
+        yield "There is no champion to compare with yet."
     else:
-        yield f"Not worse than today's champion: {'; '.join(str(found) for found in champion)}."
+        yield f"Not worse than the champion: {'; '.join(str(change) for change in champion)}."
 
 
-def _unfit(probe: Probe, gate: GateSection) -> Iterator[str]:
-    """What keeps a service from using the encoder."""
-    if probe.fault:
-        yield f"It does not answer in a process that knows nothing of this project: {probe.fault}."
+def _unfit(result: SmokeTestResult, gate: GateSection) -> Iterator[str]:
+    """Yield the reasons why a service could not use the encoder."""
+    if result.fault:
+        yield f"The smoke test failed, sentence-transformers cannot use it: {result.fault}."
         return
-    if probe.difference > MOST_DIFFERENCE:
+    if result.difference > MAX_COSINE_DIFFERENCE:
         yield (
-            f"sentence-transformers gets other vectors than were measured: cosines differ by "
-            f"{probe.difference:.1e} (it cannot pool as mean-with-padding does)."
+            f"sentence-transformers gives other vectors than the evaluation: cosines differ by "
+            f"{result.difference:.1e} (it has no equal of the pooling mean-with-padding)."
         )
-    if gate.max_megabytes is not None and probe.megabytes > gate.max_megabytes:
+    if gate.max_megabytes is not None and result.megabytes > gate.max_megabytes:
         yield (
-            f"It takes {probe.megabytes:.1f} MB and the recipe allows {gate.max_megabytes:g} "
+            f"It takes {result.megabytes:.1f} MB; the recipe allows {gate.max_megabytes:g} "
             "(evaluation.gate.max_megabytes)."
         )
-    if gate.max_milliseconds is not None and probe.milliseconds > gate.max_milliseconds:
+    if gate.max_milliseconds is not None and result.milliseconds > gate.max_milliseconds:
         yield (
-            f"One text takes {probe.milliseconds:.1f} ms and the recipe allows "
+            f"One text takes {result.milliseconds:.1f} ms; the recipe allows "
             f"{gate.max_milliseconds:g} (evaluation.gate.max_milliseconds)."
         )
 
 
-def _unsound(differences: tuple[ScoreChange, ...], looks: Mapping[str, Any]) -> Iterator[str]:
-    for found in differences:
-        if not math.isfinite(found.after):
-            yield f"The score on {found.benchmark} is not a number."
-        elif not all(map(math.isfinite, (found.change, found.low, found.high))):
-            yield f"The change's interval is not made of numbers on {found}."
-    cosine, different = float(looks["mean_cosine"]), float(looks["different"])
-    if not cosine <= COLLAPSED_COSINE:
+def _unsound(given: GateInput) -> Iterator[str]:
+    for change in (*given.base, *(given.champion or ())):
+        if not math.isfinite(change.after):
+            yield f"The score on {change.benchmark} is not a number."
+        elif not all(map(math.isfinite, (change.change, change.low, change.high))):
+            yield f"The change or its interval is not a number on {change}."
+    if not given.mean_cosine <= MAX_MEAN_COSINE:
         yield (
-            f"The vectors have collapsed: random strings have a mean cosine of {cosine:.4f}, above "
-            f"{COLLAPSED_COSINE}."
+            f"The vectors have collapsed: random strings have a mean cosine of "
+            f"{given.mean_cosine:.4f}, above {MAX_MEAN_COSINE}."
         )
-    if not different >= LEAST_DIFFERENT:
-        yield f"Only {different:.0%} of different strings have vectors of their own."
+    if not given.unique_fraction >= MIN_UNIQUE_FRACTION:
+        yield f"Only {given.unique_fraction:.0%} of distinct strings have distinct vectors."
 
 
 def _against_base(base: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
-    mean = float(np.mean([found.change for found in base]))
+    mean = float(np.mean([change.change for change in base]))
     if not mean > 0:
-        yield f"Not better than its base: the mean change is {mean:+.3f}."
-    elif not any(found.low > 0 for found in base):
-        listed = "; ".join(str(found) for found in base)
-        yield f"Not surely better than its base on any benchmark: {listed}."
-    yield from _worse("its base", base, tolerance)
+        yield f"No improvement over the base: the mean change is {mean:+.3f}."
+    elif not any(change.low > 0 for change in base):
+        listed = "; ".join(str(change) for change in base)
+        yield f"No significant improvement over the base on any benchmark: {listed}."
+    yield from _worse("the base", base, tolerance)
 
 
-def _worse(than: str, differences: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
-    for found in differences:
-        if found.high < 0 and found.change < -tolerance:
-            yield f"Worse than {than} on {found}, beyond the tolerance of {tolerance}."
+def _worse(than: str, changes: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
+    for change in changes:
+        if change.high < 0 and change.change < -tolerance:
+            yield f"Worse than {than} on {change}; the loss exceeds the tolerance of {tolerance}."
 
 
 def _notes(
     base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None
 ) -> Iterator[str]:
-    for found in base:
-        for method, score in sorted(found.baselines.items()):
-            if score > found.after:
+    for change in base:
+        for method, score in sorted(change.baselines.items()):
+            if score > change.after:
                 yield (
-                    f"On {found.benchmark} {method.upper()}, which only matches words, scores "
-                    f"{score:.3f} and this encoder {found.after:.3f}: for search where words "
-                    "recur, do not use it alone."
+                    f"On {change.benchmark}, {method.upper()} (word matching) scores {score:.3f} "
+                    f"and this encoder {change.after:.3f}: for search by recurring words, do not "
+                    "use this encoder alone."
                 )
-    for found in champion or ():
-        if found.high < 0:
-            yield f"Below today's champion within the tolerance on {found}."
+    for change in champion or ():
+        if change.high < 0:
+            yield f"Significantly below the champion, within the tolerance, on {change}."

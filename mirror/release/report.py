@@ -134,8 +134,8 @@ def _plots(results: RunResults) -> dict[str, Any]:
         "loss_plot": Markup(plots.plot_losses(_column(results.tuned, "loss"))),  # noqa: S704
         "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
         "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
-        "looks_before": before,
-        "looks_after": after,
+        "diagnostics_before": before,
+        "diagnostics_after": after,
     }
 
 

@@ -1,4 +1,4 @@
-"""Trying an encoder in a clean process, beside what was measured in this one."""
+"""Smoke test of an encoder: loading and querying it in a clean process."""
 
 from __future__ import annotations
 
@@ -7,74 +7,127 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
-from mirror.encoders.encoder import Encoder
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release import smoke_test_client
-from mirror.release.smoke_test_result import Probe
-from mirror.store import StageRecord
+from mirror.release.gate import SmokeTestResult
+from mirror.store import Stage, StageRecord, Store
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STAGE = "smoke-test"
+RESULT = "smoke_test.json"
+LIBRARIES = ("sentence-transformers", "torch", "transformers", "tokenizers")
 TEXTS = 50
-DEADLINE_SECONDS = 300
-SHOWN = 300
-"""Characters of what a consumer complained of that are kept: its end says most."""
+TIMEOUT_SECONDS = 300
+FAULT_CHARACTERS = 300
+"""Characters kept from the end of the client's error message."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 
 
-def try_encoder(folder: Path, sample: StageRecord, elsewhere: Path) -> Probe:
-    """Loads and asks an encoder in a process that has nothing of ours.
+def smoke_test_stage(encoder: EncoderRef, sample: StageRecord) -> Stage:
+    """Return the stage that tests an encoder on strings of a sample."""
+    inputs = {"encoder": encoder.digest, "sample": sample.digest}
+    return Stage(STAGE, "release.smoke_test", inputs, {}, LIBRARIES)
+
+
+def run_smoke_test(
+    encoder: EncoderRef,
+    sample: StageRecord,
+    store: Store,
+    on_progress: OnProgress = no_progress,
+) -> StageRecord:
+    """Test an encoder as a service would use it; the folder holds `smoke_test.json`.
+
+    A fault of the encoder is part of the result, for the gate to judge.
+
+    Raises:
+        StoreError: the sample is damaged, or the folder cannot be written.
+    """
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        on_progress(ProgressEvent(STAGE, 0, 1, "encoders"))
+        result = asdict(check_encoder(Path(encoder.folder), sample, work))
+        (out / RESULT).write_text(json.dumps(result), encoding="utf-8")
+        return {name: value for name, value in result.items() if value not in ("", math.inf)}
+
+    return store.make(smoke_test_stage(encoder, sample), write)
+
+
+def read_smoke_test(record: StageRecord) -> SmokeTestResult:
+    """Return the result that the stage wrote.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    path = record.path / RESULT
+    try:
+        return SmokeTestResult(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
+            error
+        )
+
+
+def check_encoder(folder: Path, sample: StageRecord, work: Path) -> SmokeTestResult:
+    """Return how an encoder behaves in a process without this project.
 
     Args:
         folder: the encoder's.
-        sample: whose first strings are asked for.
-        elsewhere: a folder for the process to run in.
+        sample: its first 50 strings are encoded.
+        work: working directory of the process.
 
     Raises:
         StoreError: the sample is damaged.
     """
+    import numpy as np
+
+    from mirror.encoders.encoder import Encoder
+
     texts = _first_strings(sample)
-    answer = ask_consumer(folder, texts, elsewhere)
+    answer = run_client(folder, texts, work)
     if isinstance(answer, str):
-        return Probe(fault=answer)
+        return SmokeTestResult(fault=answer)
     vectors = np.asarray(answer["vectors"], dtype=np.float32)
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        return Probe(fault="its vectors are not numbers")
-    own = Encoder.load(folder, device="cpu").encode(texts)
+        return SmokeTestResult(fault="its vectors are not numbers")
+    expected = Encoder.load(folder, device="cpu").encode(texts)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return Probe(
-        difference=float(np.abs(_cosines(vectors) - _cosines(own)).max()),
+    return SmokeTestResult(
+        difference=float(np.abs(_cosines(vectors) - _cosines(expected)).max()),
         milliseconds=round(float(answer["milliseconds"]), 3),
         megabytes=sum(path.stat().st_size for path in files) / 1e6,
     )
 
 
-def ask_consumer(
-    folder: Path, texts: Sequence[str], elsewhere: Path, seconds: float = DEADLINE_SECONDS
+def run_client(
+    folder: Path, texts: Sequence[str], work: Path, timeout: float = TIMEOUT_SECONDS
 ) -> dict[str, Any] | str:
-    """What a consumer gets from the encoder, or why it gets nothing; see `consumer.py`."""
+    """Return the answer of `smoke_test_client.py` in a process of its own, or its fault."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     try:
         run = subprocess.run(
             [sys.executable, "-I", str(smoke_test_client.__file__), str(folder)],
             input=json.dumps(list(texts)),
-            cwd=elsewhere,
+            cwd=work,
             env=kept | OFFLINE,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {seconds:g} seconds"
+        return f"no answer within {timeout:g} seconds"
     if run.returncode:
-        complaint = run.stderr.strip().splitlines() or [f"exit code {run.returncode}"]
-        return complaint[-1][-SHOWN:]
+        lines = run.stderr.strip().splitlines() or [f"exit code {run.returncode}"]
+        return lines[-1][-FAULT_CHARACTERS:]
     try:
         answer: dict[str, Any] = json.loads(run.stdout)
     except ValueError:
@@ -85,6 +138,8 @@ def ask_consumer(
 
 
 def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    import numpy as np
+
     exact = vectors.astype(np.float64)
     norms = np.linalg.norm(exact, axis=1, keepdims=True)
     unit: NDArray[np.float64] = exact / np.where(norms > 0, norms, 1)
@@ -92,6 +147,8 @@ def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _first_strings(sample: StageRecord) -> list[str]:
+    import pyarrow.parquet as pq
+
     path = sample.path / "strings.parquet"
     try:
         texts: list[str] = pq.read_table(path, columns=["text"])["text"][:TEXTS].to_pylist()

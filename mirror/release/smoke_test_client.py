@@ -1,7 +1,7 @@
-"""A consumer that knows nothing of this project: sentence-transformers, numpy and a folder.
+"""Client of the smoke test: loads an encoder with sentence-transformers alone.
 
-Run as a file in a process of its own, isolated (`python -I`), so it must import nothing of ours.
-Reads texts as JSON from standard input; writes JSON to standard output.
+Run as a file in an isolated process (`python -I`), so it must not import this project.  Reads texts
+as JSON from standard input and writes JSON to standard output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main(folder: str) -> dict[str, Any]:
-    """Loads the encoder, encodes all texts at once for their vectors, then each for its time."""
+    """Return the vectors of all texts, and the median time of one text in milliseconds."""
     import torch
     from sentence_transformers import SentenceTransformer
 

@@ -21,7 +21,7 @@ STAGES = [
     "tune",
     "evaluation",
     "evaluation",
-    "probe",
+    "smoke-test",
     "package",
     "report",
 ]

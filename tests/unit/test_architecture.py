@@ -16,7 +16,7 @@ LIBRARY = (
     "mirror.tuning.stage",
     "mirror.evaluation.stage",
     "mirror.release.gate",
-    "mirror.release.smoke_test_stage",
+    "mirror.release.smoke_test",
     "mirror.corpus.profile_stage",
     "mirror.release.package",
     "mirror.release.index_compatibility_stage",

@@ -66,7 +66,7 @@ DEATHS = {
     "evaluation of the base": {"stage": "evaluation", "done": 0, "function": ""},
     "tune": {"stage": "tune", "done": 6, "function": ""},
     "evaluation of the tuned": {"stage": "evaluation", "done": 0, "function": ""},
-    "probe": {"stage": "probe", "done": 0, "function": ""},
+    "smoke-test": {"stage": "smoke-test", "done": 0, "function": ""},
     "package": {"stage": "package", "done": 1, "function": ""},
     "report": {"stage": "report", "done": 1, "function": ""},
     "recording in MLflow": {"stage": "", "done": 0, "function": "_log_encoder"},

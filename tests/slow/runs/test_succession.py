@@ -40,7 +40,7 @@ def test_a_successor_comes_with_a_word_for_those_who_hold_an_index(
     found = read_compatibility(find_stage(record, "compatibility"))
     assert (found.fitted, found.judged) == (32, 32)
     page = Path(record.report).read_text()
-    assert "For those who hold an index" in page
+    assert "Compatibility of existing indexes" in page
     for line in summary(found):
         assert line.replace("'", "&#39;") in page
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")

@@ -8,10 +8,9 @@ import pytest
 
 from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import Recipe, parse_recipe
-from mirror.release.gate import GateInput, Verdict, decide
-from mirror.release.smoke_test_result import Probe
+from mirror.release.gate import GateInput, SmokeTestResult, Verdict, decide
 
-SOUND = {"mean_cosine": 0.1, "different": 1.0}
+SOUND = {"mean_cosine": 0.1, "unique_fraction": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +27,11 @@ def recipe() -> Recipe:
     return parse_recipe(content, name="trial", place="trial.toml")
 
 
-FIT = Probe(difference=1e-6, milliseconds=4.0, megabytes=14.7)
+FIT = SmokeTestResult(difference=1e-6, milliseconds=4.0, megabytes=14.7)
 
 
-def judge(recipe: Recipe, base: Any, champion: Any, looks: Any, **more: Any) -> Verdict:
-    return decide(recipe, GateInput(base, looks, champion, **more))
+def judge(recipe: Recipe, base: Any, champion: Any, diagnostics: Any, **more: Any) -> Verdict:
+    return decide(recipe, GateInput(base, champion=champion, **diagnostics, **more))
 
 
 def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> ScoreChange:
@@ -42,8 +41,8 @@ def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> Sc
 def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), None, SOUND)
     assert verdict.promote
-    assert "Better than its base by +0.050" in verdict.reasons[0]
-    assert "no champion yet" in verdict.reasons[1]
+    assert "Better than the base by +0.050" in verdict.reasons[0]
+    assert "no champion to compare with" in verdict.reasons[1]
 
 
 def test_worse_than_its_base_is_refused_with_numbers(recipe) -> None:
@@ -55,13 +54,13 @@ def test_worse_than_its_base_is_refused_with_numbers(recipe) -> None:
 def test_within_noise_of_its_base_is_refused(recipe) -> None:
     verdict = judge(recipe, (change(0.005),), None, SOUND)
     assert not verdict.promote
-    assert "Not surely better" in verdict.reasons[0]
+    assert "No significant improvement over the base" in verdict.reasons[0]
 
 
 def test_one_benchmark_much_worse_refuses_though_the_mean_is_better(recipe) -> None:
     verdict = judge(recipe, (change(0.2), change(-0.05, name="words")), None, SOUND)
     assert not verdict.promote
-    assert "Worse than its base on words" in verdict.reasons[0]
+    assert "Worse than the base on words" in verdict.reasons[0]
 
 
 def test_a_small_sure_loss_to_the_champion_is_tolerated_and_told(recipe) -> None:
@@ -73,7 +72,7 @@ def test_a_small_sure_loss_to_the_champion_is_tolerated_and_told(recipe) -> None
 def test_a_sure_loss_to_the_champion_is_refused(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND)
     assert not verdict.promote
-    assert "Worse than today's champion" in verdict.reasons[0]
+    assert "Worse than the champion" in verdict.reasons[0]
 
 
 def test_an_unsure_loss_to_the_champion_is_no_loss(recipe) -> None:
@@ -81,15 +80,15 @@ def test_an_unsure_loss_to_the_champion_is_no_loss(recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("looks", "said"),
+    ("diagnostics", "said"),
     [
-        ({"mean_cosine": 0.999, "different": 1.0}, "collapsed"),
-        ({"mean_cosine": float("nan"), "different": 1.0}, "collapsed"),
-        ({"mean_cosine": 0.1, "different": 0.2}, "20% of different strings"),
+        ({"mean_cosine": 0.999, "unique_fraction": 1.0}, "collapsed"),
+        ({"mean_cosine": float("nan"), "unique_fraction": 1.0}, "collapsed"),
+        ({"mean_cosine": 0.1, "unique_fraction": 0.2}, "20% of distinct strings"),
     ],
 )
-def test_collapse_is_refused_whatever_the_scores(recipe, looks, said) -> None:
-    verdict = judge(recipe, (change(0.3),), None, looks)
+def test_collapse_is_refused_whatever_the_scores(recipe, diagnostics, said) -> None:
+    verdict = judge(recipe, (change(0.3),), None, diagnostics)
     assert not verdict.promote
     assert said in verdict.reasons[0]
 
@@ -112,7 +111,7 @@ def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
     ):
         verdict = judge(recipe, base, champion, SOUND)
         assert not verdict.promote
-        assert "not made of numbers on stsb" in verdict.reasons[0]
+        assert "is not a number on stsb" in verdict.reasons[0]
 
 
 def test_losing_to_bm25_never_looks_good(recipe) -> None:
@@ -135,8 +134,8 @@ def test_a_slice_worse_than_the_champions_is_refused_though_the_benchmark_is_not
     slices = (change(0.05, name="sts, sts12"), change(-0.03, name="sts, sts13"))
     verdict = judge(recipe, (change(0.05),), (change(0.02),), SOUND, slices=slices)
     assert not verdict.promote
-    assert verdict.reasons[0].startswith("Worse than today's champion on sts, sts13")
-    assert verdict.slices == slices
+    assert verdict.reasons[0].startswith("Worse than the champion on sts, sts13")
+    assert verdict.input.slices == slices
 
 
 def test_a_slice_has_a_tolerance_of_its_own(recipe) -> None:
@@ -149,32 +148,32 @@ def test_a_slice_has_a_tolerance_of_its_own(recipe) -> None:
 
 def test_an_encoder_that_answers_within_bounds_is_let_through_with_its_probe(recipe) -> None:
     bounded = with_gate(recipe, max_megabytes=15.0, max_milliseconds=5.0)
-    verdict = judge(bounded, (change(0.05),), None, SOUND, probe=FIT)
+    verdict = judge(bounded, (change(0.05),), None, SOUND, smoke_test=FIT)
     assert verdict.promote
-    assert verdict.probe == FIT
+    assert verdict.input.smoke_test == FIT
 
 
 @pytest.mark.parametrize(
     ("bounds", "said"),
     [
-        ({"max_megabytes": 14.0}, "It takes 14.7 MB and the recipe allows 14"),
-        ({"max_milliseconds": 3.5}, "One text takes 4.0 ms and the recipe allows 3.5"),
+        ({"max_megabytes": 14.0}, "It takes 14.7 MB; the recipe allows 14"),
+        ({"max_milliseconds": 3.5}, "One text takes 4.0 ms; the recipe allows 3.5"),
     ],
 )
 def test_what_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
-    verdict = judge(with_gate(recipe, **bounds), (change(0.05),), None, SOUND, probe=FIT)
+    verdict = judge(with_gate(recipe, **bounds), (change(0.05),), None, SOUND, smoke_test=FIT)
     assert not verdict.promote
     assert said in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("probe", "said"),
+    ("result", "said"),
     [
-        (Probe(fault="no answer within 300 seconds"), "does not answer"),
-        (Probe(difference=0.01, milliseconds=4.0, megabytes=1.0), "other vectors"),
+        (SmokeTestResult(fault="no answer within 300 seconds"), "smoke test failed"),
+        (SmokeTestResult(difference=0.01, milliseconds=4.0, megabytes=1.0), "other vectors"),
     ],
 )
-def test_what_a_service_cannot_use_is_refused_whatever_the_scores(recipe, probe, said) -> None:
-    verdict = judge(recipe, (change(0.3),), None, SOUND, probe=probe)
+def test_what_a_service_cannot_use_is_refused_whatever_the_scores(recipe, result, said) -> None:
+    verdict = judge(recipe, (change(0.3),), None, SOUND, smoke_test=result)
     assert not verdict.promote
     assert said in verdict.reasons[0]

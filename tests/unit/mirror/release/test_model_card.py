@@ -70,12 +70,12 @@ def test_pooling_is_stated_loudly(results: RunResults, pooling: str, words: str)
 
 
 def test_a_prompt_is_told_with_what_to_do_about_it(results: RunResults) -> None:
-    assert "puts words around" not in render_card(results)
+    assert "adds a prompt to" not in render_card(results)
     tuning = results.recipe.tuning.model_copy(update={"prompt": "{text} means [MASK]"})
     card = render_card(
         replace(results, recipe=results.recipe.model_copy(update={"tuning": tuning}))
     )
-    assert "`{text} means [MASK]`: give it texts as they are" in card
+    assert "`{text} means [MASK]`: pass texts without it" in card
 
 
 def test_scores_below_bm25_are_admitted(results: RunResults) -> None:
@@ -104,9 +104,10 @@ def with_measures(results: RunResults) -> RunResults:
 
 
 def test_what_is_not_judged_by_stands_beside_the_scores(results: RunResults) -> None:
-    assert "Also measured" not in render_card(results)
+    assert "Further metrics" not in render_card(results)
     card = render_card(with_measures(results))
-    assert "Also measured, and not judged by:\n\n| benchmark | measure | base | tuned |\n" in card
+    heading = "Further metrics, not used by the promotion gate:"
+    assert f"{heading}\n\n| benchmark | metric | base | tuned |\n" in card
     assert "\n| search | acc@5 | .062 | .312 |\n| space | isotropy | .125 | .625 |\n" in card
     assert "\n| space | mean vector norm | 1.250 | 6.250 |\n\n## Base" in card
     # Neither a row of the scores nor one of the hub's results.

@@ -12,10 +12,9 @@ import pytest
 from mirror.corpus.drift import Drift
 from mirror.errors import StoreError
 from mirror.evaluation.score_change import ScoreChange
-from mirror.release.gate import Verdict
+from mirror.release.gate import GateInput, SmokeTestResult, Verdict
 from mirror.release.report import REPORT, render_report, report_stage, score_scale, write_report
 from mirror.release.run_results import RunResults, score_changes
-from mirror.release.smoke_test_result import Probe
 from mirror.store import Store
 
 VERDICT = Verdict(True, ("Better than its base.", "Mind <b>this</b>."))
@@ -82,7 +81,7 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> Non
     likeness = score_changes(results)[0]
     for told in (
         "mirror-en-trades",
-        "The gate lets it through",
+        "Promoted by the gate",
         f"{likeness.after:.3f}".lstrip("0"),
         f"+{likeness.change:.3f}".replace("0.", "."),
         "500 read, 420 kept",
@@ -98,8 +97,8 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> Non
 
 def test_an_encoder_that_is_held_back_is_said_to_be(results: RunResults) -> None:
     text = Page(render_report(results, Verdict(False, ("Not better.",)))).text
-    assert "The gate holds it back" in text
-    assert "lets it through" not in text
+    assert "Not promoted by the gate" in text
+    assert "Promoted by the gate" not in text
 
 
 def test_only_neighbours_that_came_with_tuning_are_marked(results: RunResults) -> None:
@@ -153,14 +152,16 @@ def test_a_run_without_rejects_is_reported(results: RunResults) -> None:
 def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: RunResults) -> None:
     whole = ScoreChange("search", "mrr@10", 120, 0.35, 0.4, 0.05, 0.01, 0.09)
     part = ScoreChange("likeness, north", "spearman", 60, 0.5, 0.45, -0.05, -0.09, -0.01)
-    probe = Probe(difference=2e-7, milliseconds=4.25, megabytes=14.7)
+    smoke_test = SmokeTestResult(difference=2e-7, milliseconds=4.25, megabytes=14.7)
     drift = Drift(100, 150, 0.4, 0.1, 0.02, 0.0, 0.001, 1.25, 1.3, 40.0, 42.0, 0.03, ("covid",))
-    verdict = Verdict(True, ("Better.",), champion=(whole,), slices=(part,), probe=probe)
+    verdict = Verdict(
+        True, ("Better.",), GateInput(champion=(whole,), slices=(part,), smoke_test=smoke_test)
+    )
     text = Page(render_report(replace(results, drift=drift), verdict)).text
     assert "search 120 .350 .400 +.050 +.010 to +.090" in text
     assert "likeness, north 60 .500 .450 −.050 −.090 to −.010" in text
-    assert "cosines within 2e-07 of those measured, 4.2 ms for one text" in text
+    assert "cosines within 2e-07 of the evaluation's, 4.2 ms for one text" in text
     assert "strings that the other lacks 10.00% 40.00%" in text
     plain = Page(render_report(results, VERDICT)).text
-    assert "Beside today's champion" not in plain
+    assert "Compared with the champion" not in plain
     assert "since the champion" not in plain

@@ -76,10 +76,14 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
     assert json.loads(json.dumps(candidate.verdict_content())) == {
         "promote": True,
         "reasons": ["Better than its base."],
-        "base": [],
-        "champion": None,
-        "slices": [],
-        "probe": None,
+        "input": {
+            "base": [],
+            "mean_cosine": 0.0,
+            "unique_fraction": 1.0,
+            "champion": None,
+            "slices": [],
+            "smoke_test": None,
+        },
     }
 
 
