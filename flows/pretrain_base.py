@@ -1,4 +1,4 @@
-"""A base model from raw text: vocabulary, word pieces, masked language modelling."""
+"""Flow that pretrains a base model: vocabulary, tokenized corpus, masked language modelling."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tasks.local_api import temporary_api
 def pretrain_base(
     name: str, corpus: tuple[str, ...] = (), minutes: float | None = None
 ) -> StageRecord:
-    """Makes the base model that `models/NAME.toml` describes.
+    """Make the base model that `models/NAME.toml` describes.
 
     Args:
         name: the file's name without its ending, or a path that ends in `.toml`.
-        corpus: Parquet files to take in place of the file's own.
-        minutes: end the sitting after so many, with a checkpoint; the same call goes on from it.
+        corpus: Parquet files that replace the file's own.
+        minutes: stop after this time, with a checkpoint; the same call continues from it.
 
     Raises:
-        MirrorError: the file or the corpus is at fault, or the loss is not a number.
-        Unfinished: `minutes` were over first.
+        MirrorError: the file or the corpus is faulty, or the loss is not a number.
+        PretrainingPaused: `minutes` were over first.
     """
     settings = find_pretraining(name, corpus=tuple(str(Path(path).absolute()) for path in corpus))
     workspace = workspace_root()
@@ -37,7 +37,7 @@ def pretrain_base(
 def start_pretraining(
     name: str, corpus: tuple[str, ...] = (), minutes: float | None = None
 ) -> StageRecord:
-    """As `pretrain_base`, for a person at a terminal: a fault shows before Prefect is up."""
+    """Run `pretrain_base` from a terminal: faults of the file show before Prefect starts."""
     find_pretraining(name)
     with temporary_api() as wait_for_api:
         wait_for_api()

@@ -20,6 +20,7 @@ from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.options import Group, stderr_console, stdout_console, workspace_option
 from flows.cli.paper import paper
+from flows.cli.pretrain import pretrain
 from flows.cli.promote import history, promote, rollback
 from flows.cli.run import run
 from flows.cli.serve import serve
@@ -149,25 +150,6 @@ def encode(
     )
 
 
-@mirror.command()
-@click.argument("name")
-@click.option(
-    "--corpus", multiple=True, metavar="FILE", help="Parquet to take instead; may repeat."
-)
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), help="End the sitting then."
-)
-@workspace_option
-def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
-    """Makes the base model that models/NAME.toml describes.
-
-    A run that was ended or killed goes on from its last checkpoint.
-    """
-    from flows.cli.running import pretrain_shown
-
-    pretrain_shown(name, corpus, minutes, stderr_console())
-
-
 mirror.add_command(bench)
 mirror.add_command(compare)
 mirror.add_command(doctor)
@@ -175,6 +157,7 @@ mirror.add_command(export)
 mirror.add_command(gc)
 mirror.add_command(history)
 mirror.add_command(paper)
+mirror.add_command(pretrain)
 mirror.add_command(promote)
 mirror.add_command(rollback)
 mirror.add_command(run)

@@ -31,25 +31,6 @@ def run_and_print(
     show_run(record, out)
 
 
-def pretrain_shown(name: str, corpus: tuple[str, ...], minutes: float | None, err: Console) -> None:
-    """Pretrains a base model."""
-    from mirror.pretraining.config import find_pretraining
-    from mirror.pretraining.stage import PretrainingPaused
-
-    settings = find_pretraining(name)
-    try:
-        with progress_shown(err):
-            from flows.pretrain_base import start_pretraining
-
-            made = start_pretraining(name, corpus, minutes)
-    except PretrainingPaused as ended:
-        err.print(str(ended), markup=False, highlight=False, soft_wrap=True)
-        return
-    how = "reused" if made.reused else f"made in {made.seconds:,.0f} s"
-    err.print(f"{settings.name}: {how}", markup=False, highlight=False)
-    err.print(str(made.path / "model"), markup=False, highlight=False, soft_wrap=True)
-
-
 @contextmanager
 def progress_shown(
     console: Console, through: Callable[[OnProgress], OnProgress] = lambda shown: shown

@@ -1,4 +1,8 @@
-"""Checkpoints of a pretraining run: safetensors and JSON, swapped in whole."""
+"""Checkpoints of pretraining: safetensors and JSON, replaced atomically.
+
+Unlike those of tuning, a checkpoint has a fixed name and keeps its predecessor until the next one
+is written: a run may take days, and a damaged checkpoint must not cost all of it.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +29,21 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class TrainingPosition:
-    """How far a run has come."""
+    """Steps and tokens done."""
 
     step: int = 0
     tokens: int = 0
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, place: TrainingPosition
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: TrainingPosition
 ) -> None:
-    """Writes weights, the optimiser's moments and the place beside `folder`, then swaps them in.
+    """Write weights, optimizer state and position to a new folder, then rename it.
 
     Raises:
-        OSError: they cannot be written; the checkpoint before is still there.
+        OSError: they cannot be written; the previous checkpoint is kept.
     """
-    new, old = _beside(folder, "new"), _beside(folder, "old")
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     moments: dict[str, Tensor] = {}
@@ -51,7 +55,7 @@ def save_checkpoint(
     with disk_faults():
         save_file(weights, new / "weights.safetensors")
         save_file(moments, new / "moments.safetensors")
-    (new / "state.json").write_text(json.dumps(asdict(place)), encoding="utf-8")
+    (new / "state.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
     for path in (*new.iterdir(), new):
         flush(path)
     shutil.rmtree(old, ignore_errors=True)
@@ -65,42 +69,42 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> TrainingPosition | None:
-    """Restores a checkpoint, or the one before it where that is damaged or gone.
+    """Restore a checkpoint, or its predecessor if it is damaged or missing.
 
     Returns:
-        Its place, or nothing where there is no checkpoint.
+        Its position, or None without a checkpoint.
 
     Raises:
-        TuningError: there are checkpoints, and all are damaged.
+        TuningError: all checkpoints are damaged.
     """
     damaged = []
-    for found in (folder, _beside(folder, "old")):
-        if not found.is_dir():
+    for candidate in (folder, _sibling(folder, "old")):
+        if not candidate.is_dir():
             continue
         try:
-            weights, moments, place = _read(found, model)
+            weights, moments, position = _read(candidate, model)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            log.warning("%s is damaged (%s) and left aside", found, error)
-            damaged.append(found)
+            log.warning("%s is damaged (%s) and ignored", candidate, error)
+            damaged.append(candidate)
             continue
         _restore(weights, moments, model, optimizer)
-        return place
+        return position
     if damaged:
         raise TuningError(
             f"the checkpoint in {folder} is damaged: remove "
-            f"{' and '.join(str(place) for place in damaged)}, and run again from what is left"
+            f"{' and '.join(str(path) for path in damaged)}, and run again from an earlier one"
         )
     return None
 
 
 def _read(folder: Path, model: nn.Module) -> tuple[Tensors, Tensors, TrainingPosition]:
-    place = TrainingPosition(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    position = TrainingPosition(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
     weights = load_file(folder / "weights.safetensors")
     moments = load_file(folder / "moments.safetensors")
     for name, parameter in model.named_parameters():
         if weights[name].shape != parameter.shape:
             raise ValueError(f"{name} has another shape")
-    return weights, moments, place
+    return weights, moments, position
 
 
 @torch.no_grad()
@@ -109,14 +113,14 @@ def _restore(
 ) -> None:
     for name, parameter in model.named_parameters():
         parameter.copy_(weights[name])
-        kept = {
+        state = {
             key.split("|")[1]: value if key.endswith("|step") else value.to(parameter.device)
             for key, value in moments.items()
             if key.startswith(f"{name}|")
         }
-        if kept:
-            optimizer.state[parameter] = kept
+        if state:
+            optimizer.state[parameter] = state
 
 
-def _beside(folder: Path, ending: str) -> Path:
+def _sibling(folder: Path, ending: str) -> Path:
     return folder.with_name(f"{folder.name}.{ending}")

@@ -1,8 +1,7 @@
-"""A corpus as one array of word pieces, for masked language modelling.
+"""Tokenized corpus for masked language modelling: memory-mapped arrays, and the rows of a step.
 
-Three arrays on disk, memory-mapped: the pieces of all paragraphs one after the other, where each
-paragraph starts, and where each sentence starts. Rows are drawn from them by number, so that a
-pretraining run that is resumed at step n draws what it would have drawn.
+Three arrays on disk: the tokens of all paragraphs, the starts of paragraphs and the starts of
+sentences.  Rows are drawn by number, so a run that is resumed at step n draws the same rows.
 """
 
 from __future__ import annotations
@@ -14,53 +13,92 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from mirror.errors import CorpusError
+from mirror.paths import local_path
+from mirror.pretraining.config import PretrainingSettings
+from mirror.progress import OnProgress, ProgressEvent, no_progress
 
 SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "؟", "।")
+READ_ROWS = 5_000
 ENCODE_BATCH = 2_000
-MIN_PIECES = 4
-MORE_WORDS = (0.7, 0.15, 0.15)
-"""How often a string of words has none, one or two words beside the first."""
-TRIES = 1_000
+MIN_TOKENS = 4
+EXTRA_WORDS = (0.7, 0.15, 0.15)
+"""Probabilities of zero, one and two words after the first in a string of words."""
+MAX_TRIES = 1_000
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class TokenCorpus:
-    """Word pieces of a corpus. `starts[i]` is the place in `pieces` where unit i starts; each list
-    of starts has one entry more than there are units, the length of `pieces`.
+    """Token ids of a corpus, with the index at which each paragraph and each sentence starts.
+
+    Each array of starts ends with the number of tokens.
     """
 
-    pieces: NDArray[np.integer]
+    tokens: NDArray[np.integer]
     paragraph_starts: Ints
     sentence_starts: Ints
 
     @property
     def size(self) -> int:
-        """How many word pieces there are."""
-        return int(self.pieces.shape[0])
+        """The number of tokens."""
+        return int(self.tokens.shape[0])
+
+
+def read_texts(
+    settings: PretrainingSettings, on_progress: OnProgress = no_progress
+) -> Iterator[str]:
+    """Yield the corpus's paragraphs, without those of excluded sources.
+
+    Raises:
+        CorpusError: a file has no `text` column.
+    """
+    done = 0
+    for name in settings.corpus:
+        path = local_path(name, Path.is_file)
+        with pq.ParquetFile(path) as file:
+            for batch in _read_batches(file, path):
+                for row in batch.to_pylist():
+                    source = row.get("source") or ""
+                    if row["text"] and not any(part in source for part in settings.exclude_sources):
+                        yield row["text"]
+                done += batch.num_rows
+                on_progress(ProgressEvent("pieces", done, None, "paragraphs"))
+
+
+def _read_batches(file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
+    columns = [column for column in ("text", "source") if column in file.schema_arrow.names]
+    if "text" not in columns:
+        raise CorpusError(
+            f"{path} has no column `text`; it has {file.schema_arrow.names}: rename one"
+        )
+    # One group at a time: iterating over all groups keeps those that were read in memory.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(READ_ROWS, row_groups=[group], columns=columns)
 
 
 def write_token_corpus(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> TokenCorpus:
-    """Encodes the paragraphs and writes the arrays to `folder`, which must exist.
+    """Encode paragraphs and write the arrays to an existing folder.
 
-    A separator follows every paragraph; no class token is stored.
+    A separator token follows each paragraph; class tokens are added per row later.
 
     Raises:
-        CorpusError: there was no text.
+        CorpusError: there is no text.
     """
     dtype = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.uint32
     vocabulary = tokenizer.get_vocab()
     ends = {vocabulary[mark] for mark in SENTENCE_ENDS if mark in vocabulary}
     paragraph_starts, sentence_starts, size = [0], [0], 0
     with (folder / "pieces.bin").open("wb") as sink:
-        for ids in _encoded(texts, tokenizer):
+        for ids in _encode(texts, tokenizer):
             if not ids:
                 continue
             row = np.asarray([*ids, tokenizer.sep_token_id], dtype=dtype)
@@ -79,17 +117,21 @@ def write_token_corpus(
 
 
 def read_token_corpus(folder: Path) -> TokenCorpus:
-    """Maps the arrays that `write_token_corpus` wrote."""
-    about = json.loads((folder / "pieces.json").read_text())
-    pieces = np.memmap(folder / "pieces.bin", dtype=about["dtype"], mode="r")
-    if pieces.shape[0] != about["size"]:
+    """Map the arrays that `write_token_corpus` wrote.
+
+    Raises:
+        CorpusError: the file of tokens is cut short.
+    """
+    header = json.loads((folder / "pieces.json").read_text())
+    tokens = np.memmap(folder / "pieces.bin", dtype=header["dtype"], mode="r")
+    if tokens.shape[0] != header["size"]:
         raise CorpusError(f"{folder / 'pieces.bin'} is cut short: delete {folder} and run again")
     return TokenCorpus(
-        pieces, np.load(folder / "paragraphs.npy"), np.load(folder / "sentences.npy")
+        tokens, np.load(folder / "paragraphs.npy"), np.load(folder / "sentences.npy")
     )
 
 
-def _encoded(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[int]]:
+def _encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[int]]:
     source = iter(texts)
     while batch := list(islice(source, ENCODE_BATCH)):
         yield from tokenizer(
@@ -98,7 +140,7 @@ def _encoded(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Iterat
 
 
 class PackedRows:
-    """Rows of `length` pieces, cut from all paragraphs in an order shuffled anew each epoch."""
+    """Rows of `length` tokens, cut from the paragraphs in an order shuffled in each epoch."""
 
     def __init__(self, corpus: TokenCorpus, length: int, seed: int) -> None:
         self._corpus, self._length, self._seed = corpus, length, seed
@@ -107,7 +149,7 @@ class PackedRows:
         self.rows_per_epoch = corpus.size // length
         if not self.rows_per_epoch:
             raise CorpusError(
-                f"the corpus holds {corpus.size} word pieces, less than one row of {length}"
+                f"the corpus holds {corpus.size} tokens, less than one row of {length}: add text"
             )
 
     def _shuffle(self, epoch: int) -> None:
@@ -115,31 +157,30 @@ class PackedRows:
         self._order, self._ends, self._epoch = order, np.cumsum(self._sizes[order]), epoch
 
     def row(self, number: int) -> Ints:
-        """Row `number`, counted over all epochs."""
+        """Return row `number`, counted over all epochs."""
         epoch, index = divmod(number, self.rows_per_epoch)
         if epoch != self._epoch:
             self._shuffle(epoch)
         start, parts, missing = index * self._length, [], self._length
-        place = int(np.searchsorted(self._ends, start, side="right"))
+        index_in_order = int(np.searchsorted(self._ends, start, side="right"))
         while missing:
-            paragraph = self._order[place]
-            skipped = start - (self._ends[place] - self._sizes[paragraph])
+            paragraph = self._order[index_in_order]
+            skipped = start - (self._ends[index_in_order] - self._sizes[paragraph])
             first = self._corpus.paragraph_starts[paragraph] + max(int(skipped), 0)
-            part = self._corpus.pieces[first : self._corpus.paragraph_starts[paragraph + 1]][
-                :missing
-            ]
+            end = self._corpus.paragraph_starts[paragraph + 1]
+            part = self._corpus.tokens[first:end][:missing]
             parts.append(part)
             missing -= len(part)
-            place += 1
+            index_in_order += 1
         return np.concatenate(parts).astype(np.int64)
 
 
 class ContextRows:
-    """Short strings with a bag of pieces that stand in or around each of them.
+    """Short strings, each with target tokens drawn from its context.
 
-    A string is either a sentence, whose targets are its own pieces and those of the sentences
-    beside it, or one to three words, whose targets are the pieces around them.  Frequent pieces
-    are drawn less often, by word2vec's rule (Mikolov et al. 2013, section 2.3).
+    The targets of a sentence are its own tokens and those of its two neighbours; the targets of
+    one to three words are the tokens around them.  Frequent tokens are drawn less often by the
+    subsampling of word2vec (Mikolov et al. 2013, section 2.3).
     """
 
     def __init__(
@@ -148,94 +189,94 @@ class ContextRows:
         self._corpus = corpus
         vocabulary = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = set(tokenizer.all_special_ids)
-        self._continues = np.asarray([piece.startswith("##") for piece in vocabulary])
-        letters = [piece.removeprefix("##").isalpha() for piece in vocabulary]
-        counts = np.bincount(corpus.pieces, minlength=len(vocabulary)).astype(np.float64)
+        self._continues = np.asarray([token.startswith("##") for token in vocabulary])
+        letters = [token.removeprefix("##").isalpha() for token in vocabulary]
+        counts = np.bincount(corpus.tokens, minlength=len(vocabulary)).astype(np.float64)
         share = counts / counts.sum()
         keep = np.minimum(1.0, np.sqrt(threshold / np.maximum(share, 1e-12)))
         usable = np.asarray(letters) & ~np.isin(np.arange(len(vocabulary)), list(special))
         self._keep = np.where(usable, keep, 0.0)
 
     def sentences(
-        self, rng: np.random.Generator, count: int, max_pieces: int, targets: int
+        self, rng: np.random.Generator, count: int, max_tokens: int, targets: int
     ) -> tuple[list[Ints], Ints]:
-        """`count` sentences and an array (count, targets) of pieces in or beside each.
+        """Return `count` sentences and an array (count, targets) of tokens in and near each.
 
         Raises:
-            CorpusError: hardly any sentence has a usable length.
+            CorpusError: almost no sentence has a usable length.
         """
-        pieces, starts = self._corpus.pieces, self._corpus.sentence_starts
+        tokens, starts = self._corpus.tokens, self._corpus.sentence_starts
         strings: list[Ints] = []
         bags: list[Ints] = []
-        for _ in range(TRIES * count):
+        for _ in range(MAX_TRIES * count):
             if len(strings) == count:
                 return strings, np.stack(bags)
             index = int(rng.integers(len(starts) - 1))
             first, last = int(starts[index]), int(starts[index + 1])
-            own = self._draw(rng, pieces[first:last], targets)
-            if own is None or not MIN_PIECES <= last - first <= max_pieces:
+            bag = self._draw(rng, tokens[first:last], targets)
+            if bag is None or not MIN_TOKENS <= last - first <= max_tokens:
                 continue
             low, high = self._paragraph_of(first)
             before = max(int(starts[max(index - 1, 0)]), low)
             after = min(int(starts[min(index + 2, len(starts) - 1)]), high)
-            beside = self._draw(rng, self._around(before, first, last, after), targets)
-            if beside is not None:
-                own[: targets // 2] = beside[: targets // 2]
-            strings.append(np.asarray(pieces[first : min(last, high)], dtype=np.int64))
-            bags.append(own)
+            near = self._draw(rng, self._around(before, first, last, after), targets)
+            if near is not None:
+                bag[: targets // 2] = near[: targets // 2]
+            strings.append(np.asarray(tokens[first : min(last, high)], dtype=np.int64))
+            bags.append(bag)
         raise CorpusError(
-            f"hardly any sentence of the corpus has {MIN_PIECES} to {max_pieces} pieces: "
+            f"almost no sentence of the corpus has {MIN_TOKENS} to {max_tokens} tokens: "
             "set sentences_per_step = 0"
         )
 
     def words(
         self, rng: np.random.Generator, count: int, window: int, targets: int
     ) -> tuple[list[Ints], Ints]:
-        """`count` strings of one to three words and (count, targets) pieces around each.
+        """Return `count` strings of one to three words and (count, targets) tokens around each.
 
         Raises:
-            CorpusError: hardly any word has others around it.
+            CorpusError: almost no word has others around it.
         """
-        pieces = self._corpus.pieces
+        tokens = self._corpus.tokens
         strings: list[Ints] = []
         bags: list[Ints] = []
-        for _ in range(TRIES * count):
+        for _ in range(MAX_TRIES * count):
             if len(strings) == count:
                 return strings, np.stack(bags)
-            place = int(rng.integers(self._corpus.size))
-            piece = int(pieces[place])
-            if self._continues[piece] or rng.random() > self._keep[piece]:
+            first = int(rng.integers(self._corpus.size))
+            token = int(tokens[first])
+            if self._continues[token] or rng.random() > self._keep[token]:
                 continue
-            low, high = self._paragraph_of(place)
-            last = self._end_of_words(place, high, more=int(rng.choice(3, p=MORE_WORDS)))
-            around = self._around(max(low, place - window), place, last, min(high, last + window))
+            low, high = self._paragraph_of(first)
+            last = self._end_of_words(first, high, extra=int(rng.choice(3, p=EXTRA_WORDS)))
+            around = self._around(max(low, first - window), first, last, min(high, last + window))
             bag = self._draw(rng, around, targets)
             if bag is not None:
-                strings.append(pieces[place:last].astype(np.int64))
+                strings.append(tokens[first:last].astype(np.int64))
                 bags.append(bag)
         raise CorpusError(
-            "hardly any word of the corpus stands among others: set words_per_step = 0"
+            "almost no word of the corpus has others around it: set words_per_step = 0"
         )
 
     def _around(self, low: int, first: int, last: int, high: int) -> NDArray[np.integer]:
-        pieces = self._corpus.pieces
-        return np.concatenate([pieces[low:first], pieces[last : max(last, high)]])
+        tokens = self._corpus.tokens
+        return np.concatenate([tokens[low:first], tokens[last : max(last, high)]])
 
-    def _end_of_words(self, place: int, high: int, more: int) -> int:
-        last = self._end_of_word(place, high)
-        for _ in range(more):
-            if last < high and self._keep[int(self._corpus.pieces[last])] > 0:
+    def _end_of_words(self, first: int, high: int, extra: int) -> int:
+        last = self._end_of_word(first, high)
+        for _ in range(extra):
+            if last < high and self._keep[int(self._corpus.tokens[last])] > 0:
                 last = self._end_of_word(last, high)
         return last
 
-    def _paragraph_of(self, place: int) -> tuple[int, int]:
+    def _paragraph_of(self, position: int) -> tuple[int, int]:
         starts = self._corpus.paragraph_starts
-        index = int(np.searchsorted(starts, place, side="right")) - 1
+        index = int(np.searchsorted(starts, position, side="right")) - 1
         return int(starts[index]), int(starts[index + 1]) - 1
 
-    def _end_of_word(self, place: int, high: int) -> int:
-        last = place + 1
-        while last < high and self._continues[int(self._corpus.pieces[last])]:
+    def _end_of_word(self, first: int, high: int) -> int:
+        last = first + 1
+        while last < high and self._continues[int(self._corpus.tokens[last])]:
             last += 1
         return last
 

@@ -1,56 +1,172 @@
-"""Writes a pretrained model as a folder that `AutoModelForMaskedLM` loads."""
+"""Starting point of a pretraining run: first weights, tokenizer and tokenized corpus."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedModel
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from mirror.disk_faults import disk_faults
-from mirror.encoders.architectures import set_dropout
+from mirror.errors import InputError
+from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
-from mirror.pretraining.trainer import PretrainingStep
-from mirror.store import StageRecord, section_content
+from mirror.pretraining.dataset import TokenCorpus, read_texts, write_token_corpus
+from mirror.pretraining.objective import masked_head
+from mirror.pretraining.tokenizer import train_wordpiece
+from mirror.progress import OnProgress, no_progress
 
-SHIPPED_DROPOUT = 0.1
-"""What fine-tuning code expects of a BERT's configuration; pretraining itself has its own."""
+STANDARD_DEVIATION = 0.04
+"""Of token embeddings that are initialised by word2vec."""
 
 
-def write_model(
-    settings: PretrainingSettings,
-    pieces: StageRecord,
-    result: tuple[PreTrainedModel, PretrainingStep],
-    out: Path,
+def write_pieces(
+    settings: PretrainingSettings, out: Path, on_progress: OnProgress = no_progress
 ) -> Mapping[str, Any]:
-    """Writes `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses.
+    """Write the starting model to `out/start` and the tokenized corpus to `out`.
+
+    Returns:
+        Counts of tokens, paragraphs, sentences and the vocabulary.
 
     Raises:
+        CorpusError: the corpus holds no text.
+        TokenizerError: the corpus is too small for a vocabulary.
+        BaseModelError: the base has no supported masked-language head.
         OSError: the folder cannot be written.
     """
-    model, last = result
-    folder = out / "model"
-    set_dropout(model.config, SHIPPED_DROPOUT)
+    if settings.base is None:
+        tokenizer = _new_tokenizer(settings, on_progress)
+        corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
+        model = new_model(settings, tokenizer, corpus)
+    else:
+        # First the base, so that its faults show before the corpus is encoded, which takes long.
+        tokenizer, model = _read_base(local_path(settings.base, Path.is_dir))
+        corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
     with disk_faults():
-        model.cpu().half().save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(pieces.path / "start", trust_remote_code=False)
-    tokenizer.save_pretrained(folder)
-    losses = {
-        "steps": last.step,
-        "tokens": last.tokens,
-        "masked_loss": round(last.masked_loss, 4),
-        "sentence_loss": round(last.sentence_loss, 4),
-        "word_loss": round(last.word_loss, 4),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        model.float().save_pretrained(out / "start")
+    tokenizer.save_pretrained(out / "start")
+    return {
+        "pieces": corpus.size,
+        "paragraphs": len(corpus.paragraph_starts) - 1,
+        "sentences": len(corpus.sentence_starts) - 1,
+        "vocabulary": len(tokenizer),
     }
-    about = {
-        "settings": section_content(settings),
-        "corpus": dict(pieces.counts),
-        "last_step": asdict(last),
-        **losses,
-    }
-    (folder / "pretraining.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    return losses
+
+
+def _new_tokenizer(
+    settings: PretrainingSettings, on_progress: OnProgress
+) -> PreTrainedTokenizerBase:
+    shape = settings.shape
+    return train_wordpiece(
+        read_texts(settings, on_progress),
+        size=shape.vocabulary_size,
+        lowercase=shape.lowercase,
+        max_tokens=shape.max_tokens,
+    )
+
+
+def _read_base(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    model = AutoModelForMaskedLM.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
+    )
+    masked_head(model)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer, model
+
+
+def new_model(
+    settings: PretrainingSettings, tokenizer: PreTrainedTokenizerBase, corpus: TokenCorpus | None
+) -> PreTrainedModel:
+    """Return a BERT of the settings' shape with random weights.
+
+    If the settings ask for word vectors, token embeddings are initialised by word2vec on `corpus`.
+    """
+    shape = settings.shape
+    torch.manual_seed(settings.seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        intermediate_size=4 * shape.hidden_size,
+        max_position_embeddings=shape.max_tokens,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = BertForMaskedLM(config)
+    if shape.word_vector_epochs and corpus is not None:
+        vectors = train_word_vectors(
+            corpus,
+            vocabulary_size=len(tokenizer),
+            dimension=shape.hidden_size,
+            epochs=shape.word_vector_epochs,
+            seed=settings.seed,
+        )
+        with torch.no_grad():
+            model.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
+    return model
+
+
+def train_word_vectors(
+    corpus: TokenCorpus, *, vocabulary_size: int, dimension: int, epochs: int, seed: int
+) -> NDArray[np.float32]:
+    """Train skip-gram vectors (Mikolov et al. 2013), centred, with standard deviation 0.04.
+
+    Tokens seen fewer than five times get random vectors.  gensim has one worker, because only
+    then do equal seeds give equal vectors.
+
+    Returns:
+        An array (vocabulary_size, dimension).
+
+    Raises:
+        InputError: gensim is not installed.
+    """
+    try:
+        from gensim.models import Word2Vec
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "word vectors need gensim, which is not installed: `pip install -e .[pretrain]`, "
+            "or set word_vector_epochs = 0"
+        ) from error
+    model = Word2Vec(
+        _Paragraphs(corpus),
+        vector_size=dimension,
+        window=5,
+        min_count=5,
+        sg=1,
+        negative=8,
+        sample=1e-4,
+        epochs=epochs,
+        workers=1,
+        seed=seed,
+    )
+    table = np.random.default_rng(seed).normal(size=(vocabulary_size, dimension)).astype(np.float32)
+    vectors = model.wv.vectors - model.wv.vectors.mean(axis=0)
+    table[[int(token) for token in model.wv.index_to_key]] = vectors / vectors.std()
+    return table * np.float32(STANDARD_DEVIATION)
+
+
+class _Paragraphs:
+    """The corpus in the form that gensim expects: paragraphs as lists of strings."""
+
+    def __init__(self, corpus: TokenCorpus) -> None:
+        self._corpus = corpus
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for first, last in pairwise(self._corpus.paragraph_starts):
+            yield [str(token) for token in self._corpus.tokens[first : last - 1].tolist()]

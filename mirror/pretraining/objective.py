@@ -1,9 +1,8 @@
-"""What a pretraining step descends: masked tokens, and what the class token says of its context.
+"""Pretraining objective: masked tokens, and context prediction by the class token.
 
-BERT's masked-token loss on packed rows trains no class token, and a model that has only seen full
-rows is lost on a single word.  So two kinds of short rows are mixed in: one sentence, or one to
-three words, whose class token predicts, through the same head, the pieces that stand in and around
-it in the corpus.  No labels and no second model are used.
+The masked-token loss of BERT on packed rows does not train the class token, and a model that has
+seen only full rows does badly on single words.  Two kinds of short rows are mixed in: one sentence,
+or one to three words, whose class token predicts tokens of their context through the same head.
 """
 
 from __future__ import annotations
@@ -20,52 +19,53 @@ from mirror.errors import BaseModelError
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.dataset import ContextRows, Ints, PackedRows, TokenCorpus
 
-SLICE_ROWS = 64
+MICRO_BATCH_ROWS = 64
 
 
 @dataclass(frozen=True)
 class ProcessRank:
-    """Which of the processes of a run this is."""
+    """Rank of a process, and the number of processes."""
 
     index: int
-    world: int
+    world_size: int
 
 
 def masked_head(model: PreTrainedModel) -> nn.Module:
-    """The module that turns hidden states into logits over the vocabulary.
+    """Return the module that turns hidden states into logits over the vocabulary.
 
     Raises:
-        BaseModelError: this kind of model has none that is known here.
+        BaseModelError: the model's architecture has no supported head.
     """
     for name in ("cls", "lm_head"):
         head = getattr(model, name, None)
         if isinstance(head, nn.Module):
             return head
     raise BaseModelError(
-        f"{type(model).__name__} has no masked-language head that is known here: "
+        f"{type(model).__name__} has no supported masked-language head: "
         "continue from a BERT, RoBERTa, XLM-R or CamemBERT"
     )
 
 
 def mask_rows(
-    rows: Tensor, share: float, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator
+    rows: Tensor, ratio: float, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """BERT's masking: of the chosen places 80% mask token, 10% random piece, 10% as they were.
+    """Mask rows as BERT does: 80% mask token, 10% random token, 10% unchanged.
 
     Args:
         rows: token ids (rows, length).
-        share: how many of the places that hold no special token are chosen.
-        tokenizer: gives the special tokens.
-        rng: draws the places.
+        ratio: of the positions without special tokens, those that are chosen.
+        tokenizer: names the special tokens.
+        rng: draws the positions.
 
     Returns:
-        The masked rows, and of the chosen places the indices into the flattened rows and the
-        pieces that stood there.
+        The masked rows; of the chosen positions, the indices into the flattened rows and the
+        original token ids.
     """
     flat = rows.flatten().clone()
     special = torch.isin(flat, torch.tensor(sorted(tokenizer.all_special_ids)))
-    places = np.flatnonzero(~special.numpy())
-    chosen = torch.from_numpy(rng.permutation(places)[: max(1, int(len(places) * share))])
+    positions = np.flatnonzero(~special.numpy())
+    count = max(1, int(len(positions) * ratio))
+    chosen = torch.from_numpy(rng.permutation(positions)[:count])
     labels = flat[chosen]
     draw = torch.from_numpy(rng.random(len(chosen)))
     random = torch.from_numpy(rng.integers(0, len(tokenizer), len(chosen)))
@@ -75,7 +75,7 @@ def mask_rows(
 
 
 class Objective:
-    """The losses of a step, on one process; step n draws the same rows whenever it is run."""
+    """Losses of a step in one process; step n always draws the same rows."""
 
     def __init__(
         self,
@@ -96,21 +96,21 @@ class Objective:
         self._context = ContextRows(corpus, tokenizer, settings.subsampling)
 
     def losses(self, step: int) -> tuple[Tensor, int]:
-        """Masked, sentence and word loss (3,), in nats, and the packed tokens of all processes."""
-        settings, world = self._settings, self._rank.world
+        """Return the masked, sentence and word loss (3,) in nats, and the step's packed tokens."""
+        settings, world_size = self._settings, self._rank.world_size
         rng = np.random.default_rng([settings.seed, step, self._rank.index])
-        masked, tokens = self._masked(step, rng)
+        masked, tokens = self._masked_loss(step, rng)
         sentence = word = masked.new_zeros(())
-        if count := settings.sentences_per_step // world:
-            longest = settings.shape.max_tokens // 2 - 2
-            rows = self._context.sentences(rng, count, longest, settings.targets)
-            sentence = self._surroundings(*rows)
-        if count := settings.words_per_step // world:
+        if count := settings.sentences_per_step // world_size:
+            max_tokens = settings.shape.max_tokens // 2 - 2
+            rows = self._context.sentences(rng, count, max_tokens, settings.targets)
+            sentence = self._context_loss(*rows)
+        if count := settings.words_per_step // world_size:
             rows = self._context.words(rng, count, settings.window, settings.targets)
-            word = self._surroundings(*rows)
+            word = self._context_loss(*rows)
         return torch.stack([masked, sentence, word]), tokens
 
-    def _hidden(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def _hidden_states(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         output = self._model.base_model(
             input_ids=ids.to(self._device),
             attention_mask=None if mask is None else mask.to(self._device),
@@ -118,34 +118,34 @@ class Objective:
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    def _masked(self, step: int, rng: np.random.Generator) -> tuple[Tensor, int]:
+    def _masked_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, int]:
         lengths, rank = self._settings.row_lengths, self._rank
         length = lengths[step % len(lengths)]
-        count = max(1, self._settings.tokens_per_step // length // rank.world)
-        first = (step * rank.world + rank.index) * count
+        count = max(1, self._settings.tokens_per_step // length // rank.world_size)
+        first = (step * rank.world_size + rank.index) * count
         rows = np.stack([self._packed[length].row(first + i) for i in range(count)])
-        edge = np.ones((count, 1), dtype=np.int64)
-        start, end = edge * self._tokenizer.cls_token_id, edge * self._tokenizer.sep_token_id
-        ids, places, labels = mask_rows(
+        column = np.ones((count, 1), dtype=np.int64)
+        start, end = column * self._tokenizer.cls_token_id, column * self._tokenizer.sep_token_id
+        ids, positions, labels = mask_rows(
             torch.from_numpy(np.concatenate([start, rows, end], axis=1)),
-            self._settings.mask_share,
+            self._settings.mask_ratio,
             self._tokenizer,
             rng,
         )
-        hidden = self._hidden(ids).flatten(0, 1)[places.to(self._device)]
+        hidden = self._hidden_states(ids).flatten(0, 1)[positions.to(self._device)]
         loss = functional.cross_entropy(self._head(hidden).float(), labels.to(self._device))
-        return loss, count * length * rank.world
+        return loss, count * length * rank.world_size
 
-    def _surroundings(self, strings: list[Ints], targets: Ints) -> Tensor:
+    def _context_loss(self, strings: list[Ints], targets: Ints) -> Tensor:
         order = np.argsort([len(string) for string in strings], kind="stable")
-        tops = []
-        for part in np.array_split(order, max(1, len(order) // SLICE_ROWS)):
-            ids, mask = self._padded([strings[index] for index in part])
-            tops.append(self._hidden(ids, mask)[:, 0])
-        scores = functional.log_softmax(self._head(torch.cat(tops)).float(), dim=-1)
+        class_tokens = []
+        for part in np.array_split(order, max(1, len(order) // MICRO_BATCH_ROWS)):
+            ids, mask = self._pad([strings[index] for index in part])
+            class_tokens.append(self._hidden_states(ids, mask)[:, 0])
+        scores = functional.log_softmax(self._head(torch.cat(class_tokens)).float(), dim=-1)
         return -scores.gather(1, torch.from_numpy(targets[order]).to(self._device)).mean()
 
-    def _padded(self, strings: list[Ints]) -> tuple[Tensor, Tensor]:
+    def _pad(self, strings: list[Ints]) -> tuple[Tensor, Tensor]:
         width = max(len(string) for string in strings) + 2
         ids = np.full((len(strings), width), self._tokenizer.pad_token_id, dtype=np.int64)
         for row, string in zip(ids, strings, strict=True):

@@ -1,4 +1,4 @@
-"""The two stages that make a base model: the corpus as word pieces, and the model."""
+"""Stages of pretraining: the starting model with the tokenized corpus, and the pretrained model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
 class PretrainingPaused(Exception):
-    """A sitting ended before its run did; not a fault."""
+    """The time limit ended before the run did; not a fault."""
 
 
 def pieces_stage(settings: PretrainingSettings) -> Stage:
-    """Tokenizer, starting weights and the corpus as word pieces.
+    """Return the stage of tokenizer, starting weights and tokenized corpus.
 
     Raises:
         CorpusError: a corpus file or the base is missing.
@@ -48,16 +48,16 @@ def pieces_stage(settings: PretrainingSettings) -> Stage:
         inputs[f"corpus {number}"] = file_digest(path)
     section = settings.model_dump(mode="json", include=PIECES_FIELDS)
     libraries = (*LIBRARIES, "pyarrow", *_word_vector_libraries(settings))
-    return Stage("pieces", "pretraining.pieces", inputs, section, libraries)
+    return Stage("pieces", "pretraining.model", inputs, section, libraries)
 
 
 def prepare_pieces(
     settings: PretrainingSettings, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Trains the vocabulary (or takes the base's), encodes the corpus, makes the first weights."""
+    """Train the vocabulary or take the base's, encode the corpus and write the first weights."""
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        from mirror.pretraining.pieces import write_pieces
+        from mirror.pretraining.model import write_pieces
 
         return write_pieces(settings, out, on_progress)
 
@@ -65,18 +65,18 @@ def prepare_pieces(
 
 
 def pretrained_stage(settings: PretrainingSettings, pieces: StageRecord) -> Stage:
-    """The model itself."""
+    """Return the stage of the pretrained model."""
     section = section_content(settings)
     section.pop("corpus")
     section.pop("checkpoint_seconds")
     inputs = {"pieces": pieces.digest}
-    return Stage("pretrained", "pretraining.model", inputs, section, LIBRARIES)
+    return Stage("pretrained", "pretraining.export", inputs, section, LIBRARIES)
 
 
-def checkpoint_kin(stage: Stage) -> Stage:
-    """What all runs that may go on from one another's checkpoints have in common.
+def checkpoint_stage(stage: Stage) -> Stage:
+    """Return the stage whose key names the folder of checkpoints.
 
-    Their length is no part of it, nor is the code that writes the finished model.
+    Runs that differ only in length or in the code that writes the finished model share it.
     """
     section = {**stage.section, "total_tokens": None}
     return replace(stage, module="pretraining.trainer", section=section)
@@ -89,29 +89,29 @@ def pretrain_model(
     minutes: float | None = None,
     on_progress: OnProgress = no_progress,
 ) -> StageRecord:
-    """Pretrains from the last checkpoint; writes `model/`, in fp16, with `pretraining.json`.
+    """Pretrain from the last checkpoint; write `model/` in fp16 with `pretraining.json`.
 
-    Checkpoints lie outside the stage's own work folder, by `checkpoint_kin`, so that raising
-    `total_tokens` lengthens the run instead of beginning another.
+    Checkpoints lie outside the stage's work folder, in that of `checkpoint_stage`, so that raising
+    `total_tokens` lengthens the run.
 
     Raises:
-        Unfinished: `minutes` were over first; run again to go on.
+        PretrainingPaused: `minutes` were over first; run again to continue.
         TuningError: the loss is not a number, or every checkpoint is damaged.
         StoreError: the folder or a checkpoint cannot be written.
     """
     stage = pretrained_stage(settings, pieces)
-    checkpoints = store.root / "pretraining" / checkpoint_kin(stage).key
+    checkpoints = store.root / "pretraining" / checkpoint_stage(stage).key
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        from mirror.pretraining.model import write_model
+        from mirror.pretraining.export import write_model
         from mirror.pretraining.trainer import TrainingSession, pretrain
 
-        sitting = TrainingSession(pieces.path, checkpoints, minutes)
-        result = pretrain(settings, sitting, lambda step: on_progress(_sign_of(step)))
+        session = TrainingSession(pieces.path, checkpoints, minutes)
+        result = pretrain(settings, session, lambda step: on_progress(_progress_event(step)))
         if result is None:
             raise PretrainingPaused(
-                f"the sitting of {minutes} minutes is over: a checkpoint is in {checkpoints}; "
-                "the same command goes on from it"
+                f"the {minutes:g} minutes are over: a checkpoint is in {checkpoints}; "
+                "the same command continues from it"
             )
         return write_model(settings, pieces, result, out)
 
@@ -119,11 +119,11 @@ def pretrain_model(
 
 
 def _word_vector_libraries(settings: PretrainingSettings) -> tuple[str, ...]:
-    wanted = settings.base is None and settings.shape.word_vector_epochs > 0
-    return ("gensim",) if wanted and find_spec("gensim") else ()
+    uses_gensim = settings.base is None and settings.shape.word_vector_epochs > 0
+    return ("gensim",) if uses_gensim and find_spec("gensim") else ()
 
 
-def _sign_of(step: PretrainingStep) -> ProgressEvent:
+def _progress_event(step: PretrainingStep) -> ProgressEvent:
     text = (
         f"masked {step.masked_loss:.3f}, sentence {step.sentence_loss:.3f}, "
         f"word {step.word_loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"

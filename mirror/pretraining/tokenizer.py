@@ -1,4 +1,4 @@
-"""A WordPiece vocabulary trained on raw text."""
+"""WordPiece tokenizer trained on raw text."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def train_wordpiece(
     texts: Iterable[str], *, size: int, lowercase: bool, max_tokens: int
 ) -> PreTrainedTokenizerFast:
-    """Trains a BERT-style tokenizer.
+    """Train a BERT tokenizer.
 
-    A tokenizer trained from scratch has no post-processor, and without one `[CLS]` and `[SEP]` are
-    never added and nothing complains; the one returned here has it, and that is checked.
+    A new tokenizer has no post-processor and silently omits `[CLS]` and `[SEP]`: one is set, and
+    checked.
 
     Raises:
-        TokenizerError: the texts hold too little to fill a vocabulary at all.
+        TokenizerError: the texts are too small for a vocabulary.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
@@ -41,18 +41,17 @@ def train_wordpiece(
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() < len(SPECIAL_TOKENS) + 26:
         raise TokenizerError(
-            f"the corpus yields a vocabulary of only {tokenizer.get_vocab_size()} pieces: "
-            "give it more text"
+            f"the corpus yields a vocabulary of only {tokenizer.get_vocab_size()} tokens: add text"
         )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
-    return _wrapped(tokenizer, max_tokens)
+    return _wrap(tokenizer, max_tokens)
 
 
-def _wrapped(tokenizer: Tokenizer, max_tokens: int) -> PreTrainedTokenizerFast:
+def _wrap(tokenizer: Tokenizer, max_tokens: int) -> PreTrainedTokenizerFast:
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=max_tokens,

@@ -1,7 +1,9 @@
-"""Masked language modelling, from scratch or from a base, on CPU cores or one GPU.
+"""Pretraining loop: masked language modelling on CPU cores or one GPU.
 
-On a CPU several single-threaded processes average their gradients: faster than threads, and unlike
-threads it does not collapse when something else takes a core.
+On a CPU several single-threaded processes average their gradients: faster than threads, and robust
+when another program takes a core.  `transformers.Trainer` is not used: rows are drawn by step
+number, the schedule counts tokens, and a run can be lengthened from its checkpoint before the
+decay.  Gradients are averaged in one buffer: a resumed run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ from mirror.pretraining.objective import Objective, ProcessRank
 
 log = logging.getLogger(__name__)
 
-REPORTED_STEPS = 200
+AVERAGED_STEPS = 200
+"""Steps over which the final losses are averaged."""
 
 
 @dataclass(frozen=True)
 class PretrainingStep:
-    """What one step did; losses in nats."""
+    """Metrics of one step; losses in nats."""
 
     step: int
     tokens: int
@@ -47,60 +50,63 @@ class PretrainingStep:
     masked_loss: float
     sentence_loss: float
     word_loss: float
-    rate: float
+    learning_rate: float
     tokens_per_second: float
 
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """One stretch of a run: where its files are, and when it must stop."""
+    """Folders and time limit of one session of a run."""
 
     pieces: Path
-    """Folder with `start/`, the model and tokenizer to begin from, and the corpus's pieces."""
+    """Folder with the starting model and tokenizer in `start/`, and the tokenized corpus."""
     checkpoints: Path
-    """Folder that outlives the sitting."""
+    """Folder that later sessions continue from."""
     minutes: float | None = None
-    """Stop after so many, with a checkpoint; nothing means go on to the end."""
+    """Stop with a checkpoint after this time; None means no limit."""
 
 
 OnPretrainingStep = Callable[[PretrainingStep], None]
 
 
-def rate_at(settings: PretrainingSettings, tokens: int) -> float:
-    """The learning rate after `tokens`: linear warm-up, constant, linear decay to zero."""
+def learning_rate_at(settings: PretrainingSettings, tokens: int) -> float:
+    """Return the learning rate after `tokens`: linear warm-up, constant, linear decay to zero."""
     if tokens < settings.warmup_tokens:
-        return settings.peak_rate * (tokens + 1) / (settings.warmup_tokens + 1)
-    falling = settings.total_tokens - settings.decay_starts
-    left = (settings.total_tokens - tokens) / falling if falling else 1.0
-    return settings.peak_rate * max(0.0, min(1.0, left))
+        return settings.learning_rate * (tokens + 1) / (settings.warmup_tokens + 1)
+    decay_tokens = settings.total_tokens - settings.decay_starts
+    remaining = (settings.total_tokens - tokens) / decay_tokens if decay_tokens else 1.0
+    return settings.learning_rate * max(0.0, min(1.0, remaining))
 
 
 def pretrain(
-    settings: PretrainingSettings, sitting: TrainingSession, on_step: OnPretrainingStep
+    settings: PretrainingSettings, session: TrainingSession, on_step: OnPretrainingStep
 ) -> tuple[PreTrainedModel, PretrainingStep] | None:
-    """Runs one sitting, from the last checkpoint.
+    """Train one session from the last checkpoint.
 
     Returns:
-        The model and the last step (losses are means of the last 200), or nothing if the sitting
-        ended before the run did.
+        The model and the last step, with losses averaged over the last 200; None if the time limit
+        ended the session first.
 
     Raises:
         TuningError: the loss is not a number, or every checkpoint is damaged.
         OSError: a checkpoint cannot be written.
     """
-    world = 1 if torch.cuda.is_available() else settings.processes
-    if world == 1:
-        return _run(ProcessRank(0, 1), settings, sitting, on_step)
+    world_size = 1 if torch.cuda.is_available() else settings.num_processes
+    if world_size == 1:
+        return _train(ProcessRank(0, 1), settings, session, on_step)
     with tempfile.TemporaryDirectory() as folder:
-        meeting = str(Path(folder) / "rendezvous")
+        rendezvous = str(Path(folder) / "rendezvous")
         others = spawn(
-            _run_other, (world, settings, sitting, meeting), nprocs=world - 1, join=False
+            _train_rank,
+            (world_size, settings, session, rendezvous),
+            nprocs=world_size - 1,
+            join=False,
         )
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            _meet(meeting, ProcessRank(0, world))
-            result = _run(ProcessRank(0, world), settings, sitting, on_step)
+            _init_process_group(rendezvous, ProcessRank(0, world_size))
+            result = _train(ProcessRank(0, world_size), settings, session, on_step)
             while not others.join():
                 pass
         finally:
@@ -112,30 +118,34 @@ def pretrain(
     return result
 
 
-def _run_other(
-    index: int, world: int, settings: PretrainingSettings, sitting: TrainingSession, meeting: str
+def _train_rank(
+    index: int,
+    world_size: int,
+    settings: PretrainingSettings,
+    session: TrainingSession,
+    rendezvous: str,
 ) -> None:
     torch.set_num_threads(1)
-    rank = ProcessRank(index + 1, world)
-    _meet(meeting, rank)
-    _run(rank, settings, sitting, lambda step: None)
+    rank = ProcessRank(index + 1, world_size)
+    _init_process_group(rendezvous, rank)
+    _train(rank, settings, session, lambda step: None)
     dist.destroy_process_group()
 
 
-def _meet(meeting: str, rank: ProcessRank) -> None:
-    store = FileStore(meeting, rank.world)
-    dist.init_process_group("gloo", store=store, rank=rank.index, world_size=rank.world)
+def _init_process_group(rendezvous: str, rank: ProcessRank) -> None:
+    store = FileStore(rendezvous, rank.world_size)
+    dist.init_process_group("gloo", store=store, rank=rank.index, world_size=rank.world_size)
 
 
-class _Run:
-    """The model, its optimiser and the place of one process in a run."""
+class _Trainer:
+    """Model, optimizer and position of one process."""
 
     def __init__(
-        self, rank: ProcessRank, settings: PretrainingSettings, sitting: TrainingSession
+        self, rank: ProcessRank, settings: PretrainingSettings, session: TrainingSession
     ) -> None:
-        self.rank, self.settings, self.sitting = rank, settings, sitting
+        self.rank, self.settings, self.session = rank, settings, session
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        start = sitting.pieces / "start"
+        start = session.pieces / "start"
         self.tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
         config = AutoConfig.from_pretrained(start, trust_remote_code=False)
         set_dropout(config, settings.dropout)
@@ -149,119 +159,122 @@ class _Run:
         self.model.to(self.device).train()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
-            lr=settings.peak_rate,
+            lr=settings.learning_rate,
             betas=(0.9, 0.98),
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        corpus = read_token_corpus(sitting.pieces)
+        corpus = read_token_corpus(session.pieces)
         self.objective = Objective(self.model, self.tokenizer, corpus, settings, rank)
-        self.place = self._resume()
+        self.position = self._resume()
 
     def _folder(self, tokens: int) -> Path:
-        """Before the decay a checkpoint serves any length of run; after, only this one."""
+        """Return the checkpoint's folder: runs of all lengths share it before the decay."""
         if tokens <= self.settings.decay_starts:
-            return self.sitting.checkpoints / "constant"
-        return self.sitting.checkpoints / f"decay-{self.settings.total_tokens}"
+            return self.session.checkpoints / "constant"
+        return self.session.checkpoints / f"decay-{self.settings.total_tokens}"
 
     def _resume(self) -> TrainingPosition:
         for tokens in (self.settings.total_tokens, 0):
-            place = load_checkpoint(self._folder(tokens), self.model, self.optimizer)
-            if place is not None:
-                return place
+            position = load_checkpoint(self._folder(tokens), self.model, self.optimizer)
+            if position is not None:
+                return position
         return TrainingPosition()
 
     @property
-    def about_to_decay(self) -> bool:
-        """Whether the next step is the first that this length of run alone would take."""
+    def starts_decay(self) -> bool:
+        """Whether the next step is the first one of the decay."""
         start = self.settings.decay_starts
-        return start - self.settings.tokens_per_step < self.place.tokens <= start
+        return start - self.settings.tokens_per_step < self.position.tokens <= start
 
     def save(self) -> None:
-        """Leaves a checkpoint; only the first process does."""
+        """Write a checkpoint, in the first process only."""
         if self.rank.index == 0:
-            save_checkpoint(self._folder(self.place.tokens), self.model, self.optimizer, self.place)
+            folder = self._folder(self.position.tokens)
+            save_checkpoint(folder, self.model, self.optimizer, self.position)
 
     def step(self) -> tuple[Tensor, float]:
-        """Takes one step; returns its three losses and the rate."""
-        rate = rate_at(self.settings, self.place.tokens)
+        """Take one step; return its three losses and the learning rate."""
+        learning_rate = learning_rate_at(self.settings, self.position.tokens)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         with torch.autocast(self.device.type, torch.bfloat16):
-            parts, tokens = self.objective.losses(self.place.step)
+            losses, tokens = self.objective.losses(self.position.step)
         weight = self.settings.context_weight
-        loss = parts[0] + weight * (parts[1] + parts[2])
+        loss = losses[0] + weight * (losses[1] + losses[2])
         loss.backward()
-        _average_gradients(self.model, self.rank.world)
+        _average_gradients(self.model, self.rank.world_size)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.place = TrainingPosition(self.place.step + 1, self.place.tokens + tokens)
-        return parts.detach(), rate
+        self.position = TrainingPosition(self.position.step + 1, self.position.tokens + tokens)
+        return losses.detach(), learning_rate
 
-    def told(self, parts: Tensor, rate: float, speed: float) -> PretrainingStep:
-        """The step just taken, in numbers."""
-        masked, sentence, word = parts.tolist()
-        step, tokens = self.place.step, self.place.tokens
+    def metrics(self, losses: Tensor, learning_rate: float, speed: float) -> PretrainingStep:
+        """Return the metrics of the last step; `speed` in tokens per second."""
+        masked, sentence, word = losses.tolist()
+        step, tokens = self.position.step, self.position.tokens
         total = self.settings.total_tokens
-        return PretrainingStep(step, tokens, total, masked, sentence, word, rate, speed)
+        return PretrainingStep(step, tokens, total, masked, sentence, word, learning_rate, speed)
 
 
-def _run(
+def _train(
     rank: ProcessRank,
     settings: PretrainingSettings,
-    sitting: TrainingSession,
+    session: TrainingSession,
     on_step: OnPretrainingStep,
 ) -> tuple[PreTrainedModel, PretrainingStep] | None:
-    run = _Run(rank, settings, sitting)
-    _agreed(rank.world, False)  # all have read the checkpoint before the first one replaces it
-    began = saved = time.monotonic()
-    first = run.place.tokens
+    trainer = _Trainer(rank, settings, session)
+    _any_rank(rank, False)  # a barrier: the first process must not replace a checkpoint being read
+    started = saved = time.monotonic()
+    first = trainer.position.tokens
     recent: list[Tensor] = []
-    last = run.told(torch.zeros(3), rate=0.0, speed=0.0)
-    while run.place.tokens < settings.total_tokens:
-        if run.about_to_decay:
-            run.save()
-        parts, rate = run.step()
-        recent = [*recent[1 - REPORTED_STEPS :], parts]
+    last = trainer.metrics(torch.zeros(3), learning_rate=0.0, speed=0.0)
+    while trainer.position.tokens < settings.total_tokens:
+        if trainer.starts_decay:
+            trainer.save()
+        losses, learning_rate = trainer.step()
+        recent = [*recent[1 - AVERAGED_STEPS :], losses]
         now = time.monotonic()
-        last = run.told(parts, rate, (run.place.tokens - first) / (now - began))
+        speed = (trainer.position.tokens - first) / (now - started)
+        last = trainer.metrics(losses, learning_rate, speed)
         on_step(last)
-        over = sitting.minutes is not None and now - began > 60 * sitting.minutes
-        due = now - saved > settings.checkpoint_seconds
-        over, due, broken = _agreed(rank.world, over, due, not bool(parts.isfinite().all()))
-        if broken:
+        is_over = session.minutes is not None and now - started > 60 * session.minutes
+        is_due = now - saved > settings.checkpoint_seconds
+        is_nan = not bool(losses.isfinite().all())
+        is_over, is_due, is_nan = _any_rank(rank, is_over, is_due, is_nan)
+        if is_nan:
             raise TuningError(
-                f"the loss of step {last.step} is not a number: lower peak_rate "
-                f"({settings.peak_rate}) and run again from the last checkpoint"
+                f"the loss of step {last.step} is not a number: lower learning_rate "
+                f"({settings.learning_rate}) and run again from the last checkpoint"
             )
-        if over or due:
-            run.save()
+        if is_over or is_due:
+            trainer.save()
             saved = now
-        if over:
+        if is_over:
             return None
     if recent:
         means = torch.stack(recent).mean(dim=0).tolist()
         last = replace(last, masked_loss=means[0], sentence_loss=means[1], word_loss=means[2])
-    run.save()
-    return run.model.eval(), last
+    trainer.save()
+    return trainer.model.eval(), last
 
 
-def _agreed(world: int, *flags: bool) -> tuple[bool, ...]:
-    """Each flag as any process set it, so that all take the same turn."""
-    if world == 1:
+def _any_rank(rank: ProcessRank, *flags: bool) -> tuple[bool, ...]:
+    """Return for each flag whether any process set it, so that all take the same branch."""
+    if rank.world_size == 1:
         return flags
     votes = torch.tensor([float(flag) for flag in flags])
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return tuple(bool(vote) for vote in votes)
 
 
-def _average_gradients(model: nn.Module, world: int) -> None:
-    if world == 1:
+def _average_gradients(model: nn.Module, world_size: int) -> None:
+    if world_size == 1:
         return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    flat /= world
+    flat /= world_size
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))

@@ -36,8 +36,8 @@ def test_it_can_be_tuned() -> None:
 def test_it_has_the_shape_that_its_settings_ask_for() -> None:
     config = json.loads((MODEL / "config.json").read_text(encoding="utf-8"))
     shape = find_pretraining("mirror-mini-en").shape
-    assert config["num_hidden_layers"] == shape.layers
-    assert config["hidden_size"] == shape.width
+    assert config["num_hidden_layers"] == shape.num_layers
+    assert config["hidden_size"] == shape.hidden_size
     assert config["vocab_size"] == shape.vocabulary_size
     assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.1
 

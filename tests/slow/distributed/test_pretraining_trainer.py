@@ -17,7 +17,7 @@ from mirror.pretraining.config import PretrainingSettings, read_pretraining
 from mirror.pretraining.objective import mask_rows
 from mirror.pretraining.stage import PretrainingPaused, prepare_pieces, pretrain_model
 from mirror.pretraining.tokenizer import train_wordpiece
-from mirror.pretraining.trainer import TrainingSession, pretrain, rate_at
+from mirror.pretraining.trainer import TrainingSession, learning_rate_at, pretrain
 from mirror.store import StageRecord, Store
 
 
@@ -38,9 +38,9 @@ def settings(corpus: Path, **changes: Any) -> PretrainingSettings:
         "exclude_sources": ["left_out"],
         "shape": {
             "vocabulary_size": 400,
-            "layers": 1,
-            "width": 32,
-            "heads": 2,
+            "num_layers": 1,
+            "hidden_size": 32,
+            "num_heads": 2,
             "max_tokens": 48,
             "word_vector_epochs": 1,
         },
@@ -50,8 +50,8 @@ def settings(corpus: Path, **changes: Any) -> PretrainingSettings:
         "words_per_step": 8,
         "total_tokens": 192 * 40,
         "warmup_tokens": 192 * 4,
-        "peak_rate": 5e-3,
-        "processes": 1,
+        "learning_rate": 5e-3,
+        "num_processes": 1,
     }
     return PretrainingSettings.model_validate({**content, **changes})
 
@@ -109,10 +109,10 @@ def test_a_run_cut_in_two_gives_the_weights_of_one_that_was_not(corpus, pieces, 
 
 
 def test_two_processes_train_one_model(corpus, pieces, tmp_path) -> None:
-    model, steps = run(settings(corpus, processes=2), pieces, tmp_path)
+    model, steps = run(settings(corpus, num_processes=2), pieces, tmp_path)
     assert steps[-1].tokens == 192 * 40
     assert steps[-1].masked_loss < steps[0].masked_loss
-    again, _ = run(settings(corpus, processes=2), pieces, tmp_path / "again")
+    again, _ = run(settings(corpus, num_processes=2), pieces, tmp_path / "again")
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
 
@@ -129,7 +129,7 @@ def test_the_stage_leaves_a_small_model_that_loads(corpus, tmp_path) -> None:
     store = Store(tmp_path)
     chosen = settings(corpus)
     pieces = prepare_pieces(chosen, store)
-    with pytest.raises(PretrainingPaused, match="goes on from it"):
+    with pytest.raises(PretrainingPaused, match="continues from it"):
         pretrain_model(chosen, pieces, store, minutes=0.0)
     made = pretrain_model(chosen, pieces, store)
     model = AutoModelForMaskedLM.from_pretrained(made.path / "model")
@@ -152,8 +152,11 @@ def test_pretraining_goes_on_from_a_base(corpus, tiny_base: Path, tmp_path) -> N
 
 
 def test_rate_warms_up_stays_and_falls_to_zero(corpus) -> None:
-    chosen = settings(corpus, total_tokens=1000, warmup_tokens=100, decay_share=0.2)
-    rates = [rate_at(chosen, tokens) / chosen.peak_rate for tokens in (0, 50, 100, 800, 900, 1000)]
+    chosen = settings(corpus, total_tokens=1000, warmup_tokens=100, decay_ratio=0.2)
+    rates = [
+        learning_rate_at(chosen, tokens) / chosen.learning_rate
+        for tokens in (0, 50, 100, 800, 900, 1000)
+    ]
     assert rates == pytest.approx([1 / 101, 51 / 101, 1, 1, 0.5, 0])
 
 
@@ -187,10 +190,10 @@ def test_a_corpus_without_text_names_its_columns(tmp_path: Path, store: Store) -
 
 def test_faults_of_a_pretraining_file_are_told_together(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
-    path.write_text('language = "en"\nmask_share = 2.0\n[shape]\nwidth = 33\nheads = 2\n')
+    path.write_text('language = "en"\nmask_ratio = 2.0\n[shape]\nhidden_size = 33\nnum_heads = 2\n')
     with pytest.raises(RecipeError, match="3 fault") as caught:
         read_pretraining(path)
-    for place in ("corpus: missing", "mask_share", "33 is not a multiple"):
+    for place in ("corpus: missing", "mask_ratio", "33 is not a multiple"):
         assert place in str(caught.value)
 
 

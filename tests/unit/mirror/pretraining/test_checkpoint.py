@@ -20,7 +20,7 @@ from mirror.errors import StoreError, TuningError
 from mirror.pretraining import checkpoint
 from mirror.pretraining.checkpoint import TrainingPosition, load_checkpoint, save_checkpoint
 from mirror.pretraining.config import PretrainingSettings
-from mirror.pretraining.model import write_model
+from mirror.pretraining.export import write_model
 from mirror.pretraining.stage import prepare_pieces, pretrain_model
 from mirror.pretraining.trainer import PretrainingStep
 from mirror.store import Store
@@ -127,13 +127,18 @@ def settings(tmp_path: Path, sentences: list[str]) -> PretrainingSettings:
         "name": "tiny",
         "language": "en",
         "corpus": [str(path)],
-        "shape": {"vocabulary_size": 400, "layers": 1, "width": 32, "word_vector_epochs": 0},
+        "shape": {
+            "vocabulary_size": 400,
+            "num_layers": 1,
+            "hidden_size": 32,
+            "word_vector_epochs": 0,
+        },
         "row_lengths": [16],
         "tokens_per_step": 64,
         "sentences_per_step": 2,
         "words_per_step": 2,
         "total_tokens": 64 * 4,
-        "processes": 1,
+        "num_processes": 1,
     }
     return PretrainingSettings.model_validate(content)
 

@@ -1,27 +1,46 @@
-"""A corpus as word pieces, and the rows drawn from it."""
+"""Tokenized corpus, and the rows drawn from it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mirror.errors import CorpusError
+from mirror.paths import CHECKOUT
+from mirror.pretraining.config import PretrainingSettings, find_pretraining
 from mirror.pretraining.dataset import (
     ContextRows,
     PackedRows,
     TokenCorpus,
+    read_texts,
     read_token_corpus,
     write_token_corpus,
 )
 from mirror.pretraining.tokenizer import train_wordpiece
+from mirror.progress import ProgressEvent
 
 PARAGRAPHS = [
     "The miller grinds corn. The baker buys flour! Who eats bread?",
     "A lantern hangs by the gate",
     "Rain falls on the quiet harbour. Boats wait.",
 ] * 20
+GROWTH = """
+import resource, sys
+from mirror.pretraining.config import find_pretraining
+from mirror.pretraining.dataset import read_texts
+settings = find_pretraining("mirror-mini-en").model_copy(update={"corpus": [sys.argv[1]]})
+peaks = []
+for number, _ in enumerate(read_texts(settings), 1):
+    if number % 20_000 == 0:
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(number, peaks[0], peaks[-1])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +67,15 @@ def test_tokenizer_adds_its_special_tokens_and_survives_a_reload(tokenizer, tmp_
 def test_pieces_are_the_tokenizers_with_a_separator_after_each_paragraph(corpus, tokenizer) -> None:
     first, second = corpus.paragraph_starts[:2]
     want = tokenizer(PARAGRAPHS[0], add_special_tokens=False)["input_ids"]
-    assert corpus.pieces[first:second].tolist() == [*want, tokenizer.sep_token_id]
+    assert corpus.tokens[first:second].tolist() == [*want, tokenizer.sep_token_id]
     assert len(corpus.paragraph_starts) == len(PARAGRAPHS) + 1
     assert corpus.paragraph_starts[-1] == corpus.size
 
 
 def test_sentences_start_after_full_stops(corpus, tokenizer) -> None:
     starts = corpus.sentence_starts.tolist()
-    first = tokenizer.decode(corpus.pieces[starts[0] : starts[1]])
-    second = tokenizer.decode(corpus.pieces[starts[1] : starts[2]])
+    first = tokenizer.decode(corpus.tokens[starts[0] : starts[1]])
+    second = tokenizer.decode(corpus.tokens[starts[1] : starts[2]])
     assert first.startswith("the miller grinds corn")
     assert second.startswith("the baker buys flour")
     assert len(starts) - 1 == 6 * 20
@@ -64,7 +83,7 @@ def test_sentences_start_after_full_stops(corpus, tokenizer) -> None:
 
 def test_read_gives_what_was_written(corpus, tmp_path: Path) -> None:
     again = read_token_corpus(tmp_path)
-    assert np.array_equal(again.pieces, corpus.pieces)
+    assert np.array_equal(again.tokens, corpus.tokens)
     assert np.array_equal(again.sentence_starts, corpus.sentence_starts)
 
 
@@ -84,7 +103,7 @@ def test_an_epoch_of_packed_rows_holds_every_piece_as_often_as_the_corpus(corpus
     rows = PackedRows(corpus, 10, seed=1)
     drawn = np.concatenate([rows.row(number) for number in range(rows.rows_per_epoch)])
     assert drawn.size == rows.rows_per_epoch * 10
-    missing = np.bincount(corpus.pieces, minlength=300) - np.bincount(drawn, minlength=300)
+    missing = np.bincount(corpus.tokens, minlength=300) - np.bincount(drawn, minlength=300)
     assert missing.min() >= 0
     assert missing.sum() == corpus.size - drawn.size
 
@@ -132,3 +151,48 @@ def test_no_sentence_of_usable_length_is_an_error_not_an_endless_loop(corpus, to
 
 def _holds(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
     return any(whole[i : i + len(part)] == part for i in range(len(whole)))
+
+
+def settings_of(*files: Path, exclude_sources: tuple[str, ...] = ()) -> PretrainingSettings:
+    changes = {"corpus": [str(file) for file in files], "exclude_sources": exclude_sources}
+    return find_pretraining("mirror-mini-en").model_copy(update=changes)
+
+
+def test_paragraphs_are_read_in_order_without_excluded_sources(tmp_path: Path) -> None:
+    texts = [f"paragraph {number}" for number in range(25)]
+    sources = ["talk" if number % 5 == 0 else "books" for number in range(25)]
+    table = pa.table({"text": [*texts, "", None], "source": [*sources, "books", None]})
+    pq.write_table(table, tmp_path / "text.parquet", row_group_size=4)
+    events: list[ProgressEvent] = []
+    settings = settings_of(tmp_path / "text.parquet", exclude_sources=("talk",))
+    paragraphs = list(read_texts(settings, events.append))
+    assert paragraphs == [text for number, text in enumerate(texts) if number % 5]
+    assert events[-1].done == 27
+
+
+def test_a_file_without_texts_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"words": ["a"]}), tmp_path / "text.parquet")
+    with pytest.raises(CorpusError, match="no column `text`"):
+        list(read_texts(settings_of(tmp_path / "text.parquet")))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """Of a file of 200 MB only a few row groups are in memory."""
+    path = tmp_path / "text.parquet"
+    schema = pa.schema({"text": pa.string()})
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        for start in range(0, 200_000, 10_000):
+            rows = [f"{number} " * 150 for number in range(100_000 + start, 110_000 + start)]
+            writer.write_table(pa.table({"text": rows}, schema))
+    assert path.stat().st_size > 180_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH, str(path)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    number, first, last = map(int, done.stdout.split())
+    assert number == 200_000
+    assert last - first < 80_000  # kibibytes

@@ -15,7 +15,7 @@ from mirror.errors import BaseModelError, CorpusError, TokenizerError
 from mirror.hashing import reached_modules
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.stage import (
-    checkpoint_kin,
+    checkpoint_stage,
     pieces_stage,
     prepare_pieces,
     pretrained_stage,
@@ -59,15 +59,15 @@ def test_a_corpus_files_name_is_not(namesakes: tuple[Path, Path]) -> None:
     assert pieces_stage(settings(second.rename(second.with_name("other.parquet")))).key == before
 
 
-def test_the_code_of_pieces_is_what_reads_the_corpus_and_makes_the_first_weights(
+def test_the_pieces_stage_covers_the_code_of_corpus_and_first_weights(
     namesakes: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pieces_stage(settings(*namesakes)).module}")
-    for name in ("texts", "tokenizer", "dataset", "first_model", "word_vectors"):
+    for name in ("model", "tokenizer", "dataset"):
         assert f"mirror.pretraining.{name}" in reached
 
 
-def test_the_libraries_of_pieces_are_those_that_make_them(namesakes: tuple[Path, Path]) -> None:
+def test_the_pieces_stage_names_its_libraries(namesakes: tuple[Path, Path]) -> None:
     libraries = set(pieces_stage(settings(*namesakes)).libraries)
     assert {"numpy", "pyarrow", "tokenizers", "torch", "transformers"} <= libraries
     assert ("gensim" in libraries) == (find_spec("gensim") is not None)
@@ -75,25 +75,25 @@ def test_the_libraries_of_pieces_are_those_that_make_them(namesakes: tuple[Path,
     assert "gensim" not in pieces_stage(without).libraries
 
 
-def test_the_code_of_the_model_is_what_trains_and_what_writes_it(
+def test_the_pretrained_stage_covers_the_code_of_training_and_export(
     namesakes: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pretrained_stage(settings(*namesakes), PIECES).module}")
-    for name in ("model", "trainer", "objective", "checkpoint"):
+    for name in ("export", "trainer", "objective", "checkpoint"):
         assert f"mirror.pretraining.{name}" in reached
 
 
-def test_checkpoints_serve_any_length_and_any_way_to_write_the_model(
+def test_runs_of_any_length_share_checkpoints(
     namesakes: tuple[Path, Path],
 ) -> None:
     short, long = (settings(*namesakes, total_tokens=tokens) for tokens in (1_000, 2_000))
     stages = [pretrained_stage(chosen, PIECES) for chosen in (short, long)]
     assert stages[0].key != stages[1].key
-    kin = [checkpoint_kin(stage) for stage in stages]
-    assert kin[0].key == kin[1].key
-    assert "mirror.pretraining.model" not in reached_modules(f"mirror.{kin[0].module}")
-    other = settings(*namesakes, peak_rate=1e-4)
-    assert checkpoint_kin(pretrained_stage(other, PIECES)).key != kin[0].key
+    checkpoints = [checkpoint_stage(stage) for stage in stages]
+    assert checkpoints[0].key == checkpoints[1].key
+    assert "mirror.pretraining.export" not in reached_modules(f"mirror.{checkpoints[0].module}")
+    other = settings(*namesakes, learning_rate=1e-4)
+    assert checkpoint_stage(pretrained_stage(other, PIECES)).key != checkpoints[0].key
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def base(tiny_base: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_base, tmp_path / "base"))
 
 
-def test_a_base_without_mask_token_is_refused_before_the_corpus_is_looked_at(base: Path) -> None:
+def test_a_base_without_mask_token_is_refused_before_the_corpus_is_read(base: Path) -> None:
     path = base / "tokenizer_config.json"
     content = json.loads(path.read_text())
     content.pop("mask_token")
@@ -117,7 +117,7 @@ def test_a_base_with_pickled_weights_only_is_refused(base: Path) -> None:
         pieces_stage(settings(base / "absent.parquet", base=str(base)))
 
 
-def test_a_base_whose_head_is_not_known_is_refused_before_the_corpus_is_encoded(
+def test_a_base_with_an_unsupported_head_is_refused_before_the_corpus_is_read(
     write_tokenizer: Callable[..., dict[str, int]], tmp_path: Path, store: Store
 ) -> None:
     from transformers import DistilBertConfig, DistilBertForMaskedLM
@@ -129,11 +129,11 @@ def test_a_base_whose_head_is_not_known_is_refused_before_the_corpus_is_encoded(
     )
     DistilBertForMaskedLM(config).save_pretrained(base)
     corpus.write_text("not Parquet")
-    with pytest.raises(BaseModelError, match="no masked-language head"):
+    with pytest.raises(BaseModelError, match="no supported masked-language head"):
         prepare_pieces(settings(corpus, base=str(base)), store)
 
 
-def test_corpus_and_base_are_found_as_recipes_find_theirs(
+def test_paths_of_corpus_and_base_are_resolved_as_in_recipes(
     tiny_base: Path, namesakes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
