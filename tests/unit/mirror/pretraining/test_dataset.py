@@ -136,7 +136,7 @@ def test_words_are_whole_and_their_targets_stand_beside_them(corpus, tokenizer) 
 
 def test_sentences_are_of_the_corpus(corpus, tokenizer) -> None:
     rows = ContextRows(corpus, tokenizer, threshold=1.0)
-    strings, bags = rows.sentences(np.random.default_rng(0), 20, max_pieces=30, targets=4)
+    strings, bags = rows.sentences(np.random.default_rng(0), 20, max_tokens=30, targets=4)
     texts = {tokenizer.decode(string) for string in strings}
     assert "a lantern hangs by the gate" in texts
     assert bags.shape == (20, 4)
@@ -146,7 +146,7 @@ def test_sentences_are_of_the_corpus(corpus, tokenizer) -> None:
 def test_no_sentence_of_usable_length_is_an_error_not_an_endless_loop(corpus, tokenizer) -> None:
     rows = ContextRows(corpus, tokenizer, threshold=1.0)
     with pytest.raises(CorpusError, match="sentences_per_step = 0"):
-        rows.sentences(np.random.default_rng(0), 2, max_pieces=1, targets=4)
+        rows.sentences(np.random.default_rng(0), 2, max_tokens=1, targets=4)
 
 
 def _holds(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
