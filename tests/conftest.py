@@ -11,9 +11,9 @@ import socket
 import string
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from time import monotonic
 
 import hypothesis
 import pytest
@@ -98,7 +98,6 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LIMIT_SECONDS = float(os.environ.get("MIRROR_TEST_SECONDS", "5"))
 """CPU time of a test that is not marked slow."""
 WAITING_FACTOR = 6
-SHARED_RUN = "finished_run"
 
 hypothesis.settings.register_profile("fast", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=100, deadline=None)
@@ -107,12 +106,8 @@ for name, value in {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.i
     os.environ.setdefault(name, value)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests where there is no GPU; keep tests of the shared run in one process."""
-    for item in items:
-        if SHARED_RUN in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(SHARED_RUN))
+    """Skip GPU tests where there is no GPU."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -132,9 +127,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """
     if item.get_closest_marker("slow"):
         return (yield)
-    began, used_before = time.monotonic(), sum(os.times()[:4])
+    began, used_before = monotonic(), sum(os.times()[:4])
     result = yield
-    used, waited = sum(os.times()[:4]) - used_before, time.monotonic() - began
+    used, waited = sum(os.times()[:4]) - used_before, monotonic() - began
     if used > LIMIT_SECONDS or waited > WAITING_FACTOR * LIMIT_SECONDS:
         pytest.fail(
             f"{item.nodeid} took {used:.1f} s of CPU time and {waited:.1f} s in all, and the limit "

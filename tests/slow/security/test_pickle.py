@@ -25,7 +25,7 @@ from mirror.encoders.base_model import base_digest, check_base
 from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError, BenchmarkError, CorpusError, MirrorError
 from mirror.evaluation.benchmark import read_definition
-from mirror.evaluation.datasets import load_pairs
+from mirror.evaluation.scored_pairs import load_pairs
 from mirror.export.sentence_transformers import copy_encoder
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe

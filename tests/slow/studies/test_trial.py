@@ -160,7 +160,7 @@ def test_trials_of_several_sizes_search_the_same_passages(
         seen.append(data.sample)
         return held_out_passages(data)
 
-    monkeypatch.setattr("mirror.evaluation.evaluate.held_out_passages", watch)
+    monkeypatch.setattr("mirror.evaluation.kinds.retrieval.held_out_passages", watch)
     monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", DEFINITIONS)
     changes = {"evaluation.benchmarks": ["passage-retrieval"], "sample.size": 64}
     large = replace(trial, recipe=with_changes(trial.recipe, changes), kind="raw")

@@ -22,7 +22,11 @@ READING = (
     ["rollback", "some-model"],
     ["serve", "some-model"],
     ["compare", "models:/some-model/1", "models:/some-model/2"],
-    ["export", "models:/some-model/1", "--to", "onnx", "--out", "never-made"],
+    pytest.param(
+        ["export", "models:/some-model/1", "--to", "onnx", "--out", "never-made"],
+        marks=pytest.mark.slow,
+        id="export",
+    ),
 )
 
 

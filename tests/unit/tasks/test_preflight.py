@@ -255,6 +255,7 @@ def test_what_may_pass_is_told_apart_from_what_will_not(
     """A task tries again after the first kind only."""
     recipe = recipe_on(base={"registry": "models:/another@champion"})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ServiceError, match="for 2 reasons"):
         check_recipe(recipe)
     no_space(monkeypatch)

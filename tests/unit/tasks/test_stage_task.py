@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -63,8 +64,14 @@ def states_of(run: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
 
     result = observed()
     chosen = TaskRunFilter.model_validate({"flow_run_id": {"any_": seen}})
+    until = monotonic() + 30
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(task_run_filter=chosen)
+        # The server records the states of tasks some time after they were reported.
+        while True:
+            found = client.read_task_runs(task_run_filter=chosen)
+            if monotonic() > until or (found and all(run.state.is_final() for run in found)):
+                break
+            sleep(0.1)
     ordered = sorted(found, key=lambda made: made.start_time)
     # A stage's is its own; that of another task ends in a dash and a few letters.
     names = [made.name.rpartition("-")[0] or made.name for made in ordered]

@@ -346,6 +346,7 @@ def test_a_file_that_cannot_be_written_is_named(
         write_report(report_of(sides(GOOD)), tmp_path / "home", tmp_path / "docs" / "paper.md")
 
 
+@pytest.mark.slow
 def test_a_tiny_table_is_run_and_filled(
     table: Table, invented: Callable[[], Path], tiny_base: Path, store: Store
 ) -> None:

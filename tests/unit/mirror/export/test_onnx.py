@@ -17,6 +17,7 @@ from mirror.export import onnx
 from mirror.export.onnx import OnnxEncoder, export_onnx
 from mirror.tuning_config import Pooling
 
+pytestmark = pytest.mark.slow  # an export takes 4 to 9 seconds
 POOLINGS = [name for name in get_args(Pooling) if name != "mean-with-padding"]
 
 
@@ -33,7 +34,6 @@ def exported(folder: Path, place: Path, pooling: Pooling | None) -> tuple[Encode
     return encoder, OnnxEncoder(place)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_extra")
 def test_every_kind_of_model_gives_equal_vectors(
     any_base: Path, sentences: list[str], tmp_path: Path
@@ -48,10 +48,7 @@ def test_every_kind_of_model_gives_equal_vectors(
 
 
 @pytest.mark.usefixtures("_extra")
-@pytest.mark.parametrize(
-    "pooling",
-    ["mean", *(pytest.param(name, marks=pytest.mark.slow) for name in POOLINGS if name != "mean")],
-)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_every_pooling_is_part_of_the_graph(
     tiny_base: Path, sentences: list[str], tmp_path: Path, pooling: Pooling
 ) -> None:
@@ -63,7 +60,6 @@ def test_every_pooling_is_part_of_the_graph(
     assert settings["normalised"] is False
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_extra")
 def test_a_last_layer_token_weights_and_a_prompt_are_part_of_it(
     tiny_base: Path, sentences: list[str], tmp_path: Path
@@ -88,7 +84,6 @@ def test_a_graph_that_differs_is_not_written(tiny_base: Path, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_extra")
 def test_only_a_graph_and_text_are_written(tiny_base: Path, tmp_path: Path) -> None:
     exported(tiny_base, tmp_path / "onnx", "cls")
