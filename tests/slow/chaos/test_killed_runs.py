@@ -27,12 +27,12 @@ from tasks.registry import registration, run_logging
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def sign_of_life(_reporter, sign):
-    print("sign", sign.stage, sign.done, flush=True)
+def report_event(_reporter, sign):
+    print("event", sign.stage, sign.done, flush=True)
     if sign.stage == {stage!r} != "tune" and sign.done >= {done}:
         die()
 
-progress.Reporter.__call__ = sign_of_life
+progress.Reporter.__call__ = report_event
 if {function!r}:
     owner = run_logging if hasattr(run_logging, {function!r}) else registration
     setattr(owner, {function!r}, die)
@@ -45,21 +45,21 @@ import os, signal, time
 from mirror.tuning import worker
 from mirror.tuning import stage as tuning_stage
 
-sign_of = tuning_stage._sign_of
+progress_event = tuning_stage._progress_event
 
-def sign_and_die(step):
+def report_and_die(step):
     if step.step == 3:
         time.sleep(1.1)  # so that a checkpoint is due after the fourth step
     if step.step == {done}:  # both at once, as when the power fails
-        time.sleep(0.5)  # what was said before has been heard
+        time.sleep(0.5)  # so that earlier events are read
         os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
-    return sign_of(step)
+    return progress_event(step)
 
-tuning_stage._sign_of = sign_and_die
+tuning_stage._progress_event = report_and_die
 worker.main()
 """
-DEATHS = {
+KILLS = {
     "corpus": {"stage": "corpus", "done": 1, "function": ""},
     "profile": {"stage": "profile", "done": 1, "function": ""},
     "sample": {"stage": "sample", "done": 32, "function": ""},
@@ -72,43 +72,43 @@ DEATHS = {
     "recording in MLflow": {"stage": "", "done": 0, "function": "_log_encoder"},
     "moving aliases": {"stage": "", "done": 0, "function": "_settle"},
 }
-"""What each run dies of, in the order of the chain."""
+"""Where each run is killed, in the order of the chain."""
 
 
 @dataclass(frozen=True)
-class Death:
+class KilledRun:
     """What a killed run left."""
 
     code: int
-    signs: list[list[str]]
-    """Stage and count of each sign of life."""
+    events: list[list[str]]
+    """Stage and count of each progress event."""
     published: set[str]
-    """Stages that are there."""
+    """Stages that were published."""
     checkpoints: list[str]
 
 
 @pytest.fixture(scope="module")
-def deaths(
+def killed_runs(
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
 ) -> SimpleNamespace:
-    """All killed runs by what they died in, and the recipe and workspace that they shared."""
+    """All killed runs by where they were killed, and the recipe and workspace that they share."""
     folder = tmp_path_factory.mktemp("killed")
     recipe, home = write_recipe(folder), folder / "home"
-    left: dict[str, Death] = {}
-    for name, death in DEATHS.items():
+    left: dict[str, KilledRun] = {}
+    for name, kill in KILLS.items():
         done = mirror_run(
             recipe,
             home,
-            DYING.format(**death, child=CHILD.format(**death)),
+            DYING.format(**kill, child=CHILD.format(**kill)),
             PREFECT_API_URL=prefect_api,
         )
-        signs = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("sign")]
-        left[name] = Death(
+        events = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("event")]
+        left[name] = KilledRun(
             done.returncode,
-            signs,
+            events,
             {path.parent.name for path in home.glob("stages/*/*")},
             sorted(path.name for path in home.glob("work/*/checkpoint-*")),
         )
@@ -116,79 +116,83 @@ def deaths(
 
 
 @pytest.fixture(scope="module")
-def survivor(
-    deaths: SimpleNamespace, mirror_run: Callable[..., Any], prefect_api: str
+def resumed_run(
+    killed_runs: SimpleNamespace, mirror_run: Callable[..., Any], prefect_api: str
 ) -> SimpleNamespace:
-    """The run that was let live, after all the others."""
-    done = mirror_run(deaths.recipe, deaths.home, PREFECT_API_URL=prefect_api)
+    """The last run, which nothing kills."""
+    done = mirror_run(killed_runs.recipe, killed_runs.home, PREFECT_API_URL=prefect_api)
     assert done.returncode == 0, done.stderr
-    return SimpleNamespace(home=deaths.home, done=done, record=find_record(deaths.home))
+    return SimpleNamespace(home=killed_runs.home, done=done, record=find_record(killed_runs.home))
 
 
 def weights(encoder: str) -> str:
     return hashlib.sha256((Path(encoder) / "model.safetensors").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", DEATHS)
-def test_every_run_was_killed_where_it_was_meant_to_be(deaths: SimpleNamespace, name: str) -> None:
-    assert deaths.left[name].code == -signal.SIGKILL
-    if stage := DEATHS[name]["stage"]:
-        assert deaths.left[name].signs[-1][0] == stage
-
-
-@pytest.mark.parametrize("name", [name for name, death in DEATHS.items() if death["stage"]])
-def test_a_killed_stage_is_not_there_and_those_before_it_are(
-    deaths: SimpleNamespace, name: str
+@pytest.mark.parametrize("name", KILLS)
+def test_every_run_was_killed_where_it_was_meant_to_be(
+    killed_runs: SimpleNamespace, name: str
 ) -> None:
-    before = list(DEATHS)[: list(DEATHS).index(name)]
-    assert deaths.left[name].published == {DEATHS[earlier]["stage"] for earlier in before}
+    assert killed_runs.left[name].code == -signal.SIGKILL
+    if stage := KILLS[name]["stage"]:
+        assert killed_runs.left[name].events[-1][0] == stage
 
 
-def test_a_killed_tuning_goes_on_from_its_checkpoint(deaths: SimpleNamespace) -> None:
-    [checkpoint] = deaths.left["tune"].checkpoints
+@pytest.mark.parametrize("name", [name for name, kill in KILLS.items() if kill["stage"]])
+def test_a_killed_stage_is_not_there_and_those_before_it_are(
+    killed_runs: SimpleNamespace, name: str
+) -> None:
+    before = list(KILLS)[: list(KILLS).index(name)]
+    assert killed_runs.left[name].published == {KILLS[earlier]["stage"] for earlier in before}
+
+
+def test_a_killed_tuning_goes_on_from_its_checkpoint(killed_runs: SimpleNamespace) -> None:
+    [checkpoint] = killed_runs.left["tune"].checkpoints
     step = int(checkpoint.removeprefix("checkpoint-"))
     assert 0 < step < 6
-    signs = deaths.left["evaluation of the tuned"].signs
-    taken = [int(done) for stage, done in signs if stage == "tune"]
+    events = killed_runs.left["evaluation of the tuned"].events
+    taken = [int(done) for stage, done in events if stage == "tune"]
     assert taken == list(range(step + 1, 9))
 
 
 def test_killed_runs_end_with_the_same_bytes(
-    survivor: SimpleNamespace, reference_run: SimpleNamespace
+    resumed_run: SimpleNamespace, reference_run: SimpleNamespace
 ) -> None:
     expected = find_record(reference_run.home)
     for stage in ("corpus", "sample", "tune"):
-        made, meant = find_stage(survivor.record, stage), find_stage(expected, stage)
+        made, meant = find_stage(resumed_run.record, stage), find_stage(expected, stage)
         assert made.folder != meant.folder
         assert made.digest == meant.digest
-    assert weights(survivor.record.encoder) == weights(expected.encoder)
+    assert weights(resumed_run.record.encoder) == weights(expected.encoder)
 
 
-def test_the_last_run_makes_nothing_anew(survivor: SimpleNamespace) -> None:
-    assert "9 of 9 stages reused" in survivor.done.stdout
+def test_the_last_run_makes_nothing_anew(resumed_run: SimpleNamespace) -> None:
+    assert "9 of 9 stages reused" in resumed_run.done.stdout
 
 
-def test_nothing_half_made_is_left(survivor: SimpleNamespace) -> None:
-    assert list((survivor.home / "work").iterdir()) == []
-    assert list(survivor.home.glob("runs/*/*.part")) == []
+def test_nothing_half_made_is_left(resumed_run: SimpleNamespace) -> None:
+    assert list((resumed_run.home / "work").iterdir()) == []
+    assert list(resumed_run.home.glob("runs/*/*.part")) == []
 
 
-def test_one_version_is_registered_and_its_aliases_are_settled(survivor: SimpleNamespace) -> None:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{survivor.home / 'mlflow.db'}")
-    [version] = client.search_model_versions(f"name = '{MODEL}'")
-    assert version.tags["promotion_status"] == "not promoted"
-    assert client.get_registered_model(MODEL).aliases == {"challenger": int(version.version)}
-    assert survivor.record.model == f"models:/{MODEL}/{version.version}"
-
-
-def test_what_was_being_recorded_when_its_run_was_killed_is_ended(
-    deaths: SimpleNamespace, survivor: SimpleNamespace
+def test_one_version_is_registered_and_its_aliases_are_settled(
+    resumed_run: SimpleNamespace,
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{survivor.home / 'mlflow.db'}")
-    [experiment] = client.search_experiments(filter_string=f"name = '{deaths.recipe.stem}'")
+    client = MlflowClient(f"sqlite:///{resumed_run.home / 'mlflow.db'}")
+    [version] = client.search_model_versions(f"name = '{MODEL}'")
+    assert version.tags["promotion_status"] == "not promoted"
+    assert client.get_registered_model(MODEL).aliases == {"challenger": int(version.version)}
+    assert resumed_run.record.model == f"models:/{MODEL}/{version.version}"
+
+
+def test_what_was_being_recorded_when_its_run_was_killed_is_ended(
+    killed_runs: SimpleNamespace, resumed_run: SimpleNamespace
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{resumed_run.home / 'mlflow.db'}")
+    [experiment] = client.search_experiments(filter_string=f"name = '{killed_runs.recipe.stem}'")
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
