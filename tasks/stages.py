@@ -19,7 +19,7 @@ from mirror.release import index_compatibility_stage, report
 from mirror.release import package as packaging
 from mirror.release import smoke_test as smoke_tests
 from mirror.release.gate import Verdict
-from mirror.release.index_compatibility import LEAST, PAGE, read_compatibility, summary
+from mirror.release.index_compatibility import MIN_TEXTS, PAGE, read_compatibility, summary
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
 from mirror.run_data import RunData
@@ -126,12 +126,12 @@ def compare_with_champion(
     """Compare with the champion if the encoder is about to replace it; else return None."""
     if champion is None or not verdict.promote:
         return None
-    if data.sample.counts["strings"] < LEAST:
+    if data.sample.counts["strings"] < MIN_TEXTS:
         log.warning(
             "the sample has %d strings; whether the champion's index still serves is tested with "
             "%d or more",
             data.sample.counts["strings"],
-            LEAST,
+            MIN_TEXTS,
         )
         return None
     return compare_indexes(run, champion, new, data)

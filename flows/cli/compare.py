@@ -13,7 +13,7 @@ from mirror.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mirror.release.index_compatibility import Compatibility, Found
+    from mirror.release.index_compatibility import Compatibility, SearchQuality
 
 POOLINGS = click.Choice(["cls", "mean", "mean-with-padding", "first-last", "last"])
 
@@ -48,18 +48,18 @@ def compare(
     strings = _texts(texts, recipe)
     from flows.cli.encoders import load_encoder, load_rival
     from flows.cli.progress import live_progress
-    from mirror.release.comparing import compare_encoders
+    from mirror.release.index_compatibility_stage import compare_on_texts
 
     after = load_encoder(new, options["pooling"], options["max_tokens"])
     before = load_rival(old, after.settings, options["pooling"])
     with live_progress(stderr_console()) as on_progress:
-        found, space_map = compare_encoders(before, after, strings, on_progress)
+        found, space_map = compare_on_texts(before, after, strings, on_progress)
     _show(old, new, found)
     if save_to:
         save_map(space_map, Path(save_to))
         stderr_console().print(save_to, markup=False, highlight=False, soft_wrap=True)
     if page:
-        from mirror.release.index_compatibility_page import render_compatibility
+        from mirror.release.index_compatibility import render_compatibility
 
         write_page(page, render_compatibility(old, new, found))
         stderr_console().print(str(page), markup=False, highlight=False, soft_wrap=True)
@@ -131,9 +131,9 @@ def _table(title: str, found: Compatibility) -> Table:
     for column in ("found", "interval", "own", "mean cosine"):
         table.add_column(column, justify="right")
 
-    def add(name: str, side: Found | None) -> None:
+    def add(name: str, side: SearchQuality | None) -> None:
         if side is None:
-            table.add_row(name, "–", "the widths differ", "–", "–")
+            table.add_row(name, "–", "the dimensions differ", "–", "–")
             return
         interval = f"{score(side.overlap.low)} to {score(side.overlap.high)}"
         overlap, recall = score(side.overlap.mean), score(side.recall.mean)

@@ -43,10 +43,10 @@ def export(
     give the same vectors; needs the extra `onnx`.  static: a table of word vectors, each word
     encoded by itself, for gensim and others.  PLACE is written whole or not at all.
     """
-    from mirror.export.whole_folder import check_free
+    from mirror.atomic_folder import check_new_folder
 
     check_options(form, words, recipe, most)
-    check_free(Path(place))
+    check_new_folder(Path(place))
     match form:
         case "onnx":
             said = onnx_written(encoder, pooling, max_tokens, Path(place))
@@ -124,7 +124,7 @@ def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[s
 
         return read_words(Path(listed))
     from flows.cli.progress import live_progress
-    from mirror.export.frequent_words import frequent_words
+    from mirror.export.word_vectors import frequent_words
     from mirror.paths import open_workspace
     from mirror.release.run_record import find_record, find_stage
 

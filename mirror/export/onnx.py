@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from mirror.atomic_folder import atomic_folder
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_loading import load_model
 from mirror.encoders.pooling import pool
 from mirror.errors import BaseModelError, InputError
-from mirror.export.whole_folder import whole_folder
 from mirror.tuning_config import FIRST_LAYER
 
 GRAPH = "model.onnx"
@@ -143,7 +143,7 @@ def export_onnx(encoder: Encoder, folder: Path, place: Path) -> float:
             f"the encoder in {folder} takes the mean over padding too (mean-with-padding): its "
             "vectors change with how texts are padded; export one with another pooling"
         )
-    with whole_folder(place) as out:
+    with atomic_folder(place) as out:
         _write_graph(encoder, folder, out / GRAPH)
         _write_tokenizer(encoder, out / TOKENIZER)
         _write_settings(encoder, out / SETTINGS)

@@ -1,4 +1,4 @@
-"""An encoder's folder for sentence-transformers, copied or made."""
+"""Export of an encoder as a folder for sentence-transformers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror.atomic_folder import atomic_folder
 from mirror.encoders.base_model import PARTS, check_base
-from mirror.export.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
@@ -16,18 +16,18 @@ CARD = "*.md"
 
 
 def copy_encoder(folder: Path, place: Path) -> None:
-    """Copies an encoder's folder: weights as safetensors, settings, tokenizer and card.
+    """Copy an encoder's folder: weights as safetensors, settings, tokenizer and card.
 
-    What else lies in it, a pickle or code, stays behind.
+    Other files, such as pickles and code, are not copied.
 
     Raises:
-        InputError: something is at `place` already.
-        BaseModelError: the folder holds no whole model.
+        InputError: `place` exists already.
+        BaseModelError: the folder has no complete model.
         TokenizerError: its tokenizer is damaged.
         StoreError: the copy cannot be written.
     """
     check_base(folder, masks=False)
-    with whole_folder(place) as out:
+    with atomic_folder(place) as out:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and any(path.match(part) for part in (*PARTS, CARD)):
                 copy = out / path.relative_to(folder)
@@ -36,11 +36,11 @@ def copy_encoder(folder: Path, place: Path) -> None:
 
 
 def save_encoder(encoder: Encoder, place: Path) -> None:
-    """Writes the folder of an encoder that has been loaded from a plain model.
+    """Write the folder of an encoder that was loaded from a plain model.
 
     Raises:
-        InputError: something is at `place` already.
+        InputError: `place` exists already.
         StoreError: it cannot be written.
     """
-    with whole_folder(place) as out:
+    with atomic_folder(place) as out:
         encoder.save(out)

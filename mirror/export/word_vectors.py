@@ -1,63 +1,94 @@
-"""A table of word vectors: each word encoded by itself, for where a look-up must do.
+"""Export of a table of word vectors, in word2vec's formats and as safetensors.
 
-Read by gensim (`KeyedVectors.load_word2vec_format`), and by anything that reads safetensors.
+Each word is encoded by itself.  gensim reads it with `KeyedVectors.load_word2vec_format`.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from mirror.atomic_folder import atomic_folder
+from mirror.duckdb_connection import connect
 from mirror.encoders.write_embeddings import AT_ONCE, TextEncoder, read_lines
-from mirror.errors import BaseModelError, InputError
-from mirror.export.whole_folder import whole_folder
+from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
+from mirror.sampling.sample import SampleSpec, build_candidates
+from mirror.sampling.words import word_splitter
+from mirror.store import MANIFEST, StageRecord
 
 TEXT, BINARY = "word2vec.txt", "word2vec.bin"
 MATRIX, VOCABULARY = "vectors.safetensors", "vocabulary.txt"
 SETTINGS = "table.json"
 TENSOR = "vectors"
+_MOST_FREQUENT = "SELECT text FROM strings ORDER BY count DESC, text LIMIT $size"
 
 
 def read_words(path: Path) -> list[str]:
-    """The words of a list, one a line, each once; empty lines are passed over.
+    """Return the words of a list, one a line, without empty lines and duplicates.
 
     Raises:
         InputError: it cannot be read, is not UTF-8, or has no words.
     """
     words = list(dict.fromkeys(line.strip() for line in read_lines(path) if line.strip()))
     if not words:
-        raise InputError(f"{path} has no words: give it one a line")
+        raise InputError(f"{path} has no words: write one a line")
     return words
 
 
-def export_words(
-    encoder: TextEncoder, words: Sequence[str], place: Path, on_progress: OnProgress = no_progress
-) -> None:
-    """Writes a vector for each word, in the words' order, as the encoder has it, not normalised.
-
-    `word2vec.txt` and `word2vec.bin`, in word2vec's formats, where `_` stands for spaces within a
-    word; `vectors.safetensors` with the tensor `vectors`, float32 (words, width), and
-    `vocabulary.txt`, a word a line.
-
-    Args:
-        encoder: gives the vectors.
-        words: each once, the most frequent first, as readers of the first N expect.
-        place: the folder to write.
-        on_progress: told of words that are encoded.
+def frequent_words(
+    corpus: StageRecord, size: int, on_progress: OnProgress = no_progress
+) -> list[str]:
+    """Return the `size` most frequent words of a corpus, the most frequent first.
 
     Raises:
-        InputError: something is at `place` already, or two words would have one name.
-        BaseModelError: a vector is not numbers.
+        InputError: words of the corpus's language need an extra that is not installed.
+        SampleError: the corpus is empty.
+        StoreError: it cannot be read.
+    """
+    try:
+        manifest = json.loads((corpus.path / MANIFEST).read_text(encoding="utf-8"))
+        split = word_splitter(manifest["section"]["language"])
+        with tempfile.TemporaryDirectory() as work, connect(Path(work)) as engine:
+            build_candidates(engine, corpus.path, SampleSpec(size, 0, False, 1, split), on_progress)
+            rows = engine.execute(_MOST_FREQUENT, {"size": size}).fetchall()
+    except (OSError, ValueError, LookupError, TypeError, duckdb.Error) as error:
+        raise StoreError(
+            f"the words of the corpus in {corpus.folder} could not be counted ({error}): run its "
+            "recipe again"
+        ) from error
+    return [word for (word,) in rows]
+
+
+def export_words(
+    encoder: TextEncoder, words: Sequence[str], path: Path, on_progress: OnProgress = no_progress
+) -> None:
+    """Write a folder with the embedding of each word, in the order of the words, not normalised.
+
+    `word2vec.txt` and `word2vec.bin` are in word2vec's formats, with `_` for spaces in a word.
+    `vectors.safetensors` has the tensor `vectors`, float32 (words, dimension); `vocabulary.txt`
+    has a word a line.
+
+    Args:
+        encoder: gives the embeddings.
+        words: distinct, the most frequent first, as readers of the first N expect.
+        path: the folder to write.
+        on_progress: receives an event for each batch of words.
+
+    Raises:
+        InputError: `path` exists already, or two words would have one name.
+        BaseModelError: an embedding is not finite.
         StoreError: the folder cannot be written.
     """
     names = _names(words)
-    with whole_folder(place) as out:
+    with atomic_folder(path) as out:
         vectors = np.empty((len(words), encoder.dimension), dtype="<f4")
         for start in range(0, len(words), AT_ONCE):
             part = words[start : start + AT_ONCE]
@@ -74,7 +105,7 @@ def export_words(
 
 
 def _names(words: Sequence[str]) -> list[str]:
-    """The words as word2vec's formats have them, which know no space within a word."""
+    """Return the words with `_` for spaces, which word2vec's formats do not allow."""
     seen: dict[str, str] = {}
     for word in words:
         name = "_".join(word.split())
@@ -92,7 +123,7 @@ def _write_text(path: Path, names: Sequence[str], vectors: NDArray[np.float32]) 
     with path.open("w", encoding="utf-8") as file:
         file.write(f"{len(names)} {vectors.shape[1]}\n")
         for name, vector in zip(names, vectors, strict=True):
-            # Nine digits tell every float32 from its neighbours.
+            # Nine digits represent every float32 exactly.
             file.write(f"{name} {' '.join(f'{number:.9g}' for number in vector.tolist())}\n")
 
 

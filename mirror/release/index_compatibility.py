@@ -1,12 +1,9 @@
-"""Whether an index of one encoder's vectors still serves another: keep it, rotate it, or re-embed.
+"""Index compatibility: whether an index of old vectors still serves queries of a new encoder.
 
-Whoever holds an index has old vectors, and will ask with new ones.  What he ought to find is what
-he would find had he embedded everything anew: each text's ten nearest in the new space.  Measured
-is how much of that is found among the old vectors as they are, and among the old vectors turned by
-the best orthogonal map.
-
-The map (`procrustes.py`) is found on one half of the texts and judged on the other, where all
-searching is done.
+Ground truth: the ten nearest neighbours when index and queries both use the new encoder.  Measured
+is the share of them that new queries find among old vectors, unchanged and rotated by the best
+orthogonal map (`procrustes.py`).  The map is fitted on one half of the texts; all searching is done
+on the other half.
 """
 
 from __future__ import annotations
@@ -20,24 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import InputError, StoreError
+from mirror.evaluation.bootstrap import Estimate, mean_interval
 from mirror.evaluation.procrustes import SpaceMap, fit_map
+from mirror.rendering import fill_template
 from mirror.store import StageRecord
 
 Floats = NDArray[np.float64]
 
-Verdict = Literal["keep", "rotate", "re-embed"]
+Advice = Literal["keep", "rotate", "re-embed"]
 
 COMPATIBILITY = "compatibility.json"
 PAGE = "compatibility.html"
 MAP = "map.safetensors"
+COMPATIBILITY_TEMPLATE = "compatibility.html.j2"
 NEAREST = 10
-LEAST = 60
-"""Texts: 30 to judge by leave each more than twice ten others."""
-MOST = 4_000
+MIN_TEXTS = 60
+"""30 texts to search leave each more than twice ten others."""
+MAX_TEXTS = 4_000
 KEEP = 0.9
-"""Share of the nearest that old vectors must find as they are, at the interval's lower end."""
+"""Lower end of the interval of the overlap from which an index is kept unchanged."""
 ROTATE = 0.8
-"""Likewise when they are rotated; or as they are, where rotating them does not surely find more."""
+"""As `KEEP`, for rotated vectors, or unchanged ones that rotating does not improve."""
 SEED = 20_210_908
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -46,47 +46,37 @@ CHUNK = 500
 
 
 @dataclass(frozen=True)
-class Share:
-    """A mean over the texts asked for, with its bootstrap interval."""
+class SearchQuality:
+    """What new queries find among old vectors."""
 
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-@dataclass(frozen=True)
-class Found:
-    """What new vectors find among old ones."""
-
-    overlap: Share
-    """Share of the ten nearest that they would find among new ones."""
-    recall: Share
+    overlap: Estimate
+    """Estimate of the ten nearest neighbours among new vectors that is found."""
+    recall: Estimate
     """How often a text's own old vector is among the ten nearest to its new one."""
     cosine: float
-    """Mean cosine of a text's two vectors."""
+    """Mean cosine of a text's old and new vector."""
 
 
 @dataclass(frozen=True)
 class Compatibility:
-    """An old and a new encoder, on the same texts."""
+    """Comparison of an old and a new encoder on the same texts."""
 
     fitted: int
-    """Texts that the map was found on."""
+    """Texts that the map was fitted on."""
     judged: int
     """Texts that everything else was measured on."""
     widths: tuple[int, int]
-    neighbours: Share
-    """Overlap of the ten nearest, each space asked and searched by itself: what users will see
-    change."""
-    kept: Found | None
-    """Old vectors as they are; nothing where the widths differ."""
-    rotated: Found
-    gained: Share | None
-    """Overlap that rotating adds to old vectors as they are; nothing where the widths differ."""
-    verdict: Verdict
+    """Dimensions of old and new embeddings."""
+    neighbours: Estimate
+    """Overlap of the ten nearest within the old space and within the new space: the change that
+    users of a new index will see."""
+    kept: SearchQuality | None
+    """For unchanged old vectors; None if the dimensions differ."""
+    rotated: SearchQuality
+    """For rotated old vectors."""
+    gained: Estimate | None
+    """Overlap that rotating adds; None if the dimensions differ."""
+    verdict: Advice
     reasons: tuple[str, ...]
     """Whole sentences."""
 
@@ -94,32 +84,32 @@ class Compatibility:
 def compare_spaces(
     old: NDArray[np.float32], new: NDArray[np.float32]
 ) -> tuple[Compatibility, SpaceMap]:
-    """Compares two encoders by their vectors of the same texts.
+    """Compare two encoders by their embeddings of the same texts.
 
     Args:
-        old: (texts, old width), not normalised.
-        new: (texts, new width), likewise.
+        old: (texts, old dimension), not normalised.
+        new: (texts, new dimension), not normalised.
 
     Returns:
-        The report, and the map that it was found with.
+        The comparison and the fitted map.
 
     Raises:
         InputError: there are fewer than 60 texts, or a vector is zero or not a number.
     """
-    if len(old) < LEAST:
-        raise InputError(f"{len(old)} different texts are too few: give {LEAST} or more")
-    x, y = unit_rows(old, "old"), unit_rows(new, "new")
+    if len(old) < MIN_TEXTS:
+        raise InputError(f"{len(old)} different texts are too few: give {MIN_TEXTS} or more")
+    x, y = checked_unit_rows(old, "old"), checked_unit_rows(new, "new")
     order = np.random.default_rng(SEED).permutation(len(x))
     fit, judge = order[: len(x) // 2], order[len(x) // 2 :]
     found = fit_map(x[fit], y[fit])
     x, y = x[judge], y[judge]
     anew = nearest(y, y, own=False)
-    neighbours = interval(overlaps(nearest(x, x, own=False), anew))
-    rotated, by_rotated = _find(found.apply(x), y, anew)
+    neighbours = _interval(overlaps(nearest(x, x, own=False), anew))
+    rotated, by_rotated = _search(found.apply(x), y, anew)
     kept = gained = None
     if x.shape[1] == y.shape[1]:
-        kept, by_kept = _find(x, y, anew)
-        gained = interval(by_rotated - by_kept)
+        kept, by_kept = _search(x, y, anew)
+        gained = _interval(by_rotated - by_kept)
     verdict = decide(kept, rotated, gained)
     widths = (old.shape[1], new.shape[1])
     reasons = (_reason(verdict, kept, rotated, gained), *_remarks(kept, len(fit), widths))
@@ -129,8 +119,8 @@ def compare_spaces(
     return report, found
 
 
-def decide(kept: Found | None, rotated: Found, gained: Share | None) -> Verdict:
-    """What to do with an index; nobody is sent to rotate one for what is not surely a gain."""
+def decide(kept: SearchQuality | None, rotated: SearchQuality, gained: Estimate | None) -> Advice:
+    """Return what to do with an index; rotating is advised only if it is significantly better."""
     if kept and kept.overlap.low >= KEEP:
         return "keep"
     served = rotated.overlap.low >= ROTATE
@@ -140,11 +130,11 @@ def decide(kept: Found | None, rotated: Found, gained: Share | None) -> Verdict:
 
 
 def nearest(queries: Floats, index: Floats, *, own: bool) -> NDArray[np.int64]:
-    """The places of the ten nearest in the index by cosine: (queries, 10), in no order.
+    """Return the indices of the ten nearest by cosine, unordered: (queries, 10).
 
     Args:
-        queries: (texts, width), of length 1.
-        index: likewise, of the same texts.
+        queries: unit vectors (texts, dimension).
+        index: unit vectors of the same texts.
         own: whether a text's own vector may be among them.
     """
     found = []
@@ -158,23 +148,17 @@ def nearest(queries: Floats, index: Floats, *, own: bool) -> NDArray[np.int64]:
 
 
 def overlaps(found: NDArray[np.int64], expected: NDArray[np.int64]) -> Floats:
-    """Of each query, the share of what was expected that was found: (queries,)."""
+    """Return the share of each query's expected neighbours that was found: (queries,)."""
     both = [len(set(a) & set(b)) for a, b in zip(found.tolist(), expected.tolist(), strict=True)]
     return np.asarray(both, dtype=np.float64) / NEAREST
 
 
-def interval(values: Floats) -> Share:
-    """Mean and percentile bootstrap interval over queries."""
-    generator = np.random.default_rng([SEED, len(values)])
-    even = np.full(len(values), 1 / len(values))
-    counts = generator.multinomial(len(values), even, size=RESAMPLES)
-    means = counts @ values / len(values)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Share(float(values.mean()), float(low), float(high))
+def _interval(values: Floats) -> Estimate:
+    return mean_interval(values, resamples=RESAMPLES, confidence=CONFIDENCE)
 
 
-def unit_rows(vectors: NDArray[np.float32], whose: str) -> Floats:
-    """Vectors at length 1.
+def checked_unit_rows(vectors: NDArray[np.float32], whose: str) -> Floats:
+    """Return the vectors scaled to length 1.
 
     Raises:
         InputError: one is zero or not a number.
@@ -191,28 +175,47 @@ def unit_rows(vectors: NDArray[np.float32], whose: str) -> Floats:
 
 
 def summary(found: Compatibility) -> tuple[str, str, str]:
-    """The report in three lines: the verdict, neighbours, and what an index would give."""
-    kept = f"{found.kept.overlap} as they are" if found.kept else "nothing as they are"
+    """Return the comparison in three lines: the advice, neighbours, and search quality."""
+    kept = (
+        f"{found.kept.overlap} unchanged"
+        if found.kept
+        else "none unchanged (the dimensions differ)"
+    )
     return (
         f"{found.verdict.capitalize()}. {found.reasons[0]}",
-        f"Overlap of the {NEAREST} nearest, each encoder asked by itself: {found.neighbours}.",
-        f"Of the {NEAREST} nearest, new vectors find among old ones {kept}, "
-        f"{found.rotated.overlap} rotated; a text's own old vector, rotated, in "
+        f"Overlap of the {NEAREST} nearest within each encoder's own space: {found.neighbours}.",
+        f"Of the {NEAREST} nearest, new queries find among old vectors {kept}, "
+        f"{found.rotated.overlap} rotated; a text's own rotated vector in "
         f"{found.rotated.recall.mean:.1%} of cases.",
     )
 
 
+def render_compatibility(old: str, new: str, found: Compatibility) -> str:
+    """Return a self-contained HTML page; `old` and `new` are the encoders' names."""
+    return fill_template(
+        COMPATIBILITY_TEMPLATE,
+        {
+            "old": old,
+            "new": new,
+            "found": found,
+            "nearest": NEAREST,
+            "thresholds": {"keep": f"{KEEP:.0%}", "rotate": f"{ROTATE:.0%}"},
+            "interval": f"{CONFIDENCE:.0%}",
+        },
+    )
+
+
 def to_json(found: Compatibility) -> str:
-    """The report, JSON, with the thresholds that it was judged by."""
+    """Return the comparison as JSON, with the thresholds."""
     content = asdict(found) | {"thresholds": {"keep": KEEP, "rotate": ROTATE}}
     return json.dumps(content, indent=1)
 
 
 def read_compatibility(record: StageRecord) -> Compatibility:
-    """What the stage found.
+    """Return the comparison that the stage wrote.
 
     Raises:
-        StoreError: it is gone or damaged.
+        StoreError: it is missing or damaged.
     """
     path = record.path / COMPATIBILITY
     try:
@@ -224,10 +227,10 @@ def read_compatibility(record: StageRecord) -> Compatibility:
             | {
                 "widths": tuple(content["widths"]),
                 "reasons": tuple(content["reasons"]),
-                "neighbours": Share(**content["neighbours"]),
-                "kept": _read_found(kept) if kept else None,
-                "rotated": _read_found(content["rotated"]),
-                "gained": Share(**content["gained"]) if kept else None,
+                "neighbours": Estimate(**content["neighbours"]),
+                "kept": _read_quality(kept) if kept else None,
+                "rotated": _read_quality(content["rotated"]),
+                "gained": Estimate(**content["gained"]) if kept else None,
             }
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -236,55 +239,62 @@ def read_compatibility(record: StageRecord) -> Compatibility:
         )
 
 
-def _read_found(content: dict[str, Any]) -> Found:
-    return Found(Share(**content["overlap"]), Share(**content["recall"]), content["cosine"])
+def _read_quality(content: dict[str, Any]) -> SearchQuality:
+    return SearchQuality(
+        Estimate(**content["overlap"]), Estimate(**content["recall"]), content["cosine"]
+    )
 
 
-def _find(old: Floats, new: Floats, anew: NDArray[np.int64]) -> tuple[Found, Floats]:
-    """What is found, and the overlap of each text."""
+def _search(old: Floats, new: Floats, anew: NDArray[np.int64]) -> tuple[SearchQuality, Floats]:
+    """Return the search quality, and the overlap of each text."""
     places = np.arange(len(new))[:, None]
     recalled = (nearest(new, old, own=True) == places).any(axis=1).astype(np.float64)
     shares = overlaps(nearest(new, old, own=False), anew)
     cosine = float(np.einsum("ij,ij->i", old, new).mean())
-    return Found(interval(shares), interval(recalled), cosine), shares
+    return SearchQuality(_interval(shares), _interval(recalled), cosine), shares
 
 
-def _reason(verdict: Verdict, kept: Found | None, rotated: Found, gained: Share | None) -> str:
-    turned = rotated.overlap.mean
-    if verdict == "keep" and kept and gained:
-        surely = KEEP if kept.overlap.low >= KEEP else ROTATE
-        sure = f", surely {surely:.0%}" if kept.overlap.low >= surely else ""
-        more = f"rotated they would find {turned:.1%}"
-        if gained.low <= 0:
-            more += ", which is not surely more"
+def _reason(
+    advice: Advice,
+    kept: SearchQuality | None,
+    rotated: SearchQuality,
+    gained: Estimate | None,
+) -> str:
+    after = f"{rotated.overlap.mean:.1%}"
+    is_better = gained is None or gained.low > 0
+    if advice == "keep" and kept:
+        comparison = "significantly" if is_better else "not significantly"
+        threshold = KEEP if kept.overlap.low >= KEEP else ROTATE
         return (
-            f"Asked with new vectors, old ones find {kept.overlap.mean:.1%} of what new ones would"
-            f"{sure}; {more}: an index can stay as it is."
+            f"New queries find {kept.overlap.mean:.1%} of their nearest neighbours among unchanged "
+            f"old vectors (interval above {threshold:.0%}) and {after} among rotated ones "
+            f"({comparison} more): an index can stay as it is."
         )
-    if verdict == "rotate":
-        before = f", and {kept.overlap.mean:.1%} as they are" if kept else ""
+    if advice == "rotate":
+        before = f", and {kept.overlap.mean:.1%} among unchanged ones" if kept else ""
         return (
-            f"Brought over by the map, old vectors find {turned:.1%} of what new ones would, "
-            f"surely {ROTATE:.0%}{before}: an index can be rotated instead of made again."
+            f"New queries find {after} of their nearest neighbours among rotated old vectors "
+            f"(interval above {ROTATE:.0%}){before}: an index can be rotated instead of rebuilt."
         )
-    if kept and gained and gained.low <= 0:
+    if kept and not is_better:
         return (
-            f"Old vectors find {kept.overlap.mean:.1%} of what new ones would, not surely "
-            f"{ROTATE:.0%}, and not surely more when brought over by the map: make the index again."
+            f"New queries find only {kept.overlap.mean:.1%} of their nearest neighbours among old "
+            f"vectors (interval below {ROTATE:.0%}), and rotating is not significantly better: "
+            "rebuild the index."
         )
     return (
-        f"Even brought over by the map, old vectors find {turned:.1%} of what new ones would, "
-        f"not surely {ROTATE:.0%}: make the index again."
+        f"New queries find only {after} of their nearest neighbours among rotated old vectors "
+        f"(interval below {ROTATE:.0%}): rebuild the index."
     )
 
 
-def _remarks(kept: Found | None, fitted: int, widths: Sequence[int]) -> list[str]:
-    said = []
+def _remarks(kept: SearchQuality | None, fitted: int, widths: Sequence[int]) -> list[str]:
+    remarks = []
     if kept is None:
-        said.append(f"The vectors are {widths[0]:,} and {widths[1]:,} numbers wide.")
+        remarks.append(f"The dimensions differ: {widths[0]:,} and {widths[1]:,}.")
     if fitted < max(widths):
-        said.append(
-            f"The map was found on {fitted:,} texts, fewer than the vectors' {max(widths):,} "
-            "numbers: more texts make a better one."
+        remarks.append(
+            f"The map was fitted on {fitted:,} texts, fewer than the {max(widths):,} dimensions: "
+            "more texts give a better one."
         )
-    return said
+    return remarks

@@ -14,8 +14,7 @@ import pytest
 
 from mirror.release.gate import Verdict
 from mirror.release.history import AliasChange, VersionSummary, render_history
-from mirror.release.index_compatibility import compare_spaces
-from mirror.release.index_compatibility_page import render_compatibility
+from mirror.release.index_compatibility import compare_spaces, render_compatibility
 from mirror.release.report import render_report
 from mirror.release.run_results import RunResults
 

@@ -35,7 +35,7 @@ def test_a_whitened_encoder_beside_the_same_without(
     assert "as it is" in other and "rotated" in other
     assert "\nKeep\n" not in other
     assert np.load(tmp_path / "map.npz", allow_pickle=False)["turn"].shape == (32, 32)
-    assert "What an index of old vectors gives" in (tmp_path / "page.html").read_text()
+    assert "New queries on an index of old vectors" in (tmp_path / "page.html").read_text()
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     few = give("plain", "--texts", str(tmp_path / "few.txt"), code=1)
     assert "2 different texts are too few: give 60 or more" in few

@@ -58,7 +58,7 @@ def test_a_place_that_is_taken_is_refused(
 ) -> None:
     (tmp_path / "mine").write_text("mine")
     assert export(encoder_folder, "--to", "sentence-transformers", "--out", tmp_path) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

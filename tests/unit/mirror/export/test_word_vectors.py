@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from mirror.errors import BaseModelError, InputError
-from mirror.export.frequent_words import frequent_words
-from mirror.export.word_vectors import export_words, read_words
+from mirror.export.word_vectors import export_words, frequent_words, read_words
 from mirror.recipe import parse_recipe
 from mirror.store import StageRecord, Store, digest_of_json
 

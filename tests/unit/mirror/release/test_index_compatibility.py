@@ -11,25 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.errors import InputError, StoreError
+from mirror.evaluation.bootstrap import Estimate, mean_interval
 from mirror.evaluation.procrustes import fit_map
 from mirror.release.index_compatibility import (
     COMPATIBILITY,
     KEEP,
     ROTATE,
     Compatibility,
-    Found,
-    Share,
+    SearchQuality,
+    checked_unit_rows,
     compare_spaces,
     decide,
-    interval,
     nearest,
     overlaps,
     read_compatibility,
+    render_compatibility,
     summary,
     to_json,
-    unit_rows,
 )
-from mirror.release.index_compatibility_page import render_compatibility
 from mirror.store import StageRecord
 
 TEXTS, WIDTH = 400, 16
@@ -50,9 +49,9 @@ def rotation(seed: int, width: int = WIDTH) -> np.ndarray:
 def test_the_same_encoder_is_kept() -> None:
     found, _ = compare_spaces(space(1), 3 * space(1))
     assert found.verdict == "keep"
-    assert found.neighbours == Share(1, 1, 1)
+    assert found.neighbours == Estimate(1, 1, 1)
     assert found.kept is not None
-    assert found.kept.overlap == found.kept.recall == Share(1, 1, 1)
+    assert found.kept.overlap == found.kept.recall == Estimate(1, 1, 1)
     assert found.kept.cosine == pytest.approx(1)
     assert (found.fitted, found.judged, found.widths) == (200, 200, (16, 16))
 
@@ -77,12 +76,12 @@ def test_unrelated_encoders_ask_for_another_index() -> None:
     for share in (found.neighbours, found.rotated.overlap):
         assert share.mean == pytest.approx(chance, abs=0.04)
     assert found.rotated.recall.mean < 0.2
-    assert "make the index again" in found.reasons[0]
+    assert "rebuild the index" in found.reasons[0]
 
 
 def with_noise(noise: float) -> tuple[np.ndarray, np.ndarray]:
     """A space, and the same a little otherwise for each text: no map undoes that."""
-    old = unit_rows(space(1), "old").astype(np.float32)
+    old = checked_unit_rows(space(1), "old").astype(np.float32)
     drawn = np.random.default_rng(4).standard_normal(old.shape).astype(np.float32)
     return old, old + noise * drawn
 
@@ -96,8 +95,8 @@ def test_an_index_that_rotating_makes_no_better_is_left_as_it_is() -> None:
     assert found.kept.overlap.mean >= found.rotated.overlap.mean
     assert found.gained.low <= 0
     assert found.verdict == "keep"
-    assert "surely 80%" in found.reasons[0]
-    assert "which is not surely more: an index can stay as it is" in found.reasons[0]
+    assert "interval above 80%" in found.reasons[0]
+    assert "(not significantly more): an index can stay as it is" in found.reasons[0]
 
 
 def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
@@ -106,14 +105,14 @@ def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
     apart = found.rotated.overlap.mean - found.kept.overlap.mean
     assert found.gained.mean == pytest.approx(apart)
     assert 0.5 < found.gained.low <= found.gained.mean <= found.gained.high
-    assert f"and {found.kept.overlap.mean:.1%} as they are" in found.reasons[0]
+    assert f"and {found.kept.overlap.mean:.1%} among unchanged ones" in found.reasons[0]
 
 
 def test_a_space_that_rotating_does_not_help_is_not_said_to_be_helped_by_it() -> None:
     found, _ = compare_spaces(*with_noise(0.12))
     assert found.verdict == "re-embed"
     assert "Even brought over" not in found.reasons[0]
-    assert "and not surely more when brought over by the map: make" in found.reasons[0]
+    assert "and rotating is not significantly better: rebuild" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -131,21 +130,21 @@ def test_a_space_that_rotating_does_not_help_is_not_said_to_be_helped_by_it() ->
         (None, 0.79, None, "re-embed"),
     ],
 )
-def test_rotating_has_to_be_surely_better_than_doing_nothing(
+def test_rotating_must_be_significantly_better_than_keeping(
     kept: float | None, rotated: float, gained: float | None, verdict: str
 ) -> None:
-    def side(low: float) -> Found:
-        return Found(Share(low + 0.01, low, low + 0.02), Share(1, 1, 1), 0.9)
+    def side(low: float) -> SearchQuality:
+        return SearchQuality(Estimate(low + 0.01, low, low + 0.02), Estimate(1, 1, 1), 0.9)
 
-    more = None if gained is None else Share(gained + 0.01, gained, gained + 0.02)
+    more = None if gained is None else Estimate(gained + 0.01, gained, gained + 0.02)
     assert decide(side(kept) if kept else None, side(rotated), more) == verdict
 
 
 def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
-    old = unit_rows(space(1), "old")
+    old = checked_unit_rows(space(1), "old")
     aside = np.zeros(WIDTH)
     aside[3] = 2.0
-    x, y = old, unit_rows((old @ rotation(2) + aside).astype(np.float32), "new")
+    x, y = old, checked_unit_rows((old @ rotation(2) + aside).astype(np.float32), "new")
     found, _ = compare_spaces(x.astype(np.float32), y.astype(np.float32))
     plain = x @ np.linalg.multi_dot(np.linalg.svd(x.T @ y)[::2])
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
@@ -162,31 +161,37 @@ def test_spaces_of_other_widths_are_rotated_or_made_again(old: int, new: int) ->
     assert found.verdict == "rotate"
     assert found.rotated.overlap.mean > 0.95
     assert space_map.turn.shape == (old, new)
-    assert "numbers wide" in found.reasons[1]
+    assert "dimensions differ" in found.reasons[1]
 
 
 def test_what_is_judged_by_was_not_fitted_on() -> None:
-    """With as many numbers as texts any two spaces can be laid on each other, if one may look."""
+    """With as many dimensions as texts, a map fits any two spaces perfectly."""
     old, new = space(1, 300, 120), space(2, 300, 120)
     found, _ = compare_spaces(old, new)
     assert found.rotated.overlap.mean < 0.4
     assert found.reasons[1] == (
-        "The map was found on 60 texts, fewer than the vectors' 300 numbers: more texts make a "
-        "better one."
+        "The map was fitted on 60 texts, fewer than the 300 dimensions: more texts give a better "
+        "one."
     )
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 99))
 def test_the_map_is_orthogonal_on_its_shorter_side(old: int, new: int, seed: int) -> None:
-    x, y = (unit_rows(space(seed + side, width, 60), "a") for side, width in ((0, old), (1, new)))
+    x, y = (
+        checked_unit_rows(space(seed + side, width, 60), "a")
+        for side, width in ((0, old), (1, new))
+    )
     turn = fit_map(x, y).turn
     product = turn.T @ turn if old >= new else turn @ turn.T
     np.testing.assert_allclose(product, np.eye(min(old, new)), atol=1e-9)
 
 
 def test_no_rotation_brings_them_nearer() -> None:
-    x, y = unit_rows(space(1), "a"), unit_rows(space(1) @ rotation(2) + space(3), "b")
+    x, y = (
+        checked_unit_rows(space(1), "a"),
+        checked_unit_rows(space(1) @ rotation(2) + space(3), "b"),
+    )
     found = fit_map(x, y)
     centred_x, centred_y = x - x.mean(axis=0), y - y.mean(axis=0)
     best = np.linalg.norm(centred_x @ found.turn - centred_y)
@@ -196,7 +201,7 @@ def test_no_rotation_brings_them_nearer() -> None:
 
 
 def test_the_nearest_are_those_of_a_full_sort_and_a_text_is_no_neighbour_of_its_own() -> None:
-    unit = unit_rows(space(1, texts=1_100), "a")
+    unit = checked_unit_rows(space(1, texts=1_100), "a")
     found = nearest(unit, unit, own=False)
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -np.inf)
@@ -213,12 +218,12 @@ def test_overlap_counts_what_both_have() -> None:
 
 def test_the_interval_is_that_of_a_mean() -> None:
     values = np.tile([0.0, 1.0], 200)
-    share = interval(values)
+    share = mean_interval(values, resamples=1_000, confidence=0.95)
     assert share.mean == 0.5
     half = 1.96 * 0.5 / np.sqrt(400)
     assert share.low == pytest.approx(0.5 - half, abs=0.01)
     assert share.high == pytest.approx(0.5 + half, abs=0.01)
-    assert interval(values) == share
+    assert mean_interval(values, resamples=1_000, confidence=0.95) == share
 
 
 @pytest.mark.parametrize(
@@ -254,11 +259,12 @@ def report(width: int = WIDTH) -> Compatibility:
 
 def test_three_lines_tell_it() -> None:
     lines = summary(report())
-    assert lines[0].startswith("Keep. Asked with new vectors, old ones find 100.0%")
+    assert lines[0].startswith("Keep. New queries find 100.0%")
     assert (
-        lines[1] == "Overlap of the 10 nearest, each encoder asked by itself: 1.000 [1.000, 1.000]."
+        lines[1]
+        == "Overlap of the 10 nearest within each encoder's own space: 1.000 [1.000, 1.000]."
     )
-    assert "1.000 [1.000, 1.000] as they are, 1.000 [1.000, 1.000] rotated" in lines[2]
+    assert "1.000 [1.000, 1.000] unchanged, 1.000 [1.000, 1.000] rotated" in lines[2]
 
 
 def test_the_page_shows_names_and_runs_nothing() -> None:
@@ -266,6 +272,6 @@ def test_the_page_shows_names_and_runs_nothing() -> None:
     assert "<script" not in page
     assert "&lt;script&gt;old&lt;/script&gt; → models:/new/2" in page
     assert "Keep the index" in page
-    assert "An index is kept from 90% on as it is, rotated from 80% on" in page
-    assert "Rotating finds +.000 more (+.000 to +.000)" in page
-    assert "the widths differ" in render_compatibility("a", "b", report(12))
+    assert "An index is kept if the interval lies above 90%, and rotated if" in page
+    assert "Rotating adds +.000 (+.000 to +.000)" in page
+    assert "the dimensions differ" in render_compatibility("a", "b", report(12))

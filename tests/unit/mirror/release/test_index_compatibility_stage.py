@@ -15,9 +15,12 @@ from safetensors.numpy import load_file
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import InputError
-from mirror.release.comparing import compare_encoders as compare_loaded
 from mirror.release.index_compatibility import read_compatibility
-from mirror.release.index_compatibility_stage import compare_encoders, compatibility_stage
+from mirror.release.index_compatibility_stage import (
+    compare_encoders,
+    compare_on_texts,
+    compatibility_stage,
+)
 from mirror.store import StageRecord, Store
 
 
@@ -83,17 +86,17 @@ class Counted:
 def test_blank_and_repeated_texts_are_left_out() -> None:
     old, new = Counted(), Counted()
     texts = [f"text {number}" for number in range(70)]
-    found, _ = compare_loaded(old, new, ["", *texts, "  ", *texts[::-1]])
+    found, _ = compare_on_texts(old, new, ["", *texts, "  ", *texts[::-1]])
     assert old.asked == new.asked == texts
     assert found.fitted + found.judged == 70
     with pytest.raises(InputError, match="59 different texts are too few: give 60 or more"):
-        compare_loaded(old, new, texts[:59] * 2)
+        compare_on_texts(old, new, texts[:59] * 2)
 
 
 def test_no_more_than_four_thousand_texts_are_encoded() -> None:
     old, new = Counted(), Counted()
     seen = []
-    compare_loaded(old, new, [str(number) for number in range(4_100)], seen.append)
+    compare_on_texts(old, new, [str(number) for number in range(4_100)], seen.append)
     assert len(old.asked) == len(new.asked) == 4_000
     assert (seen[-1].done, seen[-1].total) == (8_000, 8_000)
     assert json.dumps([sign.done for sign in seen]) == json.dumps(

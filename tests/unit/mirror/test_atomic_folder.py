@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from mirror.atomic_folder import atomic_folder, check_new_folder
 from mirror.errors import InputError, StoreError
-from mirror.export.whole_folder import check_free, whole_folder
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
     place = tmp_path / "out"
-    with whole_folder(place) as folder:
+    with atomic_folder(place) as folder:
         (folder / "a").write_text("1")
         assert not place.exists()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
@@ -23,7 +23,7 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path, fault: type[BaseException]) -> None:
-    with pytest.raises(fault), whole_folder(tmp_path / "out") as folder:
+    with pytest.raises(fault), atomic_folder(tmp_path / "out") as folder:
         (folder / "a").write_text("1")
         raise fault
     assert list(tmp_path.iterdir()) == []
@@ -31,8 +31,8 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path, fault: type[BaseExcep
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     with (
-        pytest.raises(StoreError, match=r"No space left on device.*nothing half-written"),
-        whole_folder(tmp_path / "out") as folder,
+        pytest.raises(StoreError, match=r"No space left on device.*nothing was left there"),
+        atomic_folder(tmp_path / "out") as folder,
     ):
         (folder / "a").write_text("1")
         raise OSError(28, "No space left on device")
@@ -44,25 +44,27 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").write_text("mine")
     for name in ("file", "folder"):
-        with pytest.raises(InputError, match="is there already"):
-            check_free(tmp_path / name)
+        with pytest.raises(InputError, match="exists already"):
+            check_new_folder(tmp_path / name)
     with pytest.raises(InputError, match="no folder that exists"):
-        check_free(tmp_path / "missing" / "out")
+        check_new_folder(tmp_path / "missing" / "out")
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with whole_folder(tmp_path / "out") as folder:
+    with atomic_folder(tmp_path / "out") as folder:
         (folder / "a").write_text("1")
     assert (tmp_path / "out" / "a").read_text() == "1"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="has no file system that takes nothing")
 def test_a_folder_above_that_takes_nothing_is_told_at_once() -> None:
-    with pytest.raises(InputError, match=r"no folder can be made in /proc .*name another place"):
-        check_free(Path("/proc/out"))
+    with pytest.raises(
+        InputError, match=r"no folder can be made in /proc .*name another with --out"
+    ):
+        check_new_folder(Path("/proc/out"))
 
 
 def test_a_look_leaves_nothing(tmp_path: Path) -> None:
-    check_free(tmp_path / "out")
+    check_new_folder(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,61 @@
+"""Atomic folders: written under a temporary name and renamed into place when complete."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mirror.errors import InputError, StoreError
+from mirror.store import flush
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise an error if a folder cannot be created at `path`, before any long work.
+
+    Raises:
+        InputError: something is there already, or the parent folder is missing or not writable.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path} exists already: name another folder, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist: create it first")
+    try:
+        # Permissions alone do not tell: some file systems are read-only.
+        Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent)).rmdir()
+    except OSError as error:
+        raise InputError(
+            f"no folder can be made in {path.absolute().parent} ({error.strerror or error}): "
+            "name another with --out, or make it writable"
+        ) from error
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that is renamed to `path` if the block succeeds.
+
+    Raises:
+        InputError: as `check_new_folder`.
+        StoreError: the folder cannot be written; nothing is left of it.
+    """
+    check_new_folder(path)
+    try:
+        temporary = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        try:
+            yield Path(temporary)
+            # mkdtemp and safetensors restrict their files to the owner.
+            Path(temporary).chmod(0o755)
+            for item in Path(temporary).rglob("*"):
+                item.chmod(0o755 if item.is_dir() else 0o644)
+                flush(item)
+            Path(temporary).rename(path)
+            flush(path.absolute().parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}) and nothing was left there: "
+            "free some space, or name another folder"
+        ) from error
