@@ -1,10 +1,13 @@
-"""The kinds of masked language model that can be tuned, and how they differ."""
+"""Architectures of masked language models that can be tuned: a registry by `model_type`.
+
+To add one, add an entry to `ARCHITECTURES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,7 +28,7 @@ ROBERTA_TOKENS = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """What must be known of a kind of model, named as in its `config.json`."""
+    """Facts about an architecture, with the names of its `config.json`."""
 
     dropouts: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     """Keys of every dropout rate that acts in the encoder."""
@@ -37,43 +40,50 @@ class Architecture:
     reserved_positions: int = 0
     """Positions of the table that no token of a text gets."""
     has_pooler: bool = False
-    """Whether the model comes with a pooler that we do without."""
+    """Whether transformers gives the model a pooler, which is left out."""
     attention_output: str = "attention.output.dense"
-    """How the names end of the modules that put the heads of each layer together again."""
+    """End of the names of the modules that merge the attention heads of each layer."""
+    cls_only: Literal["bert", "distilbert", "modernbert"] | None = None
+    """Which function of `cls_only_layer` computes the last layer for the class token only; None
+    computes the whole layer, with the same vectors."""
     special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
-    """Used where a model's files do not name them."""
+    """Used if a model's files do not name them."""
 
     def longest_text(self, positions: int) -> int:
-        """The most tokens of a text that a model with so many positions takes."""
+        """Return the most tokens of a text that a model with so many positions takes."""
         return positions - self.reserved_positions
 
 
-ROBERTA = Architecture(reserved_positions=2, has_pooler=True, special_tokens=ROBERTA_TOKENS)
+ROBERTA = Architecture(
+    reserved_positions=2, has_pooler=True, cls_only="bert", special_tokens=ROBERTA_TOKENS
+)
 ARCHITECTURES = {
-    "bert": Architecture(has_pooler=True),
+    "bert": Architecture(has_pooler=True, cls_only="bert"),
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
-    "electra": Architecture(),
+    "electra": Architecture(cls_only="bert"),
     "albert": Architecture(shared_layers=True, has_pooler=True, attention_output="attention.dense"),
     "distilbert": Architecture(
         dropouts=("dropout", "attention_dropout"),
         layer_count="n_layers",
         layers="transformer.layer",
         attention_output="attention.out_lin",
+        cls_only="distilbert",
     ),
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
         layers="layers",
         attention_output="attn.Wo",
+        cls_only="modernbert",
     ),
 }
 
 
 def set_dropout(config: PretrainedConfig, rate: float) -> None:
-    """Sets every dropout rate that acts in the encoder, whatever its name in this architecture.
+    """Set every dropout rate that acts in the encoder, by its name in this architecture.
 
-    Without it ModernBERT and ALBERT, whose own rates are 0, would give two views that are equal.
+    ModernBERT and ALBERT have rates of 0, with which both views of a text would be equal.
     """
     for name in ARCHITECTURES[config.model_type].dropouts:
         setattr(config, name, rate)

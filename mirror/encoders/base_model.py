@@ -15,11 +15,10 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
-from mirror.encoders.checks import check_tokenizer_folder
+from mirror.encoders.checks import check_tokenizer_folder, check_weights
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.special_tokens import read_special_tokens
-from mirror.encoders.weights import check_weights
 from mirror.errors import BaseModelError, RecipeError, ServiceError
 from mirror.paths import local_path, local_places
 from mirror.recipe import BaseSection, Recipe

@@ -1,25 +1,102 @@
-"""Whether a tokenizer has what the method needs: asked of the tokenizer, not of its settings."""
+"""Checks of a base model's files: weights by their headers, tokenizer by what it does.
+
+Nothing is loaded into memory, and torch is not imported.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import Architecture
 from mirror.encoders.prompt import PromptTokens, read_marks
 from mirror.encoders.special_tokens import SpecialTokens, read_special_tokens, special_tokens_of
-from mirror.errors import TokenizerError
+from mirror.errors import BaseModelError, TokenizerError
 
+ONE_FILE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+REMEDY = "get it again from where it came from"
 PROBES = 200
+"""Words of the vocabulary that a tokenizer is tried on."""
+
+
+def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -> None:
+    """Check that the folder's weights are complete and fit the configuration; reads headers only.
+
+    Raises:
+        BaseModelError: they are missing, pickled, damaged, or of another model.
+    """
+    shapes = _read_shapes(folder)
+    embeddings = [
+        shape
+        for name, shape in shapes.items()
+        if name.endswith(("word_embeddings.weight", "tok_embeddings.weight"))
+    ]
+    if not embeddings:
+        raise BaseModelError(f"the weights in {folder} hold no word embeddings: {REMEDY}")
+    rows = embeddings[0][0]
+    if rows != config.get("vocab_size", rows):
+        raise BaseModelError(
+            f"the weights in {folder} have {rows} word embeddings, but config.json "
+            f"says {config['vocab_size']}: weights and configuration are of two models; {REMEDY}"
+        )
+    layers = {int(match[1]) for name in shapes if (match := re.search(r"\blayers?\.(\d+)\.", name))}
+    expected = 0 if kind.shared_layers else int(config.get(kind.layer_count, len(layers)))
+    if not kind.shared_layers and layers != set(range(expected)):
+        raise BaseModelError(
+            f"the weights in {folder} have {len(layers)} layers, but config.json says "
+            f"{expected}: {REMEDY}"
+        )
+
+
+def _read_shapes(folder: Path) -> dict[str, list[int]]:
+    """Return the shape of every tensor in the folder's one or several safetensors files."""
+    if (folder / ONE_FILE).is_file():
+        return _file_shapes(folder / ONE_FILE)
+    if not (folder / INDEX).is_file():
+        pickles = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        instead = f", only pickled weights ({pickles}), which are not read" if pickles else ""
+        raise BaseModelError(
+            f"no {ONE_FILE} in {folder}{instead}: convert it with "
+            "AutoModelForMaskedLM.from_pretrained(...).save_pretrained(...)"
+        )
+    try:
+        weight_map = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(weight_map.values()))
+        outside = [file for file in files if Path(file).name != file]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BaseModelError(f"{folder / INDEX} cannot be read: {REMEDY}") from error
+    if outside:
+        raise BaseModelError(f"{folder / INDEX} names {outside[0]}, which is elsewhere: {REMEDY}")
+    shapes = {name: shape for file in files for name, shape in _file_shapes(folder / file).items()}
+    if missing := sorted(set(weight_map) - set(shapes)):
+        raise BaseModelError(f"the weights in {folder} lack {missing[0]} and maybe more: {REMEDY}")
+    return shapes
+
+
+def _file_shapes(path: Path) -> dict[str, list[int]]:
+    """Return the shapes in a file; safetensors checks that header and length fit each other."""
+    try:
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise BaseModelError(f"{path} cannot be read ({error}): {REMEDY}") from error
+    except SafetensorError as error:
+        raise BaseModelError(
+            f"{path} is cut short, damaged or no safetensors file ({error}): {REMEDY}"
+        ) from error
 
 
 def check_tokenizer_folder(
     folder: Path, config: Mapping[str, Any], kind: Architecture, *, masks: bool
 ) -> None:
-    """Checks the folder's tokenizer without torch; see `check_tokenizer`.
+    """Check the folder's tokenizer; see `check_tokenizer`.
 
     Raises:
         TokenizerError: it is missing, damaged, or lacks something.
@@ -42,17 +119,18 @@ def check_tokenizer_folder(
 def check_tokenizer(
     tokenizer: Tokenizer, tokens: SpecialTokens, *, place: Path, vocab_size: int, masks: bool
 ) -> None:
-    """Checks that texts get distinct ids the model knows, between class token and separator.
+    """Check that texts get distinct, known ids between class token and separator.
 
     Args:
         tokenizer: what turns text into ids.
-        tokens: the special tokens that it is said to have.
+        tokens: its special tokens, by its files.
         place: the folder, for errors.
         vocab_size: rows in the model's word embeddings.
         masks: whether a mask token is needed.
 
     Raises:
-        TokenizerError: one of these does not hold.
+        TokenizerError: it has no mask token, gives unknown ids, gives all texts the same ids, or
+            has no class token or separator.
     """
     if masks and (tokens.mask is None or tokenizer.token_to_id(tokens.mask) is None):
         raise TokenizerError(
@@ -91,7 +169,7 @@ def _check_ids(
 
 
 def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool) -> None:
-    """For folders from before `tokenizer.json`; slower, as transformers has to build it."""
+    """Check a folder without `tokenizer.json`; slower, as transformers has to build it."""
     from transformers import AutoTokenizer
 
     try:
@@ -99,7 +177,7 @@ def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool)
             str(folder), local_files_only=True, trust_remote_code=False
         )
         backend = tokenizer.backend_tokenizer
-    except Exception as error:  # whatever the many tokenizer classes raise
+    except Exception as error:  # the tokenizer classes raise many kinds
         raise TokenizerError(
             f"no tokenizer in {folder} that can be read: it needs tokenizer.json ({error})"
         ) from error
@@ -109,7 +187,7 @@ def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool)
 
 
 def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
-    """Texts that any tokenizer with this vocabulary must tell apart, in whatever language."""
+    """Yield words that a tokenizer with this vocabulary must tell apart, in any language."""
     words = (word.strip("#▁Ġ") for word in sorted(vocabulary))
     letters = sorted({word for word in words if word.isalpha()})
     step = max(1, len(letters) // PROBES)
@@ -117,9 +195,9 @@ def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
 
 
 def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:
-    """What must stand around every text; nothing where no marks are known, or a prompt is broken.
+    """Return the special tokens around every text; None if they are unknown or do not fit.
 
-    A prompt's mask may stand in the place of class token or separator, never of both.
+    A prompt's mask may replace the class token or the separator, but not both.
     """
     if tokens.cls is None or tokens.sep is None:
         return None

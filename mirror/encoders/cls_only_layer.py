@@ -1,7 +1,8 @@
-"""The last layer for each text's first token alone, where pooling reads no other.
+"""Last layer for the class token only, if pooling reads no other token.
 
 Keys and values are needed of all tokens; queries, and all that follows attention, of the first.
-That leaves a sixth of the layer's products where it is four times as wide as its vectors within.
+With the usual feed-forward size of 4 × hidden, five sixths of the last layer's matrix products are
+saved.
 """
 
 from __future__ import annotations
@@ -17,21 +18,20 @@ from mirror.encoders.architectures import ARCHITECTURES
 
 
 def compute_cls_only(model: Any) -> None:
-    """Lets a model's last layer return (texts, 1, width): the first token's row of each text.
+    """Make a model's last layer return (texts, 1, hidden size): the first token's row of each text.
 
-    It is the row that the layer would have returned, and has its gradients, but for dropout, which
-    is drawn for this row alone.  Shared layers (ALBERT) are left as they are: the last is the first
-    as well.
+    It is the row that the whole layer would return, with its gradients, except that dropout is
+    drawn for this row only.  Unchanged without `cls_only`, as for shared layers (ALBERT).
 
     Args:
         model: of a kind in `ARCHITECTURES`, without its language modelling head.
     """
     kind = ARCHITECTURES[model.config.model_type]
-    if kind.shared_layers:
+    if kind.cls_only is None:
         return
     number = int(getattr(model.config, kind.layer_count)) - 1
     layer = model.get_submodule(f"{kind.layers}.{number}")
-    layer.forward = partial(_FORWARDS[kind.layers], layer)
+    layer.forward = partial(_FORWARDS[kind.cls_only], layer)
 
 
 def _bert(layer: Any, hidden: Tensor, mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
@@ -75,20 +75,19 @@ def _modernbert(
 
 
 _FORWARDS: dict[str, Callable[..., Tensor]] = {
-    "encoder.layer": _bert,
-    "transformer.layer": _distilbert,
-    "layers": _modernbert,
+    "bert": _bert,
+    "distilbert": _distilbert,
+    "modernbert": _modernbert,
 }
-"""By where a kind of model has its layers."""
 
 
 def _by_head(states: Tensor, size: int) -> Tensor:
-    """(texts, tokens, heads * size) as (texts, heads, tokens, size)."""
+    """Reshape (texts, tokens, heads * size) to (texts, heads, tokens, size)."""
     return states.view(*states.shape[:-1], -1, size).transpose(1, 2)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    """What the first token reads (texts, 1, heads * size); of `mask`, its row."""
+    """Return the attention output of the first token, (texts, 1, heads * size)."""
     row = None if mask is None else mask[:, :, :1]
     read = functional.scaled_dot_product_attention(query, key, value, row, rate)
     return read.transpose(1, 2).flatten(2)

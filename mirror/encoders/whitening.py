@@ -21,7 +21,6 @@ from torch import Tensor
 from mirror.encoders.sentence_transformers_format import DENSE, LINEAR
 from mirror.errors import BaseModelError, TuningError
 
-"""What sentence-transformers calls a layer that nothing follows."""
 LEAST_SHARE = 1e-6
 """A direction's variance counts as at least this share of the largest one."""
 

@@ -72,12 +72,21 @@ def test_cut_weights_are_refused(base: Path, keep: int) -> None:
         check_base(base)
 
 
-def test_a_damaged_header_is_refused(base: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content + b"\x00",
+        lambda content: b"\x07" * 5_000,
+        lambda content: content[:8] + b"\x00" * 32 + content[40:],
+        lambda content: (1 << 40).to_bytes(8, "little") + content[8:],
+        lambda content: content.replace(b'"F32","shape":[', b'"F32","shape":[9', 1),
+    ],
+    ids=["lengthened", "garbage", "header of zeros", "huge header", "shape that does not fit"],
+)
+def test_damaged_weights_are_refused(base: Path, change: Callable[[bytes], bytes]) -> None:
     weights = base / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[8:40] = b"\x00" * 32
-    weights.write_bytes(content)
-    with pytest.raises(BaseModelError, match=r"header .* is damaged"):
+    weights.write_bytes(change(weights.read_bytes()))
+    with pytest.raises(BaseModelError, match=r"model\.safetensors is cut short, damaged or no"):
         check_base(base)
 
 
