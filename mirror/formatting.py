@@ -1,4 +1,4 @@
-"""Scores as people read them."""
+"""Formatting of scores and changes."""
 
 from __future__ import annotations
 

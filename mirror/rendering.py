@@ -1,4 +1,4 @@
-"""Templates and how they are filled."""
+"""Rendering of Jinja templates."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LIBRARIES = ("jinja2", "markupsafe")
 
 
 def template_digest(name: str) -> str:
-    """A template's digest: it shapes the bytes as code does, but is none."""
+    """Return a template's digest, as an input of the stage that renders it."""
     return file_digest(TEMPLATES / name)
 
 
 def fill_template(name: str, content: dict[str, Any]) -> str:
-    """The template with its content; all of it is escaped if the template makes HTML.
+    """Return the rendered template; values are escaped in HTML templates.
 
-    A name that the content lacks is an error, not an empty place.
+    A missing value is an error.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -37,5 +37,5 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value that stays in its cell of a Markdown table, and opens no tag of HTML there."""
+    """Return a value escaped for a cell of a Markdown table."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")

@@ -39,11 +39,11 @@ def compare(
     if texts and recipe:
         raise click.UsageError("give --texts or --recipe, not both")
     from flows.cli.html_page import check_page_path, write_page
-    from mirror.evaluation.procrustes import check_map_place, save_map
+    from mirror.evaluation.procrustes import check_map_path, save_map
 
     page, save_to = check_page_path(place), options["save_map"]
     if save_to:
-        check_map_place(Path(save_to))
+        check_map_path(Path(save_to))
     _check_two(old, new, otherwise=bool(options["pooling"] or options["max_tokens"]))
     strings = _texts(texts, recipe)
     from flows.cli.encoders import load_encoder, load_rival

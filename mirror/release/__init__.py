@@ -1,1 +1,1 @@
-"""What speaks for an encoder or against it: gate, probe, comparison, lineage, card and report."""
+"""Release of an encoder: gate, smoke test, index compatibility, lineage, model card and report."""

@@ -1,8 +1,7 @@
-"""Where an encoder comes from: source files, base, and every stage between them and it.
+"""Lineage of an encoder: source files, base, and every stage that made it.
 
-Drawn from the stages' manifests.  Times and folders are left out, so that a run which is made again
-to the same bytes has the same lineage.  What a run did beside the encoder is no part of it: neither
-the probe, nor the comparison with whoever was champion then (`compatibility_stage`).
+Collected from the stages' manifests, without times and folders: identical runs have identical
+lineages.  The smoke test (it contains timings) and comparisons with the champion are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model card: what the encoder is, what it was made from, and how well it does."""
+"""Model card of an encoder: contents, data, settings and scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNKNOWN = "unknown"
 
 
 def render_card(results: RunResults) -> str:
-    """The card, as Markdown with the front matter that the Hugging Face hub reads."""
+    """Return the card as Markdown with the front matter of the Hugging Face hub."""
     recipe = results.recipe
     scores = score_changes(results)
     licence = base_licence(Path(results.base.folder))
@@ -66,12 +66,12 @@ def render_card(results: RunResults) -> str:
 
 
 def other_methods(scores: tuple[ScoreChange, ...]) -> list[str]:
-    """The methods that any benchmark is also scored with, sorted."""
+    """Return the names of the baselines of any benchmark, sorted."""
     return sorted({name for line in scores for name in line.baselines})
 
 
 def corpus_words(recipe: Recipe) -> str:
-    """Where a recipe's text comes from, in a few words."""
+    """Return a short description of a recipe's text source."""
     corpus = recipe.corpus
     match corpus.source:
         case "files":
@@ -88,7 +88,7 @@ def corpus_words(recipe: Recipe) -> str:
 
 
 def base_licence(folder: Path) -> str:
-    """The licence that the base's own card names; `unknown` if it names none."""
+    """Return the licence in the base's model card, or `unknown`."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -102,12 +102,12 @@ def base_licence(folder: Path) -> str:
 
 def _licence_words(licence: str) -> str:
     if licence == UNKNOWN:
-        return "its card names none; ask whoever made it before you publish this encoder"
+        return "its card names none; ask its publisher before you publish this encoder"
     return f"{licence}, as its card says"
 
 
 def _hub_name(results: RunResults) -> str | None:
-    # Only a name that the hub knows makes a link there.
+    # The hub links only its own names.
     return results.recipe.base.hub
 
 

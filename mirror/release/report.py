@@ -1,4 +1,4 @@
-"""The report: one page that tells a run, and needs neither network nor server."""
+"""Run report: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REPORT = "report.html"
 
 
 def report_stage(results: RunResults, verdict: Verdict) -> Stage:
-    """The stage that writes the report."""
+    """Return the stage that writes the report."""
     return Stage(
         name="report",
         module="release.report",
@@ -48,7 +48,7 @@ def report_stage(results: RunResults, verdict: Verdict) -> Stage:
 def write_report(
     results: RunResults, verdict: Verdict, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Writes `report.html`.
+    """Write `report.html`.
 
     Raises:
         StoreError: it cannot be written, or an earlier stage's folder is damaged.
@@ -64,7 +64,7 @@ def write_report(
 
 
 def render_report(results: RunResults, verdict: Verdict) -> str:
-    """The page, as HTML."""
+    """Return the page as HTML."""
     scores = score_changes(results)
     recipe = results.recipe
     return fill_template(
@@ -94,7 +94,7 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
 
 
 def _compatibility(results: RunResults) -> tuple[str, ...]:
-    """Three lines for those who hold an index; none where no champion is succeeded."""
+    """Return three lines on index compatibility; none if no champion is replaced."""
     made = results.compatibility
     return summary(read_compatibility(made)) if made else ()
 
@@ -104,7 +104,7 @@ def _compatibility_digest(results: RunResults) -> dict[str, str]:
 
 
 def score_scale(scores: tuple[ScoreChange, ...]) -> tuple[float, float]:
-    """The ends of the axis that all scores are drawn on, in tenths."""
+    """Return the ends of the axis of all scores, in tenths."""
     values = [
         value
         for line in scores
@@ -152,7 +152,7 @@ def _column(tuned: StageRecord, name: str) -> list[float]:
 
 
 def _neighbours(results: RunResults) -> list[dict[str, Any]]:
-    """The nearest strings of each query, before and after; `new` marks those that have come."""
+    """Return the nearest strings of each query, before and after, with a mark for new ones."""
     before = read_json(results.before, "diagnostics.json")["neighbours"]
     after = read_json(results.after, "diagnostics.json")["neighbours"]
     rows = []
@@ -169,7 +169,7 @@ def _neighbours(results: RunResults) -> list[dict[str, Any]]:
 
 
 def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int]]]:
-    """By benchmark, its subsets: name, before, after, items; for those of more than one."""
+    """Return name, before, after and items of the subsets, by benchmark."""
     before, after = (
         read_json(results.before, "scores.json"),
         read_json(results.after, "scores.json"),

@@ -1,4 +1,4 @@
-"""What a run came to, on disk: `mirror show` prints it again without running anything."""
+"""Run records: results of a run on disk, which `mirror show` prints."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
     for name in ("file", "folder"):
         with pytest.raises(InputError, match="exists already"):
             check_new_folder(tmp_path / name)
-    with pytest.raises(InputError, match="no folder that exists"):
+    with pytest.raises(InputError, match="does not exist"):
         check_new_folder(tmp_path / "missing" / "out")
 
 

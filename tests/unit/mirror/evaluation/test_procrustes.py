@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mirror.errors import InputError
-from mirror.evaluation.procrustes import SpaceMap, check_map_place, fit_map, save_map
+from mirror.evaluation.procrustes import SpaceMap, check_map_path, fit_map, save_map
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_saved_map_brings_vectors_where_it_brought_them(
 )
 def test_a_place_where_no_map_can_be_is_refused(tmp_path: Path, place: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        check_map_place(tmp_path / place)
+        check_map_path(tmp_path / place)
 
 
 def test_a_map_that_cannot_be_written_is_told(found: SpaceMap, tmp_path: Path) -> None:
