@@ -1,4 +1,4 @@
-"""`mirror serve`: a registered encoder over HTTP, by MLflow's own scoring server."""
+"""`mirror serve`: embeddings of a registered encoder over HTTP, by MLflow's scoring server."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from flows.cli.options import Command, stderr_console, stdout_console, workspace
 from mirror.errors import InputError, ServiceError
 
 PORT = 5001
-"""5000 is where MLflow's tracking server is mostly found."""
+"""MLflow's tracking server usually has 5000."""
 EXAMPLE = {"inputs": ["How do I reshape an array?"]}
 
 
-@click.command(cls=Command, short_help="Answers with the vectors of texts over HTTP.")
+@click.command(cls=Command, short_help="Serves embeddings of texts over HTTP.")
 @click.argument("model", metavar="NAME")
 @click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--unprotected", is_flag=True, help="Let other machines reach it, although it has no login."
+    "--unprotected",
+    is_flag=True,
+    help="Let other machines connect, although there is no login.",
 )
 @workspace_option
 def serve(model: str, port: int, host: str, unprotected: bool) -> None:
-    """Answers with the vectors of texts over HTTP, until it is stopped with Ctrl-C.
+    """Serves embeddings of texts over HTTP, until it is stopped with Ctrl-C.
 
     NAME is a registered model, whose champion is served, or models:/NAME@ALIAS or
-    models:/NAME/VERSION.  A champion that changes meanwhile is served after a restart.
+    models:/NAME/VERSION.  A new champion is served after a restart.
     """
     from mirror.paths import open_workspace
 
@@ -39,8 +41,8 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
 
     if not is_loopback(host) and not unprotected:
         raise InputError(
-            f"--host {host} can be reached from other machines, and MLflow's scoring server asks "
-            "nobody who they are: leave --host out and put a proxy that does before it, or say "
+            f"--host {host} can be reached from other machines, and MLflow's scoring server has no "
+            "login: leave --host out and put a proxy with a login in front of it, or give "
             "--unprotected"
         )
     check_address(host, port)
@@ -57,16 +59,16 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
             code = server.wait()
     except KeyboardInterrupt:
         raise click.exceptions.Exit(STOPPED) from None
-    raise ServiceError(f"the scoring server ended by itself ({code}): see above what it said")
+    raise ServiceError(f"the scoring server exited by itself (code {code}): see its messages above")
 
 
 def checked_model(model: str) -> str:
-    """The version to serve, as `models:/NAME/VERSION`, after a look at its files.
+    """Return the version to serve as `models:/NAME/VERSION`, after a check of its files.
 
     Raises:
-        InputError: it is no model's name.
-        BaseModelError: there is none, or it is damaged.
-        TokenizerError: likewise its tokenizer.
+        InputError: the name is invalid.
+        BaseModelError: there is no such version, or it is damaged.
+        TokenizerError: its tokenizer is damaged.
         ServiceError: the registry does not answer.
     """
     from mirror.encoders.base_model import check_base
@@ -75,8 +77,8 @@ def checked_model(model: str) -> str:
     from tasks.registry import fetch_model, pin_model
     from tasks.registry.versions import CHAMPION, check_name
 
-    named = model.startswith("models:/")
-    uri = pin_model(model if named else f"models:/{check_name(model)}@{CHAMPION}")
+    is_uri = model.startswith("models:/")
+    uri = pin_model(model if is_uri else f"models:/{check_name(model)}@{CHAMPION}")
     folder = fetch_model(uri, workspace_root())
     check_base(folder, masks=False)
     read_encoder_settings(folder)
@@ -84,7 +86,7 @@ def checked_model(model: str) -> str:
 
 
 def example_call(address: str) -> str:
-    """A call to paste into a shell."""
+    """Return a curl command for the shell."""
     data = json.dumps(EXAMPLE)
     return f"curl {address} -H 'Content-Type: application/json' -d '{data}'"
 

@@ -1,4 +1,4 @@
-"""MLflow's own scoring server, for a registered model."""
+"""MLflow scoring server for a registered encoder, after a check that it brings no code."""
 
 from __future__ import annotations
 
@@ -26,61 +26,62 @@ from tasks.network import bracketed
 from tasks.registry.client import open_store
 
 START_SECONDS = 300.0
-"""It imports MLflow, torch and sentence-transformers, which a slow disk draws out."""
+"""It imports MLflow, torch and sentence-transformers, which takes long from a slow disk."""
 STOP_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 STDERR = 2
-"""Where its log of calls goes."""
-
+"""File descriptor for the server's access log."""
 
 LOADER = "mlflow.sentence_transformers"
-FLAVOUR = {"data", "env", "loader_module", "python_version"}
-"""What MLflow notes of an encoder that brings no code."""
+ALLOWED_KEYS = {"data", "env", "loader_module", "python_version"}
+"""Keys in MLmodel of an encoder without code of its own."""
 
 
 @contextmanager
 def checked_copy(uri: str) -> Iterator[Path]:
-    """Within the block, there is a copy of a registered model that runs no code of its own.
+    """Download a registered model to a temporary folder, checked to run no code of its own.
 
-    MLflow imports what a model names, and trusts what lies in it: so the bytes that are looked at
-    here are those to serve.
+    MLflow imports the modules that a model names and trusts its files, so the files that are
+    checked must be the ones that are served.
 
     Args:
         uri: the model version, as `models:/NAME/VERSION`.
 
     Raises:
-        BaseModelError: it is no encoder of ours, is damaged, or brings code.
+        BaseModelError: it is damaged, brings code, or was not registered by this project.
         TokenizerError: its tokenizer is damaged.
         ServiceError: the registry does not answer.
     """
     from mlflow.artifacts import download_artifacts
 
-    with tempfile.TemporaryDirectory(prefix="mirror-serve-") as beside:
+    with tempfile.TemporaryDirectory(prefix="mirror-serve-") as folder:
         with open_store():
-            copy = Path(download_artifacts(artifact_uri=uri, dst_path=beside))
-        encoder = copy / _data_of(copy / "MLmodel", uri)
+            copy = Path(download_artifacts(artifact_uri=uri, dst_path=folder))
+        encoder = copy / _data_path(copy / "MLmodel", uri)
         if not is_inside(encoder, copy):
-            raise _strange(uri, "its files lie elsewhere")
+            raise _foreign_model(uri, "its files are outside its folder")
         check_no_code(encoder)
         check_base(encoder, masks=False)
         read_encoder_settings(encoder)
         yield copy
 
 
-def _data_of(path: Path, uri: str) -> str:
+def _data_path(path: Path, uri: str) -> str:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         flavour = content["flavors"]["python_function"]
-        told = {key for key, value in flavour.items() if value}
+        keys = {key for key, value in flavour.items() if value}
         loader, data = flavour["loader_module"], flavour["data"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        raise _strange(uri, f"MLmodel cannot be read: {error}") from error
-    if loader != LOADER or not told <= FLAVOUR or not isinstance(data, str):
-        raise _strange(uri, f"MLflow would load it by {loader} with {', '.join(sorted(told))}")
+        raise _foreign_model(uri, f"MLmodel cannot be read: {error}") from error
+    if loader != LOADER or not keys <= ALLOWED_KEYS or not isinstance(data, str):
+        raise _foreign_model(
+            uri, f"MLflow would load it by {loader} with {', '.join(sorted(keys))}"
+        )
     return data
 
 
-def _strange(uri: str, why: str) -> BaseModelError:
+def _foreign_model(uri: str, why: str) -> BaseModelError:
     return BaseModelError(
         f"{uri} was not registered by this project, or was changed since ({why}): serving it could "
         "run code that came with it; serve a version that `mirror run` registered"
@@ -89,17 +90,17 @@ def _strange(uri: str, why: str) -> BaseModelError:
 
 @contextmanager
 def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Within the block, MLflow's scoring server answers for a model; afterwards it is ended.
+    """Run MLflow's scoring server for a model until the block ends.
 
-    It ends with this process too, also where that is killed.
+    It also ends when this process is killed.
 
     Args:
-        model: its folder, as `checked_copy` gives it.
+        model: the folder that `checked_copy` gives.
         host: the address to listen on.
-        port: likewise.
+        port: the port to listen on.
 
     Raises:
-        ServiceError: it ended, or did not answer in time.
+        ServiceError: it exited, or did not answer in time.
     """
     command = [sys.executable, "-m", "mirror.shutdown", "mlflow", "models", "serve"]
     command += ["--model-uri", str(model)]
@@ -112,27 +113,27 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
         start_new_session=True,
     )
     try:
-        _await(server, f"http://{bracketed(host)}:{port}/ping")
+        _wait_until_ready(server, f"http://{bracketed(host)}:{port}/ping")
         yield server
     finally:
         _end(server)
 
 
 def _environment() -> dict[str, str]:
-    # MLflow starts `uvicorn` by its name, wherever the shell finds one.
+    # MLflow starts `uvicorn` from the PATH: this environment's must come first.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     offline = {"HF_HUB_OFFLINE": "1", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     modules = os.pathsep.join(filter(None, sys.path))
     return {**os.environ, **offline, "PATH": path, "PYTHONPATH": modules}
 
 
-def _await(server: subprocess.Popen[bytes], address: str) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if server.poll() is not None:
             raise ServiceError(
-                f"the scoring server ended as it started ({server.returncode}): see above what it "
-                "said"
+                f"the scoring server exited while starting (code {server.returncode}): see "
+                "its messages above"
             )
         try:
             with urlopen(address, timeout=5) as answer:  # noqa: S310 - always http
@@ -141,13 +142,13 @@ def _await(server: subprocess.Popen[bytes], address: str) -> None:
         except (URLError, OSError):
             time.sleep(PAUSE_SECONDS)
     raise ServiceError(
-        f"the scoring server does not answer at {address} after {START_SECONDS:.0f} s: run it "
-        "again when the machine has less to do"
+        f"the scoring server does not answer at {address} after {START_SECONDS:.0f} s: try again "
+        "when the machine is less busy"
     )
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ends the server and what it started."""
+    """End the server and its child processes."""
     for mark in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, mark)

@@ -1,4 +1,4 @@
-"""A tracking server that does what it is asked, and whose answer is lost: nothing is made twice."""
+"""Lost answers of a tracking server: no run or version is created twice."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def losing(server: int, path: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["model-versions/create", "runs/create"])
-def test_what_was_made_and_not_heard_of_is_not_made_again(
+def test_a_request_whose_answer_was_lost_is_not_repeated(
     path: str,
     server: int,
     make_candidate: Make,

@@ -124,7 +124,7 @@ def test_an_address_that_others_reach_wants_a_word(
     host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refusal(["serve", "mirror-x", "--host", host], capsys)
-    assert "asks nobody who they are" in said
+    assert "has no login" in said
     assert "--unprotected" in said
 
 

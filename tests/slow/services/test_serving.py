@@ -1,4 +1,4 @@
-"""What is served, looked at before it is."""
+"""Served models: checked first, and served until the command ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ with (
 def registered(
     tracking: str, workspace: Path, make_candidate: Callable[..., RegistrationCandidate]
 ) -> Callable[..., Any]:
-    """Registers the encoder of that number."""
+    """Register the encoder of that number."""
     return lambda number, **how: register.fn(make_candidate(number, **how), workspace)
 
 
@@ -75,7 +75,7 @@ def test_a_version_has_its_lineage(registered: Callable[..., Any]) -> None:
 
 
 @pytest.mark.slow
-def test_the_scoring_server_ends_with_who_started_it_though_that_was_killed(
+def test_the_scoring_server_ends_when_its_starter_is_killed(
     registered: Callable[..., Any],
 ) -> None:
     registered(0)
@@ -94,7 +94,7 @@ def test_the_scoring_server_ends_with_who_started_it_though_that_was_killed(
     starter.wait()
     end = time.monotonic() + 20
     while lives(group) or can_connect(port):
-        assert time.monotonic() < end, "the server outlived who started it"
+        assert time.monotonic() < end, "the server outlived its starter"
         time.sleep(0.1)
 
 
@@ -105,7 +105,7 @@ def can_connect(port: int) -> bool:
 
 
 def lives(group: int) -> bool:
-    """Whether a process of the group runs; a zombie that nobody has waited for does not."""
+    """Return whether a process of the group runs; zombies do not count."""
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
