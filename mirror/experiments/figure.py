@@ -6,14 +6,13 @@ same bytes.
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from mirror.experiments.results import Row, StudyOutcome, measures, printed_series, spread
+from mirror.release.plots import BASE_STYLE, figure_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 4.2, 3.6
 """Inches of a panel."""
 COLOURS = ("#0b6e99", "#c2571a", "#4d7c3a", "#8a4b9c", "#8c6d1f", "#5b6470")
-NO_METADATA: dict[Any, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
-NOISE = r"<!DOCTYPE[^>]*>\s*|\s*<metadata>.*?</metadata>"
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
+    **BASE_STYLE,
     "svg.hashsalt": "study",
-    "text.parse_math": False,  # a title with two dollar signs is no formula
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "legend.frameon": False,
     "axes.titlesize": 9,
@@ -73,12 +63,7 @@ def draw_figure(outcome: StudyOutcome) -> str:
                 axes = figure.add_subplot(len(grid), across, line * across + column + 1)
                 _draw_panel(axes, panel, outcome)
                 axes.set_xlabel(outcome.axis)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", facecolor="white", metadata=NO_METADATA)
-    bare = re.sub(
-        r"<!DOCTYPE[^>]*>\s*|\s*<metadata>.*?</metadata>", "", file.getvalue(), flags=re.S
-    )
-    return re.sub(r" +$", "", bare, flags=re.M)
+        return figure_svg(figure, facecolor="white")
 
 
 def panels_of(outcome: StudyOutcome, level: str) -> list[Panel]:

@@ -1,6 +1,7 @@
-"""Plots as SVG that takes its colours from the page, so that it is right on light and on dark.
+"""Plots as SVG: one style, one writer, and the report's plots.
 
-The same numbers give the same bytes: no date, no random ids.
+The same numbers give the same bytes: no date, no random ids.  The report's plots take their colours
+from the page, so that they suit light and dark pages.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("matplotlib",)
 INCHES = (4.7, 2.7)
-"""Small, so that the letters stay legible where a phone shows the plot at its own size."""
+"""Small, so that letters stay legible on a phone."""
 MOST_POINTS = 400
 INK, GRID, BEFORE, AFTER = "#010101", "#020202", "#030303", "#040404"
 PAGE_COLOURS = {
@@ -26,9 +27,19 @@ PAGE_COLOURS = {
     BEFORE: "var(--before)",
     AFTER: "var(--after)",
 }
-STYLE: dict[Any, Any] = {
+BASE_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a title with two dollar signs is not a formula
     "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+}
+"""The style of all figures; `svg.hashsalt` must be added."""
+STYLE: dict[Any, Any] = {
+    **BASE_STYLE,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": GRID,
@@ -36,19 +47,30 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
     "grid.color": GRID,
     "axes.unicode_minus": True,
 }
 
 
+def figure_svg(figure: Figure, **options: Any) -> str:
+    """Return a figure as SVG without date, metadata, DOCTYPE and trailing spaces.
+
+    Args:
+        figure: drawn within `matplotlib.rc_context({**BASE_STYLE, "svg.hashsalt": ...})`.
+        options: of `Figure.savefig`.
+    """
+    file = io.StringIO()
+    metadata: dict[Any, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(file, format="svg", metadata=metadata, **options)
+    svg = re.sub(
+        r"<!DOCTYPE[^>]*>\s*|\s*<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL
+    )
+    return re.sub(r" +$", "", svg, flags=re.MULTILINE)
+
+
 def plot_losses(losses: Sequence[float]) -> str:
-    """The loss of each step, and its running mean."""
+    """Return a plot of the loss of each step with its running mean."""
     steps, means = _thinned(losses)
     with _Plot("losses") as plot:
         plot.axes.plot(steps, means, color=AFTER, alpha=0.3, linewidth=1)
@@ -64,7 +86,7 @@ Histogram = tuple[Sequence[float], Sequence[int]]
 
 
 def plot_cosines(before: Histogram, after: Histogram) -> str:
-    """Shares of random pairs by their cosine, of both encoders."""
+    """Return a histogram of the cosines of random pairs, for both encoders."""
     with _Plot("cosines") as plot:
         for (edges, counts), colour in ((before, BEFORE), (after, AFTER)):
             shares = [100 * count / max(1, sum(counts)) for count in counts]
@@ -77,7 +99,7 @@ def plot_cosines(before: Histogram, after: Histogram) -> str:
 
 
 def plot_lengths(buckets: Sequence[Sequence[int]]) -> str:
-    """How many strings are how long; `buckets` are (lowest length, strings), ascending."""
+    """Return a histogram of string lengths; `buckets` are (lowest length, strings), ascending."""
     lows = [low for low, _ in buckets]
     widths = [high - low for low, high in pairwise(lows)]
     widths.append(widths[-1] if widths else 1)
@@ -91,7 +113,7 @@ def plot_lengths(buckets: Sequence[Sequence[int]]) -> str:
 
 
 class _Plot:
-    """One plot: draw on `axes` in the block, then take `svg`."""
+    """Context manager of one plot: draw on `axes` in the block, then read `svg`."""
 
     axes: Axes
     svg: str
@@ -118,21 +140,13 @@ class _Plot:
 
 
 def _page_svg(figure: Figure, name: str) -> str:
-    file = io.StringIO()
-    figure.savefig(
-        file,
-        format="svg",
-        transparent=True,
-        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-    )
-    svg = file.getvalue()
+    svg = figure_svg(figure, transparent=True)
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # A page needs no namespaces, and one without addresses can be seen to load nothing.
+    # HTML needs no namespaces, and a page without URLs evidently loads nothing.
     svg = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    # Every plot numbers its groups alike; the page wants its ids unique.
+    # Plots number their groups alike, and ids must be unique in a page.
     svg = re.sub(r'<g id="([^"]+)"', rf'<g id="{name}-\1"', svg)
     for drawn, colour in PAGE_COLOURS.items():
         svg = svg.replace(drawn, colour)
@@ -140,7 +154,7 @@ def _page_svg(figure: Figure, name: str) -> str:
 
 
 def _thinned(values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Steps, counted from 1, and values; means of neighbours where there are too many."""
+    """Return steps, counted from 1, and values; means of neighbours if there are too many."""
     size = -(-len(values) // MOST_POINTS)
     groups = [values[start : start + size] for start in range(0, len(values), size)]
     steps = [index * size + (len(group) + 1) / 2 for index, group in enumerate(groups)]
@@ -154,12 +168,12 @@ def _running_mean(values: Sequence[float]) -> list[float]:
 
 
 def _span(histograms: Iterable[Histogram]) -> tuple[float, float]:
-    """The bins that hold anything."""
-    held = [
+    """Return the ends of the range of nonempty bins."""
+    nonempty = [
         edge
         for edges, counts in histograms
         for (low, high), count in zip(pairwise(edges), counts, strict=True)
         if count
         for edge in (low, high)
     ]
-    return (min(held), max(held)) if held else (-1.0, 1.0)
+    return (min(nonempty), max(nonempty)) if nonempty else (-1.0, 1.0)
