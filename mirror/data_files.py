@@ -55,16 +55,16 @@ def is_inside(path: Path, folder: Path) -> bool:
 
 
 def data_roots(kind: str, variable: str) -> tuple[Path, ...]:
-    """Folders where data of a kind is looked for, the first one first.
+    """Return the folders that are searched for data of a kind, in order.
 
     Args:
-        kind: the folder's name, in the workspace and in `../shared` beside the checkout.
-        variable: the environment variable that may name another.
+        kind: the folder's name in the workspace.
+        variable: the environment variable that may name a folder to search first.
     """
     named = [Path(os.environ[variable])] if os.environ.get(variable) else []
-    return (*named, fetched_root(kind), CHECKOUT.parent / "shared" / kind)
+    return (*named, fetched_root(kind))
 
 
 def fetched_root(kind: str) -> Path:
-    """Where data of a kind is put that was fetched: in the workspace."""
+    """Return the folder in the workspace where downloaded data of a kind is kept."""
     return Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror").absolute() / kind

@@ -1,4 +1,4 @@
-"""The settings from the environment that a run reads late, looked at early."""
+"""Early check of environment variables that a run reads late."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tasks.runners import RUNNER, runner_kind
 NAME = "settings"
 
 
-def look_at_settings() -> CheckResult:
-    """Whether they have a form that can be read; no server is asked."""
+def check_settings() -> CheckResult:
+    """Check that the variables can be parsed; no server is contacted."""
     needed, others = (
         _faults_of(runs_per_device, notice_blocks),
         _faults_of(lambda: runner_kind(None)),
@@ -23,7 +23,7 @@ def look_at_settings() -> CheckResult:
         return CheckResult(
             NAME, "bad" if needed else "warn", "; ".join(faults), "correct or unset it"
         )
-    return CheckResult(NAME, "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} can be read")
+    return CheckResult(NAME, "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} are valid")
 
 
 def _faults_of(*checks: Callable[[], object]) -> tuple[str, ...]:

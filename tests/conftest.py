@@ -22,6 +22,8 @@ from mirror.paths import CHECKOUT
 from mirror.store import Store
 
 SHARED = CHECKOUT.parent / "shared"
+for kind in ("benchmarks", "corpora"):
+    os.environ.setdefault(f"MIRROR_{kind.upper()}", str(SHARED / kind))
 
 SUBJECTS = (
     "baker",

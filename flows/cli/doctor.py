@@ -1,4 +1,4 @@
-"""`mirror doctor`: what a machine has and lacks, its servers and their schedules included."""
+"""`mirror doctor`: checks of this machine, the services and the deployments."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from mirror.maintenance.health_check import CheckResult
 
 
-@click.command(cls=Command, short_help="Says what this machine has and lacks.")
+@click.command(cls=Command, short_help="Check this machine, the services and the deployments.")
 @workspace_option
 def doctor() -> None:
-    """Says what this machine has and lacks; fails if something needed is missing.
+    """Check this machine; exit with 1 if something that every run needs is missing.
 
-    Looks at the servers that `mirror up` started too, and at where the Prefect server differs from
-    prefect.yaml.
+    Also checks the services that `mirror up` started, and whether the Prefect server's deployments
+    differ from prefect.yaml.
     """
     from flows.cli.tables import doctor_table
     from mirror.maintenance.doctor import run_checks
     from tasks.environment import workspace_root
 
-    findings = (*run_checks(workspace_root(), os.environ["MLFLOW_TRACKING_URI"]), *_team_setting())
-    stdout_console().print(doctor_table(findings))
-    if any(finding.state == "bad" for finding in findings):
+    results = (*run_checks(workspace_root(), os.environ["MLFLOW_TRACKING_URI"]), *_service_checks())
+    stdout_console().print(doctor_table(results))
+    if any(result.state == "bad" for result in results):
         raise click.exceptions.Exit(1)
 
 
-def _team_setting() -> Iterator[CheckResult]:
+def _service_checks() -> Iterator[CheckResult]:
     from tasks.services import services_folder
     from tasks.services.health import check_services, prefect_address
-    from tasks.settings import look_at_settings
+    from tasks.settings import check_settings
 
-    yield look_at_settings()
+    yield check_settings()
     yield from check_services(services_folder())
-    # Prefect takes seconds to import, and where there is no server there are no schedules.
+    # Prefect takes seconds to import, and without a server there are no deployments.
     if address := os.environ.get("PREFECT_API_URL") or prefect_address(services_folder()):
         from tasks.deployments import check_deployments
 

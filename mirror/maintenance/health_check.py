@@ -1,4 +1,4 @@
-"""One thing that a look at this machine found out."""
+"""Result of one check of `mirror doctor`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ State = Literal["ok", "warn", "bad"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was looked at, how it stands, and what to do about it."""
+    """What was checked, its state, and the remedy."""
 
     name: str
     state: State
-    """bad: the main job will not run; warn: something else will not, or it will be slow."""
+    """bad: `mirror run` fails; warn: another command fails, or runs are slow."""
     text: str
     remedy: str = ""
-    """Nothing where there is nothing to do."""
+    """Empty if there is nothing to do."""

@@ -1,4 +1,4 @@
-"""Looks at what lies outside the process: the hub, and the store that runs are tracked in."""
+"""Checks of the Hugging Face hub and of MLflow's tracking store."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ from mirror.paths import write_fault
 
 TIMEOUT_SECONDS = 3.0
 HUB = "https://huggingface.co"
-ADDRESS_REMEDY = "write http://… or sqlite:////…, or unset it to keep runs in the workspace"
+ADDRESS_REMEDY = "write http://… or sqlite:////…, or unset it to use a file in the workspace"
 YES = {"1", "ON", "YES", "TRUE"}
-"""As huggingface_hub reads its switches."""
+"""Values that huggingface_hub takes for true."""
 
 
-def look_at_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
-    """Whether base models and data sets can be fetched; the main job needs none."""
+def check_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
+    """Check that base models and datasets can be downloaded; `mirror run` needs none by default."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if environment.get(name, "").upper() in YES:
-            text = f"not asked: {name} is set, so only what is already on this machine is used"
-            return CheckResult("hub", "ok", text, f"unset {name} to fetch models and data sets")
+            text = f"not checked: {name} is set, so only files on this machine are used"
+            return CheckResult("hub", "ok", text, f"unset {name} to download models and datasets")
     hub = environment.get("HF_ENDPOINT") or HUB
     answer = ask(hub)
     if isinstance(answer, int) and answer < 500:
         return CheckResult("hub", "ok", f"{without_login(hub)} answers")
-    text = f"{without_login(hub)} {_told(answer)}: only bases and data sets on this machine work"
+    text = f"{without_login(hub)} {_describe(answer)}: only local models and datasets can be used"
     return CheckResult(
-        "hub", "warn", text, "the main job needs no hub; else check network and proxy"
+        "hub",
+        "warn",
+        text,
+        "check network and proxy, or ignore this if your recipe downloads nothing",
     )
 
 
-def look_at_tracking(uri: str) -> CheckResult:
-    """Whether the tracking store is there and can be written."""
+def check_tracking(uri: str) -> CheckResult:
+    """Check that the tracking store exists and can be written.
+
+    Without MLflow, whose import takes seconds and which would create a missing database.
+    """
     scheme, shown = urlsplit(uri).scheme, without_login(uri)
     if scheme == "sqlite":
         return _sqlite(uri)
@@ -48,26 +54,33 @@ def look_at_tracking(uri: str) -> CheckResult:
         return _server(uri)
     if is_no_address(uri):
         return CheckResult(
-            "tracking", "bad", f"{shown} is no address", f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}"
+            "tracking",
+            "bad",
+            f"{shown} is not an address",
+            f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}",
         )
     if scheme == "file" or Path(uri).exists():
         if fault := write_fault(Path(unquote(urlsplit(uri).path))):
             text = f"{shown} cannot be written: {fault}"
-            return CheckResult("tracking", "bad", text, "allow it, or correct MLFLOW_TRACKING_URI")
+            return CheckResult(
+                "tracking", "bad", text, "correct its permissions, or MLFLOW_TRACKING_URI"
+            )
         return CheckResult("tracking", "ok", f"{shown} can be written")
-    text = f"{shown} is not looked at: only http, https, sqlite and folders are"
-    return CheckResult("tracking", "warn", text, "a run says within seconds if it does not answer")
+    text = f"{shown} is not checked: only http, https, sqlite and folders are"
+    return CheckResult(
+        "tracking", "warn", text, "a run reports within seconds if it does not answer"
+    )
 
 
 def is_no_address(uri: str) -> bool:
-    """Whether a tracking store's address is a mere word that no folder has for its name."""
+    """Return whether a tracking store's address is a plain word that names no folder."""
     return ":" not in uri and not uri.startswith("databricks") and not Path(uri).exists()
 
 
 def ask(url: str) -> int | str:
-    """The HTTP status with which a server answers, or why it does not, within `TIMEOUT_SECONDS`.
+    """Return a server's HTTP status, or the reason why it does not answer.
 
-    In a thread, because looking up a name has no time limit of its own.
+    In a thread, because DNS look-ups have no timeout of their own.
     """
     answers: queue.Queue[int | str] = queue.Queue()
     threading.Thread(target=lambda: answers.put(_ask(url)), daemon=True).start()
@@ -78,7 +91,7 @@ def ask(url: str) -> int | str:
 
 
 def without_login(uri: str) -> str:
-    """The URI less user and password, fit to be shown."""
+    """Return the URI without user and password."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -96,7 +109,7 @@ def _ask(url: str) -> int | str:
         return str(getattr(error, "reason", error))
 
 
-def _told(answer: int | str) -> str:
+def _describe(answer: int | str) -> str:
     return f"answers with status {answer}" if isinstance(answer, int) else f"not reached ({answer})"
 
 
@@ -109,23 +122,23 @@ def _server(uri: str) -> CheckResult:
         remedy = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
-        return CheckResult("tracking", "warn", f"{shown} answers, but wants a login", remedy)
+        return CheckResult("tracking", "warn", f"{shown} answers, but requires a login", remedy)
     remedy = "start it (`mlflow server`), or correct MLFLOW_TRACKING_URI"
-    return CheckResult("tracking", "bad", f"{shown} {_told(answer)}", remedy)
+    return CheckResult("tracking", "bad", f"{shown} {_describe(answer)}", remedy)
 
 
 def _sqlite(uri: str) -> CheckResult:
     path = Path(unquote(uri.partition(":///")[2].partition("?")[0]))
-    remedy = "correct MLFLOW_TRACKING_URI, or move the file away"
+    remedy = "correct MLFLOW_TRACKING_URI, or remove the file"
     if fault := write_fault(path.parent):
         text = f"{path} cannot be written: {fault}"
         return CheckResult(
-            "tracking", "bad", text, "allow the folder, or correct MLFLOW_TRACKING_URI"
+            "tracking", "bad", text, "correct its permissions, or MLFLOW_TRACKING_URI"
         )
     if not path.exists():
-        return CheckResult("tracking", "ok", f"{path} will be made by the first run")
+        return CheckResult("tracking", "ok", f"{path} will be created by the first run")
     if not os.access(path, os.W_OK):
-        return CheckResult("tracking", "bad", f"{path} may not be written", remedy)
+        return CheckResult("tracking", "bad", f"{path} is not writable", remedy)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -12,17 +12,16 @@ from mirror.data_files import DataFile, data_roots, fetched_root
 SHA = "0" * 64
 
 
-def test_a_named_folder_comes_before_the_workspace_and_that_before_the_shared_one(
+def test_a_named_folder_comes_before_the_workspace(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MIRROR_LISTS", str(tmp_path / "named"))
-    named, fetched, shared = data_roots("lists", "MIRROR_LISTS")
+    named, fetched = data_roots("lists", "MIRROR_LISTS")
     assert named == tmp_path / "named"
     assert fetched == fetched_root("lists") == tmp_path / "home" / "lists"
-    assert shared.parts[-2:] == ("shared", "lists")
     monkeypatch.delenv("MIRROR_LISTS")
-    assert data_roots("lists", "MIRROR_LISTS") == (fetched, shared)
+    assert data_roots("lists", "MIRROR_LISTS") == (fetched,)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../list.txt", "a/../../list.txt"])

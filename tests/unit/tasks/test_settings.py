@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tasks.settings import look_at_settings
+from tasks.settings import check_settings
 
 NAMES = ("MIRROR_RUNS_PER_DEVICE", "MIRROR_RUNNER", "MIRROR_NOTIFY")
 
@@ -19,10 +19,10 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_set_and_all_set_well_are_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look_at_settings().state == "ok"
+    assert check_settings().state == "ok"
     for name, value in zip(NAMES, ("2", "process", "slack-webhook/team"), strict=True):
         monkeypatch.setenv(name, value)
-    assert look_at_settings().state == "ok"
+    assert check_settings().state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_cannot_be_read_is_named_and_bad_if_every_run_would_fail(
     name: str, value: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    finding = look_at_settings()
+    finding = check_settings()
     assert (finding.state, name in finding.text) == (state, True)
     assert finding.remedy
     assert "geheim" not in finding.text
@@ -46,13 +46,11 @@ def test_what_cannot_be_read_is_named_and_bad_if_every_run_would_fail(
 def test_all_that_is_wrong_is_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.setenv(name, "?")
-    finding = look_at_settings()
+    finding = check_settings()
     assert finding.state == "bad"
     assert all(name in finding.text for name in NAMES)
 
 
 def test_a_look_does_not_wait_for_prefect() -> None:
-    code = (
-        "import sys, tasks.settings as s; s.look_at_settings(); sys.exit('prefect' in sys.modules)"
-    )
+    code = "import sys, tasks.settings as s; s.check_settings(); sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`mirror doctor`: what it fails for, and what it tells."""
+"""`mirror doctor`: its exit code and its table."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_doctor_fails_only_if_something_is_bad(
     assert "thing 0" in shown
 
 
-def test_doctor_tells_of_a_setting_that_cannot_be_read(
+def test_a_setting_that_cannot_be_read_is_shown(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from mirror.maintenance import doctor

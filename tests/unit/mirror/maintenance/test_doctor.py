@@ -6,9 +6,9 @@ from collections import namedtuple
 
 import pytest
 
-from mirror.maintenance import doctor, machine, network, packages
+from mirror.maintenance import doctor, hardware, network, packages
 from mirror.maintenance.doctor import run_checks
-from mirror.maintenance.network import ask, look_at_hub, look_at_tracking, without_login
+from mirror.maintenance.network import ask, check_hub, check_tracking, without_login
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def installed(monkeypatch):
     return pretend
 
 
-def test_everything_is_looked_at_once_and_nothing_is_left_behind(tmp_path, monkeypatch):
+def test_each_check_runs_once_and_leaves_no_file_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    findings = run_checks(tmp_path / "new", f"sqlite:///{tmp_path}/new/mlflow.db")
-    names = [finding.name for finding in findings]
+    results = run_checks(tmp_path / "new", f"sqlite:///{tmp_path}/new/mlflow.db")
+    names = [result.name for result in results]
     assert names == [
         "python",
         "packages",
@@ -75,28 +75,30 @@ def test_everything_is_looked_at_once_and_nothing_is_left_behind(tmp_path, monke
         "base model",
         "benchmarks",
     ]
-    assert all(finding.remedy for finding in findings if finding.state != "ok")
+    assert all(result.remedy for result in results if result.state != "ok")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_packages_of_this_environment_are_what_the_project_asks_for():
-    findings = {finding.name: finding for finding in packages.look_at_installation()}
-    assert findings["packages"].state == "ok", findings["packages"].text
+    results = {result.name: result for result in packages.check_packages()}
+    assert results["packages"].state == "ok", results["packages"].text
 
 
 def test_old_python_is_bad():
-    assert packages._python((3, 10)).state == "bad"
-    assert packages._python((3, 11)).state == "ok"
+    assert packages.check_python((3, 10)).state == "bad"
+    assert packages.check_python((3, 11)).state == "ok"
 
 
 def test_missing_and_wrong_packages_are_named(installed):
     installed(numpy="1.26.4", click="8.1")
-    finding = packages._packages(["numpy>=2,<3", "click>=8.1", "torch", "x; python_version<'3'"])
-    assert finding.state == "bad"
-    assert "numpy is 1.26.4, not <3,>=2" in finding.text
-    assert "torch is not installed" in finding.text
-    assert "click" not in finding.text
-    assert "x is" not in finding.text
+    result = packages.check_requirements(
+        ["numpy>=2,<3", "click>=8.1", "torch", "x; python_version<'3'"]
+    )
+    assert result.state == "bad"
+    assert "numpy is 1.26.4, not <3,>=2" in result.text
+    assert "torch is not installed" in result.text
+    assert "click" not in result.text
+    assert "x is" not in result.text
 
 
 @pytest.mark.parametrize(
@@ -110,32 +112,32 @@ def test_missing_and_wrong_packages_are_named(installed):
 )
 def test_prefect_that_a_newer_fastapi_breaks_is_found(installed, prefect, fastapi, state):
     installed(prefect=prefect, fastapi=fastapi)
-    assert packages._prefect_with_fastapi().state == state
+    assert packages.check_prefect_with_fastapi().state == state
 
 
 def test_difference_from_the_pins_is_told(installed, tmp_path):
     path = tmp_path / "constraints.txt"
     path.write_text("# made by pip\nnumpy==2.4.6\ntorch==2.13.0\nclick==8.5.1\n")
     installed(numpy="2.4.6", torch="2.13.0+cpu")
-    assert packages._constraints(path).state == "ok"
+    assert packages.check_pins(path).state == "ok"
     installed(numpy="2.3.0", torch="2.13.0+cpu")
-    finding = packages._constraints(path)
-    assert finding.state == "warn"
-    assert "numpy 2.3.0 (tested with 2.4.6)" in finding.text
-    assert "torch" not in finding.text
+    result = packages.check_pins(path)
+    assert result.state == "warn"
+    assert "numpy 2.3.0 (tested with 2.4.6)" in result.text
+    assert "torch" not in result.text
 
 
 def test_extras_that_are_absent_are_no_fault_but_named(installed):
     installed(jieba="0.42.1")
-    finding = packages._extras({"zh": ["jieba>=0.42"], "th": ["pythainlp>=5"], "dev": ["ruff"]})
-    assert finding.state == "ok"
-    assert finding.text == "installed: zh; not installed: th"
-    assert "'.[th]'" in finding.remedy
+    result = packages.check_extras({"zh": ["jieba>=0.42"], "th": ["pythainlp>=5"], "dev": ["ruff"]})
+    assert result.state == "ok"
+    assert result.text == "installed: zh; not installed: th"
+    assert "'.[th]'" in result.remedy
 
 
 def test_checkout_without_project_file_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(packages, "CHECKOUT", tmp_path)
-    assert [each.state for each in packages.look_at_installation()] == ["ok", "bad"]
+    assert [each.state for each in packages.check_packages()] == ["ok", "bad"]
 
 
 @pytest.mark.parametrize(
@@ -150,44 +152,44 @@ def test_checkout_without_project_file_is_told(monkeypatch, tmp_path):
     ],
 )
 def test_threads_that_would_share_a_core_are_warned_of(cores, threads, load, state, remedy):
-    finding = machine._cores(cores, threads, load)
-    assert finding.state == state
-    assert finding.remedy.endswith(remedy)
+    result = hardware.check_cores(cores, threads, load)
+    assert result.state == state
+    assert result.remedy.endswith(remedy)
 
 
 def test_torch_that_cannot_be_imported_is_bad(monkeypatch):
-    monkeypatch.setitem(machine.os.sys.modules, "torch", None)
-    assert [finding.state for finding in machine._torch()] == ["bad"]
+    monkeypatch.setitem(hardware.os.sys.modules, "torch", None)
+    assert [result.state for result in hardware.check_torch()] == ["bad"]
 
 
 def test_workspace_below_a_file_is_bad(tmp_path):
     (tmp_path / "file").write_text("")
-    assert machine._writable(tmp_path / "file").state == "bad"
-    assert machine._writable(tmp_path / "new" / "newer").state == "ok"
+    assert hardware.check_workspace(tmp_path / "file").state == "bad"
+    assert hardware.check_workspace(tmp_path / "new" / "newer").state == "ok"
 
 
 @pytest.mark.parametrize(("gigabytes", "state"), [(9, "ok"), (4.9, "warn"), (0.4, "bad")])
 def test_little_disk_is_warned_of(monkeypatch, tmp_path, gigabytes, state):
     usage = namedtuple("usage", "total used free")(0, 0, int(gigabytes * 1e9))
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: usage)
-    assert machine._disk(tmp_path).state == state
+    monkeypatch.setattr(hardware.shutil, "disk_usage", lambda path: usage)
+    assert hardware.check_disk(tmp_path).state == state
 
 
 def test_hub_is_not_asked_when_switched_off(serve):
     server, url = serve(200)
     for value in ("1", "true", "YES"):
-        finding = look_at_hub({"HF_HUB_OFFLINE": value, "HF_ENDPOINT": url})
-        assert finding.state == "ok"
-        assert "HF_HUB_OFFLINE" in finding.text
+        result = check_hub({"HF_HUB_OFFLINE": value, "HF_ENDPOINT": url})
+        assert result.state == "ok"
+        assert "HF_HUB_OFFLINE" in result.text
     assert server.asked == []
-    assert look_at_hub({"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": url}).text == f"{url} answers"
+    assert check_hub({"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": url}).text == f"{url} answers"
     assert server.asked == ["/"] or server.asked == [""]
 
 
 def test_hub_out_of_reach_is_a_warning(serve):
     _, failing = serve(503)
     for url in (failing, "http://127.0.0.1:1", "ftp://hub"):
-        assert look_at_hub({"HF_ENDPOINT": url}).state == "warn"
+        assert check_hub({"HF_ENDPOINT": url}).state == "warn"
 
 
 @pytest.mark.parametrize(
@@ -195,28 +197,28 @@ def test_hub_out_of_reach_is_a_warning(serve):
 )
 def test_tracking_server_is_asked_for_its_health(serve, status, state):
     server, url = serve(status)
-    assert look_at_tracking(f"{url}/").state == state
+    assert check_tracking(f"{url}/").state == state
     assert server.asked == ["/health"]
 
 
 def test_tracking_server_that_is_down_is_bad_and_told_fast():
     began = time.monotonic()
-    finding = look_at_tracking("http://127.0.0.1:1")
-    assert finding.state == "bad"
-    assert "mlflow server" in finding.remedy
+    result = check_tracking("http://127.0.0.1:1")
+    assert result.state == "bad"
+    assert "mlflow server" in result.remedy
     assert time.monotonic() - began < 4
 
 
-def test_what_is_no_address_of_a_tracking_store_is_told() -> None:
-    finding = look_at_tracking("nonsense")
-    assert (finding.state, finding.text) == ("bad", "nonsense is no address")
+def test_a_plain_word_is_no_tracking_store() -> None:
+    result = check_tracking("nonsense")
+    assert (result.state, result.text) == ("bad", "nonsense is not an address")
 
 
 def test_a_store_of_databricks_is_left_to_mlflow() -> None:
-    assert look_at_tracking("databricks").state == "warn"
+    assert check_tracking("databricks").state == "warn"
 
 
-def test_server_that_never_answers_is_given_up(serve, monkeypatch):
+def test_a_server_that_never_answers_times_out(serve, monkeypatch):
     monkeypatch.setattr(network, "TIMEOUT_SECONDS", 0.2)
     _, url = serve(200, seconds=1.0)
     began = time.monotonic()
@@ -225,37 +227,37 @@ def test_server_that_never_answers_is_given_up(serve, monkeypatch):
 
 
 def test_passwords_are_never_shown():
-    uri = "postgresql://maker:geheim@db.example:5432/runs"
+    uri = "postgresql://maker:s3cret@db.example:5432/runs"
     assert without_login(uri) == "postgresql://db.example:5432/runs"
-    assert "geheim" not in look_at_tracking(uri).text
-    assert "geheim" not in look_at_tracking("http://maker:geheim@127.0.0.1:1").text
+    assert "s3cret" not in check_tracking(uri).text
+    assert "s3cret" not in check_tracking("http://maker:s3cret@127.0.0.1:1").text
 
 
 def test_sqlite_store_is_read(tmp_path):
     path = tmp_path / "mlflow.db"
-    assert look_at_tracking(f"sqlite:///{path}").text.endswith("made by the first run")
+    assert check_tracking(f"sqlite:///{path}").text.endswith("created by the first run")
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE runs (name TEXT)")
     database.close()
-    assert look_at_tracking(f"sqlite:///{path}").state == "ok"
+    assert check_tracking(f"sqlite:///{path}").state == "ok"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 40)
-    assert look_at_tracking(f"sqlite:///{path}").state == "bad"
+    assert check_tracking(f"sqlite:///{path}").state == "bad"
     (tmp_path / "file").write_text("")
-    assert look_at_tracking(f"sqlite:///{tmp_path}/file/mlflow.db").state == "bad"
+    assert check_tracking(f"sqlite:///{tmp_path}/file/mlflow.db").state == "bad"
 
 
 def test_base_that_is_missing_or_cut_short_is_bad(tiny_base, tmp_path):
-    assert doctor._shipped_base(tiny_base).state == "ok"
-    assert doctor._shipped_base(tmp_path).state == "bad"
+    assert doctor.check_shipped_base(tiny_base).state == "ok"
+    assert doctor.check_shipped_base(tmp_path).state == "bad"
     for path in tiny_base.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert doctor._shipped_base(tmp_path).state == "bad"
+    assert doctor.check_shipped_base(tmp_path).state == "bad"
 
 
 def test_benchmark_data_is_found_where_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path / "chosen"))
-    assert doctor._benchmarks(tmp_path).state == "warn"
+    assert doctor.check_benchmarks(tmp_path).state == "warn"
     (tmp_path / "chosen").mkdir()
-    assert str(tmp_path / "chosen") in doctor._benchmarks(tmp_path).text
+    assert str(tmp_path / "chosen") in doctor.check_benchmarks(tmp_path).text
