@@ -21,7 +21,7 @@ AT_ONCE = 4_096
 ENDINGS = (".npy", ".parquet")
 
 
-class TextEncoder(Protocol):
+class FixedSizeEncoder(Protocol):
     """An encoder of texts as vectors."""
 
     @property
@@ -67,7 +67,10 @@ def read_lines(path: Path | None) -> list[str]:
 
 
 def write_vectors(
-    encoder: TextEncoder, texts: Sequence[str], place: Path, on_progress: OnProgress = no_progress
+    encoder: FixedSizeEncoder,
+    texts: Sequence[str],
+    place: Path,
+    on_progress: OnProgress = no_progress,
 ) -> tuple[int, int]:
     """Writes the texts' vectors in their order, float32: a matrix, or columns `text` and `vector`.
 
@@ -98,7 +101,9 @@ def write_vectors(
 Part = tuple[Sequence[str], NDArray[np.float32]]
 
 
-def _encoded(encoder: TextEncoder, texts: Sequence[str], on_progress: OnProgress) -> Iterator[Part]:
+def _encoded(
+    encoder: FixedSizeEncoder, texts: Sequence[str], on_progress: OnProgress
+) -> Iterator[Part]:
     for start in range(0, len(texts), AT_ONCE):
         part = texts[start : start + AT_ONCE]
         yield part, encoder.encode(part)

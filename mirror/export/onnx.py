@@ -1,6 +1,6 @@
-"""An encoder as one ONNX graph, pooling and last layer in it, with its tokenizer beside it.
+"""Export of an encoder as an ONNX graph that includes pooling, with its tokenizer.
 
-Needs the extra `onnx`.  Who has onnxruntime and tokenizers needs nothing else.
+Needs the extra `onnx`.  Users of the export need onnxruntime and tokenizers only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SETTINGS = "encoder.json"
 OPSET = 18
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-5
-"""Of the vectors' largest number, or of 1 where that is less."""
+"""Relative to the largest number of the vectors, or to 1 if that is less."""
 PROTOBUF_BYTES = 1 << 30
-"""A graph with more weights than that keeps them in a file of their own: protobuf ends at 2 GB."""
+"""Above this size weights go into a file of their own, because protobuf is limited to 2 GB."""
 CHECK_TEXTS = (
     "a",
     "The harbour is quiet in the morning.",
@@ -46,11 +46,11 @@ CHECK_TEXTS = (
     "",
     "the miller carries flour over the bridge and back again " * 40,
 )
-"""Short and long, some longer than any encoder reads, in several scripts."""
+"""Short texts and one longer than any encoder's limit, in several scripts."""
 
 
 class _Graph(torch.nn.Module):
-    """What is exported: token ids and their mask in, vectors out."""
+    """The exported module: token ids and attention mask in, embeddings out."""
 
     def __init__(self, encoder: Encoder, model: Any) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from mirror.atomic_folder import atomic_folder
 from mirror.duckdb_connection import connect
-from mirror.encoders.write_embeddings import AT_ONCE, TextEncoder, read_lines
+from mirror.encoders.write_embeddings import AT_ONCE, FixedSizeEncoder, read_lines
 from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.sampling.sample import SampleSpec, build_candidates
@@ -68,7 +68,10 @@ def frequent_words(
 
 
 def export_words(
-    encoder: TextEncoder, words: Sequence[str], path: Path, on_progress: OnProgress = no_progress
+    encoder: FixedSizeEncoder,
+    words: Sequence[str],
+    path: Path,
+    on_progress: OnProgress = no_progress,
 ) -> None:
     """Write a folder with the embedding of each word, in the order of the words, not normalised.
 

@@ -1,31 +1,32 @@
-"""A recorded run made again: whether every stage gives the same bytes, and if not, why.
+"""Comparison of a reproduced run with the recorded one, stage by stage, by their lineages.
 
-What a run came to is its lineage (`lineage.py`); two of them are compared stage by stage.  Left out
-are the probe, since it measures times, and what a run did with the champion that it found: that
-champion's scores, and the word for those who hold an index of its vectors.
+A lineage leaves out the smoke test, which contains timings, and everything that depends on the
+champion of the day: its scores and index compatibility.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Lineage = Mapping[str, Any]
 FROM_STAGES = ("corpus", "pairs", "sample", "tune", "base", "encoder")
 """Names of inputs that are stages, or the base."""
+KIND = "kind "
+"""Prefix of inputs that are the code of a benchmark kind."""
 NOTHING_CHANGED = (
-    "not reproducible: nothing that it is made from has changed, unless it was another kind of "
-    "processor"
+    "not reproducible: inputs, settings, code and library versions are equal; the processor may "
+    "differ"
 )
 
 
 @dataclass(frozen=True)
 class StageVerdict:
-    """What became of one stage."""
+    """Whether one stage was reproduced."""
 
     stage: str
-    """Its part in the run: `corpus`, `tune`, `before` and so on."""
+    """Its role in the run, such as `corpus`, `tune` or `before`."""
     same: bool
     """Whether its bytes are the recorded ones."""
     reasons: tuple[str, ...] = ()
@@ -35,13 +36,13 @@ class StageVerdict:
 
 
 def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, ...]:
-    """What became of each recorded stage, in the run's order; reads nothing."""
+    """Return a verdict on each recorded stage, in the run's order."""
     differing: set[str] = set()
     verdicts = []
     for role, stage in _in_order(recorded["stages"]):
         other = again["stages"].get(role)
         if other is None:
-            verdicts.append(StageVerdict(role, False, ("it was not made: settings changed",)))
+            verdicts.append(StageVerdict(role, False, ("the stage is missing: settings changed",)))
             differing.add(role)
         elif stage["digest"] == other["digest"]:
             verdicts.append(StageVerdict(role, True))
@@ -53,11 +54,11 @@ def compare_lineages(recorded: Lineage, again: Lineage) -> tuple[StageVerdict, .
 
 
 def _in_order(stages: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Each after what it is made from; JSON may have brought them in any order."""
+    """Return the stages in topological order; JSON may have them in any order."""
     waiting, ordered = dict(sorted(stages.items())), list[tuple[str, Any]]()
     while waiting:
         ready = [role for role, stage in waiting.items() if not waiting.keys() & {*stage["from"]}]
-        for role in ready or list(waiting):  # a lineage that goes round is damaged; shown as it is
+        for role in ready or list(waiting):  # a damaged lineage may have a cycle
             ordered.append((role, waiting.pop(role)))
     return ordered
 
@@ -71,8 +72,9 @@ def _reasons(role: str, recorded: Lineage, again: Lineage, differing: set[str]) 
     if changed := _changed_sources(was["inputs"], now["inputs"]):
         yield f"source changed: {', '.join(changed)}"
     if was["section"] != now["section"]:
-        yield "settings changed: what the recipe leaves out means something else now"
-    if was["code"] != now["code"]:
+        yield "settings changed: defaults that the recipe does not set have other values"
+    kinds = [name for name in was["inputs"] if name.startswith(KIND)]
+    if was["code"] != now["code"] or _changed(kinds, was["inputs"], now["inputs"]):
         yield "code changed"
     if others := _other_versions(_versions(was), _versions(now)):
         yield f"library versions differ: {', '.join(others)}"
@@ -80,6 +82,10 @@ def _reasons(role: str, recorded: Lineage, again: Lineage, differing: set[str]) 
 
 def _changed_sources(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     names = sorted({*was, *now} - {*FROM_STAGES})
+    return _changed([name for name in names if not name.startswith(KIND)], was, now)
+
+
+def _changed(names: Sequence[str], was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [name for name in names if was.get(name) != now.get(name)]
 
 

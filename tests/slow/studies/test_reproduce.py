@@ -73,7 +73,7 @@ def test_bytes_that_nothing_explains_are_not_reproducible(
         ({"versions": {"numpy": "3.0"}}, "library versions differ: numpy 2.4.6, now 3.0"),
         ({"versions": {}}, "library versions differ: numpy 2.4.6, now absent"),
         ({"python": "3.12.0"}, "library versions differ: python 3.11.7, now 3.12.0"),
-        ({"section": {"seed": 2}}, "settings changed: what the recipe leaves out"),
+        ({"section": {"seed": 2}}, "settings changed: defaults that the recipe"),
         ({"inputs": {"000000 a.txt": "file 2"}}, "source changed: 000000 a.txt"),
         ({"inputs": {"000000 b.txt": "file 1"}}, "source changed: 000000 a.txt, 000000 b.txt"),
     ],
