@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mirror.data_files import SCHEMES, DataFile, is_inside
 from mirror.errors import InputError, ServiceError, StoreError
-from mirror.store import file_digest
+from mirror.hashing import file_digest
 
 TIMEOUT_SECONDS = 30
 LARGEST = 1 << 30

@@ -1,54 +1,106 @@
-"""A digest of the code that makes a stage: a module and all of `mirror` that it reaches."""
+"""SHA-256 of JSON values, of files and folders, and of the code that makes a stage."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from mirror.paths import CHECKOUT
 
 ROOT = CHECKOUT
 PACKAGE = "mirror"
+MANIFEST = "manifest.json"
+CHECKED = ".checked.json"
+"""When a stage's files were last read, and their sizes and times then."""
+RECENT_NS = 2_000_000_000
+"""A file that changed this recently may change again without a new time."""
+
+
+def digest_of_json(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file; an unchanged file is read once by a process."""
+    info = path.stat()
+    if abs(time.time_ns() - info.st_mtime_ns) < RECENT_NS:
+        return read_digest(path)
+    identity = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return _known_digest(path, identity)
+
+
+@lru_cache(maxsize=4096)
+def _known_digest(path: Path, identity: tuple[int, ...]) -> str:
+    return read_digest(path)
+
+
+def read_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read in any case."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """Return every file under `folder`, sorted, but the store's own two at its top."""
+    own = (folder / MANIFEST, folder / CHECKED)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file under `folder` but its manifest, by relative path."""
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in stage_files(folder)}
+
+
+def folder_digest(folder: Path) -> str:
+    """Return one digest for all files under `folder`."""
+    return digest_of_json(file_digests(folder))
 
 
 @cache
 def code_hash(module: str) -> str:
-    """Digest of `mirror.<module>` and every module of `mirror` that it imports, however deep.
+    """Return the digest of `mirror.<module>` and of every module of `mirror` that it imports.
 
-    Comments, docstrings and layout do not count, so that rewording one remakes nothing.
+    Comments, docstrings and layout do not count: rewording one makes no stage again.
     """
-    digest = hashlib.sha256()
-    for name in sorted(reached_modules(f"{PACKAGE}.{module}")):
-        tree = _without_docstrings(_parsed(name))
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()
+    names = sorted(reached_modules(f"{PACKAGE}.{module}"))
+    return digest_of_json([[name, _module(name)[0]] for name in names])
 
 
 def reached_modules(module: str) -> set[str]:
-    """The module and all of `mirror` that it imports, at its top or inside a function."""
+    """Return the module and all of `mirror` that it imports, at its top or inside a function."""
     seen, waiting = set[str](), [module]
     while waiting:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
-            waiting.extend(_imports(_parsed(name)))
+            waiting.extend(_module(name)[1])
     return seen
+
+
+@cache
+def _module(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of one module's code, and the modules of `mirror` that it imports."""
+    path = _path(name)
+    if path is None:
+        raise ModuleNotFoundError(f"no module {name} under {ROOT}", name=name)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = tuple(_imports(tree))
+    code = ast.dump(_without_docstrings(tree))
+    return hashlib.sha256(code.encode()).hexdigest(), imports
 
 
 def _path(module: str) -> Path | None:
     stem = ROOT.joinpath(*module.split("."))
-    places = (stem.with_suffix(".py"), stem / "__init__.py")
-    return next((place for place in places if place.is_file()), None)
-
-
-def _parsed(module: str) -> ast.Module:
-    path = _path(module)
-    if path is None:
-        raise ModuleNotFoundError(f"no module {module} under {ROOT}", name=module)
-    return ast.parse(path.read_text(encoding="utf-8"))
+    candidates = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mirror.formatting import score, signed
-from mirror.store import file_digest
+from mirror.hashing import file_digest
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LIBRARIES = ("jinja2", "markupsafe")

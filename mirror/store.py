@@ -1,26 +1,22 @@
-"""The workspace: stages that are made once, whole or not at all.
+"""Content-addressed store of stages in a workspace.
 
-A stage's key is the digest of its inputs, its section of the recipe and the code that makes it.
-Its output is a folder, written beside its place under a temporary name and renamed into it with a
-`manifest.json` that lists every file's digest.  What is there and whole is reused; what is missing
-or damaged is made again.  A lock per key, which the dead do not hold, keeps two runs from making
-the same stage twice.
+The key of a stage is the digest of its inputs, its settings and the code that makes it.  Its
+output is written under a temporary name and renamed into place together with a `manifest.json`
+that lists the digest of every file.  Undamaged stages are reused; missing or damaged ones are made
+again.  A lock for each key keeps two runs from making the same stage at once.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
 import platform
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,30 +26,39 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from mirror.errors import StoreError
-from mirror.hashing import code_hash
+from mirror.hashing import (
+    CHECKED,
+    MANIFEST,
+    code_hash,
+    digest_of_json,
+    file_digests,
+    read_digest,
+    stage_files,
+)
 from mirror.locks import exclusive_lock
+from mirror.provenance import git_commit, library_versions
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
-CHUNK = 1 << 20
+TRUSTED_SECONDS = 24 * 60 * 60
+"""Within this time a stage whose files have kept size and time is not read again."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is made from: everything its key depends on."""
+    """Everything that the key of a stage depends on."""
 
     name: str
     """For example `corpus`; also the folder's name in the workspace."""
     module: str
     """The module of `mirror` whose code makes it, for example `corpus`."""
     inputs: Mapping[str, str]
-    """Digests of what goes in, by name."""
+    """Digests of the inputs, by name."""
     section: Mapping[str, Any]
     """The settings, JSON-ready."""
     libraries: tuple[str, ...] = ()
-    """Distributions whose version can change the bytes that come out."""
+    """Distributions whose version can change the output."""
 
     @property
     def key(self) -> str:
@@ -70,7 +75,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a stage left behind; the only thing that travels between tasks."""
+    """A finished stage; tasks pass these to each other."""
 
     stage: str
     key: str
@@ -79,11 +84,11 @@ class StageRecord:
     digest: str
     """Digest of the folder's files: equal digests, equal bytes."""
     counts: Mapping[str, Any] = field(default_factory=dict)
-    """What the stage counted or measured, JSON-ready."""
+    """Counts and measurements, JSON-ready."""
     seconds: float = 0.0
-    """How long it took to make."""
+    """How long the stage took."""
     reused: bool = False
-    """Whether this run found it made."""
+    """Whether an earlier run made it."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file, by relative path, from the manifest."""
 
@@ -96,12 +101,12 @@ class StageRecord:
 class Store:
     """A workspace on disk.
 
-    `stages/<stage>/<key>/` holds what is made, `work/<key>/` what a killed run may go on from,
-    `locks/` the locks.
+    `stages/<stage>/<key>/` holds finished stages, `work/<key>/` checkpoints from which a killed
+    run continues, `locks/` the locks.
     """
 
     def __init__(self, root: Path) -> None:
-        """Opens or makes the workspace.
+        """Open the workspace; make it if it is missing.
 
         Raises:
             StoreError: the folder cannot be made or written.
@@ -120,15 +125,18 @@ class Store:
             ) from error
 
     def place(self, stage: Stage) -> Path:
-        """Where the stage's folder is or will be."""
+        """Return the path of the stage's folder, which need not exist."""
         return self.root / "stages" / stage.name / stage.key
 
     def find(self, stage: Stage) -> StageRecord | None:
-        """The stage if it is there and whole; its files are read and compared with the manifest."""
+        """Return the stage if it was made and is undamaged, else None.
+
+        Files of unchanged size and time are trusted for a day; then all are read again.
+        """
         folder = self.place(stage)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            if file_digests(folder) != manifest["files"]:
+            if not _is_undamaged(folder, manifest["files"], self.root / "work"):
                 log.warning("%s is damaged and will be made again", folder)
                 return None
             return _record(stage, folder, manifest)
@@ -136,10 +144,10 @@ class Store:
             return None
 
     def make(self, stage: Stage, write: Callable[[Path, Path], Mapping[str, Any]]) -> StageRecord:
-        """Reuses the stage, or makes it.
+        """Reuse the stage, or make it.
 
-        `write(out, work)` fills the empty folder `out` and returns counts; `work` is a folder of
-        its own that outlives a killed run, for checkpoints, and is removed when the stage is whole.
+        `write(out, work)` fills the empty folder `out` and returns counts.  The folder `work` is
+        for checkpoints: it survives a killed run and is removed when the stage is finished.
 
         Raises:
             StoreError: no space is left, or a file cannot be read or written.
@@ -151,7 +159,7 @@ class Store:
                 return replace(found, reused=True)
             for left in (self.root / "work").glob(f"{key}*.out"):
                 shutil.rmtree(left, ignore_errors=True)
-            # Its own name: who was taken for dead and wakes up writes nowhere.
+            # A name of its own: a process that lost its lock must not write into another's folder.
             out = self.root / "work" / f"{key}-{uuid4().hex[:8]}.out"
             work = self.root / "work" / key
             try:
@@ -192,12 +200,45 @@ class Store:
             "versions": library_versions(stage.libraries),
         }
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), "utf-8")
+        (out / CHECKED).write_text(_check_note(_file_states(out)), encoding="utf-8")
         _flush_tree(out)
         place = self.place(stage)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
         flush(place.parent)
+
+
+def _is_undamaged(folder: Path, files: Mapping[str, str], work: Path) -> bool:
+    states = _file_states(folder)
+    try:
+        checked = json.loads((folder / CHECKED).read_text(encoding="utf-8"))
+        is_recent = 0 <= time.time() - checked["at"] < TRUSTED_SECONDS
+        if is_recent and checked["files"] == states and states.keys() == set(files):
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # read the files instead
+    if {name: read_digest(folder / name) for name in states} != files:
+        return False
+    # Not in the folder: a killed process would leave a file there that is in no manifest.
+    unfinished = work / f"checked-{uuid4().hex[:8]}"
+    with suppress(OSError):  # the workspace may be read-only
+        unfinished.write_text(_check_note(states), encoding="utf-8")
+        unfinished.replace(folder / CHECKED)
+    return True
+
+
+def _file_states(folder: Path) -> dict[str, list[int]]:
+    """Return size and time of each file of a stage, by relative path."""
+    states = {path: path.stat() for path in stage_files(folder)}
+    return {
+        path.relative_to(folder).as_posix(): [state.st_size, state.st_mtime_ns]
+        for path, state in states.items()
+    }
+
+
+def _check_note(states: Mapping[str, list[int]]) -> str:
+    return json.dumps({"at": time.time(), "files": states})
 
 
 def _note_use(manifest: Path) -> None:
@@ -226,58 +267,20 @@ def _record(stage: Stage, folder: Path, manifest: Mapping[str, Any]) -> StageRec
     )
 
 
+@contextmanager
+def safetensors_errors_as_os_errors() -> Iterator[None]:
+    """Within the block, raise OSError where safetensors cannot write a file."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
 def section_content(section: BaseModel) -> dict[str, Any]:
     """A section of a recipe as JSON-ready values."""
     return section.model_dump(mode="json")
-
-
-def digest_of_json(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under `folder` but its manifest, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): file_digest(path)
-        for path in files
-        if path != folder / MANIFEST
-    }
-
-
-def folder_digest(folder: Path) -> str:
-    """One digest for all files under `folder`."""
-    return digest_of_json(file_digests(folder))
-
-
-def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions of distributions."""
-    return {name: importlib.metadata.version(name) for name in names}
-
-
-def git_commit() -> str:
-    """The checkout's commit, with `+changes` if it differs; `unknown` outside a checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return run.stdout.strip()
 
 
 def _flush_tree(folder: Path) -> None:

@@ -9,9 +9,10 @@ from prefect import task
 from mirror.corpus.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
 from mirror.corpus.profile import read_profile
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.hashing import digest_of_json
 from mirror.recipe import Recipe
 from mirror.run_context import RunContext
-from mirror.store import StageRecord, digest_of_json, section_content
+from mirror.store import StageRecord, section_content
 from tasks.artifacts import show_markdown, show_table
 from tasks.registry.candidate import Champion
 from tasks.registry.lineage import ChampionMetadata, fetch_metadata

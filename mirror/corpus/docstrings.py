@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from mirror.corpus.docstring_text import prose_paragraphs
 from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.errors import CorpusError
-from mirror.store import digest_of_json
+from mirror.hashing import digest_of_json
 
 NOT_PYTHON = "not Python"
 LEAST_ANSWER = 40

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from mirror.errors import CorpusError, ServiceError
+from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path
-from mirror.store import digest_of_json, file_digest
 
 FORMATS = {
     ".txt": "text",

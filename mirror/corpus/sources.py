@@ -16,9 +16,9 @@ from mirror.corpus.language_id import check_language_exists
 from mirror.corpus.published import list_digests, obtain_lists
 from mirror.corpus.readers import NO_TEXT, check_place, read_place
 from mirror.errors import CorpusError, InputError, ServiceError
+from mirror.hashing import digest_of_json, file_digests
 from mirror.paths import local_path
 from mirror.recipe import CorpusSection, Recipe
-from mirror.store import digest_of_json, file_digests
 
 PEEK = 50
 """Files looked at before any work; all are looked at again when they are read."""

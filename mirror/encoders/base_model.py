@@ -20,9 +20,9 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.special_tokens import read_special_tokens
 from mirror.errors import BaseModelError, RecipeError, ServiceError
+from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path, local_places
 from mirror.recipe import BaseSection, Recipe
-from mirror.store import digest_of_json, file_digest
 from mirror.tuning_config import TuningSection, fill_tuning
 
 log = logging.getLogger(__name__)

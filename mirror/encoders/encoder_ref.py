@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mirror.store import StageRecord, digest_of_json, file_digests
+from mirror.hashing import digest_of_json, file_digests
+from mirror.store import StageRecord
 from mirror.tuning_config import Pooling, TuningSection
 
 ENCODER = "encoder"

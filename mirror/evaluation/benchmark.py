@@ -20,9 +20,8 @@ from pydantic import ValidationError, model_validator
 from mirror.config_base import Language, Name, Section, list_faults
 from mirror.data_files import DataFile, check_inside
 from mirror.errors import BenchmarkError
-from mirror.hashing import code_hash
+from mirror.hashing import code_hash, file_digest
 from mirror.paths import CHECKOUT
-from mirror.store import file_digest
 
 if TYPE_CHECKING:
     from mirror.evaluation.result import BenchmarkResult, TextEncoder

@@ -10,8 +10,8 @@ from mirror.data_files import DataFile, is_inside
 from mirror.download import download_file, is_declared
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Benchmark, check_definitions, kind_digest, read_definition
+from mirror.hashing import digest_of_json, file_digest
 from mirror.progress import OnProgress, ProgressEvent, no_progress
-from mirror.store import digest_of_json, file_digest
 
 DATA_ENV = "MIRROR_BENCHMARKS"
 

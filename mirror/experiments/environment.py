@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mirror.hardware import CPU_FACTS, thread_count, usable_cores
-from mirror.store import git_commit, library_versions
+from mirror.provenance import git_commit, library_versions
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 

@@ -16,8 +16,8 @@ from mirror.evaluation.datasets import definition_digest
 from mirror.experiments.paper_formatting import without_folders
 from mirror.experiments.published import Column, Part, Row, Table
 from mirror.experiments.trial import with_changes
+from mirror.hashing import digest_of_json
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
-from mirror.store import digest_of_json
 from mirror.tuning_config import Pooling
 
 FOLDER = RECIPES / "paper"

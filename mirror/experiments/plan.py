@@ -16,9 +16,10 @@ from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.datasets import check_benchmarks
 from mirror.experiments.study import STANDARD_BENCHMARKS, Study, Variant
 from mirror.experiments.trial import Trial, with_changes
+from mirror.hashing import digest_of_json
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
 from mirror.sampling.random_strings import random_corpus
-from mirror.store import Store, digest_of_json
+from mirror.store import Store
 
 SHIPPED_RECIPE = "en-python-docs"
 SHIPPED_BASE = "models/mirror-mini-en"

@@ -16,8 +16,8 @@ from mirror.errors import StoreError
 from mirror.experiments.plan import StudyPlan, VariantRuns
 from mirror.experiments.study import Study
 from mirror.experiments.trial import TrialResult
+from mirror.provenance import git_commit, library_versions
 from mirror.rendering import cell
-from mirror.store import git_commit, library_versions
 
 LIBRARIES = ("torch", "transformers")
 

@@ -19,10 +19,11 @@ from mirror.atomic_folder import atomic_folder
 from mirror.duckdb_connection import connect
 from mirror.encoders.write_embeddings import AT_ONCE, FixedSizeEncoder, read_lines
 from mirror.errors import BaseModelError, InputError, StoreError
+from mirror.hashing import MANIFEST
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.sampling.sample import SampleSpec, build_candidates
 from mirror.sampling.words import word_splitter
-from mirror.store import MANIFEST, StageRecord
+from mirror.store import StageRecord
 
 TEXT, BINARY = "word2vec.txt", "word2vec.bin"
 MATRIX, VOCABULARY = "vectors.safetensors", "vocabulary.txt"

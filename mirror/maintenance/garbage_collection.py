@@ -18,10 +18,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from mirror.errors import StoreError
+from mirror.hashing import MANIFEST
 from mirror.locks import BusyError, exclusive_lock
 from mirror.release.lineage import LINEAGE
 from mirror.release.run_record import RUNS, RunRecord, read_record, record_paths
-from mirror.store import MANIFEST
 
 DAY_SECONDS = 86_400.0
 LEAST_DAYS = 1

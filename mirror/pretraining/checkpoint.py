@@ -18,9 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mirror.disk_faults import disk_faults
 from mirror.errors import TuningError
-from mirror.store import flush
+from mirror.store import flush, safetensors_errors_as_os_errors
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ def save_checkpoint(
         weights[name] = parameter.detach().cpu().contiguous()
         for key, value in optimizer.state.get(parameter, {}).items():
             moments[f"{name}|{key}"] = value.detach().cpu().contiguous()
-    with disk_faults():
+    with safetensors_errors_as_os_errors():
         save_file(weights, new / "weights.safetensors")
         save_file(moments, new / "moments.safetensors")
     (new / "state.json").write_text(json.dumps(asdict(position)), encoding="utf-8")

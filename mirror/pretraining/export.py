@@ -10,11 +10,10 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel
 
-from mirror.disk_faults import disk_faults
 from mirror.encoders.architectures import set_dropout
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.trainer import PretrainingStep
-from mirror.store import StageRecord, section_content
+from mirror.store import StageRecord, safetensors_errors_as_os_errors, section_content
 
 CONFIG_DROPOUT = 0.1
 """Dropout written to the configuration: the default that fine-tuning expects of a BERT."""
@@ -34,7 +33,7 @@ def write_model(
     model, last = result
     folder = out / "model"
     set_dropout(model.config, CONFIG_DROPOUT)
-    with disk_faults():
+    with safetensors_errors_as_os_errors():
         model.cpu().half().save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(pieces.path / "start", trust_remote_code=False)
     tokenizer.save_pretrained(folder)

@@ -19,7 +19,6 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from mirror.disk_faults import disk_faults
 from mirror.errors import InputError
 from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
@@ -27,6 +26,7 @@ from mirror.pretraining.dataset import TokenCorpus, read_texts, write_token_corp
 from mirror.pretraining.objective import masked_head
 from mirror.pretraining.tokenizer import train_wordpiece
 from mirror.progress import OnProgress, no_progress
+from mirror.store import safetensors_errors_as_os_errors
 
 STANDARD_DEVIATION = 0.04
 """Of token embeddings that are initialised by word2vec."""
@@ -54,7 +54,7 @@ def write_pieces(
         # First the base, so that its faults show before the corpus is encoded, which takes long.
         tokenizer, model = _read_base(local_path(settings.base, Path.is_dir))
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
-    with disk_faults():
+    with safetensors_errors_as_os_errors():
         model.float().save_pretrained(out / "start")
     tokenizer.save_pretrained(out / "start")
     return {

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.base_model import check_base
 from mirror.errors import CorpusError
+from mirror.hashing import file_digest, folder_digest
 from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import OnProgress, ProgressEvent, no_progress
-from mirror.store import Stage, StageRecord, Store, file_digest, folder_digest, section_content
+from mirror.store import Stage, StageRecord, Store, section_content
 
 if TYPE_CHECKING:
     from mirror.pretraining.trainer import PretrainingStep

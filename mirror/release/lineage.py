@@ -14,8 +14,9 @@ from typing import Any
 from mirror.corpus.source_files import SourceFiles, list_source_files
 from mirror.encoders.encoder_ref import EncoderRef, tuned_digest
 from mirror.errors import StoreError
+from mirror.hashing import MANIFEST
 from mirror.release.run_results import RunResults
-from mirror.store import MANIFEST, StageRecord, section_content
+from mirror.store import StageRecord, section_content
 
 LINEAGE = "lineage.json"
 FORMAT = 1

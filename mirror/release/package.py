@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.encoder_ref import CARD, ENCODER
+from mirror.hashing import digest_of_json
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release.lineage import LINEAGE, lineage_of
 from mirror.release.model_card import CARD_TEMPLATE, base_licence, render_card
 from mirror.release.run_results import RunResults
 from mirror.rendering import LIBRARIES, template_digest
-from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
+from mirror.store import Stage, StageRecord, Store, section_content
 
 
 def packaging_stage(results: RunResults, lineage: Mapping[str, Any]) -> Stage:

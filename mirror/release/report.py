@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mirror.corpus.drift import drift_lines
 from mirror.errors import StoreError
 from mirror.evaluation.score_change import ScoreChange
+from mirror.hashing import digest_of_json
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release import plots
 from mirror.release.gate import Verdict
@@ -20,7 +21,7 @@ from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
 from mirror.release.run_results import RunResults, metric_changes, read_json, score_changes
 from mirror.rendering import LIBRARIES, fill_template, template_digest
-from mirror.store import Stage, StageRecord, Store, digest_of_json, section_content
+from mirror.store import Stage, StageRecord, Store, section_content
 
 REPORT_TEMPLATE = "report.html.j2"
 REPORT_STYLE = "report.css"

@@ -14,7 +14,8 @@ from typing import Any
 
 from mirror.errors import StoreError
 from mirror.evaluation.score_change import MetricSummary, ScoreChange
-from mirror.store import MANIFEST, StageRecord
+from mirror.hashing import MANIFEST
+from mirror.store import StageRecord
 
 RUNS = "runs"
 STAMP = "%Y%m%dT%H%M%S.%fZ"

@@ -23,7 +23,6 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from mirror.disk_faults import disk_faults
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.sif_weights import inverse_frequencies
 from mirror.encoders.whitening import fit_whitening
@@ -31,6 +30,7 @@ from mirror.errors import SampleError, StoppedError, TuningError
 from mirror.hardware import cpu_has_bf16, thread_count
 from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_threads
 from mirror.shutdown import stop_asked
+from mirror.store import safetensors_errors_as_os_errors
 from mirror.tuning.batch_sampler import batch_count, epoch_batches
 from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning.distributed import tune_distributed
@@ -92,7 +92,7 @@ def tune(
         return tune_distributed(settings, items, vars(paths), on_step)
     torch.set_num_threads(thread_count())
     trainer = Trainer(settings, items, paths)
-    with disk_faults():  # from here on files are only written
+    with safetensors_errors_as_os_errors():  # from here on files are only written
         trainer.train(on_step)
         trainer.finalize()
         if not trainer.process_group.is_first:

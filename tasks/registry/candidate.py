@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.encoder_ref import ENCODER, EncoderRef, tuned_encoder
+from mirror.hashing import digest_of_json
+from mirror.provenance import git_commit
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
 from mirror.release.report import REPORT
 from mirror.release.run_results import RunResults, read_json
-from mirror.store import StageRecord, digest_of_json, git_commit
+from mirror.store import StageRecord
 
 VALUE_CHARACTERS = 500
 """The longest parameter value that every MLflow store accepts."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import BaseModelError, InputError
+from mirror.hashing import digest_of_json
 from mirror.locks import exclusive_lock
 from mirror.release.history import VersionSummary
-from mirror.store import digest_of_json
 from tasks.registry.client import NOT_FOUND, open_store, shown_uri
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from mirror.hashing import digest_of_json, folder_digest
 from mirror.recipe import read_recipe
 from mirror.release.run_record import RunRecord, find_record, find_stage
-from mirror.store import digest_of_json, folder_digest
 
 MODEL = "mirror-en-tiny"
 STAGES = [

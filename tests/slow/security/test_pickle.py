@@ -27,9 +27,9 @@ from mirror.errors import BaseModelError, BenchmarkError, CorpusError, MirrorErr
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.scored_pairs import load_pairs
 from mirror.export.sentence_transformers import copy_encoder
+from mirror.hashing import folder_digest
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe
-from mirror.store import folder_digest
 from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from tests.fixtures.security import HostileRun, Payload
 

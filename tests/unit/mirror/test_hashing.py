@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from mirror import hashing
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = tmp_path / "mirror"
     root.mkdir()
     (root / "__init__.py").write_text("")
@@ -20,12 +22,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (root / "apart.py").write_text("X = 1\n")
     monkeypatch.setattr(hashing, "ROOT", tmp_path)
+    forget()
+    yield root
+    monkeypatch.undo()
+    forget()
+
+
+def forget() -> None:
     hashing.code_hash.cache_clear()
-    return root
+    hashing._module.cache_clear()
 
 
 def digest() -> str:
-    hashing.code_hash.cache_clear()
+    forget()
     return hashing.code_hash("stage")
 
 
@@ -54,3 +63,20 @@ def test_submodules_of_packages_are_reached() -> None:
         "mirror.pretraining.objective",
         "mirror.errors",
     } <= reached
+
+
+def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    os.utime(path, ns=(1, 1))
+    digest = hashing.file_digest(path)
+    monkeypatch.setattr(hashing, "read_digest", lambda _: pytest.fail("read again"))
+    assert hashing.file_digest(path) == digest
+
+
+def test_a_file_that_changed_just_now_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    digest = hashing.file_digest(path)
+    path.write_bytes(b"Weights")
+    assert hashing.file_digest(path) != digest

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from mirror import hashing
 from mirror.errors import CorpusError, StoreError
-from mirror.store import Stage, Store, file_digests, folder_digest
+from mirror.hashing import file_digests, folder_digest
+from mirror.store import TRUSTED_SECONDS, Stage, Store
 
 STAGE = Stage("corpus", "errors", {"text": "abc"}, {"size": 3})
 
@@ -247,3 +250,57 @@ def test_folder_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     assert folder_digest(one) != folder_digest(two)
     (two / "b").rename(two / "a")
     assert folder_digest(one) == folder_digest(two)
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files that are read for their digests from here on."""
+    names: list[str] = []
+    read = hashing.read_digest
+
+    def count(path: Path) -> str:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr("mirror.hashing.read_digest", count)
+    monkeypatch.setattr("mirror.store.read_digest", count)
+    return names
+
+
+def write_one(out: Path, _work: Path) -> dict[str, int]:
+    (out / "weights").write_bytes(b"weights")
+    return {}
+
+
+def test_files_are_read_once_when_made_and_not_when_reused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = count_reads(monkeypatch)
+    stage = Stage("tune", "errors", {}, {})
+    store.make(stage, write_one)
+    assert names == ["weights"]
+    assert store.make(stage, write_one).reused
+    assert names == ["weights"]
+
+
+def test_after_a_day_files_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage("tune", "errors", {}, {})
+    weights = store.make(stage, write_one).path / "weights"
+    times = weights.stat()
+    weights.write_bytes(b"Weights")
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert store.find(stage) is not None  # a damage that neither size nor time shows
+    day = time.time() + TRUSTED_SECONDS
+    monkeypatch.setattr("mirror.store.time.time", lambda: day)
+    assert store.find(stage) is None
+
+
+def test_a_touched_file_is_read_and_then_trusted_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage("tune", "errors", {}, {})
+    os.utime(store.make(stage, write_one).path / "weights", ns=(1, 1))
+    names = count_reads(monkeypatch)
+    assert store.find(stage) is not None
+    assert store.find(stage) is not None
+    assert names == ["weights"]
+    assert not [*(store.root / "work").iterdir()]

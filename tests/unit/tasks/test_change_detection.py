@@ -13,11 +13,12 @@ import pytest
 from mirror.corpus.drift import Drift
 from mirror.corpus.profile import PROFILE, CorpusProfile
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.hashing import digest_of_json
 from mirror.paths import workspace_root
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
-from mirror.store import StageRecord, Store, digest_of_json
+from mirror.store import StageRecord, Store
 from tasks.change_detection import ChangeReport, RunInputs, detect_change, find_drift
 from tasks.registry import register
 from tasks.registry.candidate import Champion, RegistrationCandidate

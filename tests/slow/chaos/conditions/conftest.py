@@ -17,8 +17,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from mirror.hashing import MANIFEST, file_digests
 from mirror.release.run_record import RunRecord, find_record, find_stage
-from mirror.store import MANIFEST, file_digests
 
 MODEL = "mirror-en-tiny"
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mirror.hashing import MANIFEST
 from mirror.release.run_record import find_record, record_paths
-from mirror.store import MANIFEST
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from mirror.encoders.encoder_ref import folder_encoder_digest
+from mirror.hashing import MANIFEST, file_digests
 from mirror.release.run_record import find_record, find_stage
-from mirror.store import MANIFEST, file_digests
 from mirror.tuning.device_lock import device_lock
 from tests.slow.chaos.killed_team.conftest import ReferenceRun, WriteRecipe
 from tests.slow.chaos.killed_team.team import ENDS, Team, await_process, is_tuning, of_workspace

@@ -32,7 +32,8 @@ from mirror.experiments.paper_report import (
 from mirror.experiments.paper_verdicts import Measured
 from mirror.experiments.published import Table, read_table
 from mirror.experiments.trial import TrialResult, run_trial
-from mirror.store import StageRecord, Store, file_digest
+from mirror.hashing import file_digest
+from mirror.store import StageRecord, Store
 
 EVALUATION = StageRecord("evaluation", "k", "/nowhere", "d", {}, 30.0)
 

@@ -12,7 +12,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 from mirror.export.sentence_transformers import copy_encoder, save_encoder
-from mirror.store import file_digests
+from mirror.hashing import file_digests
 
 
 def test_a_copy_has_the_same_bytes_and_no_pickle_or_code(

@@ -13,8 +13,9 @@ from safetensors.numpy import load_file
 
 from mirror.errors import BaseModelError, InputError
 from mirror.export.word_vectors import export_words, frequent_words, read_words
+from mirror.hashing import digest_of_json
 from mirror.recipe import parse_recipe
-from mirror.store import StageRecord, Store, digest_of_json
+from mirror.store import StageRecord, Store
 
 WORDS = ["the", "Fuß", "水", "new york", "naïve", "a" * 40]
 

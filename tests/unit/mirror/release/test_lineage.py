@@ -11,11 +11,12 @@ import pytest
 from mirror.corpus.source_files import list_source_files
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
+from mirror.hashing import digest_of_json, file_digest
 from mirror.recipe import parse_recipe
 from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
 from mirror.release.package import package_encoder
 from mirror.release.run_results import RunResults
-from mirror.store import Store, digest_of_json, file_digest
+from mirror.store import Store
 
 BASE = EncoderRef("/models/base", "b" * 64, "models/some-base")
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from mirror.hashing import file_digests
 from mirror.paths import CHECKOUT
-from mirror.store import file_digests
 from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from mirror.tuning_config import TuningSection
 

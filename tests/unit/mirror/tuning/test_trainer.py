@@ -16,8 +16,8 @@ import torch
 
 from mirror.encoders.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
+from mirror.hashing import file_digests
 from mirror.parallel import worker_threads
-from mirror.store import file_digests
 from mirror.tuning.checkpoint import save_checkpoint
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import Trainer, TrainingPaths, tune

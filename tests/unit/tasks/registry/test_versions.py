@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.errors import BaseModelError
-from mirror.store import folder_digest
+from mirror.hashing import folder_digest
 from tasks import registry
 from tasks.registry import fetch_model
 from tasks.registry.candidate import RegistrationCandidate
