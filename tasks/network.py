@@ -1,4 +1,4 @@
-"""Addresses of servers: where one can listen, who can reach it, and how it may be shown."""
+"""Addresses of servers: check that they are free, well-formed or local, and hide passwords."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _UNESCAPED = re.compile(r"[/@#?\s]")
 
 
 def check_address(host: str, port: int, option: str = "--port") -> None:
-    """Checks that a server can listen there.
+    """Check that a server can listen on a port of a host.
 
     Args:
-        host: the address.
-        port: likewise.
-        option: how the user names another port.
+        host: the address to listen on.
+        port: the port to listen on.
+        option: the command-line option for another port.
 
     Raises:
-        InputError: the port is in use or not ours to take, or no such address is of this machine.
+        InputError: the port is in use or reserved, or the host is not an address of this machine.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
-            # As the server does: what a closed connection leaves behind for a minute is no user.
+            # As servers do: a connection closed within the last minute does not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
@@ -37,12 +37,12 @@ def check_address(host: str, port: int, option: str = "--port") -> None:
 
 
 def check_login(address: str, setting: str) -> None:
-    """Checks that the user and password in an address end where all who read it think they do.
+    """Reject an address with unescaped `/ @ # ?` or spaces in its user name or password.
 
-    Else a part of the password is taken for the host, and shown as one.
+    Else a part of the password would be taken for the host, and shown in messages.
 
     Raises:
-        InputError: a character in them stands for something else in an address.
+        InputError: the login has such a character.
     """
     login, at, _ = address.partition("://")[2].rpartition("@")
     if at and _UNESCAPED.search(login):
@@ -54,7 +54,7 @@ def check_login(address: str, setting: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that is bound to `host`."""
+    """Return whether a server bound to `host` can be reached from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -62,5 +62,5 @@ def is_loopback(host: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands in an address of the web."""
+    """Return a host in the form for URLs: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host

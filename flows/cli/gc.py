@@ -1,4 +1,4 @@
-"""`mirror gc`: the workspace without what nothing refers to."""
+"""`mirror gc`: garbage collection of the workspace."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ if TYPE_CHECKING:
 DAYS = 30
 
 
-@click.command(cls=Command, short_help="Removes from the workspace what nothing refers to.")
+@click.command(cls=Command, short_help="Remove unreferenced, unused folders from the workspace.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option(
     "--keep-days",
     type=click.IntRange(min=1),
     default=DAYS,
     show_default=True,
-    help="How many days: what their runs refer to is kept, and what was used in them.",
+    help="Keep what runs of the last days refer to, and what was used in these days.",
 )
 @workspace_option
 def gc(dry_run: bool, keep_days: int) -> None:
-    """Removes from the workspace what nothing refers to, and nothing else.
+    """Remove folders from the workspace that nothing refers to and that were not used for days.
 
-    These stages are kept: those of the runs of the last days, of each recipe's newest run, of the
-    versions that have an alias in the registry, and of pretraining.  So is whatever is locked, or
-    was used in those days.
+    These stages stay: those of recent runs, of each recipe's newest run, of the versions that have
+    an alias in the registry, and of pretraining.  Folders that are locked stay too.
     """
     from mirror.maintenance.garbage_collection import find_removable, referred_by_runs, remove
     from mirror.paths import open_workspace
@@ -42,7 +41,7 @@ def gc(dry_run: bool, keep_days: int) -> None:
     from tasks.registry.lineage import registry_references
 
     if not dry_run:
-        Store(root)  # a look needs no folder that can be written
+        Store(root)  # a dry run works in a read-only workspace
     kept = referred_by_runs(root, keep_days) | registry_references()
     found = find_removable(root, kept, keep_days)
     if dry_run:
@@ -51,14 +50,14 @@ def gc(dry_run: bool, keep_days: int) -> None:
     gone = remove(root, found, keep_days)
     show(gone, root, "removed")
     if left := len(found) - len(gone):
-        _say(f"{left} left alone: in use")
+        _say(f"{left} kept: in use")
 
 
 def show(found: Sequence[Removable], root: Path, what: str) -> None:
-    """Prints a line for each folder, and their sum."""
+    """Print one line per folder, and the total size."""
     for removable in found:
-        place = removable.path.relative_to(root)
-        _say(f"{removable.kind:<6}{removable.bytes / 1e6:>10,.1f} MB  {place}")
+        path = removable.path.relative_to(root)
+        _say(f"{removable.kind:<6}{removable.bytes / 1e6:>10,.1f} MB  {path}")
     total = sum(removable.bytes for removable in found)
     _say(f"{len(found)} folder(s), {total / 1e6:,.1f} MB {what}")
 

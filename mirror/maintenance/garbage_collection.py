@@ -1,9 +1,9 @@
-"""What a workspace may do without: what nothing refers to, that has long not been used.
+"""Garbage collection of a workspace: unreferenced folders that were not used for some days.
 
-A run that is under way has used its stages since it began, and the store notes that: so nothing
-younger than `keep_days` is ever removed, and nothing whose lock is held.  Lock files stay: they are
-empty, and one that is removed while another process waits for it would be held by two.  So do
-pretrained bases and their checkpoints, which take hours to make and are used without a run.
+The store records when a stage was last used, so a run in progress loses nothing: folders younger
+than `keep_days` and folders whose lock is held stay.  Lock files stay, because two processes could
+hold a lock whose file is removed.  Pretrained bases and their checkpoints stay, because they take
+hours to make and are used without a run.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mirror.release.lineage import LINEAGE
 from mirror.release.run_record import RUNS, RunRecord, read_record, record_paths
 
 DAY_SECONDS = 86_400.0
-LEAST_DAYS = 1
-"""Longer than any run lasts from the last use of one stage to that of the next."""
+MIN_DAYS = 1
+"""Longer than the time between the uses of two stages in one run."""
 NEVER = ("pieces", "pretrained")
 """Stages of pretraining."""
 REGISTERED = "registered"
@@ -34,17 +34,17 @@ GONE = ".gone-"
 
 @dataclass(frozen=True)
 class References:
-    """What is referred to."""
+    """Stages, packages and registered versions that are still needed."""
 
     stages: frozenset[tuple[str, str]] = frozenset()
-    """Name and key."""
+    """Stage name and key."""
     encoders: frozenset[str] = frozenset()
-    """Digests of encoders whose packages are kept."""
+    """Digests of encoders whose packages stay."""
     versions: frozenset[tuple[str, str]] = frozenset()
-    """Model and version, whose copies are kept."""
+    """Model and version whose downloaded copies stay."""
 
     def __or__(self, other: References) -> References:
-        """What either refers to."""
+        """Return the union."""
         return References(
             self.stages | other.stages,
             self.encoders | other.encoders,
@@ -54,21 +54,21 @@ class References:
 
 @dataclass(frozen=True)
 class Removable:
-    """A folder that nothing refers to."""
+    """An unreferenced folder."""
 
     kind: str
-    """`stage`, `work`, or `copy` of a registered encoder."""
+    """`stage`, `work`, or `copy` (of a registered encoder)."""
     path: Path
     bytes: int
     lock: str
-    """The file in `locks` whose holder uses it."""
+    """The file in `locks` that a user of the folder holds."""
 
 
 def referred_by_runs(root: Path, keep_days: float) -> References:
-    """The stages of the last days' runs, and of each recipe's newest one, and newest encoder's.
+    """Return the stages of recent runs, of each recipe's newest run and of its newest encoder.
 
     Raises:
-        StoreError: a record cannot be read, so that nobody knows what it refers to.
+        StoreError: a record cannot be read, so its references are unknown.
     """
     oldest = time.time() - keep_days * DAY_SECONDS
     kept: set[tuple[str, str]] = set()
@@ -83,15 +83,15 @@ def referred_by_runs(root: Path, keep_days: float) -> References:
 
 
 def find_removable(root: Path, kept: References, keep_days: float) -> list[Removable]:
-    """All that is not kept and was not used for so many days, whether or not it is locked.
+    """Return the unreferenced folders that were not used for so many days, locked or not.
 
     Raises:
         StoreError: `keep_days` is less than a run may take.
     """
-    if keep_days < LEAST_DAYS:
+    if keep_days < MIN_DAYS:
         raise StoreError(
-            f"what was used in the last {keep_days} days may be in use by a run: keep {LEAST_DAYS} "
-            "at least"
+            f"a run may still use what was used in the last {keep_days} days: keep at least "
+            f"{MIN_DAYS}"
         )
     oldest = time.time() - keep_days * DAY_SECONDS
     candidates = (*_stages(root, kept), *_works(root), *_copies(root, kept))
@@ -103,7 +103,7 @@ def find_removable(root: Path, kept: References, keep_days: float) -> list[Remov
 
 
 def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Removable]:
-    """Removes what was found, but for what is in use or was used since; gives what is gone.
+    """Remove folders unless they are in use or were used since; return the removed ones.
 
     Raises:
         StoreError: a folder cannot be removed.
@@ -115,7 +115,7 @@ def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Rem
             with exclusive_lock(root / "locks" / removable.lock, wait=False):
                 if not removable.path.is_dir() or last_used(removable.path) >= oldest:
                     continue
-                # Whole or not at all, for whoever looks: first it has no name that anyone knows.
+                # Renamed first, so that no process sees a half-removed folder under its name.
                 aside = root / "work" / f"{GONE}{uuid4().hex}"
                 removable.path.rename(aside)
             shutil.rmtree(aside)
@@ -123,15 +123,15 @@ def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Rem
             continue
         except OSError as error:
             raise StoreError(
-                f"{removable.path} cannot be removed ({error.strerror or error}): allow it, and "
-                "run again"
+                f"{removable.path} cannot be removed ({error.strerror or error}): correct its "
+                "permissions, and run again"
             ) from error
         gone.append(removable)
     return gone
 
 
 def last_used(folder: Path) -> float:
-    """When a folder was last made, filled or used, in seconds since 1970."""
+    """Return when a folder was last created, written or used, in seconds since 1970."""
     if (manifest := folder / MANIFEST).is_file():
         return manifest.stat().st_mtime
     paths = (folder, *folder.rglob("*"))
@@ -151,7 +151,7 @@ def _stages(root: Path, kept: References) -> Iterator[tuple[str, Path, str]]:
 
 
 def _encoder_of(package: Path) -> str | None:
-    """The digest of a package's encoder; nothing for another stage."""
+    """Return the digest of a package's encoder; None for another stage."""
     try:
         content = json.loads((package / LINEAGE).read_text(encoding="utf-8"))
         return str(content["encoder_digest"])

@@ -205,7 +205,7 @@ def test_a_record_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
 
 
 def test_less_than_a_days_grace_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="may be in use by a run"):
+    with pytest.raises(StoreError, match="a run may still use"):
         find_removable(tmp_path, References(), 0)
 
 
