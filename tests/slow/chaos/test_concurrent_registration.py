@@ -16,7 +16,6 @@ from mirror.paths import CHECKOUT
 from tasks import registry
 from tasks.registry.candidate import Champion, RegistrationCandidate
 from tasks.registry.champion import ChampionHistory
-from tests.fixtures.tasks import *  # noqa: F403
 
 MODEL = "mirror-en-trades"
 PRELUDE = """
