@@ -1,6 +1,7 @@
-"""What tuning can be told: Mirror-BERT's settings, the paper's and ours.
+"""Settings of tuning, with the defaults of each level and mode.
 
-What a recipe leaves out comes from its level (`LEVEL_DEFAULTS`) and its mode (`MODE_DEFAULTS`).
+Settings that a recipe leaves out come from its level (`LEVEL_DEFAULTS`) and its mode
+(`MODE_DEFAULTS`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class TuningSection(Section):
     """info-nce: the positive stands in the denominator, as in the official code; decoupled: it does
     not, as in the paper's equation 1; multi-similarity: on hard triplets (paper, section 2.1)."""
     duplicates: Literal["mask", "negatives"] = "mask"
-    """Equal strings of a batch: left out of each other's negatives, or negatives like all others,
+    """Equal strings of a batch: masked from each other's negatives, or negatives like all others,
     as in the official code."""
     masking: Masking = "characters"
     """What a masked run is made of.  characters-paper has the official code's faults: it masks
@@ -54,9 +55,9 @@ class TuningSection(Section):
     """The share of attention heads left out, of which at least one in each layer is kept."""
     epochs: Positive
     max_tokens: Annotated[int, Field(ge=3)]
-    """The most of a string that is read; two are the tokenizer's marks of its start and end."""
+    """Tokens of a string that are read at most, two special tokens included."""
     inference_max_tokens: Annotated[int, Field(ge=3)] | None = None
-    """The most of a text that the tuned encoder reads; nothing means `max_tokens`."""
+    """Tokens of a text that the tuned encoder reads at most; None for `max_tokens`."""
     pooling: Pooling = "mean"
     """mean-with-padding averages padding too, up to `max_tokens`, as the official code does;
     first-last is the mean over tokens of the first and the last layer's mean; last is the last
@@ -88,26 +89,26 @@ class TuningSection(Section):
     """Encode each batch twice, keeping one slice's activations at a time: memory no longer grows
     with the batch (Gao et al. 2021, GradCache); the gradients are the same."""
     warmup_ratio: Share = 0.0
-    """The first share of the steps, over which the rate rises from zero."""
+    """Share of the steps over which the learning rate rises from zero."""
     lr_scheduler: Literal["constant", "linear"] = "constant"
-    """How the rate goes on after the warm-up; linear ends at zero."""
+    """The learning rate after the warm-up; linear falls to zero."""
     whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
     the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
     """
     center: bool = False
-    """Take the sample's mean vector away after tuning; whitening always does."""
+    """Subtract the sample's mean vector after tuning; whitening always does."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 where the processor has it; the loss is always fp32."""
     tokens_per_microbatch: Positive = 4_096
-    """Tokens encoded at a time; bounds memory, changes no result beyond rounding."""
+    """Tokens encoded at a time; limits memory and changes results only by rounding."""
     checkpoint_seconds: Positive = 60
     num_processes: Positive = 1
-    """How many processes of this machine tune the model together, on a GPU each where there are
-    any: for models that are large.  Weights are equal to one process's but for rounding."""
+    """Processes of this machine that tune one large model together, each on a GPU of its own if
+    there are GPUs.  The weights are those of one process except for rounding."""
     timeout_minutes: Annotated[float, Field(gt=0)] | None = None
-    """The most that tuning may take, the wait for a place on the device included; where it is over,
-    the run ends at a checkpoint, and the next one goes on from there."""
+    """Minutes that tuning may take, the wait for the device included.  After that it stops at a
+    checkpoint, and the next run resumes there."""
     seed: int = 42
 
     @property
@@ -117,7 +118,7 @@ class TuningSection(Section):
 
     @property
     def encoder_tokens(self) -> int:
-        """The most of a text that the tuned encoder reads."""
+        """Tokens of a text that the tuned encoder reads at most."""
         return self.inference_max_tokens or self.max_tokens
 
     @property
@@ -163,7 +164,7 @@ class TuningSection(Section):
             return self
         if self.prompt.count(PROMPT_TEXT) != 1 or self.prompt.strip() == PROMPT_TEXT:
             raise ValueError(
-                f"`prompt` must hold {PROMPT_TEXT} once and something beside it, as in "
+                f"`prompt` must contain {PROMPT_TEXT} once and other words, as in "
                 f'"{PROMPT_TEXT} means {PROMPT_MASK}"'
             )
         if self.pooling == "last" and not self.prompt.rstrip().endswith(PROMPT_MASK):
@@ -204,7 +205,7 @@ MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's `[tuning]` with what its level and its mode say of the rest."""
+    """Return a recipe's `[tuning]`, completed with the defaults of its level and mode."""
     of_level = LEVEL_DEFAULTS.get(level, {})
     of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
     return {**of_level, **of_mode, **given}

@@ -165,9 +165,9 @@ def test_another_prompt_takes_the_place_of_a_folders_own(tiny_base: Path, tmp_pa
 @pytest.mark.parametrize(
     ("prompt", "fault"),
     [
-        ("means [MASK]", "once and something beside it"),
-        ("{text} and {text} [MASK]", "once and something beside it"),
-        (" {text} ", "once and something beside it"),
+        ("means [MASK]", "once and other words"),
+        ("{text} and {text} [MASK]", "once and other words"),
+        (" {text} ", "once and other words"),
         ("{text} means [MASK] .", "let `prompt` end with \\[MASK\\]"),
         ("[MASK] of {text}", "let `prompt` end with \\[MASK\\]"),
     ],
