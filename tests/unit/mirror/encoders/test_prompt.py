@@ -137,7 +137,7 @@ def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: lis
     views = Views(settings, [TextPair(text, text) for text in texts], encoder, Path("base"))
     for epoch in range(4):
         batch = views.batch(range(61), epoch)
-        assert batch.masked == 61
+        assert batch.masked_count == 61
         for first, second in zip(batch.first, batch.second, strict=True):
             assert (first[:3], first[-4:]) == (second[:3], second[-4:])
             assert encoder.tokenizer.mask_token_id in second[3:-4]
