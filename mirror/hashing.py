@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Iterator
@@ -72,6 +73,14 @@ def code_hash(module: str) -> str:
     """
     names = sorted(reached_modules(f"{PACKAGE}.{module}"))
     return digest_of_json([[name, _module(name)[0]] for name in names])
+
+
+def class_code_hash(kind: type) -> str:
+    """Return `code_hash` of a class's module, also for one outside this package."""
+    package, _, module = kind.__module__.partition(".")
+    if package == PACKAGE:
+        return code_hash(module)
+    return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
 
 
 def reached_modules(module: str) -> set[str]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from mirror.config_base import Address, Language, Level, Name, Positive, Section, tell_fault
-from mirror.data_files import DataFile
+from mirror.corpus_config import AnyCorpusSection
 from mirror.errors import RecipeError
 from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
 from mirror.paths import RECIPES as RECIPES
-from mirror.paths import local_path, recipe_path
 from mirror.paths import recipe_names as recipe_names
+from mirror.paths import recipe_path
 from mirror.tuning_config import TuningSection, fill_tuning
 
 if TYPE_CHECKING:
@@ -28,77 +28,6 @@ if TYPE_CHECKING:
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = """`revision`, a commit's 40 hexadecimal digits: \
 what a branch, a tag or a short commit means may change"""
-
-
-class CorpusSection(Section):
-    """Where the text comes from, and what is kept of it."""
-
-    source: Literal["files", "published", "docstrings", "wordfreq", "hub"]
-    paths: tuple[Address, ...] = ()
-    """files: files, folders, globs or URIs (`s3://`, `gs://`, `file://`)."""
-    files: tuple[DataFile, ...] = ()
-    """published: files by checksum, fetched from their `url` where they are not at hand."""
-    download_instructions: str = ""
-    """files, published: how to get what cannot be fetched; for people, no part of any key."""
-    format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
-    """files, published: by the file's ending if `auto`."""
-    text_column: str = "text"
-    """jsonl, csv, tsv, parquet, hub: the column that holds the text."""
-    source_column: str | None = None
-    """Likewise, the column that says where a row comes from; else the file's name."""
-    encoding: str = "utf-8"
-    """text, jsonl, csv, tsv: how the bytes are to be read."""
-    packages: tuple[str, ...] = ()
-    """docstrings: distributions to read; nothing means all that are installed."""
-    words: Positive = 50_000
-    """wordfreq: how many words of the list to take."""
-    dataset: Address | None = None
-    """hub: the data set's id, or a local folder in its layout, found as `paths` are."""
-    subset: str | None = None
-    """hub: the data set's configuration."""
-    split: str = "train"
-    revision: str | None = None
-    """hub: the commit to read, in full; required for a data set that is not a local folder."""
-    exclude_sources: tuple[str, ...] = ()
-    """Rows whose source contains one of these are rejected."""
-    split_into: Literal["sentences", "lines"] = "sentences"
-    """Split text into sentences, or take each line as one string (lists of words or names)."""
-    keep_raw: bool = False
-    """Take each line as it stands, unrepaired and as often as it comes, as the official code does
-    (paper.md, part 3, no. 11); the bounds below still hold."""
-    min_characters: Positive = 1
-    max_characters: Positive = 1_000
-    """Bounds of a string's length."""
-    check_language: bool = True
-    """Reject documents that are clearly in another language."""
-    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Reject strings whose 3-gram Jaccard similarity to an earlier one is estimated above this."""
-
-    @model_validator(mode="after")
-    def _has_what_its_source_needs(self) -> Self:
-        if self.source == "files" and not self.paths:
-            raise ValueError("source 'files' needs `paths`: name files, folders or globs")
-        if (self.source == "published") != bool(self.files):
-            raise ValueError(
-                "source 'published' needs `files`, with `path` and `sha256`; no other "
-                "source has them"
-            )
-        if self.keep_raw:
-            self._is_lines()
-        if self.source == "hub" and not self.dataset:
-            raise ValueError("source 'hub' needs `dataset`: a data set's id or a local folder")
-        on_hub = self.source == "hub" and not local_path(str(self.dataset)).exists()
-        if on_hub and not _COMMIT.fullmatch(self.revision or ""):
-            raise ValueError(f"a data set that is no folder on this machine needs {_REVISION}")
-        if self.min_characters > self.max_characters:
-            raise ValueError("`min_characters` is above `max_characters`: no string would fit")
-        return self
-
-    def _is_lines(self) -> None:
-        if self.split_into != "lines" or self.source in ("docstrings", "wordfreq"):
-            raise ValueError("`keep_raw` is for lists of lines: set `split_into` to 'lines'")
-        if self.near_duplicates is not None:
-            raise ValueError("`keep_raw` keeps duplicates, `near_duplicates` rejects them: choose")
 
 
 class SampleSection(Section):
@@ -218,7 +147,7 @@ class Recipe(Section):
     """ISO 639 code."""
     domain: Name
     level: Level
-    corpus: CorpusSection
+    corpus: AnyCorpusSection
     sample: SampleSection = SampleSection()
     base: BaseSection
     tuning: TuningSection

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 TRUSTED_SECONDS = 24 * 60 * 60
 """Within this time a stage whose files have kept size and time is not read again."""
+INPUT_FILES = "input_files"
+"""Key in a manifest's counts: name, path and bytes of the files that a stage read."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

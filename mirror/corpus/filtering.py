@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
 from mirror.corpus.dedup import text_digests
-from mirror.corpus.documents import Document
 from mirror.corpus.language_id import foreign_detector
 from mirror.corpus.parquet_writer import CANDIDATES
 from mirror.corpus.retrieval_pairs import Passage
 from mirror.corpus.sentences import split_sentences
+from mirror.documents import Document
 from mirror.recipe import Recipe
 
 EMPTY = "empty"
@@ -48,7 +48,7 @@ class DocumentFilter:
         """Loads what its language needs."""
         self._section = recipe.corpus
         self._language = recipe.language
-        self._is_list = recipe.corpus.split_into == "lines" or recipe.corpus.source == "wordfreq"
+        self._is_list = recipe.corpus.is_list
         self._are_foreign: Callable[[Sequence[str]], list[bool]] | None = None
         if recipe.corpus.check_language and not self._is_list:
             self._are_foreign = foreign_detector(recipe.language)

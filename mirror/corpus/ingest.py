@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,25 @@ from mirror.corpus.parquet_writer import (
     read_batches,
 )
 from mirror.corpus.retrieval_pairs import PassageFinder
-from mirror.corpus.sources import check_sources, read_documents, source_digests, source_libraries
+from mirror.corpus.sources import (
+    check_sources,
+    read_documents,
+    source_digests,
+    source_files,
+    source_libraries,
+)
+from mirror.corpus_config import find_source
 from mirror.errors import CorpusError, StoreError
+from mirror.hashing import class_code_hash
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
-from mirror.store import Stage, StageRecord, Store, section_content
+from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
 
 log = logging.getLogger(__name__)
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
 DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
-TOLD = ("files", "download_instructions")
-"""Settings that are no part of the key."""
 
 
 def corpus_stage(recipe: Recipe) -> Stage:
@@ -55,9 +61,13 @@ def corpus_stage(recipe: Recipe) -> Stage:
     Raises:
         InputError: a source is missing.
     """
+    source = find_source(recipe.corpus.source)
+    content = section_content(recipe.corpus)
+    for key in source.unhashed_settings():
+        del content[key]
     section = {
-        # What published files hold is among the inputs; where they are changes nothing.
-        **{key: value for key, value in section_content(recipe.corpus).items() if key not in TOLD},
+        **content,
+        "source_code": class_code_hash(type(source)),
         "language": recipe.language,
         "unicode": unicodedata.unidata_version,
     }
@@ -99,14 +109,7 @@ def ingest_corpus(
             shutil.rmtree(work, ignore_errors=True)
         if not tally.kept:
             raise _nothing_kept(recipe, tally)
-        return {
-            "rows_in": tally.rows_in,
-            "kept": tally.kept,
-            "rejected": dict(sorted(tally.rejected.items())),
-            "documents": tally.documents,
-            "passages": tally.passages,
-            "characters": tally.characters,
-        }
+        return {**tally.as_counts(), INPUT_FILES: source_files(recipe)}
 
     return store.make(corpus_stage(recipe), write)
 
@@ -121,6 +124,10 @@ class _IngestCounts:
     passages: int = 0
     characters: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def as_counts(self) -> dict[str, Any]:
+        """Return the counts for the stage's manifest."""
+        return {**asdict(self), "rejected": dict(sorted(self.rejected.items()))}
 
 
 def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _IngestCounts:
@@ -224,9 +231,7 @@ def _check_balance(out: Path, tally: _IngestCounts) -> None:
 
 
 def _nothing_kept(recipe: Recipe, tally: _IngestCounts) -> CorpusError:
-    section = recipe.corpus
-    named = section.paths or section.packages or tuple(file.path for file in section.files)
-    place = ", ".join(named) or section.dataset or section.source
+    place = find_source(recipe.corpus.source).describe(recipe.corpus)
     if not tally.rows_in:
         return CorpusError(f"there is no text in {place}: give the recipe's [corpus] other sources")
     why = ", ".join(f"{n} {reason}" for reason, n in tally.rejected.most_common())

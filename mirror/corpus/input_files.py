@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
+from mirror.corpus_config import FileFacts
 from mirror.errors import CorpusError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path
@@ -81,6 +82,18 @@ def find_places(
 def place_digests(places: list[InputFile]) -> dict[str, str]:
     """A digest per file, by number and name: of its bytes, or what its store says of it."""
     return {f"{number:06} {place.name}": _digest(place) for number, place in enumerate(places)}
+
+
+def file_facts(places: list[InputFile]) -> list[FileFacts]:
+    """Return name, path and size per file; the names are those of `place_digests`."""
+    facts: list[FileFacts] = []
+    for number, place in enumerate(places):
+        try:
+            size = int(place.files.get_file_info(place.path).size or 0)
+        except OSError as error:
+            raise _unreachable(place.path, error) from error
+        facts.append({"name": f"{number:06} {place.name}", "path": place.path, "bytes": size})
+    return facts
 
 
 def _digest(place: InputFile) -> str:

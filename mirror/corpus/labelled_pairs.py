@@ -20,13 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
-from mirror.corpus.input_files import COMPRESSIONS, InputFile, find_places, place_digests
+from mirror.corpus.input_files import (
+    COMPRESSIONS,
+    InputFile,
+    file_facts,
+    find_places,
+    place_digests,
+)
 from mirror.corpus.text_lines import Line, read_lines
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.paths import local_path
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import PairsSection, Recipe
-from mirror.store import Stage, StageRecord, Store, section_content
+from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
 
 EMPTY = "empty side"
 EQUAL = "equal sides"
@@ -128,7 +134,11 @@ def gather_pairs(
         table = pa.table({"first": first, "second": second}, SCHEMA)
         pq.write_table(table, out / "pairs.parquet", ROW_GROUP, compression="zstd")
         on_progress(ProgressEvent("pairs", count, count, "pairs", "gathered"))
-        return {"pairs": count, "skipped": dict(found.skipped)}
+        return {
+            "pairs": count,
+            "skipped": dict(found.skipped),
+            INPUT_FILES: file_facts(_places(section)),
+        }
 
     record = store.make(pairs_stage(recipe), write)
     if not section.with_strings and record.counts["pairs"] < batch:

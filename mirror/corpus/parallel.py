@@ -9,8 +9,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 
-from mirror.corpus.documents import Document
 from mirror.corpus.filtering import DocumentFilter, FilteredDocuments
+from mirror.documents import Document
 from mirror.errors import StoreError
 from mirror.hardware import thread_count
 from mirror.recipe import Recipe

@@ -11,20 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.corpus.input_files import InputFile
+from mirror.corpus.sources.files import FileFormatSection
 from mirror.corpus.text_lines import check_head, read_lines
+from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document
 from mirror.errors import CorpusError
-from mirror.recipe import CorpusSection
 
 NOT_JSON = "not JSON"
-NO_TEXT = "no text"
 MISFIT = "not as many cells as columns"
 BATCH_ROWS = 512
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
-def read_place(place: InputFile, section: CorpusSection) -> Iterator[Document]:
+def read_place(place: InputFile, section: FileFormatSection) -> Iterator[Document]:
     """The documents of a file in order; rows that hold none come with their fault.
 
     Raises:
@@ -41,7 +40,7 @@ def read_place(place: InputFile, section: CorpusSection) -> Iterator[Document]:
             return _read_csv(place, section)
 
 
-def check_place(place: InputFile, section: CorpusSection) -> None:
+def check_place(place: InputFile, section: FileFormatSection) -> None:
     """Looks at a file's first bytes and columns.
 
     Raises:
@@ -57,7 +56,7 @@ def check_place(place: InputFile, section: CorpusSection) -> None:
         _json_row(first, place, section)
 
 
-def _read_text(place: InputFile, section: CorpusSection) -> Iterator[Document]:
+def _read_text(place: InputFile, section: FileFormatSection) -> Iterator[Document]:
     for line in read_lines(place, section.encoding):
         if line.oversized:
             yield _fault(place, f"line {line.number}", OVERSIZED)
@@ -65,7 +64,7 @@ def _read_text(place: InputFile, section: CorpusSection) -> Iterator[Document]:
             yield Document(line.text, place.name)
 
 
-def _read_jsonl(place: InputFile, section: CorpusSection) -> Iterator[Document]:
+def _read_jsonl(place: InputFile, section: FileFormatSection) -> Iterator[Document]:
     seen: set[str] = set()
     found = False
     for line in read_lines(place, section.encoding):
@@ -89,7 +88,7 @@ def _read_jsonl(place: InputFile, section: CorpusSection) -> Iterator[Document]:
         raise _no_column(place, section.text_column, sorted(seen))
 
 
-def _json_row(first: str, place: InputFile, section: CorpusSection) -> None:
+def _json_row(first: str, place: InputFile, section: FileFormatSection) -> None:
     try:
         row = json.loads(first)
     except (ValueError, RecursionError) as error:
@@ -102,7 +101,7 @@ def _json_row(first: str, place: InputFile, section: CorpusSection) -> None:
             raise _no_column(place, column, sorted(row))
 
 
-def _read_csv(place: InputFile, section: CorpusSection) -> Iterator[Document]:
+def _read_csv(place: InputFile, section: FileFormatSection) -> Iterator[Document]:
     numbers = [0]
 
     def lines() -> Iterator[str]:
@@ -135,7 +134,9 @@ def _read_csv(place: InputFile, section: CorpusSection) -> Iterator[Document]:
         ) from error
 
 
-def _columns(place: InputFile, section: CorpusSection, header: list[str]) -> tuple[int, int | None]:
+def _columns(
+    place: InputFile, section: FileFormatSection, header: list[str]
+) -> tuple[int, int | None]:
     names = [name.strip().removeprefix("\ufeff") for name in header]
     for column in filter(None, (section.text_column, section.source_column)):
         if column not in names:
@@ -144,7 +145,7 @@ def _columns(place: InputFile, section: CorpusSection, header: list[str]) -> tup
     return names.index(section.text_column), None if source is None else names.index(source)
 
 
-def _read_parquet(place: InputFile, section: CorpusSection) -> Iterator[Document]:
+def _read_parquet(place: InputFile, section: FileFormatSection) -> Iterator[Document]:
     text, source = section.text_column, section.source_column
     with _open_parquet(place, section) as file:
         number = 0
@@ -161,7 +162,7 @@ def _read_parquet(place: InputFile, section: CorpusSection) -> Iterator[Document
 
 
 def _rows(
-    batch: pa.RecordBatch, before: int, place: InputFile, section: CorpusSection
+    batch: pa.RecordBatch, before: int, place: InputFile, section: FileFormatSection
 ) -> Iterator[Document]:
     column = batch.column(section.text_column)
     fits = pc.less_equal(pc.binary_length(column), MAX_BYTES)
@@ -177,7 +178,7 @@ def _rows(
             yield Document(text, place.name if named is None else str(named))
 
 
-def _open_parquet(place: InputFile, section: CorpusSection) -> Any:
+def _open_parquet(place: InputFile, section: FileFormatSection) -> Any:
     if place.compression:
         raise CorpusError(
             f"{place.path} is Parquet inside {place.compression}: unpack it, Parquet packs itself"
@@ -201,7 +202,7 @@ def _open_parquet(place: InputFile, section: CorpusSection) -> Any:
     return file
 
 
-def _source(row: dict[str, Any], place: InputFile, section: CorpusSection) -> str:
+def _source(row: dict[str, Any], place: InputFile, section: FileFormatSection) -> str:
     named = row.get(section.source_column) if section.source_column else None
     return place.name if named is None else str(named)
 

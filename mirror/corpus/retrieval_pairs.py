@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mirror.corpus.parquet_writer import read_rows
+from mirror.corpus_config import find_source
 from mirror.recipe import Recipe
 
 LEAST_SENTENCES = 4
@@ -31,10 +32,10 @@ class PassageFinder:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         """`folder` holds what documents brought themselves, where the recipe's source has that."""
         section = recipe.corpus
-        self._has_halves = section.split_into != "lines" and section.source != "wordfreq"
+        self._has_halves = not section.is_list
         self._own: Iterator[tuple[Any, ...]] | None = None
         self._next: Passage | None = None
-        if section.source == "docstrings":
+        if find_source(section.source).has_passages:
             self._own = read_rows(folder)
             self._advance()
 

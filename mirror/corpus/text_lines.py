@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import regex
 
 from mirror.corpus.cleaning import BROKEN
-from mirror.corpus.documents import MAX_BYTES
 from mirror.corpus.input_files import InputFile
+from mirror.documents import MAX_BYTES
 from mirror.errors import CorpusError
 
 CHUNK = 1 << 20
@@ -20,6 +20,8 @@ MOST_BROKEN = 0.1
 """Share of a file's lines that may hold bytes of another encoding; above, the encoding is wrong."""
 
 _CONTROLS = regex.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_WRITTEN_BROKEN = BROKEN.encode()
+"""U+FFFD that the file itself holds: no sign of another encoding."""
 _WIDE = ("utf_16", "utf_32")
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -56,7 +58,7 @@ def read_lines(place: InputFile, encoding: str) -> Iterator[Line]:
                 continue
             text = _decoded(raw, decode)
             lines += 1
-            broken += BROKEN in text
+            broken += BROKEN in text and _WRITTEN_BROKEN not in raw
             yield Line(number, text)
     _check_encoding(place, encoding, lines, broken)
 

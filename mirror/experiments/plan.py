@@ -9,6 +9,7 @@ from typing import Any
 
 from mirror.config_base import Level, Name, Section
 from mirror.corpus.sources import check_sources
+from mirror.corpus_config import find_source
 from mirror.encoders.base_model import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError, StudyError
@@ -196,7 +197,7 @@ def _check_data(study: Study, recipes: dict[Level, Recipe]) -> None:
         except BenchmarkError as error:
             raise BenchmarkError(f"{error}\n{remedy}") from error
         searched = [name for name in names if read_definition(name).task == "retrieval"]
-        if searched and recipe.corpus.source == "wordfreq":
+        if searched and find_source(recipe.corpus.source).is_word_list:
             raise StudyError(
                 f"{searched[0]} searches passages, and the {level} level of {study.name} is tuned "
                 "on a list of words, which has none: leave the level out with --level, or name a "

@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from mirror.config_base import Level
+from mirror.corpus_config import find_source
 from mirror.errors import StoreError
 from mirror.experiments.plan import StudyPlan, VariantRuns
 from mirror.experiments.study import Study
@@ -119,18 +120,8 @@ def _strings_of(plan: StudyPlan, level: Level) -> str:
     sizes = sorted({recipe.sample.size for recipe in recipes})
     count = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
     corpus = recipes[0].corpus
-    match corpus.source:
-        case "wordfreq":
-            place = "wordfreq's list, the most frequent"
-        case "docstrings":
-            place = "docstrings of installed packages"
-        case "hub":
-            place = str(corpus.dataset)
-        case "published":
-            place = ", ".join(Path(file.path).name for file in corpus.files)
-        case _:
-            place = ", ".join(path.rstrip("/").rpartition("/")[2] for path in corpus.paths)
-    return f"{count} {level}s of {place or corpus.source}"
+    label = find_source(corpus.source).label(corpus)
+    return f"{count} {level}s of {label or corpus.source}"
 
 
 def _row(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from mirror.corpus_config import CorpusSection
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.stage import evaluate_encoder
@@ -152,6 +153,9 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
         given = {key.removeprefix(TUNING): value for key, value in ours.items()}
         filled = fill_tuning(recipe.level, given)
         changes = {**changes, **{TUNING + name: value for name, value in filled.items()}}
+    if changes.get("corpus.source", recipe.corpus.source) != recipe.corpus.source:
+        common = content["corpus"].keys() & CorpusSection.model_fields.keys()
+        content["corpus"] = {key: content["corpus"][key] for key in common}
     for key, value in changes.items():
         *sections, name = key.split(".")
         part = content

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.corpus.source_files import SourceFiles, list_source_files
 from mirror.encoders.encoder_ref import EncoderRef, tuned_digest
 from mirror.errors import StoreError
 from mirror.hashing import MANIFEST
 from mirror.release.run_results import RunResults
-from mirror.store import StageRecord, section_content
+from mirror.store import INPUT_FILES, StageRecord, section_content
 
 LINEAGE = "lineage.json"
 FORMAT = 1
@@ -47,14 +46,13 @@ def lineage_of(results: RunResults) -> dict[str, Any]:
     }
     manifests = {role: read_manifest(made) for role, made in records.items() if made}
     recipe = section_content(results.recipe)
-    return draw_lineage(recipe, results.base, manifests, list_source_files(results.recipe))
+    return draw_lineage(recipe, results.base, manifests)
 
 
 def draw_lineage(
     recipe: Mapping[str, Any],
     base: EncoderRef,
     manifests: Mapping[str, Manifest],
-    files: Mapping[str, SourceFiles],
 ) -> dict[str, Any]:
     """Puts manifests together; reads nothing.
 
@@ -63,7 +61,6 @@ def draw_lineage(
         base: the model that was tuned.
         manifests: by the stage's part in the run: `corpus`, `pairs`, `profile`, `sample`, `tune`,
             `before` and `after` (the evaluations of base and tuned encoder), in their order.
-        files: by stage, where its source files are.
     """
     origins = _origins(base, manifests)
     stages = {
@@ -78,7 +75,7 @@ def draw_lineage(
         "format": FORMAT,
         "recipe": dict(recipe),
         "base": {"origin": base.origin, "digest": base.digest},
-        "sources": [source for role in manifests for source in _sources(role, manifests, files)],
+        "sources": [source for role in manifests for source in _sources(role, manifests)],
         "benchmarks": _benchmarks(manifests),
         "stages": stages,
         "encoder_digest": tuned_digest(manifests["tune"]["files"]),
@@ -152,13 +149,13 @@ def _origins(base: EncoderRef, manifests: Mapping[str, Manifest]) -> dict[str, s
     return {**made, base.digest: "base", tuned_digest(manifests["tune"]["files"]): "tune"}
 
 
-def _sources(
-    role: str, manifests: Mapping[str, Manifest], files: Mapping[str, SourceFiles]
-) -> Iterator[dict[str, Any]]:
+def _sources(role: str, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, Any]]:
     if role not in FROM_OUTSIDE:
         return
+    recorded = manifests[role].get("counts", {}).get(INPUT_FILES, [])
+    facts = {file["name"]: file for file in recorded}
     for name, digest in sorted(manifests[role]["inputs"].items()):
-        yield {"stage": role, "name": name, "digest": digest, **files.get(role, {}).get(name, {})}
+        yield {"stage": role, "name": name, "digest": digest, **facts.get(name, {})}
 
 
 def _benchmarks(manifests: Mapping[str, Manifest]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mirror.corpus_config import find_source
 from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults, metric_changes, score_changes
@@ -72,19 +73,7 @@ def other_methods(scores: tuple[ScoreChange, ...]) -> list[str]:
 
 def corpus_words(recipe: Recipe) -> str:
     """Return a short description of a recipe's text source."""
-    corpus = recipe.corpus
-    match corpus.source:
-        case "files":
-            return ", ".join(corpus.paths)
-        case "published":
-            return ", ".join(file.url or file.path for file in corpus.files)
-        case "docstrings":
-            which = ", ".join(corpus.packages) or "the Python packages installed beside it"
-            return f"docstrings of {which}"
-        case "wordfreq":
-            return f"the {corpus.words:,} most frequent words of wordfreq"
-        case "hub":
-            return f"{corpus.dataset} at {corpus.revision or 'its local copy'}"
+    return find_source(recipe.corpus.source).describe(recipe.corpus)
 
 
 def base_licence(folder: Path) -> str:

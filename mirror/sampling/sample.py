@@ -195,7 +195,7 @@ def draw_sample(engine: duckdb.DuckDBPyConnection, draw: SampleSpec) -> pa.Table
 
 
 def _is_list(recipe: Recipe) -> bool:
-    return recipe.corpus.source == "wordfreq" or recipe.corpus.split_into == "lines"
+    return recipe.corpus.is_list
 
 
 def _draw_of(recipe: Recipe) -> SampleSpec:

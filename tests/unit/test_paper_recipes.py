@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.corpus.ingest import ingest_corpus
+from mirror.corpus.sources.files import FilesSection
 from mirror.download import is_declared
 from mirror.encoders.base_model import base_digest, choose_base
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import definition_names
 from mirror.paths import CHECKOUT
-from mirror.recipe import PAPER_RECIPES, BaseSection, CorpusSection, find_recipe, recipe_names
+from mirror.recipe import PAPER_RECIPES, BaseSection, find_recipe, recipe_names
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
 from mirror.tuning.stage import tune_in_process
@@ -177,7 +178,7 @@ def test_it_runs_on_a_folder_in_its_bases_place(
         "".join(f"{line}\n" for line in [*sentences[:390]] + ["x"] * 10)
     )
     recipe = find_recipe(name)
-    corpus = CorpusSection(
+    corpus = FilesSection(
         source="files",
         paths=(str(tmp_path / "list.txt"),),
         split_into="lines",

@@ -107,7 +107,10 @@ def test_norwegian_stays_norwegian() -> None:
             {"corpus": {"source": "published", "files": [{"path": "../a", "sha256": "0" * 64}]}},
             "leaves its folder",
         ),
-        ({"corpus": {**KEEP_RAW, "files": [{"path": "a", "sha256": "0" * 64}]}}, "no other source"),
+        (
+            {"corpus": {**KEEP_RAW, "files": [{"path": "a", "sha256": "0" * 64}]}},
+            "files: unknown key",
+        ),
         ({"corpus": {**KEEP_RAW, "split_into": "sentences"}}, "set `split_into` to 'lines'"),
         (
             {"corpus": {"source": "wordfreq", "split_into": "lines", "keep_raw": True}},

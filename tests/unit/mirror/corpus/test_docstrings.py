@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from mirror.corpus.docstrings import (
+from mirror.corpus.sources.docstrings import (
     NOT_PYTHON,
     distribution_digests,
     docstring_document,

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from mirror.corpus.dedup import text_digests
-from mirror.corpus.documents import Document
 from mirror.corpus.filtering import (
     BROKEN_TEXT,
     EMPTY,
@@ -18,6 +17,7 @@ from mirror.corpus.filtering import (
     DocumentFilter,
 )
 from mirror.corpus.retrieval_pairs import Passage
+from mirror.documents import Document
 from mirror.recipe import parse_recipe
 
 FRENCH = (

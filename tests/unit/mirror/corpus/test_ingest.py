@@ -8,8 +8,8 @@ import pytest
 
 from mirror.corpus import dedup, parquet_writer
 from mirror.corpus import ingest as corpus_module
-from mirror.corpus.documents import MAX_BYTES, OVERSIZED
 from mirror.corpus.ingest import corpus_stage, ingest_corpus
+from mirror.documents import MAX_BYTES, OVERSIZED
 from mirror.errors import CorpusError, StoreError
 from mirror.paths import CHECKOUT
 from mirror.recipe import find_recipe, parse_recipe
@@ -69,7 +69,7 @@ def test_sentences_keep_the_order_and_place_they_had(ingest):
             ("Nobody rows.", 1, 0),
         ]
     ]
-    assert record.counts == {
+    assert {key: n for key, n in record.counts.items() if key != "input_files"} == {
         "rows_in": 3,
         "kept": 3,
         "rejected": {},

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from mirror.corpus import parallel
-from mirror.corpus.documents import Document
 from mirror.corpus.filtering import DocumentFilter
 from mirror.corpus.parallel import sift_documents
+from mirror.documents import Document
 from mirror.paths import CHECKOUT
 from mirror.recipe import parse_recipe
 
@@ -30,7 +30,7 @@ RECIPE = parse_recipe(
 KILLED = """
 import itertools, json, multiprocessing, sys
 from mirror.corpus import parallel
-from mirror.corpus.documents import Document
+from mirror.documents import Document
 from mirror.recipe import parse_recipe
 if __name__ == "__main__":
     parallel.ALONE = 1

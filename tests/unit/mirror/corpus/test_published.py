@@ -31,6 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def recipe(url: str | None = None, content: bytes = CONTENT, **corpus: Any) -> Recipe:
     file = {"path": "test-lists/words.txt", "sha256": hashlib.sha256(content).hexdigest()}
+    published = corpus.get("source", "published") == "published"
     whole = {
         "language": "en",
         "domain": "test",
@@ -39,7 +40,7 @@ def recipe(url: str | None = None, content: bytes = CONTENT, **corpus: Any) -> R
             "source": "published",
             "split_into": "lines",
             "keep_raw": True,
-            "files": [file if url is None else {**file, "url": url}],
+            **({"files": [file if url is None else {**file, "url": url}]} if published else {}),
             **corpus,
         },
         "sample": {"size": 4},
@@ -108,7 +109,6 @@ def test_what_no_one_publishes_says_how_to_get_it() -> None:
         check_sources(
             recipe(
                 source="files",
-                files=[],
                 paths=["none/a.txt"],
                 download_instructions="Ask the harbour master",
             )

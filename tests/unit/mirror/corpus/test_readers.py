@@ -10,7 +10,7 @@ from pyarrow import fs
 
 from mirror.corpus.input_files import InputFile
 from mirror.corpus.readers import check_place, read_place
-from mirror.recipe import CorpusSection
+from mirror.corpus.sources.files import FilesSection
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,6 @@ def test_files_with_a_byte_order_mark_are_checked_as_they_are_read(
     path = tmp_path / f"a.{kind}"
     path.write_bytes(codecs.BOM_UTF8 + content.encode())
     place = InputFile(fs.LocalFileSystem(), str(path), path.name, kind, None)
-    section = CorpusSection(source="files", paths=(str(path),))
+    section = FilesSection(source="files", paths=(str(path),))
     check_place(place, section)
     assert [document.text for document in read_place(place, section)] == ["one oar"]

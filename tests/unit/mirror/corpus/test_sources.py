@@ -7,10 +7,11 @@ import pytest
 import zstandard
 from pyarrow import fs
 
+from mirror import documents
 from mirror import paths as mirror_paths
-from mirror.corpus import documents, input_files, readers, text_lines
-from mirror.corpus.documents import OVERSIZED
+from mirror.corpus import input_files, readers, text_lines
 from mirror.corpus.sources import check_sources, read_documents, source_digests
+from mirror.documents import OVERSIZED
 from mirror.errors import CorpusError, InputError, MirrorError
 from mirror.recipe import parse_recipe
 
@@ -31,7 +32,9 @@ def make_recipe(language="en", **corpus):
 
 
 def read(*paths, **corpus):
-    recipe = make_recipe(paths=[str(path) for path in paths], **corpus)
+    if paths:
+        corpus["paths"] = [str(path) for path in paths]
+    recipe = make_recipe(**corpus)
     return list(read_documents(recipe))
 
 

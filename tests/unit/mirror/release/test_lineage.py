@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from mirror.corpus.source_files import list_source_files
+from mirror.corpus.ingest import ingest_corpus
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
-from mirror.hashing import digest_of_json, file_digest
+from mirror.hashing import MANIFEST, digest_of_json
 from mirror.recipe import parse_recipe
 from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
 from mirror.release.package import package_encoder
 from mirror.release.run_results import RunResults
-from mirror.store import Store
+from mirror.store import INPUT_FILES, Store
 
 BASE = EncoderRef("/models/base", "b" * 64, "models/some-base")
 
@@ -50,7 +50,7 @@ def manifests() -> dict[str, Any]:
 
 
 def test_every_stage_names_what_it_was_made_from(manifests: dict[str, Any]) -> None:
-    drawn = draw_lineage({"language": "en"}, BASE, manifests, {})
+    drawn = draw_lineage({"language": "en"}, BASE, manifests)
     assert {role: stage["from"] for role, stage in drawn["stages"].items()} == {
         "corpus": [],
         "sample": ["corpus"],
@@ -66,8 +66,9 @@ def test_every_stage_names_what_it_was_made_from(manifests: dict[str, Any]) -> N
 
 
 def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[str, Any]) -> None:
-    files = {"corpus": {"000001 b.txt": {"path": "/data/b.txt", "bytes": 7}}}
-    assert draw_lineage({}, BASE, manifests, files)["sources"] == [
+    read = [{"name": "000001 b.txt", "path": "/data/b.txt", "bytes": 7}]
+    manifests["corpus"]["counts"] = {"kept": 1, INPUT_FILES: read}
+    assert draw_lineage({}, BASE, manifests)["sources"] == [
         {"stage": "corpus", "name": "000000 a.txt", "digest": "a" * 64},
         {
             "stage": "corpus",
@@ -80,32 +81,32 @@ def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[
 
 
 def test_times_are_no_part_of_it(manifests: dict[str, Any]) -> None:
-    drawn = draw_lineage({}, BASE, manifests, {})
+    drawn = draw_lineage({}, BASE, manifests)
     for stage in manifests.values():
         stage |= {"made_at": "later", "seconds": 99}
-    assert draw_lineage({}, BASE, manifests, {}) == drawn
+    assert draw_lineage({}, BASE, manifests) == drawn
 
 
-def test_a_source_file_is_found_with_its_size(tmp_path: Path) -> None:
-    from mirror.corpus.ingest import corpus_stage
-
-    (tmp_path / "b.txt").write_text("ä" * 10, encoding="utf-8")
+def test_ingestion_records_the_files_that_it_reads(tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "texts" / "b.txt"
+    file.parent.mkdir()
+    file.write_text("ä" * 10, encoding="utf-8")
     content = {
         "language": "en",
         "domain": "trades",
         "level": "sentence",
-        "corpus": {"source": "files", "paths": [str(tmp_path)]},
+        "corpus": {"source": "files", "paths": [str(file.parent)]},
         "base": {"path": "models/some-base"},
         "evaluation": {"benchmarks": ["likeness"]},
         "registry": {"model": "mirror-en-trades"},
     }
     recipe = parse_recipe(content, name="en-trades", place="a test")
-    found = list_source_files(recipe)["corpus"]
-    [(name, digest)] = corpus_stage(recipe).inputs.items()
-    assert found == {name: {"path": str(tmp_path / "b.txt"), "bytes": 20}}
-    assert digest == file_digest(tmp_path / "b.txt")
-    (tmp_path / "b.txt").unlink()
-    assert list_source_files(recipe) == {"corpus": {}}
+    record = ingest_corpus(recipe, store)
+    file.unlink()
+    [recorded] = record.counts[INPUT_FILES]
+    assert recorded["path"] == str(file)
+    assert recorded["bytes"] == 20
+    assert recorded["name"] in json.loads((record.path / MANIFEST).read_text())["inputs"]
 
 
 def test_a_package_keeps_it_beside_the_encoder(results: RunResults, store: Store) -> None:

@@ -96,7 +96,7 @@ def test_missing_extra_is_named_with_its_command(language, monkeypatch):
 
 
 def test_language_without_spaces_or_tokenizer_is_refused():
-    with pytest.raises(InputError, match=r"Khmer.*unit = 'line'"):
+    with pytest.raises(InputError, match=r"Khmer.*split_into = 'lines'"):
         word_splitter("km")
 
 

@@ -1,4 +1,4 @@
-"""Docstrings of installed packages: found by their metadata, parsed, never imported."""
+"""Corpus source `docstrings`: docstrings of installed packages, parsed and never imported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import importlib.metadata
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from mirror.corpus.docstring_text import prose_paragraphs
-from mirror.corpus.documents import MAX_BYTES, OVERSIZED, Document
+from mirror.corpus_config import CorpusSection, CorpusSource, register_source
+from mirror.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.errors import CorpusError
 from mirror.hashing import digest_of_json
+
+if TYPE_CHECKING:
+    from mirror.recipe import Recipe
 
 NOT_PYTHON = "not Python"
 LEAST_ANSWER = 40
@@ -24,6 +29,42 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 """Where a statement keeps statements."""
 _LEFT_OUT = frozenset({"tests", "test", "testing", "_vendor", "vendor", "vendored", "_vendored"})
 """Folders whose docstrings are no documentation, or another package's."""
+
+
+class DocstringsSection(CorpusSection):
+    """Settings of source `docstrings`."""
+
+    packages: tuple[str, ...] = ()
+    """Distributions to read; all that are installed if empty."""
+
+
+class Docstrings(CorpusSource[DocstringsSection]):
+    """Docstrings of installed distributions."""
+
+    name = "docstrings"
+    settings = DocstringsSection
+    has_passages = True
+
+    def check(self, section: DocstringsSection, recipe: Recipe) -> None:
+        """Raise CorpusError if a distribution is not installed."""
+        find_distributions(section.packages)
+
+    def read(self, section: DocstringsSection, recipe: Recipe) -> Iterator[Document]:
+        """Yield every docstring in order of distributions, files and lines."""
+        return read_docstrings(section.packages)
+
+    def digests(self, section: DocstringsSection, recipe: Recipe) -> dict[str, str]:
+        """Return a digest per distribution."""
+        return distribution_digests(section.packages)
+
+    def describe(self, section: DocstringsSection) -> str:
+        """Return the names of the packages."""
+        which = ", ".join(section.packages) or "the Python packages installed beside it"
+        return f"docstrings of {which}"
+
+    def label(self, section: DocstringsSection) -> str:
+        """Return a short form for captions."""
+        return "docstrings of installed packages"
 
 
 def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Distribution]:
@@ -51,7 +92,7 @@ def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Dis
 
 
 def distribution_digests(packages: tuple[str, ...]) -> dict[str, str]:
-    """A digest per distribution: of its name, version and list of files with their hashes."""
+    """Return digests of each distribution's name, version and list of files with hashes."""
     return {
         _name(found): digest_of_json([_name(found), found.version, found.read_text("RECORD")])
         for found in find_distributions(packages)
@@ -131,3 +172,6 @@ def _cut(text: str) -> str:
 def _name(distribution: importlib.metadata.Distribution) -> str:
     name = distribution.metadata["Name"] or ""
     return name.lower().replace("_", "-").replace(".", "-")
+
+
+register_source(Docstrings())

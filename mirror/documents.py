@@ -7,6 +7,7 @@ from typing import NamedTuple
 MAX_BYTES = 8 << 20
 """A longer row is rejected unread: it is no paragraph, and would take the memory."""
 
+NO_TEXT = "no text"
 OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
 
 
