@@ -2,7 +2,7 @@
 
 Some text makes sentencex cut or join wrongly.  It is therefore shown a copy of the line, equally
 long, in which such places look like something else; the line itself is cut where the copy was.
-Measured on 6,000 paragraphs of each test corpus; see docs/corpora.md.
+Measured on 6,000 paragraphs each of English, German, Spanish and biomedical text.
 """
 
 from __future__ import annotations
