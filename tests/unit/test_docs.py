@@ -34,4 +34,3 @@ def test_every_key_of_a_recipe_is_documented() -> None:
 def test_links_between_pages_lead_somewhere(page) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
-
