@@ -1,41 +1,49 @@
-"""One of the paper's analyses: its encoders fanned out as tasks, its table and its figure."""
+"""Study, or the paper's tables: its encoders fanned out as tasks, its report and figure."""
 
 from __future__ import annotations
 
 from prefect import flow
 
+from mirror.experiments.paper_plan import PaperOptions
 from mirror.experiments.plan import StudyOptions
-from mirror.experiments.results import StudyOutcome
+from mirror.experiments.report import Report
 from mirror.shutdown import stopping_on_interrupt
-from tasks import studies, trials
+from tasks import trials
 from tasks.environment import workspace_root
 from tasks.local_api import temporary_api
 
-EVERYTHING = StudyOptions()
+DEFAULTS = StudyOptions()
 
 
 @flow(flow_run_name="{name}", task_runner=trials.trial_runner())
-def run_study(name: str, wanted: StudyOptions = EVERYTHING) -> StudyOutcome:
-    """Runs a study; every trial that was made before is reused.
+def run_study(
+    name: str, options: StudyOptions | PaperOptions = DEFAULTS, command: str = ""
+) -> Report:
+    """Run a study; trials that were made before are reused.
 
     Args:
-        name: the study's name, or a path that ends in `.toml`.
-        wanted: base, strings, benchmarks, levels and seeds, where not the study's own.
+        name: the study's name, a path that ends in `.toml`, or `paper` for the paper's tables.
+        options: base, strings, benchmarks, levels and seeds of a study; or those of the paper.
+        command: the command that repeats it, for the report.
 
     Raises:
-        MirrorError: something is wrong; trials that ended are kept.
+        MirrorError: a step failed; finished trials are kept.
     """
     workspace = workspace_root()
-    plan = studies.plan_study(name, wanted)
-    studies.draw_samples(plan, workspace)
+    plan = trials.plan_trials(name, options)
+    trials.draw_samples(plan, workspace)
     with stopping_on_interrupt():
-        runs = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
-        results, faults = trials.await_trials(plan.trials, runs)
-    return studies.write_study(plan, results, faults, workspace)
+        futures = [trials.run_trial.submit(trial, workspace) for trial in plan.trials]
+        results, faults = trials.await_trials(plan, futures)
+        pairs = trials.score_pairs(plan, results, workspace)
+    return trials.write_report(plan, results, faults, pairs, workspace, command)
 
 
-def start_study(name: str, wanted: StudyOptions, at_once: int = 1) -> StudyOutcome:
-    """As `run_study`, for a person at a terminal, with so many trials at once."""
+def start_study(
+    name: str, options: StudyOptions | PaperOptions, at_once: int = 1, command: str = ""
+) -> Report:
+    """Run a study from a terminal, with `at_once` trials at the same time."""
     with temporary_api() as wait_for_api:
         wait_for_api()
-        return run_study.with_options(task_runner=trials.trial_runner(at_once))(name, wanted)
+        flow_of_trials = run_study.with_options(task_runner=trials.trial_runner(at_once))
+        return flow_of_trials(name, options, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["markdown_table"] = markdown_table
     environment.filters |= {"score": score, "signed": signed, "cell": cell}
     return environment.get_template(name).render(content)
 
@@ -39,3 +41,12 @@ def fill_template(name: str, content: dict[str, Any]) -> str:
 def cell(value: object) -> str:
     """Return a value escaped for a cell of a Markdown table."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def markdown_table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], text_columns: int = 1
+) -> str:
+    """Return a Markdown table; the columns after the first `text_columns` are right-aligned."""
+    rule = ["---"] * text_columns + ["---:"] * (len(head) - text_columns)
+    lines = [map(cell, head), rule, *(map(cell, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

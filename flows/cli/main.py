@@ -19,7 +19,6 @@ from flows.cli.errors import run_guarded
 from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.options import Group, stderr_console, stdout_console, workspace_option
-from flows.cli.paper import paper
 from flows.cli.pretrain import pretrain
 from flows.cli.promote import history, promote, rollback
 from flows.cli.run import run
@@ -156,7 +155,6 @@ mirror.add_command(doctor)
 mirror.add_command(export)
 mirror.add_command(gc)
 mirror.add_command(history)
-mirror.add_command(paper)
 mirror.add_command(pretrain)
 mirror.add_command(promote)
 mirror.add_command(rollback)

@@ -1,4 +1,4 @@
-"""Where and with what the values were measured."""
+"""Hardware and software that values were measured with."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores, memory, and the GPU if torch is loaded and uses one."""
-    told = {
+    """Return processor, cores and memory, and the GPU if torch is loaded and uses one."""
+    hardware = {
         "processor": _processor(),
         "cores": f"{usable_cores()} usable, {thread_count()} thread(s)",
         "memory": f"{_memory() / 2**30:.0f} GiB",
     }
-    # What was all reused has not loaded torch, and says nothing of a GPU that it did not use.
+    # If everything was reused, torch is not loaded and no GPU was used.
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        told["GPU"] = str(torch.cuda.get_device_name())
-    return told
+        hardware["GPU"] = str(torch.cuda.get_device_name())
+    return hardware
 
 
 def versions() -> dict[str, str]:
-    """This project's commit, Python, and the libraries that numbers depend on."""
+    """Return this project's commit, Python, and the libraries that values depend on."""
     return {
         "commit": git_commit(),
         "python": platform.python_version(),
@@ -39,11 +39,11 @@ def versions() -> dict[str, str]:
 
 def _processor(facts: Path = CPU_FACTS) -> str:
     try:
-        told = facts.read_text(encoding="utf-8", errors="replace")
+        text = facts.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        told = ""
-    found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
-    return found[1].strip() if found else platform.machine()
+        text = ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return model[1].strip() if model else platform.machine()
 
 
 def _memory() -> int:

@@ -1,17 +1,19 @@
-"""A study's figure: our scores with their spread over seeds, and the paper's beside them.
+"""Figure of a study: our scores with their spread over seeds, and the published values.
 
-An SVG file of its own, on white, so that it is the same on every page; the same numbers give the
-same bytes.
+A standalone SVG on white; the same values give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mirror.experiments.results import Row, StudyOutcome, measures, printed_series, spread
+from mirror.config_base import Level
+from mirror.experiments.plan import ExperimentPlan
+from mirror.experiments.results import Measured, Values
+from mirror.experiments.study import Study, Variant
+from mirror.experiments.text_tables import study_columns
 from mirror.release.plots import BASE_STYLE, figure_svg
 
 if TYPE_CHECKING:
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 4.2, 3.6
 """Inches of a panel."""
 COLOURS = ("#0b6e99", "#c2571a", "#4d7c3a", "#8a4b9c", "#8c6d1f", "#5b6470")
-STYLE: dict[Any, Any] = {
-    **BASE_STYLE,
+STYLE = BASE_STYLE | {
     "svg.hashsalt": "study",
     "grid.color": "#dddddd",
     "legend.frameon": False,
@@ -30,11 +31,11 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Series:
-    """One curve, or one colour of bars."""
+class PlotSeries:
+    """One curve, or the bars of one colour."""
 
     name: str
-    places: tuple[float | str, ...]
+    positions: tuple[float | str, ...]
     values: tuple[float, ...]
     spreads: tuple[float, ...]
     """Half the height of the error bars."""
@@ -45,127 +46,124 @@ class Panel:
     """One pair of axes."""
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
 
 
-def draw_figure(outcome: StudyOutcome) -> str:
-    """The outcome as SVG: a row of panels for each level, ours to the left of the paper's."""
+def draw_figure(study: Study, plan: ExperimentPlan, values: Values) -> str:
+    """Return a study's figure as SVG: a row of panels for each level, ours before the paper's."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    grid = [panels_of(outcome, level) for level in outcome.levels()]
+    grid = [panels_of(study, plan, values, level) for level in plan.levels]
     across = max(map(len, grid))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * across, HEIGHT * len(grid) + 0.3), layout="constrained")
-        figure.suptitle(outcome.title, fontsize=11, x=0.01, ha="left")
+        figure.suptitle(study.title, fontsize=11, x=0.01, ha="left")
         for line, panels in enumerate(grid):
             for column, panel in enumerate(panels):
                 axes = figure.add_subplot(len(grid), across, line * across + column + 1)
-                _draw_panel(axes, panel, outcome)
-                axes.set_xlabel(outcome.axis)
+                _draw_panel(axes, panel, study)
+                axes.set_xlabel(study.axis)
         return figure_svg(figure, facecolor="white")
 
 
-def panels_of(outcome: StudyOutcome, level: str) -> list[Panel]:
-    """A level's panels: ours, by curve or by measure, and the paper's if it prints any."""
-    rows = [row for row in outcome.rows if row.level == level]
-    several = f", {level}s" if len(outcome.levels()) > 1 else ""
-    kind = outcome.figure
-    names, lines = measures(rows), list(dict.fromkeys(row.line for row in rows))
-    if lines == [""]:
-        panels = _by_scale(f"ours{several}", [_ours(name, rows, name, kind) for name in names])
+def panels_of(study: Study, plan: ExperimentPlan, values: Values, level: Level) -> list[Panel]:
+    """Return a level's panels: ours, by curve or by column, and the paper's if there are any."""
+    suffix = f", {level}s" if len(plan.levels) > 1 else ""
+    curves = dict.fromkeys(variant.curve for variant in study.all_variants)
+    panels: list[Panel] = []
+    measured = {
+        column: {v.label: values[level, v.label, column, "ours"] for v in study.all_variants}
+        for column in study_columns(plan, level)
+    }
+    if list(curves) == [""]:
+        series = [_series(name, study, study.all_variants, row) for name, row in measured.items()]
+        panels += _by_scale(f"ours{suffix}", series)
     else:
-        by_line = {line: [row for row in rows if row.line == line] for line in lines}
-        panels = [
-            Panel(
-                f"ours{several}: {name}",
-                tuple(_ours(line, held, name, kind) for line, held in by_line.items()),
+        for name, row in measured.items():
+            lines = (
+                _series(curve, study, [v for v in study.all_variants if v.curve == curve], row)
+                for curve in curves
             )
-            for name in names
-        ]
-    theirs = [_theirs(name, rows, kind) for name in printed_series(rows)]
-    return [*panels, *_by_scale(f"the paper{several}", theirs)]
+            panels.append(Panel(f"ours{suffix}: {name}", tuple(lines)))
+    published = [
+        _series(title, study, study.all_variants, {k: Measured((v,)) for k, v in row.items()})
+        for title, row in study.published_at(level).items()
+    ]
+    return [*panels, *_by_scale(f"the paper{suffix}", published)]
 
 
-def _by_scale(title: str, series: Sequence[Series]) -> list[Panel]:
-    """Scores, which end at 1, in one panel; what goes beyond in another."""
-    held = [each for each in series if each.values]
-    scores = tuple(each for each in held if max(map(abs, each.values)) <= 1)
-    others = tuple(each for each in held if each not in scores)
+def _by_scale(title: str, series: Sequence[PlotSeries]) -> list[Panel]:
+    """Return one panel for scores, which are at most 1, and one for other metrics."""
+    drawn = [each for each in series if each.values]
+    scores = tuple(each for each in drawn if max(map(abs, each.values)) <= 1)
+    others = tuple(each for each in drawn if each not in scores)
     return [Panel(title, part) for part in (scores, others) if part]
 
 
-def _ours(title: str, rows: Sequence[Row], measure: str, kind: str) -> Series:
-    held = [(row, row.scores[measure]) for row in rows if row.scores.get(measure)]
-    return Series(
-        title,
-        tuple(_place(row, kind) for row, _ in held),
-        tuple(fmean(values) for _, values in held),
-        tuple(spread(values) for _, values in held),
-    )
-
-
-def _theirs(name: str, rows: Sequence[Row], kind: str) -> Series:
-    held = [row for row in rows if name in row.paper]
-    return Series(
+def _series(
+    name: str, study: Study, variants: Sequence[Variant], row: Mapping[str, Measured]
+) -> PlotSeries:
+    drawn = [(v, row[v.label]) for v in variants if v.label in row and row[v.label].values]
+    positions = (v.label if study.figure == "bars" or v.x is None else v.x for v, _ in drawn)
+    return PlotSeries(
         name,
-        tuple(_place(row, kind) for row in held),
-        tuple(row.paper[name] for row in held),
-        (0.0,) * len(held),
+        tuple(positions),
+        tuple(measured.mean for _, measured in drawn),
+        tuple(measured.spread for _, measured in drawn),
     )
 
 
-def _place(row: Row, kind: str) -> float | str:
-    return row.label if kind == "bars" or row.x is None else row.x
-
-
-def _draw_panel(axes: Axes, panel: Panel, outcome: StudyOutcome) -> None:
+def _draw_panel(axes: Axes, panel: Panel, study: Study) -> None:
     axes.set_title(panel.title, loc="left")
-    if outcome.figure == "bars":
+    if study.figure == "bars":
         _draw_bars(axes, panel)
     else:
-        for number, series in enumerate(panel.series):
-            axes.errorbar(
-                [float(place) for place in series.places],
-                series.values,
-                yerr=_bars(series),
-                color=COLOURS[number % len(COLOURS)],
-                marker="o",
-                markersize=4,
-                capsize=3,
-                label=series.name,
-            )
-        if outcome.logarithmic:
+        _draw_curves(axes, panel)
+        if study.logarithmic:
             axes.set_xscale("log")
-        _mark_places(axes, panel)
-    below = 0.28 if outcome.figure == "bars" else 0.2
+        _set_ticks(axes, panel)
+    below = 0.28 if study.figure == "bars" else 0.2
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -below))
 
 
-def _bars(series: Series) -> tuple[float, ...] | None:
-    """Error bars, where anything is known of the spread."""
+def _error_bars(series: PlotSeries) -> tuple[float, ...] | None:
     return series.spreads if any(series.spreads) else None
 
 
-def _mark_places(axes: Axes, panel: Panel) -> None:
-    """Ticks where there are points, and nowhere else."""
+def _draw_curves(axes: Axes, panel: Panel) -> None:
+    for number, series in enumerate(panel.series):
+        axes.errorbar(
+            [float(position) for position in series.positions],
+            series.values,
+            yerr=_error_bars(series),
+            color=COLOURS[number % len(COLOURS)],
+            marker="o",
+            markersize=4,
+            capsize=3,
+            label=series.name,
+        )
+
+
+def _set_ticks(axes: Axes, panel: Panel) -> None:
+    """Put ticks at the points only."""
     from matplotlib.ticker import NullLocator
 
-    places = sorted({float(place) for series in panel.series for place in series.places})
-    axes.set_xticks(places, [f"{place:,g}" for place in places])
+    ticks = sorted({float(position) for series in panel.series for position in series.positions})
+    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _draw_bars(axes: Axes, panel: Panel) -> None:
-    labels = list(dict.fromkeys(str(place) for each in panel.series for place in each.places))
+    labels = list(dict.fromkeys(str(p) for series in panel.series for p in series.positions))
     width = 0.8 / len(panel.series)
     for number, series in enumerate(panel.series):
         left = (number - (len(panel.series) - 1) / 2) * width
         axes.bar(
-            [labels.index(str(place)) + left for place in series.places],
+            [labels.index(str(position)) + left for position in series.positions],
             series.values,
             width,
-            yerr=_bars(series),
+            yerr=_error_bars(series),
             capsize=3,
             color=COLOURS[number % len(COLOURS)],
             label=series.name,

@@ -1,60 +1,93 @@
-"""Which encoders the paper's tables ask for, and what each is measured on.
+"""Plan of the paper's tables: the encoders that their cells need, on the bases of this machine.
 
-An encoder is measured once, on all that any table asks of it, whichever tables are wanted now: so
-a longer call reuses what a shorter one made.
+An encoder is scored once, on all benchmarks that any table needs, whichever tables are chosen. So a
+later call with more tables reuses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
-from mirror.errors import BenchmarkError, MirrorError, PaperError
+from mirror.config_base import Section
+from mirror.corpus.sources import check_sources
+from mirror.encoders.encoder_ref import EncoderRef
+from mirror.errors import BenchmarkError, MirrorError, StoreError, StudyError
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.datasets import definition_digest
-from mirror.experiments.paper_formatting import without_folders
-from mirror.experiments.published import Column, Part, Row, Table
-from mirror.experiments.trial import with_changes
+from mirror.experiments.bases import (
+    DEFAULT_STAND_IN,
+    BaseFolders,
+    paper_base,
+    read_named,
+    read_stand_ins,
+    stand_in_base,
+    without_folders,
+)
+from mirror.experiments.plan import BaseKind, CellKey, CellPlan, ExperimentPlan
+from mirror.experiments.published import PaperCell, PaperTable, cells_of, read_tables
+from mirror.experiments.trial import Trial, TrialKey, on_random_strings, seed_trials, with_changes
 from mirror.hashing import digest_of_json
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
+from mirror.store import Store
 from mirror.tuning_config import Pooling
 
 FOLDER = RECIPES / "paper"
-"""Where the paper's recipes are."""
+"""The paper's recipes."""
+NAME = "paper"
 
 
-Place = tuple[str, str, str]
-"""A cell: table, row and column."""
+class PaperOptions(Section):
+    """Which tables to measure, and where their bases are."""
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of one table, and how it is come by."""
-
-    table: str
-    row: str
-    column: str
-    recipe: str
-    benchmark: str
-    measure: str
-    kind: Literal["raw", "tuned"]
-    pooling: Pooling | None = None
-    partner: str | None = None
-    strings: Literal["recipe", "random"] = "recipe"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    """Why it cannot be measured, whatever is at hand."""
+    tables: tuple[str, ...] = ()
+    """Numbers such as `T3`; empty means all."""
+    seeds: tuple[int, ...] = (42, 33, 44)
+    bases: tuple[str, ...] = ()
+    """`HUB_ID=PATH`."""
+    folder: str = ""
+    """Contains bases named by their hub ids."""
+    download: bool = False
+    stand_ins: tuple[str, ...] | None = ()
+    """`PATH` or `LANGUAGE=PATH`; empty means the shipped base, and None no stand-in at all."""
 
     @property
-    def place(self) -> Place:
-        """What tells it from all others."""
-        return self.table, self.row, self.column
+    def command(self) -> str:
+        """The command that repeats the experiment, without this machine's folders."""
+        parts = ["mirror study --paper"]
+        if self.tables:
+            parts.append(f"--tables {','.join(self.tables)}")
+        parts.append(f"--seeds {','.join(map(str, self.seeds))}")
+        parts.extend(f"--base {pair.partition('=')[0]}=PATH" for pair in self.bases)
+        parts.extend(["--bases DIR"] if self.folder else [])
+        parts.extend(["--download"] if self.download else [])
+        if self.stand_ins is None:
+            parts.append("--no-stand-in")
+        for text in self.stand_ins or ():
+            language, separator, path = text.rpartition("=")
+            parts.append(f"--stand-in {language}{separator}{Path(path).name}")
+        return " ".join(parts)
+
+    def base_folders(self) -> BaseFolders:
+        """Return where bases are searched.
+
+        Raises:
+            StudyError: an option names something that does not exist.
+        """
+        folder = Path(self.folder).absolute() if self.folder else None
+        if folder is not None and not folder.is_dir():
+            raise StudyError(f"--bases {self.folder}: there is no such folder: correct the path")
+        stand_ins = {}
+        if self.stand_ins is not None:
+            stand_ins = read_stand_ins(self.stand_ins, DEFAULT_STAND_IN)
+        return BaseFolders(read_named(self.bases, hub_ids()), folder, self.download, stand_ins)
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """What is tuned, or read as it is, for some cells; on which base is said elsewhere."""
+class EncoderSpec:
+    """An encoder that some cells need, on any base."""
 
     recipe: Recipe
     kind: Literal["raw", "tuned"]
@@ -63,7 +96,7 @@ class Encoder:
 
     @property
     def identity(self) -> str:
-        """Equal for encoders that the same base makes equal."""
+        """A digest that is equal for specs that give the same encoder on the same base."""
         content = self.recipe.model_dump(mode="json", include={"corpus", "sample", "tuning"})
         tuning = content.pop("tuning")
         if self.kind == "raw":
@@ -72,132 +105,192 @@ class Encoder:
         return digest_of_json([content, tuning, self.kind, self.strings])
 
 
-def cells_of(table: Table) -> Iterator[Cell]:
-    """The cells that are measured: none of rows that are only quoted, nor of means."""
-    for row in table.rows:
-        for column in table.columns:
-            if row.kind != "published-only" and not column.mean:
-                yield _cell(table, row, column)
-
-
-def _cell(table: Table, row: Row, column: Column) -> Cell:
-    # The row has the last word.
-    parts: tuple[Part, ...] = (table, column, row)
-    said: dict[str, Any] = {}
-    for part in parts:
-        for name in ("recipe", "partner", "benchmark", "reason"):
-            said[name] = getattr(part, name) or said.get(name)
-    return Cell(
-        table=table.name,
-        row=row.key,
-        column=column.key,
-        recipe=str(said["recipe"] or "").replace("{column}", column.key),
-        benchmark=said["benchmark"] or "",
-        measure=column.measure,
-        kind="raw" if row.kind == "raw" else "tuned",
-        pooling=row.pooling,
-        partner=said["partner"],
-        strings=row.strings,
-        settings={name: value for part in parts for name, value in part.settings.items()},
-        reason=said["reason"] or "",
-    )
-
-
-def encoder_of(cell: Cell) -> Encoder:
-    """The encoder of a cell.
+def encoder_of(cell: PaperCell) -> EncoderSpec:
+    """Return the encoder of a cell.
 
     Raises:
-        PaperError: there is no such recipe.
-        RecipeError: it has faults, or the settings do not go with it.
+        StudyError: there is no such recipe.
+        RecipeError: it is invalid, or the settings do not go with it.
     """
     if cell.recipe not in recipe_names(FOLDER):
-        raise PaperError(f"there is no recipe paper/{cell.recipe}: write it, or update the project")
+        raise StudyError(f"there is no recipe paper/{cell.recipe}: write it, or update the project")
     recipe = find_recipe(cell.recipe, FOLDER)
     changes = {f"tuning.{name}": value for name, value in cell.settings.items()}
     if changes:
         recipe = with_changes(recipe, changes)
-    return Encoder(recipe, cell.kind, cell.pooling, cell.strings)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a cell needs beside a base."""
-
-    encoders: tuple[Encoder, ...]
-    """One, or one for each language of a lexicon."""
-    members: tuple[str, ...]
-    """The benchmarks whose mean its value is; mostly one."""
-    languages: tuple[str, ...]
-    """That one base must know for it; of a lexicon's encoders each knows its own."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All cells of all tables."""
-
-    cells: Mapping[Place, Planned]
-    benchmarks: Mapping[str, tuple[str, ...]]
-    """By an encoder's identity, all that it is measured on by itself."""
-    reasons: Mapping[Place, str]
-    """Cells that cannot be measured on any base, and why."""
-
-
-def make_plan(tables: Sequence[Table]) -> Plan:
-    """Looks up recipes and benchmarks of all cells; `tables` are all of the paper's."""
-    planned: dict[Place, Planned] = {}
-    benchmarks: dict[str, dict[str, None]] = {}
-    reasons: dict[Place, str] = {}
-    faults: dict[str, str] = {}
-    for cell in (cell for table in tables for cell in cells_of(table)):
-        try:
-            found = _planned(cell, faults)
-        except MirrorError as fault:
-            reasons[cell.place] = without_folders(str(fault))
-            continue
-        planned[cell.place] = found
-        for encoder in found.encoders:
-            names = benchmarks.setdefault(encoder.identity, {})
-            if cell.partner is None:
-                names.update(dict.fromkeys(found.members))
-    return Plan(planned, {key: tuple(names) for key, names in benchmarks.items()}, reasons)
-
-
-def _planned(cell: Cell, faults: dict[str, str]) -> Planned:
-    """What a cell needs; `faults` remembers of each benchmark what is wrong with it, or nothing.
-
-    Raises:
-        MirrorError: it cannot be measured.
-    """
-    if cell.reason:
-        raise PaperError(cell.reason)
-    encoders = [encoder_of(cell)]
-    if cell.partner is not None:
-        encoders.append(encoder_of(replace(cell, recipe=cell.partner)))
-    definition = read_definition(cell.benchmark)
-    members = definition.members or (cell.benchmark,)
-    for name in members:
-        if name not in faults:
-            faults[name] = fault_of_benchmark(name)
-        if faults[name]:
-            raise PaperError(faults[name])
-    languages = {encoders[0].recipe.language}
-    if cell.partner is None:
-        languages.update(definition.languages)
-    return Planned(tuple(encoders), members, tuple(sorted(languages)))
+    return EncoderSpec(recipe, cell.kind, cell.pooling, cell.strings)
 
 
 def hub_ids() -> frozenset[str]:
-    """The bases that the paper's recipes name, by their ids on the hub.
+    """Return the hub ids of the bases that the paper's recipes name.
 
     Raises:
-        RecipeError: a recipe has faults.
+        RecipeError: a recipe is invalid.
     """
     recipes = (find_recipe(name, FOLDER) for name in recipe_names(FOLDER))
     return frozenset(recipe.base.hub for recipe in recipes if recipe.base.hub is not None)
 
 
-def fault_of_benchmark(name: str) -> str:
-    """Why a benchmark cannot be scored here; nothing if it can."""
+def plan_paper(options: PaperOptions, store: Store) -> ExperimentPlan:
+    """Plan the trials of the chosen tables; a cell that cannot be measured gets its reason.
+
+    Raises:
+        StudyError: a table is unknown or invalid, or an option names something that is not there.
+        StoreError: the workspace cannot be written.
+    """
+    return plan_tables(
+        read_tables(options.tables), read_tables(), options.base_folders(), options.seeds, store
+    )
+
+
+def plan_tables(
+    chosen: Sequence[PaperTable],
+    all_tables: Sequence[PaperTable],
+    folders: BaseFolders,
+    seeds: tuple[int, ...],
+    store: Store,
+) -> ExperimentPlan:
+    """Plan the trials of `chosen`; encoders are scored on what any of `all_tables` needs.
+
+    Raises:
+        StoreError: the workspace cannot be written.
+    """
+    planner = _Planner(all_tables, folders, seeds, store)
+    cells: dict[CellKey, CellPlan] = {}
+    for kind in ("ours", "stand-in"):
+        for cell in (cell for table in chosen for cell in cells_of(table)):
+            cells[(*cell.key, kind)] = planner.plan_cell(cell, kind)
+    return ExperimentPlan(
+        name=NAME,
+        seeds=seeds,
+        trials=tuple(planner.trials.values()),
+        cells=cells,
+        tables=tuple(chosen),
+        bases=planner.bases,
+        stand_ins=planner.stand_ins,
+    )
+
+
+@dataclass(frozen=True)
+class _CellNeeds:
+    """What a cell needs in addition to a base."""
+
+    encoders: tuple[EncoderSpec, ...]
+    """Two for a bilingual lexicon."""
+    benchmarks: tuple[str, ...]
+    languages: tuple[str, ...]
+    """Languages that the first encoder's base must know."""
+
+
+class _Planner:
+    """Finds recipes and benchmarks for each cell, and bases and trials for each encoder once."""
+
+    def __init__(
+        self,
+        tables: Sequence[PaperTable],
+        folders: BaseFolders,
+        seeds: tuple[int, ...],
+        store: Store,
+    ) -> None:
+        self.trials: dict[TrialKey, Trial] = {}
+        self.bases: dict[str, EncoderRef] = {}
+        self.stand_ins: dict[str, EncoderRef] = {}
+        self._folders, self._seeds, self._store = folders, seeds, store
+        self._labels: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
+        self._needs: dict[tuple[str, str, str], _CellNeeds | str] = {}
+        self._benchmarks: dict[str, dict[str, None]] = {}
+        self._planned: dict[tuple[str, BaseKind, tuple[str, ...]], tuple[TrialKey, ...] | str] = {}
+        for cell in (cell for table in tables for cell in cells_of(table)):
+            self._needs[cell.key] = self._find_needs(cell)
+
+    def plan_cell(self, cell: PaperCell, kind: BaseKind) -> CellPlan:
+        needs = self._needs[cell.key]
+        if isinstance(needs, str):
+            return CellPlan(reason=needs)
+        encoders = []
+        for number, encoder in enumerate(needs.encoders):
+            languages = (encoder.recipe.language,) if number else needs.languages
+            keys = self._trial_keys(encoder, kind, languages)
+            if isinstance(keys, str):
+                return CellPlan(reason=keys)
+            encoders.append(keys)
+        return CellPlan(tuple(encoders), needs.benchmarks, cell.metric)
+
+    def _find_needs(self, cell: PaperCell) -> _CellNeeds | str:
+        """Return what a cell needs, or why it cannot be measured on any base."""
+        try:
+            needs = self._resolve(cell)
+        except MirrorError as fault:
+            return without_folders(str(fault))
+        for encoder in needs.encoders:
+            names = self._benchmarks.setdefault(encoder.identity, {})
+            if cell.partner is None:
+                names.update(dict.fromkeys(needs.benchmarks))
+        return needs
+
+    def _resolve(self, cell: PaperCell) -> _CellNeeds:
+        if cell.reason:
+            raise StudyError(cell.reason)
+        encoders = [encoder_of(cell)]
+        if cell.partner is not None:
+            encoders.append(encoder_of(replace(cell, recipe=cell.partner)))
+        definition = read_definition(cell.benchmark)
+        members = definition.members or (cell.benchmark,)
+        for name in members:
+            if name not in self._faults:
+                self._faults[name] = _fault_of_benchmark(name)
+            if self._faults[name]:
+                raise StudyError(self._faults[name])
+        languages = {encoders[0].recipe.language}
+        if cell.partner is None:
+            languages.update(definition.languages)
+        return _CellNeeds(tuple(encoders), members, tuple(sorted(languages)))
+
+    def _trial_keys(
+        self, encoder: EncoderSpec, kind: BaseKind, languages: tuple[str, ...]
+    ) -> tuple[TrialKey, ...] | str:
+        """Return the keys of an encoder's trials, or why it cannot be made."""
+        key = (f"{encoder.recipe.name} {encoder.identity}", kind, languages)
+        if key not in self._planned:
+            try:
+                self._planned[key] = self._plan_trials(encoder, kind, languages)
+            except StoreError:
+                raise
+            except MirrorError as fault:
+                self._planned[key] = without_folders(str(fault))
+        return self._planned[key]
+
+    def _plan_trials(
+        self, encoder: EncoderSpec, kind: BaseKind, languages: Sequence[str]
+    ) -> tuple[TrialKey, ...]:
+        recipe = encoder.recipe
+        if kind == "ours":
+            base = paper_base(recipe, self._folders)
+        else:
+            base = stand_in_base(recipe, self._folders, languages)
+        if encoder.strings == "random":
+            recipe = on_random_strings(recipe, self._store)
+        check_sources(recipe)
+        names = self._benchmarks[encoder.identity] or recipe.evaluation.benchmarks
+        recipe = with_changes(recipe, {"evaluation.benchmarks": list(names)})
+        # Recipes with different names may make the same encoder, which is then made once.
+        digest = digest_of_json([encoder.identity, base.digest])
+        label = self._labels.setdefault(digest, f"{recipe.name} {digest[:8]}")
+        trials = seed_trials(
+            label, recipe, base, self._seeds, kind=encoder.kind, pooling=encoder.pooling
+        )
+        planned = {trial.key: trial for trial in trials}
+        self.trials = {**planned, **self.trials}
+        if kind == "ours":
+            self.bases[base.origin] = base
+        else:
+            self.stand_ins[recipe.language] = base
+        return tuple(planned)
+
+
+def _fault_of_benchmark(name: str) -> str:
+    """Return why a benchmark cannot be scored here, or an empty text."""
     try:
         definition_digest(read_definition(name))
     except BenchmarkError as fault:

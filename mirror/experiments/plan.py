@@ -1,11 +1,14 @@
-"""What a study comes to on strings, a base and seeds: a list of trials, checked before any runs."""
+"""Plan of a study: its trials, and how each cell of its tables is measured.
+
+Everything is checked before a trial runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mirror.config_base import Level, Name, Section
 from mirror.corpus.sources import check_sources
@@ -15,11 +18,11 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError, StudyError
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.datasets import check_benchmarks
-from mirror.experiments.study import STANDARD_BENCHMARKS, Study, Variant
-from mirror.experiments.trial import Trial, with_changes
+from mirror.experiments.published import PaperTable
+from mirror.experiments.study import STANDARD_BENCHMARKS, Seeds, Study, Variant
+from mirror.experiments.trial import Trial, TrialKey, on_random_strings, seed_trials, with_changes
 from mirror.hashing import digest_of_json
 from mirror.recipe import BaseSection, Recipe, find_recipe, parse_recipe
-from mirror.sampling.random_strings import random_corpus
 from mirror.store import Store
 
 SHIPPED_RECIPE = "en-python-docs"
@@ -28,64 +31,77 @@ RETRIEVAL = "docstrings-retrieval"
 MOST_WORDS = 70_000
 """More than any study draws."""
 
+BaseKind = Literal["ours", "stand-in"]
+"""ours: the base that the table names, or that the study was asked to run on."""
+CellKey = tuple[str, str, str, BaseKind]
+"""Table or level, row, column and base."""
+
 
 class StudyOptions(Section):
-    """What a study is asked to run on; what is left out is the study's own choice, or ours."""
+    """What to run a study on; the study's own choice or our default for what is left out."""
 
     base: str = ""
-    """A model's folder, in place of the recipes' own bases."""
-
+    """A model's folder, instead of the recipes' bases."""
     recipes: tuple[str, ...] = ()
-    """Names or paths, at most one for a level, whose strings and settings are taken."""
+    """Names or paths of recipes to take strings and settings from, at most one for each level."""
     corpus: str = ""
-    """A Parquet file or another source of text for sentences and names, where no recipe has one."""
+    """A Parquet file or another source of text, for sentences and names without a recipe."""
     benchmarks: tuple[Name, ...] = ()
     levels: tuple[Level, ...] = ()
     seeds: tuple[int, ...] = ()
     strings: int | None = None
-    """How many to tune on, where the study does not vary it."""
+    """Sample size, where the study does not vary it."""
 
 
 @dataclass(frozen=True)
-class VariantRuns:
-    """A point of a study at a level, with a trial for each seed."""
+class CellPlan:
+    """How a cell is measured, or why it cannot be."""
 
-    level: Level
-    point: Variant
-    trials: tuple[Trial, ...]
+    encoders: tuple[tuple[TrialKey, ...], ...] = ()
+    """Trials of one encoder, one for each seed; of two encoders for a bilingual lexicon."""
+    benchmarks: tuple[str, ...] = ()
+    """The value is the mean of these; usually one."""
+    metric: str = "score"
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class StudyPlan:
-    """A study, ready to run."""
+class ExperimentPlan:
+    """A study or the paper's tables, ready to run."""
 
-    study: Study
-    bases: Mapping[Level, EncoderRef]
+    name: str
     seeds: tuple[int, ...]
-    cases: tuple[VariantRuns, ...]
+    trials: tuple[Trial, ...]
+    cells: Mapping[CellKey, CellPlan]
+    study: Study | None = None
+    """None for the paper's tables."""
+    tables: tuple[PaperTable, ...] = ()
+    """The paper's tables."""
+    bases: Mapping[str, EncoderRef] = field(default_factory=dict)
+    """By level of a study, or by origin."""
+    stand_ins: Mapping[str, EncoderRef] = field(default_factory=dict)
+    """By language."""
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All of them, in their order."""
-        return tuple(trial for case in self.cases for trial in case.trials)
+    def levels(self) -> tuple[Level, ...]:
+        """Levels of a study, in order."""
+        return tuple(dict.fromkeys(trial.recipe.level for trial in self.trials))
 
     @property
     def samples(self) -> tuple[Recipe, ...]:
-        """A recipe for each sample that the trials need, the larger ones that retrieval leaves out
-        among them.
-        """
-        found: dict[str, Recipe] = {}
+        """A recipe for each sample that a study's trials need, those of `searched_size` too."""
+        recipes: dict[str, Recipe] = {}
         for trial in self.trials:
             sizes = {trial.recipe.sample.size, trial.searched_size or trial.recipe.sample.size}
             for size in sorted(sizes):
                 recipe = with_changes(trial.recipe, {"sample.size": size})
                 drawn = recipe.model_dump(mode="json", include={"corpus", "sample", "level"})
-                found.setdefault(digest_of_json(drawn), recipe)
-        return tuple(found.values())
+                recipes.setdefault(digest_of_json(drawn), recipe)
+        return tuple(recipes.values())
 
     @property
     def strings(self) -> int:
-        """Strings to be tuned on, counted once for each epoch."""
+        """Number of strings to tune on, counted once for each epoch."""
         return sum(
             trial.recipe.sample.size * trial.recipe.tuning.epochs
             for trial in self.trials
@@ -93,75 +109,93 @@ class StudyPlan:
         )
 
     def estimate(self) -> str:
-        """How much there is to do, in a line."""
+        """Return the amount of work in one line."""
+        encoders = len({trial.label for trial in self.trials})
         return (
-            f"{self.study.name}: {len(self.cases)} encoders, {len(self.trials)} trials over "
-            f"{len(self.seeds)} seed(s), {self.strings:,} strings to tune on; what is made is "
+            f"{self.name}: {encoders} encoders, {len(self.trials)} trials over "
+            f"{len(self.seeds)} seed(s), {self.strings:,} strings to tune on; finished trials are "
             "reused"
         )
 
 
 def plan_study(
-    study: Study, wanted: StudyOptions, find: Callable[[BaseSection], EncoderRef], store: Store
-) -> StudyPlan:
-    """Lays out a study's trials.
+    study: Study, options: StudyOptions, find: Callable[[BaseSection], EncoderRef], store: Store
+) -> ExperimentPlan:
+    """Plan a study's trials.
 
     Args:
-        study: its points.
-        wanted: base, strings, benchmarks, levels and seeds.
-        find: finds a base.
-        store: where random strings are drawn into, if the study has any.
+        study: its variants.
+        options: base, strings, benchmarks, levels and seeds.
+        find: returns a recipe's base.
+        store: where random strings are written, if the study has any.
 
     Raises:
-        StudyError: it cannot run on that.
-        RecipeError: a recipe that was named, or settings that do not go with it, are at fault.
+        StudyError: the study cannot run with these options.
+        RecipeError: a recipe is invalid, or the study's settings do not go with it.
         BenchmarkError: a benchmark's definition or data is missing or damaged.
         CorpusError: a source of text is missing.
         BaseModelError: a base is missing or cannot be tuned.
         TokenizerError: its tokenizer cannot be used.
     """
-    levels = wanted.levels or study.levels
-    if unknown := set(levels) - set(study.levels):
+    recipes = {level: _recipe(study, level, options) for level in _levels(study, options)}
+    _check_data(study, recipes)
+    seeds = options.seeds or study.seeds
+    bases: dict[str, EncoderRef] = {level: find(recipe.base) for level, recipe in recipes.items()}
+    trials: list[Trial] = []
+    cells: dict[CellKey, CellPlan] = {}
+    for level, recipe in recipes.items():
+        own: list[Trial] = []
+        on_random: set[str] = set()
+        for variant in study.all_variants:
+            runs = _variant_trials(study, variant, recipe, bases[level], seeds, store)
+            keys = tuple(trial.key for trial in runs)
+            for column, benchmark, metric in _columns(study, recipe):
+                key: CellKey = (level, variant.label, column, "ours")
+                cells[key] = CellPlan((keys,), (benchmark,), metric)
+            own += runs
+            on_random |= {trial.label for trial in runs if variant.strings == "random"}
+        trials += _with_equal_passages(own, on_random)
+    for trial in trials:
+        check_base_for(trial.recipe, Path(trial.base.folder), tuned=trial.kind == "tuned")
+    return ExperimentPlan(study.name, seeds, tuple(trials), cells, study, bases=bases)
+
+
+def _levels(study: Study, options: StudyOptions) -> tuple[Level, ...]:
+    if unknown := set(options.levels) - set(study.levels):
         raise StudyError(
             f"{study.name} has no level {min(unknown)!r}: choose from {', '.join(study.levels)}"
         )
-    recipes = {level: _recipe(study, level, wanted) for level in levels}
-    _check_data(study, recipes)
-    for recipe in recipes.values():
-        check_sources(recipe)
-    seeds = wanted.seeds or study.seeds
-    bases = {level: find(recipe.base) for level, recipe in recipes.items()}
-    cases = [
-        _case(study, level, point, recipe, (bases[level], seeds, store))
-        for level, recipe in recipes.items()
-        for point in study.all_points
-    ]
-    plan = StudyPlan(study, bases, seeds, tuple(_on_equal_text(cases)))
-    for trial in plan.trials:
-        check_base_for(trial.recipe, Path(trial.base.folder), tuned=trial.kind == "tuned")
-    return plan
+    return options.levels or study.levels
 
 
-def _recipe(study: Study, level: Level, wanted: StudyOptions) -> Recipe:
-    chosen = [recipe for recipe in map(find_recipe, wanted.recipes) if recipe.level == level]
+def _columns(study: Study, recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Return title, benchmark and metric of each column at a recipe's level."""
+    for benchmark in recipe.evaluation.benchmarks:
+        yield benchmark, benchmark, "score"
+        for metric in study.extra_metrics.get(benchmark, ()):
+            yield f"{benchmark}: {metric}", benchmark, metric
+
+
+def _recipe(study: Study, level: Level, options: StudyOptions) -> Recipe:
+    chosen = [recipe for recipe in map(find_recipe, options.recipes) if recipe.level == level]
     if len(chosen) > 1:
         raise StudyError(
             f"{chosen[0].name} and {chosen[1].name} are both of level {level!r}: name one for each"
         )
-    recipe = chosen[0] if chosen else _own_recipe(study, level, wanted.corpus)
-    benchmarks = wanted.benchmarks or study.benchmarks.get(level) or STANDARD_BENCHMARKS.get(level)
+    recipe = chosen[0] if chosen else _default_recipe(study, level, options.corpus)
+    benchmarks = options.benchmarks or study.benchmarks.get(level) or STANDARD_BENCHMARKS.get(level)
     changes: dict[str, Any] = {f"tuning.{key}": value for key, value in study.tuning.items()}
     if benchmarks:
         changes["evaluation.benchmarks"] = list(benchmarks)
-    if wanted.base:
-        changes["base"] = {"path": wanted.base}
-    if wanted.strings:
-        changes["sample.size"] = wanted.strings
-    return with_changes(recipe, changes, place=f"study {study.name} on {recipe.name}")
+    if options.base:
+        changes["base"] = {"path": options.base}
+    if options.strings:
+        changes["sample.size"] = options.strings
+    return with_changes(recipe, changes, f"study {study.name} on {recipe.name}")
 
 
-def _own_recipe(study: Study, level: Level, corpus: str) -> Recipe:
-    """The paper's settings for the level, on strings that are at hand."""
+def _default_recipe(study: Study, level: Level, corpus: str) -> Recipe:
+    """Return the paper's settings for the level, on strings that every installation has."""
     content: dict[str, Any] = {
         "language": "en",
         "domain": "study",
@@ -185,68 +219,56 @@ def _own_recipe(study: Study, level: Level, corpus: str) -> Recipe:
     return parse_recipe(content, name=f"study-{level}", place=f"study {study.name}")
 
 
-def _check_data(study: Study, recipes: dict[Level, Recipe]) -> None:
+def _check_data(study: Study, recipes: Mapping[Level, Recipe]) -> None:
     for level, recipe in recipes.items():
         names = recipe.evaluation.benchmarks
-        remedy = (
-            f"or choose others with --benchmarks; {RETRIEVAL} needs no data and no labels, and "
-            "--level leaves out a level"
-        )
         try:
             check_benchmarks(names)
         except BenchmarkError as error:
-            raise BenchmarkError(f"{error}\n{remedy}") from error
-        searched = [name for name in names if read_definition(name).task == "retrieval"]
-        if searched and find_source(recipe.corpus.source).is_word_list:
+            raise BenchmarkError(
+                f"{error}\nor choose others with --benchmarks; {RETRIEVAL} needs no data and no "
+                "labels, and --level leaves out a level"
+            ) from error
+        retrieval = [name for name in names if read_definition(name).task == "retrieval"]
+        if retrieval and find_source(recipe.corpus.source).is_word_list:
             raise StudyError(
-                f"{searched[0]} searches passages, and the {level} level of {study.name} is tuned "
+                f"{retrieval[0]} searches passages, but the {level} level of {study.name} is tuned "
                 "on a list of words, which has none: leave the level out with --level, or name a "
                 "recipe of that level with --recipe"
             )
+    for recipe in recipes.values():
+        check_sources(recipe)
 
 
-def _case(
-    study: Study,
-    level: Level,
-    point: Variant,
-    recipe: Recipe,
-    means: tuple[EncoderRef, tuple[int, ...], Store],
-) -> VariantRuns:
-    base, seeds, store = means
-    changes = dict(point.changes)
-    if point.strings == "random":
-        size = point.sample.get("size", recipe.sample.size)
-        changes["corpus"] = random_corpus(size, recipe.sample.seed, store)
-    chosen = with_changes(recipe, changes, place=f"study {study.name}, point {point.label!r}")
-    # A raw encoder of the base's weights is the same for every seed.
-    alike = point.kind == "raw" and point.weights == "base"
-    trials = tuple(
-        Trial(
-            label=f"{study.name}, {level}, {point.label}",
-            recipe=with_changes(chosen, {"tuning.seed": seed}),
-            base=base,
-            kind=point.kind,
-            weights=point.weights,
-            pooling=point.pooling,
-        )
-        for seed in (seeds[:1] if alike else seeds)
-    )
-    return VariantRuns(level, point, trials)
+def _variant_trials(
+    study: Study, variant: Variant, recipe: Recipe, base: EncoderRef, seeds: Seeds, store: Store
+) -> list[Trial]:
+    place = f"study {study.name}, variant {variant.label!r}"
+    changed = with_changes(recipe, variant.changes, place)
+    if variant.strings == "random":
+        changed = on_random_strings(changed, store)
+    options = {name: getattr(variant, name) for name in ("kind", "weights", "pooling")}
+    label = f"{study.name}, {recipe.level}, {variant.label}"
+    return list(seed_trials(label, changed, base, seeds, **options))
 
 
-def _on_equal_text(cases: list[VariantRuns]) -> Iterator[VariantRuns]:
-    """The cases, with what is measured on a run's own text taken from one sample for all."""
-    for case in cases:
-        like = [other for other in cases if other.level == case.level and _reads_text(other)]
-        sizes = [trial.recipe.sample.size for other in like for trial in other.trials]
-        if not _reads_text(case):
-            yield case
-            continue
-        trials = (replace(trial, searched_size=max(sizes)) for trial in case.trials)
-        yield replace(case, trials=tuple(trials))
+def _with_equal_passages(trials: Sequence[Trial], on_random: set[str]) -> Iterator[Trial]:
+    """Return the trials; those that search their own text all search the same passages.
+
+    Args:
+        trials: of one level.
+        on_random: labels of those that are tuned on random strings.
+    """
+    searching = {
+        trial.label
+        for trial in trials
+        if trial.label not in on_random
+        and any(map(_searches_own_text, trial.recipe.evaluation.benchmarks))
+    }
+    sizes = [trial.recipe.sample.size for trial in trials if trial.label in searching]
+    for trial in trials:
+        yield replace(trial, searched_size=max(sizes)) if trial.label in searching else trial
 
 
-def _reads_text(case: VariantRuns) -> bool:
-    """Whether anything is measured on the case's own text."""
-    names = case.trials[0].recipe.evaluation.benchmarks
-    return case.point.strings == "own" and any(read_definition(name).NEEDS_RUN for name in names)
+def _searches_own_text(benchmark: str) -> bool:
+    return read_definition(benchmark).NEEDS_RUN

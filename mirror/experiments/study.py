@@ -1,7 +1,7 @@
-"""Studies: the paper's analyses, declared in `studies/NAME.toml`.
+"""Studies: variants of a recipe's settings, declared in `studies/NAME.toml`.
 
-A study is a list of points: each is a recipe's settings under other values, tuned with several
-seeds and scored.  Beside it stand the paper's own numbers, where the paper gives them.
+Each variant is tuned with several seeds and scored. Values that the paper publishes for a variant
+are shown next to ours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STANDARD_BENCHMARKS: dict[str, tuple[str, ...]] = {
     "sentence": ("stsb-dev", "stsb"),
     "word": ("multisimlex-en",),
 }
-"""By level, what a study is measured on that names nothing else."""
+"""Benchmarks of a study that names none, by level."""
 
 Settings = Mapping[str, Any]
 Varied = Annotated[Mapping[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
@@ -36,35 +36,35 @@ Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
 class Variant(Section):
-    """One place on a study's axis."""
+    """One combination of settings: a row of the study's table."""
 
     label: str
     x: float | None = None
-    """Where it is on an axis of numbers."""
-    line: str = ""
-    """The curve it belongs to, where there are several."""
+    """Position on a numeric axis."""
+    curve: str = ""
+    """The curve that it belongs to, if there are several."""
     kind: Literal["tuned", "raw"] = "tuned"
-    """raw: the base as it is."""
+    """raw: the base without tuning."""
     weights: Literal["base", "random"] = "base"
-    """random: a model of the base's shape that has learned nothing."""
-    strings: Literal["own", "random"] = "own"
-    """random: letters and digits in place of the recipe's strings."""
+    """random: a randomly initialised model of the base's shape."""
+    strings: Literal["recipe", "random"] = "recipe"
+    """random: random letters and digits instead of the recipe's strings."""
     pooling: Pooling | None = None
-    """raw: nothing means as the recipe tunes."""
+    """Only for raw variants; None means the recipe's pooling."""
     sample: Settings = Field(default_factory=dict)
-    """What differs in a recipe's `[sample]`."""
+    """Changes to the recipe's `[sample]`."""
     tuning: Settings = Field(default_factory=dict)
-    """What differs in a recipe's `[tuning]`."""
+    """Changes to the recipe's `[tuning]`."""
 
     @model_validator(mode="after")
-    def _pooled_as_tuned(self) -> Self:
+    def _only_raw_variants_have_pooling(self) -> Self:
         if self.pooling and self.kind == "tuned":
-            raise ValueError("`pooling` is a raw point's: a tuned one has it in `tuning`")
+            raise ValueError("`pooling` is for raw variants: move it into `tuning`")
         return self
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What differs, by a recipe's dotted keys."""
+        """Changes to the recipe by dotted key."""
         return {
             **{f"sample.{key}": value for key, value in self.sample.items()},
             **{f"tuning.{key}": value for key, value in self.tuning.items()},
@@ -72,146 +72,155 @@ class Variant(Section):
 
 
 class PublishedSeries(Section):
-    """A row or curve that the paper prints."""
+    """A row or curve of the paper."""
 
     series: str
     """For example the base: `BERT`."""
-    measure: str
-    """What was measured, for example `STS, mean of seven sets`."""
+    metric: str
+    """For example `STS, mean of seven sets`."""
     level: Level = "sentence"
     values: Mapping[str, float]
-    """By the label of the point."""
+    """By label of the variant."""
+
+    @property
+    def title(self) -> str:
+        """For example `BERT, STS-B`."""
+        return f"{self.series}, {self.metric}"
 
 
 class Study(Section):
     """One study."""
 
     name: Name
-    """Its file's name without the ending."""
+    """The file's name without `.toml`."""
     title: str
     source: str
-    """Where it is in the paper, for example `Table 13`."""
-    found: str
-    """What the paper found, in a sentence or two."""
+    """Its place in the paper, for example `Table 13`."""
+    finding: str
+    """The paper's result in a sentence or two."""
     axis: str = ""
-    """What the points differ in; the axis' name, with its unit."""
+    """Name of the axis along which the variants differ, with its unit."""
     figure: Literal["curve", "bars"] = "curve"
     logarithmic: bool = False
-    """Whether the axis is."""
+    """Whether the axis is logarithmic."""
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     benchmarks: Mapping[Level, Annotated[list[Name], Field(min_length=1)]] = {}
-    """By level; what is left out is measured on `STANDARD_BENCHMARKS`."""
+    """By level; `STANDARD_BENCHMARKS` for the levels that are left out."""
     extra_metrics: Mapping[Name, list[str]] = Field(default_factory=dict)
-    """By benchmark, which of its further measures are shown beside its score."""
+    """By benchmark: metrics to show in addition to its score."""
     seeds: Seeds = (42, 33, 44)
     tuning: Settings = Field(default_factory=dict)
-    """Of every point."""
+    """Changes to `[tuning]` of every variant."""
     vary: Mapping[Literal["sample", "tuning"], Varied] = {}
-    """Points in short: the product of all values; the first is the axis, the others its curves."""
-    points: tuple[Variant, ...] = ()
-    paper: tuple[PublishedSeries, ...] = ()
+    """Short form of `variants`: the product of all values. The first setting is the axis; each
+    combination of the others is a curve."""
+    variants: tuple[Variant, ...] = ()
+    published: tuple[PublishedSeries, ...] = ()
 
     @model_validator(mode="after")
-    def _points_and_numbers_fit(self) -> Self:
-        if bool(self.vary) == bool(self.points):
-            raise ValueError("give either `vary` or `points`")
+    def _variants_and_values_fit(self) -> Self:
+        if bool(self.vary) == bool(self.variants):
+            raise ValueError("give either `vary` or `variants`")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("`seeds` names one twice, which would count it twice")
-        labels = [point.label for point in self.all_points]
+            raise ValueError("`seeds` has a seed twice, which would count it twice")
+        labels = [variant.label for variant in self.all_variants]
         if twice := {label for label in labels if labels.count(label) > 1}:
-            raise ValueError(f"two points are called {min(twice)!r}: give each its own label")
-        for printed in self.paper:
-            if unknown := set(printed.values) - set(labels):
+            raise ValueError(f"two variants have the label {min(twice)!r}: rename one")
+        for series in self.published:
+            if unknown := set(series.values) - set(labels):
                 raise ValueError(
-                    f"the paper's {printed.series} has a value for {min(unknown)!r}, and the "
-                    f"points are {', '.join(labels)}"
+                    f"published series {series.series} has a value for {min(unknown)!r}, but the "
+                    f"variants are {', '.join(labels)}"
                 )
-            if printed.level not in self.levels:
-                raise ValueError(f"the paper's {printed.series} is of level {printed.level!r}")
-        if places := list(self._fixed_seeds()):
+            if series.level not in self.levels:
+                raise ValueError(
+                    f"published series {series.series} has level {series.level!r}, but the study's "
+                    f"levels are {', '.join(self.levels)}"
+                )
+        if fixed := list(self._fixed_seeds()):
             raise ValueError(
-                f"{' and '.join(places)} would do nothing, for a trial is made with each of "
-                "`seeds`: leave it out, and name seeds in `seeds` or with --seeds"
+                f"{' and '.join(fixed)} would have no effect, because every variant is tuned with "
+                "each of `seeds`: remove it, and set `seeds` or use --seeds"
             )
-        if self.figure == "curve" and any(point.x is None for point in self.all_points):
-            raise ValueError("a curve needs `x` at every point: add it, or take figure = 'bars'")
+        if self.figure == "curve" and any(variant.x is None for variant in self.all_variants):
+            raise ValueError("a curve needs `x` for every variant: add it, or use figure = 'bars'")
         return self
 
     @property
-    def all_points(self) -> tuple[Variant, ...]:
-        """The points, written out."""
-        return self.points or tuple(self._varied())
+    def all_variants(self) -> tuple[Variant, ...]:
+        """The variants, with `vary` expanded."""
+        return self.variants or tuple(self._expand_vary())
+
+    def published_at(self, level: Level) -> dict[str, Mapping[str, float]]:
+        """Return the paper's values at a level, by title of the series and label."""
+        return {series.title: series.values for series in self.published if series.level == level}
 
     def _fixed_seeds(self) -> Iterator[str]:
-        """Where the study names a seed of tuning."""
         if "seed" in self.tuning:
             yield "`tuning.seed`"
         if "seed" in self.vary.get("tuning", {}):
             yield "`vary.tuning.seed`"
-        for point in self.points:
-            if "seed" in point.tuning:
-                yield f"`tuning.seed` of the point {point.label!r}"
+        for variant in self.variants:
+            if "seed" in variant.tuning:
+                yield f"`tuning.seed` of the variant {variant.label!r}"
 
-    def _varied(self) -> Iterator[Variant]:
-        keys = [(part, key) for part, held in self.vary.items() for key in held]
-        for values in product(*(self.vary[part][key] for part, key in keys)):
+    def _expand_vary(self) -> Iterator[Variant]:
+        keys = [(section, key) for section, values in self.vary.items() for key in values]
+        for values in product(*(self.vary[section][key] for section, key in keys)):
             changes: dict[str, dict[str, Any]] = {"sample": {}, "tuning": {}}
-            for (part, key), value in zip(keys, values, strict=True):
-                changes[part][key] = value
+            for (section, key), value in zip(keys, values, strict=True):
+                changes[section][key] = value
             first, *others = values
-            names = (
-                f"{key.replace('_', ' ')} {shown(value)}"
+            curve = (
+                f"{key.replace('_', ' ')} {setting_label(value)}"
                 for (_, key), value in zip(keys[1:], others, strict=True)
             )
+            is_number = isinstance(first, int | float) and not isinstance(first, bool)
             yield Variant(
-                label=", ".join(map(shown, values)),
-                x=float(first) if _is_number(first) else None,
-                line=", ".join(names),
+                label=", ".join(map(setting_label, values)),
+                x=float(first) if is_number else None,
+                curve=", ".join(curve),
                 sample=changes["sample"],
                 tuning=changes["tuning"],
             )
 
 
-def shown(value: Any) -> str:
-    """A setting as a label: `2e-05`, `10,000`, `words`."""
+def setting_label(value: Any) -> str:
+    """Return a setting as a label: `2e-05`, `10,000`, `words`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def study_names(folder: Path = STUDIES) -> list[str]:
-    """Names of the studies in `folder`, sorted."""
+    """Return the names of the studies in `folder`, sorted."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def find_study(name: str, folder: Path = STUDIES) -> Study:
-    """The study of that name in `folder`, or at that path if it ends in `.toml`.
+    """Return the study of that name in `folder`, or the study at a path that ends in `.toml`.
 
     Raises:
-        StudyError: there is none, or it has faults; all are listed.
+        StudyError: there is no such study, or it is invalid; all faults are listed.
     """
     if name.endswith(".toml"):
         return read_study(Path(name))
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        raise StudyError(f"{name!r} is no study's name: use lower-case letters, digits, . _ -")
+        raise StudyError(f"{name!r} is not a study's name: use lower-case letters, digits, . _ -")
     return read_study(folder / f"{name}.toml")
 
 
 def read_study(path: Path) -> Study:
-    """Reads a study and checks the settings of its points as a recipe's.
+    """Read a study and validate the settings of its variants as a recipe's.
 
     Raises:
-        StudyError: the file is missing, is not TOML, or has faults; all are listed.
+        StudyError: the file is missing, is not TOML, or is invalid; all faults are listed.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         known = ", ".join(study_names(path.parent)) or "none"
-        raise StudyError(f"no study at {path}: studies there are {known}") from error
+        raise StudyError(f"no study at {path}: the studies there are {known}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"{path} cannot be read as TOML: {error}") from error
     try:
@@ -220,52 +229,51 @@ def read_study(path: Path) -> Study:
         raise StudyError(
             f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
         ) from error
-    faults = [*_faulty_settings(study, path), *_faulty_measures(study, path)]
-    if faults:
+    if faults := [*_invalid_settings(study, path), *_invalid_metrics(study, path)]:
         raise StudyError("\n".join(faults))
     return study
 
 
-def _faulty_settings(study: Study, path: Path) -> Iterator[str]:
+def _invalid_settings(study: Study, path: Path) -> Iterator[str]:
     for level in study.levels:
         try:
             recipe = _example_recipe(level, study, path)
         except RecipeError as fault:
             yield str(fault)
             continue
-        for point in study.all_points:
+        for variant in study.all_variants:
             try:
-                with_changes(recipe, point.changes, place=f"{path}, point {point.label!r}")
+                with_changes(recipe, variant.changes, f"{path}, variant {variant.label!r}")
             except RecipeError as fault:
                 yield str(fault)
 
 
-def _faulty_measures(study: Study, path: Path) -> Iterator[str]:
-    """Measures that would be found missing when all encoders are scored, or never shown."""
-    chosen = [study.benchmarks.get(level) for level in study.levels]
-    standard = [STANDARD_BENCHMARKS.get(level, ()) for level in study.levels]
-    measured = {name for own, ours in zip(chosen, standard, strict=True) for name in own or ours}
-    for name, wanted in study.extra_metrics.items():
-        if name not in measured:
+def _invalid_metrics(study: Study, path: Path) -> Iterator[str]:
+    benchmarks = {
+        name
+        for level in study.levels
+        for name in study.benchmarks.get(level) or STANDARD_BENCHMARKS.get(level, ())
+    }
+    for benchmark, metrics in study.extra_metrics.items():
+        if benchmark not in benchmarks:
             yield (
-                f"{path}: `extra_metrics` names {name!r}, which is none of the study's benchmarks "
-                f"({', '.join(sorted(measured)) or 'it names none'}): add it to `benchmarks`, or "
-                "leave its measures out"
+                f"{path}: `extra_metrics` names {benchmark!r}, but the study's benchmarks are "
+                f"{', '.join(sorted(benchmarks)) or 'none'}: add it to `benchmarks`, or remove it"
             )
             continue
         try:
-            known = read_definition(name).extra_metric_names()
+            known = read_definition(benchmark).extra_metric_names()
         except BenchmarkError as fault:
             yield f"{path}, `extra_metrics`: {fault}"
             continue
-        remedy = f"choose from {', '.join(known)}" if known else "it has none: leave it out"
-        for measure in wanted:
-            if measure not in known:
-                yield f"{path}: `extra_metrics` names {measure!r}, which {name} lacks; {remedy}"
+        remedy = f"choose from {', '.join(known)}" if known else "it has none: remove it"
+        for metric in metrics:
+            if metric not in known:
+                yield f"{path}: {benchmark} has no metric {metric!r} for `extra_metrics`: {remedy}"
 
 
 def _example_recipe(level: Level, study: Study, path: Path) -> Recipe:
-    """Some recipe of that level, for its settings to be tried on."""
+    """Return a recipe of that level to validate settings with."""
     content = {
         "language": "en",
         "domain": "study",

@@ -1,92 +1,126 @@
-"""Trials: one encoder, tuned or raw, scored on benchmarks, for comparisons of settings.
+"""Trials: one encoder, tuned or raw, scored on benchmarks, to compare settings.
 
-All that a trial does is a stage of the store, so what was made once, here or by `mirror run`, is
-reused, and a trial that was killed goes on where it was.
+Every step of a trial is a stage of the store: what a trial or `mirror run` made before is reused,
+and a killed trial resumes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from mirror.corpus_config import CorpusSection
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
-from mirror.evaluation.stage import evaluate_encoder
+from mirror.evaluation.benchmark import read_definition
+from mirror.evaluation.datasets import benchmark_inputs
+from mirror.evaluation.stage import evaluate_encoder, scoring_libraries
 from mirror.pipeline import prepare_data
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.run_results import read_json
 from mirror.run_data import RunData
+from mirror.sampling.random_strings import random_corpus
 from mirror.sampling.sample import sample_strings
-from mirror.store import StageRecord, Store
+from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
 from mirror.tuning_config import Pooling, fill_tuning
 
 TUNING = "tuning."
+TrialKey = tuple[str, int]
+"""Label and seed of a trial."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One encoder to be made and scored."""
+    """One encoder to make and score."""
 
     label: str
-    """For people and for telling results apart; no part of any key."""
+    """For people, and with the seed the trial's key in a plan; not part of any stage's key."""
     recipe: Recipe
-    """Whole: corpus, sample, tuning with its seed, `evaluation.benchmarks`."""
+    """Complete: corpus, sample, tuning with its seed, `evaluation.benchmarks`."""
     base: EncoderRef
     kind: Literal["tuned", "raw"] = "tuned"
-    """raw: the base as it is, pooled and cut as below, with the recipe's prompt."""
+    """raw: the base without tuning, with the recipe's prompt and the limits below."""
     weights: Literal["base", "random"] = "base"
-    """random: a model of the base's shape with weights drawn from `recipe.tuning.seed`."""
+    """random: a model of the base's shape, initialised with `recipe.tuning.seed`."""
     pooling: Pooling | None = None
-    """raw: nothing means as the recipe tunes."""
+    """raw: None means the recipe's."""
     max_tokens: int | None = None
-    """raw: likewise."""
+    """raw: None means the recipe's."""
     searched_size: int | None = None
-    """The sample size whose documents label-free retrieval leaves out, where that is more than the
+    """Sample size whose documents label-free retrieval leaves out, where that is larger than the
     trial's own: trials of several sizes are compared on the same passages."""
 
     @property
     def seed(self) -> int:
-        """Of batches, masks and dropout, and of random weights."""
+        """Seed of batches, masks, dropout and random weights."""
         return self.recipe.tuning.seed
+
+    @property
+    def key(self) -> TrialKey:
+        """What distinguishes a trial from all others of its plan."""
+        return self.label, self.seed
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial came to."""
+    """Scores of a trial, and the stages that they come from."""
 
     label: str
     seed: int
-    scores: Mapping[str, float]
-    """The score of each benchmark."""
     details: Mapping[str, Any]
-    """The evaluation's `scores.json`: of each benchmark metric, score, n, subsets, measures."""
+    """Content of the evaluation's `scores.json` by benchmark: metric, score, n, subsets, ..."""
     evaluation: StageRecord
+    encoder: EncoderRef
     tuned: StageRecord | None = None
-    """Nothing for a raw trial."""
-    sample: StageRecord | None = None
+    """None for a raw trial."""
     reused: bool = False
-    """Whether every stage was found made."""
-    counts: Mapping[str, Any] = field(default_factory=dict)
-    """What tuning counted: `first_loss`, `final_loss`, `steps`, `masked_share` and so on."""
+    """Whether every stage was reused."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Score of each benchmark."""
+        return {name: float(content["score"]) for name, content in self.details.items()}
 
     @property
     def tuning_seconds(self) -> float:
-        """How long tuning took when it was made."""
+        """Duration of the tuning when it ran."""
         return self.tuned.seconds if self.tuned else 0.0
+
+    def metric(self, benchmark: str, name: str = "score") -> float:
+        """Return a benchmark's score, or another of its metrics."""
+        content = self.details[benchmark]
+        return float(content["score"] if name == "score" else content["extra_metrics"][name])
+
+
+def seed_trials(
+    label: str, recipe: Recipe, base: EncoderRef, seeds: Sequence[int], **options: Any
+) -> Iterator[Trial]:
+    """Return a trial for each seed, or a single one if no seed affects the encoder.
+
+    Args:
+        label: of the trials.
+        recipe: the trials' recipe, but for its seed.
+        base: the model to tune, or to score as it is.
+        seeds: of tuning and of random weights.
+        options: other fields of `Trial`.
+    """
+    deterministic = options.get("kind") == "raw" and options.get("weights", "base") == "base"
+    for seed in seeds[:1] if deterministic else seeds:
+        yield Trial(label, with_changes(recipe, {"tuning.seed": seed}), base, **options)
 
 
 def run_trial(trial: Trial, store: Store, on_progress: OnProgress = no_progress) -> TrialResult:
-    """Makes and scores the trial's encoder, or finds it made and scored.
+    """Make and score the trial's encoder, or reuse what was made.
 
-    Within a process trials wait for each other, for torch's random numbers and its number of
-    threads are the process's; and to tune they wait for a place on the device, as any run does.
+    Trials of one process run one after another, because torch's random state and thread count
+    belong to the process. Tuning waits for the device's lock, as in any run.
 
     Raises:
         MirrorError: as the stages do: corpus, sample, base, tuning, benchmarks.
@@ -101,57 +135,88 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     base = trial.base
     if trial.weights == "random":
         base = random_base(base, trial.seed, store)
-    made = [data.corpus, data.sample, *([data.pairs] if data.pairs else [])]
     tuned = None
     if trial.kind == "tuned":
         tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
-        made.append(tuned)
-    place = _encoder_place(trial, base, tuned)
+    encoder = _encoder_ref(trial, base, tuned)
     searched = replace(data, sample=_searched_sample(trial, data, store))
-    evaluation = evaluate_encoder(recipe, place, searched, store, on_progress)
-    made.append(evaluation)
+    evaluation = evaluate_encoder(recipe, encoder, searched, store, on_progress)
     details = read_json(evaluation, "scores.json")
+    stages = (data.corpus, data.sample, data.pairs, tuned, evaluation)
     return TrialResult(
         label=trial.label,
         seed=trial.seed,
-        scores={name: float(details[name]["score"]) for name in recipe.evaluation.benchmarks},
-        details=details,
+        details={name: details[name] for name in recipe.evaluation.benchmarks},
         evaluation=evaluation,
+        encoder=encoder,
         tuned=tuned,
-        sample=data.sample,
-        reused=all(record.reused for record in made),
-        counts=tuned.counts if tuned else {},
+        reused=all(stage.reused for stage in stages if stage),
     )
 
 
-def with_settings(recipe: Recipe, **tuning: Any) -> Recipe:
-    """The recipe with other settings of tuning, checked anew.
+def score_pair(first: EncoderRef, second: EncoderRef, benchmark: str, store: Store) -> StageRecord:
+    """Score two encoders, one for each language, on a bilingual lexicon (paper, table 6).
 
-    A changed `mode` brings all defaults of that mode and of the recipe's level with it, under the
-    other changes.
+    Returns:
+        The stage; `counts["score"]` is the score.
 
     Raises:
-        RecipeError: there is no such setting, or it does not go with the others.
+        BenchmarkError: the benchmark's data is missing or damaged, or vectors are not numbers.
+        BaseModelError: an encoder cannot be loaded.
+        StoreError: the workspace cannot be written.
     """
-    return with_changes(recipe, {f"tuning.{name}": value for name, value in tuning.items()})
+    definition = read_definition(benchmark)
+
+    def write(out: Path, work: Path) -> Mapping[str, Any]:
+        import torch
+
+        from mirror.encoders.encoder import Encoder
+        from mirror.evaluation.evaluate import score_encoder
+        from mirror.hardware import thread_count
+
+        torch.set_num_threads(thread_count())
+        source, target = (
+            Encoder.load(Path(ref.folder), ref.pooling, ref.max_tokens, prompt=ref.prompt)
+            for ref in (first, second)
+        )
+        result = score_encoder(source, definition, second=target)
+        return {"score": result.score, "items": result.n}
+
+    settings = [[ref.pooling, ref.max_tokens, ref.prompt] for ref in (first, second)]
+    data = benchmark_inputs([benchmark])
+    inputs = {"first": first.digest, "second": second.digest, **data}
+    stage = Stage(
+        "pair-evaluation",
+        "evaluation.evaluate",
+        inputs,
+        {"read": settings},
+        scoring_libraries(data),
+    )
+    return store.make(stage, write)
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") -> Recipe:
-    """The recipe with other values, named as `sample.size` or `language`, checked anew.
+    """Return the recipe with other values, validated again.
+
+    A changed `tuning.mode` brings the defaults of that mode and of the recipe's level; the other
+    changes override them.
 
     Args:
-        recipe: what is changed; it stays as it is.
-        changes: values by dotted key.
-        place: where the changes stand, for errors.
+        recipe: the original.
+        changes: values by dotted key, such as `sample.size` or `language`.
+        place: source of the changes, for errors.
 
     Raises:
-        RecipeError: there is no such key, or it does not go with the others.
+        RecipeError: there is no such key, or its value does not go with the others.
     """
     content = recipe.model_dump(mode="json")
     if "tuning.mode" in changes:
-        ours = {key: value for key, value in changes.items() if key.startswith(TUNING)}
-        given = {key.removeprefix(TUNING): value for key, value in ours.items()}
-        filled = fill_tuning(recipe.level, given)
+        tuning = {
+            key.removeprefix(TUNING): value
+            for key, value in changes.items()
+            if key.startswith(TUNING)
+        }
+        filled = fill_tuning(recipe.level, tuning)
         changes = {**changes, **{TUNING + name: value for name, value in filled.items()}}
     if changes.get("corpus.source", recipe.corpus.source) != recipe.corpus.source:
         common = content["corpus"].keys() & CorpusSection.model_fields.keys()
@@ -168,7 +233,13 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
     return parse_recipe(content, name=recipe.name, place=f"{place or recipe.name} with {shown}")
 
 
-def _encoder_place(trial: Trial, base: EncoderRef, tuned: StageRecord | None) -> EncoderRef:
+def on_random_strings(recipe: Recipe, store: Store) -> Recipe:
+    """Return the recipe on as many random strings as its sample holds, instead of its corpus."""
+    corpus = random_corpus(recipe.sample.size, recipe.sample.seed, store)
+    return with_changes(recipe, {"corpus": corpus})
+
+
+def _encoder_ref(trial: Trial, base: EncoderRef, tuned: StageRecord | None) -> EncoderRef:
     if tuned is not None:
         return tuned_encoder(tuned, trial.label)
     tuning = trial.recipe.tuning
@@ -178,6 +249,7 @@ def _encoder_place(trial: Trial, base: EncoderRef, tuned: StageRecord | None) ->
 
 
 def _searched_sample(trial: Trial, data: RunData, store: Store) -> StageRecord:
+    """Return the sample whose documents label-free retrieval leaves out."""
     size = trial.searched_size
     if size is None or size <= trial.recipe.sample.size:
         return data.sample

@@ -30,7 +30,6 @@ COMMANDS = (
     "export",
     "gc",
     "history",
-    "paper",
     "pretrain",
     "promote",
     "recipes",

@@ -27,7 +27,6 @@ FLOWS = (
     "flows.run_recipe",
     "flows.run_study",
     "flows.cli.main",
-    "flows.run_paper",
     "tasks.registry",
 )
 HEAVY = ("torch", "transformers", "mlflow", "sentence_transformers")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from mirror.experiments.figure import draw_figure
-from mirror.experiments.results import markdown
+from mirror.experiments.report import render
 from mirror.release.gate import Verdict
 from mirror.release.model_card import render_card
 from mirror.release.report import render_report
@@ -29,7 +29,8 @@ from tests.fixtures.mirror import recipe as recipe
 from tests.fixtures.mirror import results as results
 from tests.fixtures.mirror import write_stage as write_stage
 from tests.fixtures.security import MARKED, SOURCE, TAG, HostileRun
-from tests.unit.mirror.experiments.test_results import outcome_of
+from tests.unit.mirror.experiments.conftest import study_plan_and_values
+from tests.unit.mirror.experiments.test_report import report_of
 
 NASTY = f"{TAG}<script>alert(2)</script>\"' onload='alert(3)' {MARKED} | `code` $x$ \\frac{{"
 
@@ -135,13 +136,17 @@ def test_a_cell_stays_a_cell() -> None:
 
 
 def test_a_study_of_hostile_names_is_drawn_and_written_as_text() -> None:
-    made = outcome_of("mask-length")
-    outcome = replace(made, title=NASTY, axis=NASTY, source=f"a\n# b {NASTY}")
-    figure = ElementTree.fromstring(draw_figure(outcome))
+    plan, values = study_plan_and_values("mask-length")
+    hostile = {"title": NASTY, "axis": NASTY, "source": f"a\n# b {NASTY}"}
+    study = plan.study.model_copy(update=hostile)
+    report = report_of(replace(plan, study=study), values)
+    svg = draw_figure(study, report.plan, values)
+    figure = ElementTree.fromstring(svg)
     kinds = {element.tag.rpartition("}")[2] for element in figure.iter()}
     assert kinds.isdisjoint({"script", "img", "image", "foreignObject", "a"})
     assert TAG in "".join(figure.itertext())
-    written = markdown(outcome)
+    Page(render(report, "study.html.j2", svg)).assert_harmless()
+    written = render(report, "study.md.j2")
     assert not re.search(r"<(img|script)", written)
     assert not re.search(r"(?m)^# b", written)
 

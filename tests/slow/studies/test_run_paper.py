@@ -17,8 +17,8 @@ here = Path(sys.argv[2])
 mirror.evaluation.benchmark.DEFINITIONS = here
 mirror.experiments.paper_plan.FOLDER = here / "recipes"
 mirror.experiments.published.TABLES = here / "tables"
-sys.argv[1:] = ["paper", "--tables", "8", "--seeds", "42,33", "--stand-in", str(here / "base"),
-                "--out", str(here / "out.md"), *sys.argv[3:]]
+sys.argv[1:] = ["study", "--paper", "--tables", "8", "--seeds", "42,33",
+                "--stand-in", str(here / "base"), "--out", str(here / "out.md"), *sys.argv[3:]]
 from flows.cli.main import main
 main()
 """
@@ -63,7 +63,7 @@ label = "plain"
 kind = "raw"
 pooling = "cls"
 values = [0.2]
-[[claims]]
+[[orderings]]
 text = "Tuning helps."
 order = ["full/own", "raw/own"]
 """
@@ -105,22 +105,22 @@ def printed(
 
 def test_the_tables_are_printed_and_written(printed: tuple[Path, list[str]]) -> None:
     here, (first, _) = printed
-    for told in (
+    for text in (
         "T8: Noise",
         "someone/some-base is not on this machine: --base someone/some-base=PATH, or --download",
         "cells: 0 reproduced, 0 better, 0 worse, 2 not run",
-        str(here / "home" / "paper" / "paper.html"),
+        str(here / "home" / "studies" / "paper" / "report.html"),
     ):
-        assert told in first
-    results = json.loads((here / "home" / "paper" / "results.json").read_text())
-    cells = {cell["row"]: cell["stand_in"] for cell in results["cells"]}
+        assert text in first
+    results = json.loads((here / "home" / "studies" / "paper" / "results.json").read_text())
+    cells = {cell["row"]: cell for cell in results["cells"] if cell["base"] == "stand-in"}
     assert (len(cells["full"]["values"]), len(cells["raw"]["values"])) == (2, 1)
     text = (here / "out.md").read_text()
     assert "mirror paper --tables 8 --seeds 42,33 --stand-in base" in text
     assert str(here) not in text
 
 
-def test_a_second_run_reuses_all_and_tells_the_same(printed: tuple[Path, list[str]]) -> None:
+def test_a_second_run_reuses_all_and_prints_the_same(printed: tuple[Path, list[str]]) -> None:
     here, (first, second) = printed
     assert second == first
     # One sample; a tuned encoder for each seed; these and the raw base measured.

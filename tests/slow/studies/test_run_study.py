@@ -1,4 +1,4 @@
-"""A study from the command line: fanned out as tasks, written down, and reused whole."""
+"""A study from the command line: fanned out as tasks, reported, and reused."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from mirror.tuning.device_lock import device_lock, device_name
 STUDY = """
 title = "How many characters to mask"
 source = "Table 13"
-found = "Five are best."
+finding = "Five are best."
 axis = "k, characters"
 levels = ["sentence"]
 seeds = [1, 2]
 [vary.tuning]
 mask_length = [2, 5]
-[[paper]]
+[[published]]
 series = "BERT"
-measure = "STS"
+metric = "STS"
 values = { 2 = 0.741, 5 = 0.743 }
 """
 COMMAND = """
@@ -40,26 +40,26 @@ for arguments in {calls!r}:
 """
 
 
-SAYING = """
+PRINT_PROGRESS = """
 from flows.cli.main import main
 from tasks import progress
 
-def say(_reporter, sign):
-    print(sign.text, flush=True)
+def show(_reporter, event):
+    print(event.text, flush=True)
 
-progress.Reporter.__call__ = say
+progress.Reporter.__call__ = show
 main()
 """
 
 
 @pytest.fixture(scope="module")
-def studied(
+def study_run(
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
 ) -> SimpleNamespace:
-    """A study of two points and two seeds, run twice in one process, the second in processes."""
+    """Run a study of two variants and two seeds in one process, then in two, then fail."""
     folder = tmp_path_factory.mktemp("study")
     recipe, home, study = write_recipe(folder), folder / "home", folder / "masks.toml"
     study.write_text(STUDY)
@@ -70,46 +70,46 @@ def studied(
     return SimpleNamespace(home=home, done=done, output=home / "studies" / "masks")
 
 
-def test_a_study_ends_well_and_says_first_how_much_there_is(studied: SimpleNamespace) -> None:
-    assert studied.done.stdout.count("CODE 0") == 2, studied.done.stderr
-    said = "masks: 2 encoders, 4 trials over 2 seed(s), 256 strings to tune on"
-    assert said in studied.done.stderr
-    assert studied.done.stderr.index(said) < len(studied.done.stderr) / 2
+def test_the_amount_of_work_is_printed_first(study_run: SimpleNamespace) -> None:
+    assert study_run.done.stdout.count("CODE 0") == 2, study_run.done.stderr
+    estimate = "masks: 2 encoders, 4 trials over 2 seed(s), 256 strings to tune on"
+    assert estimate in study_run.done.stderr
+    assert study_run.done.stderr.index(estimate) < len(study_run.done.stderr) / 2
 
 
-def test_the_terminal_has_ours_beside_the_papers(studied: SimpleNamespace) -> None:
-    content = json.loads((studied.output / "results.json").read_text())
-    assert [row["label"] for row in content["rows"]] == ["2", "5"]
-    [scores] = content["rows"][0]["scores"].values()
+def test_the_terminal_shows_our_values_and_the_papers(study_run: SimpleNamespace) -> None:
+    content = json.loads((study_run.output / "results.json").read_text())
+    assert [cell["row"] for cell in content["cells"]] == ["2", "5"]
+    scores = content["cells"][0]["values"]
     assert len(scores) == 2
     assert all(0 < score < 1 for score in scores)
-    assert "paper: BERT, STS" in studied.done.stdout
-    assert ".741" in studied.done.stdout
-    assert str(studied.output / "figure.svg") in studied.done.stdout
+    assert "paper: BERT, STS" in study_run.done.stdout
+    assert ".741" in study_run.done.stdout
+    assert str(study_run.output / "figure.svg") in study_run.done.stdout
 
 
-def test_the_figure_is_there_with_the_papers_curve(studied: SimpleNamespace) -> None:
+def test_the_figure_is_there_with_the_papers_curve(study_run: SimpleNamespace) -> None:
     words = {
         text.strip()
-        for text in ElementTree.parse(studied.output / "figure.svg").getroot().itertext()
+        for text in ElementTree.parse(study_run.output / "figure.svg").getroot().itertext()
     }
     assert {"How many characters to mask", "ours", "the paper", "BERT, STS"} <= words
 
 
-def test_a_rerun_makes_nothing_again(studied: SimpleNamespace) -> None:
-    stages = studied.home / "stages"
+def test_a_second_run_reuses_all_trials(study_run: SimpleNamespace) -> None:
+    stages = study_run.home / "stages"
     assert len(list((stages / "tune").iterdir())) == 4
     assert len(list((stages / "evaluation").iterdir())) == 4
-    head, again, *_ = studied.done.stdout.split("CODE 0")
+    head, again, *_ = study_run.done.stdout.split("CODE 0")
     assert [line for line in again.splitlines() if "±" in line] == [
         line for line in head.splitlines() if "±" in line
     ]
 
 
-def test_too_little_text_shows_before_any_trial(studied: SimpleNamespace) -> None:
-    assert studied.done.stdout.count("CODE 1") == 1
-    assert "error: masks: the corpus in" in studied.done.stderr
-    assert "leave that point out in a copy of the study's file" in studied.done.stderr
+def test_too_little_text_shows_before_any_trial(study_run: SimpleNamespace) -> None:
+    assert study_run.done.stdout.count("CODE 1") == 1
+    assert "error: masks: the corpus in" in study_run.done.stderr
+    assert "remove that variant from a copy of the study's file" in study_run.done.stderr
 
 
 def test_trials_are_tasks_and_found_ones_are_cached(
@@ -125,7 +125,7 @@ def test_trials_are_tasks_and_found_ones_are_cached(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
+def test_a_study_that_waits_for_the_device_ends_when_it_is_interrupted(
     number: signal.Signals,
     tmp_path: Path,
     write_recipe: Callable[..., Path],
@@ -137,7 +137,7 @@ def test_a_study_that_waits_for_its_place_ends_when_it_is_interrupted(
     options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
     with device_lock(device_name()):
         process = subprocess.Popen(
-            [sys.executable, "-c", SAYING, "study", str(study), *options],
+            [sys.executable, "-c", PRINT_PROGRESS, "study", str(study), *options],
             env=environment_of(tmp_path / "home", PREFECT_API_URL=prefect_api),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from mirror.errors import RecipeError, TuningError
 from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.evaluation.metrics import cosines
-from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes, with_settings
+from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes
 from mirror.pipeline import run_chain
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe, parse_recipe
@@ -33,6 +34,10 @@ PAIRS = [
     ("the pilot hides", "two red kettles and a wagon", 1),
     ("a quiet garden", "the miner counts lanterns", 0),
 ]
+
+
+def with_tuning(recipe: Recipe, **settings: Any) -> Recipe:
+    return with_changes(recipe, {f"tuning.{name}": value for name, value in settings.items()})
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_a_tuned_trial_is_scored_and_reused_whole(trial: Trial, store: Store) ->
     assert made.scores["own"] == made.details["own"]["score"] == made.evaluation.counts["own"]
     assert (made.label, made.seed, made.reused) == ("tiny", 42, False)
     assert made.tuned is not None
-    assert made.counts["first_loss"] > made.counts["final_loss"] > 0
+    assert made.tuned.counts["first_loss"] > made.tuned.counts["final_loss"] > 0
     assert made.tuning_seconds == made.tuned.seconds > 0
     again = run_trial(replace(trial, label="by another name"), store)
     assert again.reused
@@ -107,7 +112,7 @@ def test_to_tune_a_trial_waits_for_its_place_and_what_is_made_waits_for_nobody(
 
 
 def test_the_timeout_of_tuning_holds_for_a_trial(trial: Trial, store: Store) -> None:
-    recipe = with_settings(trial.recipe, timeout_minutes=0.001)
+    recipe = with_tuning(trial.recipe, timeout_minutes=0.001)
     with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
         run_trial(replace(trial, recipe=recipe), store)
 
@@ -115,7 +120,7 @@ def test_the_timeout_of_tuning_holds_for_a_trial(trial: Trial, store: Store) -> 
 def test_the_timeout_of_tuning_holds_for_the_chain_of_verify(
     recipe: Recipe, trial: Trial, store: Store
 ) -> None:
-    limited = with_settings(recipe, timeout_minutes=0.001)
+    limited = with_tuning(recipe, timeout_minutes=0.001)
     with pytest.raises(TuningError, match=r"within tuning\.timeout_minutes \(0\.001\)"):
         run_chain(limited, trial.base, store)
 
@@ -134,7 +139,7 @@ def test_a_raw_trial_tunes_nothing_and_is_pooled_as_told(trial: Trial, store: St
 
 def test_a_raw_trial_has_the_recipes_prompt(trial: Trial, store: Store) -> None:
     prompt = "{text} is one [MASK]"
-    prompted = with_settings(trial.recipe, prompt=prompt, pooling="last")
+    prompted = with_tuning(trial.recipe, prompt=prompt, pooling="last")
     made = run_trial(replace(trial, kind="raw", recipe=prompted), store)
     table = pq.read_table(made.evaluation.path / "predictions" / "own.parquet")
     for given, same in ((prompt, True), (None, False)):
@@ -145,7 +150,7 @@ def test_a_raw_trial_has_the_recipes_prompt(trial: Trial, store: Store) -> None:
 
 def test_random_weights_follow_the_trials_seed(trial: Trial, store: Store) -> None:
     raw = replace(trial, kind="raw", weights="random")
-    other = replace(raw, recipe=with_settings(trial.recipe, seed=7))
+    other = replace(raw, recipe=with_tuning(trial.recipe, seed=7))
     keys = [run_trial(each, store).evaluation.key for each in (raw, other, replace(raw))]
     assert keys[0] == keys[2] != keys[1]
     assert keys[0] != run_trial(replace(trial, kind="raw"), store).evaluation.key
@@ -174,18 +179,18 @@ def test_trials_of_several_sizes_search_the_same_passages(
 
 
 def test_settings_are_checked_as_in_a_recipe(recipe: Recipe) -> None:
-    assert with_settings(recipe, mask_length=0, seed=5).tuning.mask_length == 0
-    assert with_settings(recipe).tuning == recipe.tuning
+    assert with_tuning(recipe, mask_length=0, seed=5).tuning.mask_length == 0
+    assert with_tuning(recipe).tuning == recipe.tuning
     with pytest.raises(RecipeError, match=r"tuning.mask_lenght: unknown key"):
-        with_settings(recipe, mask_lenght=2)
+        with_tuning(recipe, mask_lenght=2)
     with pytest.raises(RecipeError, match="`augmentation` none and `mask_length` 0"):
-        with_settings(recipe, augmentation="none", mask_length=0)
+        with_tuning(recipe, augmentation="none", mask_length=0)
     with pytest.raises(RecipeError, match=r"en-invented with language.x = 1 has"):
         with_changes(recipe, {"language.x": 1})
 
 
 def test_a_changed_mode_brings_its_defaults_under_the_other_changes(recipe: Recipe) -> None:
-    changed = with_settings(recipe, mode="paper", max_tokens=30).tuning
+    changed = with_tuning(recipe, mode="paper", max_tokens=30).tuning
     assert (changed.pooling, changed.inference_max_tokens) == ("mean-with-padding", 64)
     assert (changed.max_tokens, changed.batch_size) == (30, 8)
 

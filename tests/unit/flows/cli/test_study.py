@@ -8,7 +8,7 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
-from flows.cli.study_tables import TrialProgress
+from flows.cli.study_report import TrialProgress
 from mirror.experiments.study import study_names
 from mirror.progress import ProgressEvent
 
@@ -31,16 +31,43 @@ def test_without_a_name_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seeds", "1,x"], "no list of numbers such as 42,33,44"),
+        (["--seeds", "1,x"], "not a list of whole numbers such as 42,33,44"),
         (["--seeds", "1,1"], "names a seed twice"),
         (["--level", "letter"], "'letter' is not one of"),
         (["--at-once", "0"], "0 is not in the range"),
+        (["--seeds", "-1"], "has a seed below 0"),
+        (["--paper"], "give either mask-length or --paper"),
+        (["--tables", "T1"], "--tables is only for --paper"),
+        (["--base", "a", "--base", "b"], "a study runs on one base"),
     ],
 )
 def test_misuse_gives_two(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_guarded(mirror, ["study", "mask-length", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_of_studies_are_refused_with_the_papers_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_guarded(mirror, ["study", "--paper", "--corpus", "a.txt"]) == 2
+    assert "--corpus is not for --paper" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tables", "T99"], "no table t99 of the paper"),
+        (["--bases", "no/such/folder"], "--bases no/such/folder: there is no such folder"),
+        (["--base", "some-base"], "give it as HUB_ID=PATH"),
+        (["--stand-in", "fr=nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_faults_of_the_papers_options_show_before_anything_runs(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(mirror, ["study", "--paper", *arguments]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -60,7 +87,7 @@ def test_all_trials_are_one_bar() -> None:
     bar(ProgressEvent("trials", 1, 6, "trials", "masks, 2"))
     bar(ProgressEvent("tune", 3, 9, "steps", "loss 1"))
     bar(ProgressEvent("evaluation", 1, 2, "benchmarks"))
-    assert [(told.stage, told.done, told.total) for told in seen] == [
+    assert [(event.stage, event.done, event.total) for event in seen] == [
         ("corpus", 5, None),
         ("trials", 1, 6),
         ("trials", 1, 6),

@@ -1,15 +1,24 @@
-"""An invented paper: one table, its recipes, a benchmark of four pairs."""
+"""An invented paper: one table, its recipes, and a benchmark of four pairs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mirror.experiments.published import Table, read_table
+from mirror.encoders.encoder_ref import EncoderRef
+from mirror.experiments.bases import BaseFolders
+from mirror.experiments.paper_plan import plan_tables
+from mirror.experiments.plan import ExperimentPlan, StudyOptions, plan_study
+from mirror.experiments.published import PaperTable, read_table
+from mirror.experiments.results import Measured, measure_cells
+from mirror.experiments.study import find_study
+from mirror.experiments.trial import Trial, TrialKey, TrialResult
+from mirror.store import StageRecord, Store
 
 PAIRS = [
     ("the baker sells a mirror", "the baker sells a mirror", 5),
@@ -83,27 +92,27 @@ label = "no noise"
 kind = "tuned"
 settings = { dropout = 0.0 }
 values = [0.2, 0.2, 0.2, 0.2]
-[[claims]]
+[[orderings]]
 text = "Tuning helps, noise more."
 order = ["full/own", "no-noise/own", "raw/own"]
 """
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Table:
-    """Three rows to run and one that is quoted; one benchmark has no definition."""
+def table(tmp_path: Path) -> PaperTable:
+    """A table of three measured rows and a quoted one; a benchmark has no definition."""
     path = tmp_path / "01-noise.toml"
     path.write_text(TABLE)
     return read_table(path)
 
 
 @pytest.fixture
-def invented(
+def invented_paper(
     tmp_path: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Path]:
-    """Puts recipes and a benchmark in the place of the project's; gives the text's path."""
+    """Replace the project's recipes and benchmarks by invented ones; return the text's path."""
 
-    def put() -> Path:
+    def write() -> Path:
         text = tmp_path / "text.txt"
         text.write_text("".join(f"{line.capitalize()}.\n" for line in sentences[:100]))
         recipes, definitions = tmp_path / "recipes", tmp_path / "definitions"
@@ -125,4 +134,65 @@ def invented(
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
         return text
 
-    return put
+    return write
+
+
+BASE = EncoderRef("/bases/tiny", "b" * 64, "tiny")
+
+
+def result_of(trial: Trial, score: float) -> TrialResult:
+    """Return a result of a trial that never ran, with the same score on every benchmark."""
+    record = StageRecord("evaluation", "k", "/made", "d", {}, 30.0)
+    extra = {"isotropy, table 9": score / 4, "mean vector norm": 10 * score, "alignment": 0.0}
+    scores = {"stsb": score, "sample-space": score / 2}
+    details = {
+        name: {"score": scores.get(name, score), "extra_metrics": extra}
+        for name in trial.recipe.evaluation.benchmarks
+    }
+    tuned = StageRecord("tune", "k", "/made", "d", {}, 3.0)
+    return TrialResult(trial.label, trial.seed, details, record, trial.base, tuned)
+
+
+def study_plan_and_values(
+    name: str, faults: Mapping[TrialKey, str] | None = None, **options: Any
+) -> tuple[ExperimentPlan, dict[Any, Measured]]:
+    """Plan a study without checking data and base; scores are .5 and .6 for the first variant.
+
+    Each next variant scores .01 more.
+    """
+    study = find_study(name)
+    benchmarks = ("stsb", *(["sample-space"] if study.extra_metrics else []))
+    with pytest.MonkeyPatch.context() as patch:
+        for check in ("check_benchmarks", "check_sources"):
+            patch.setattr(f"mirror.experiments.plan.{check}", lambda *_: None)
+        patch.setattr("mirror.experiments.plan.check_base_for", lambda *_, **__: None)
+        chosen = StudyOptions(benchmarks=benchmarks, **{"seeds": (1, 2), **options})
+        plan = plan_study(study, chosen, lambda _: BASE, None)  # type: ignore[arg-type]
+    labels = list(dict.fromkeys(trial.label for trial in plan.trials))
+    results = {
+        trial.key: result_of(trial, 0.5 + 0.1 * (trial.seed - 1) + 0.01 * labels.index(trial.label))
+        for trial in plan.trials
+        if trial.key not in (faults or {})
+    }
+    return plan, measure_cells(plan, results, faults or {}, {})
+
+
+def paper_plan_and_values(
+    table: PaperTable, scores: Mapping[Any, Any], folders: BaseFolders, store: Store
+) -> tuple[ExperimentPlan, dict[Any, Measured]]:
+    """Plan a table and fill it, by row or by row and column, with scores of seeds or a reason."""
+    plan = plan_tables([table], [table], folders, (42, 33), store)
+    results: dict[TrialKey, TrialResult] = {}
+    faults: dict[TrialKey, str] = {}
+    trials = {trial.key: trial for trial in plan.trials}
+    for (_, row, column, _), cell in plan.cells.items():
+        values = scores.get((row, column), scores[row])
+        for keys in cell.encoders:
+            each = values if isinstance(values, tuple) else [values] * len(keys)
+            for key, value in zip(keys, each[: len(keys)], strict=True):
+                if isinstance(value, str):
+                    faults[key] = value
+                else:
+                    untuned = replace(result_of(trials[key], value), tuned=None)
+                    results[key] = untuned
+    return plan, measure_cells(plan, results, faults, {})

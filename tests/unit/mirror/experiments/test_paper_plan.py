@@ -1,31 +1,34 @@
-"""Which encoders the tables ask for, and on what each is measured."""
+"""Plan of the paper's tables: encoders, benchmarks and bases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from mirror.corpus.ingest import ingest_corpus
+from mirror.encoders.base_model import base_digest
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import read_definition
-from mirror.experiments.bases import BasePlaces
-from mirror.experiments.paper_jobs import find_work
-from mirror.experiments.paper_plan import FOLDER, Encoder, cells_of, encoder_of, make_plan
-from mirror.experiments.published import Table, read_table, read_tables
-from mirror.experiments.trial import with_changes
+from mirror.experiments.bases import BaseFolders
+from mirror.experiments.paper_plan import FOLDER, EncoderSpec, encoder_of, plan_tables
+from mirror.experiments.plan import ExperimentPlan
+from mirror.experiments.published import PaperTable, cells_of, read_table, read_tables
+from mirror.experiments.trial import Trial, with_changes
 from mirror.recipe import find_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
 
 
 @pytest.fixture
-def text(invented: Callable[[], Path]) -> Path:
-    return invented()
+def text(invented_paper: Callable[[], Path]) -> Path:
+    return invented_paper()
 
 
-def test_quoted_rows_and_means_are_not_run(table: Table) -> None:
+def test_quoted_rows_and_means_are_not_run(table: PaperTable) -> None:
     cells = list(cells_of(table))
     assert {(cell.row, cell.column) for cell in cells} == {
         (row, column)
@@ -34,7 +37,7 @@ def test_quoted_rows_and_means_are_not_run(table: Table) -> None:
     }
 
 
-def test_the_row_has_the_last_word_and_settings_add_up(table: Table) -> None:
+def test_the_row_has_the_last_word_and_settings_add_up(table: PaperTable) -> None:
     cells = {(cell.row, cell.column): cell for cell in cells_of(table)}
     assert cells["full", "own"].recipe == "en-trades"
     assert cells["full", "strict"].recipe == "fr-trades"
@@ -42,80 +45,105 @@ def test_the_row_has_the_last_word_and_settings_add_up(table: Table) -> None:
     assert cells["raw", "own"].pooling == "cls"
 
 
-def test_a_column_names_its_recipe(table: Table, tmp_path: Path) -> None:
+def test_a_column_names_its_recipe(table: PaperTable, tmp_path: Path) -> None:
     path = tmp_path / "01-noise.toml"
     path.write_text(path.read_text().replace('"en-trades"', '"{column}-trades"', 1))
     cells = {(cell.row, cell.column): cell for cell in cells_of(read_table(path))}
     assert cells["full", "own"].recipe == "own-trades"
 
 
-def test_settings_are_checked_by_the_recipe(table: Table, text: Path) -> None:
+def test_settings_are_checked_by_the_recipe(table: PaperTable, text: Path) -> None:
     cells = {(cell.row, cell.column): cell for cell in cells_of(table)}
     recipe = encoder_of(cells["no-noise", "strict"]).recipe
     assert (recipe.tuning.temperature, recipe.tuning.dropout) == (0.1, 0.0)
 
 
-def test_what_is_missing_is_told_for_its_cells_alone(table: Table, text: Path) -> None:
-    plan = make_plan([table])
-    assert {place[2] for place in plan.reasons} == {"missing"}
-    assert all("no benchmark at not-there.toml" in reason for reason in plan.reasons.values())
-    assert {place[2] for place in plan.cells} == {"own", "strict"}
+@pytest.fixture
+def plan(text: Path, tiny_base: Path, store: Store) -> Callable[..., ExperimentPlan]:
+    """Plan tables on the tiny base as stand-in for English, or on other folders."""
+
+    def make(*tables: PaperTable, seeds: tuple[int, ...] = (42, 33), **folders: Any) -> Any:
+        folders = folders or {"stand_ins": {"en": tiny_base}}
+        return plan_tables(tables, tables, BaseFolders(**folders), seeds, store)
+
+    return make
 
 
-def test_a_missing_recipe_is_told(table: Table, text: Path, tmp_path: Path) -> None:
+def reasons(plan: ExperimentPlan, kind: str = "stand-in") -> dict[tuple[str, str], str]:
+    return {
+        (row, column): cell.reason
+        for (_, row, column, base), cell in plan.cells.items()
+        if base == kind and cell.reason
+    }
+
+
+def trials_of(plan: ExperimentPlan, row: str, column: str = "own") -> list[Trial]:
+    [keys] = [
+        cell.encoders[0] for key, cell in plan.cells.items() if key[1:] == (row, column, "stand-in")
+    ]
+    trials = {trial.key: trial for trial in plan.trials}
+    return [trials[key] for key in keys]
+
+
+def test_a_missing_benchmark_empties_its_own_cells_only(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tiny_base: Path
+) -> None:
+    found = reasons(plan(table, stand_ins={"en": tiny_base, "fr": tiny_base}))
+    assert {column for _, column in found} == {"missing"}
+    assert all("no benchmark at not-there.toml" in reason for reason in found.values())
+
+
+def test_a_missing_recipe_is_named(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tmp_path: Path
+) -> None:
     (tmp_path / "recipes" / "fr-trades.toml").unlink()
-    plan = make_plan([table])
-    told = plan.reasons[table.name, "full", "strict"]
-    assert told == "there is no recipe paper/fr-trades: write it, or update the project"
+    message = "there is no recipe paper/fr-trades: write it, or update the project"
+    assert reasons(plan(table))["full", "strict"] == message
 
 
-def test_an_average_is_scored_by_its_members(table: Table, text: Path, tmp_path: Path) -> None:
+def test_an_average_is_scored_by_its_members(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tmp_path: Path, tiny_base: Path
+) -> None:
     content = 'task = "average"\nmembers = ["own"]\n'
     (tmp_path / "definitions" / "not-there.toml").write_text(content)
-    plan = make_plan([table])
-    assert plan.cells[table.name, "full", "missing"].members == ("own",)
-    assert plan.cells[table.name, "full", "own"].members == ("own",)
-    assert plan.reasons == {}
+    made = plan(table, stand_ins={"en": tiny_base, "fr": tiny_base})
+    assert reasons(made) == {}
+    for column in ("missing", "own"):
+        assert made.cells[table.name, "full", column, "stand-in"].benchmarks == ("own",)
 
 
 def test_a_lexicon_needs_an_encoder_of_each_language(
-    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tiny_base: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "01-noise.toml"
     path.write_text(
         path.read_text().replace('key = "own"', 'key = "own"\npartner = "fr-trades"', 1)
     )
+    french = tmp_path / "recipes" / "fr-trades.toml"
+    french.write_text(french.read_text().replace("batch_size = 8", "batch_size = 4"))
     changed = read_table(path)
-    plan, cells = make_plan([changed]), list(cells_of(changed))
-    planned = plan.cells[changed.name, "full", "own"]
-    assert [encoder.recipe.name for encoder in planned.encoders] == ["en-trades", "fr-trades"]
-    # It is no encoder's own, so none is measured on it by itself.
-    assert plan.benchmarks[planned.encoders[0].identity] == ()
-    english = BasePlaces(stand_ins={"en": tiny_base})
-    work = find_work(cells, plan, english, store, stand_in=True)
-    assert work.reasons[changed.name, "full", "own"].startswith("no stand-in for fr")
-    both = BasePlaces(stand_ins={"en": tiny_base, "fr": tiny_base})
-    work = find_work(cells, plan, both, store, stand_in=True)
-    assert len(work.keys[changed.name, "full", "own"]) == 2
-    assert len(work.keys[changed.name, "full", "strict"]) == 1
+    english = plan(changed)
+    assert reasons(english)["full", "own"].startswith("no stand-in for fr")
+    both = plan(changed, stand_ins={"en": tiny_base, "fr": tiny_base})
+    encoders = both.cells[changed.name, "full", "own", "stand-in"].encoders
+    assert [keys[0][0].split()[0] for keys in encoders] == ["en-trades", "fr-trades"]
+    assert len(both.cells[changed.name, "full", "strict", "stand-in"].encoders) == 1
 
 
 def test_one_base_must_know_all_languages_of_a_benchmark(
-    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tiny_base: Path, tmp_path: Path
 ) -> None:
     definition = tmp_path / "definitions" / "own.toml"
     definition.write_text('languages = ["en", "fr"]\n' + definition.read_text())
-    plan, cells = make_plan([table]), list(cells_of(table))
     other = tmp_path / "another-base"
     other.symlink_to(tiny_base)
 
-    def reason(**stand_ins: Path) -> str:
-        work = find_work(cells, plan, BasePlaces(stand_ins=stand_ins), store, stand_in=True)
-        return work.reasons.get((table.name, "full", "own"), "")
+    def reason(**stand_ins: Path) -> str | None:
+        return reasons(plan(table, stand_ins=stand_ins)).get(("full", "own"))
 
     assert reason(en=tiny_base) == "no stand-in for fr: --stand-in fr=PATH"
     assert reason(en=tiny_base, fr=other) == "no one stand-in for en and fr: give both the same"
-    assert reason(en=tiny_base, fr=tiny_base) == ""
+    assert reason(en=tiny_base, fr=tiny_base) is None
 
 
 def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
@@ -124,7 +152,7 @@ def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
     other = with_changes(recipe, {"tuning.dropout": 0.2})
 
     def identity(of: object, kind: str = "tuned", pooling: str | None = None) -> str:
-        return Encoder(of, kind, pooling).identity  # type: ignore[arg-type]
+        return EncoderSpec(of, kind, pooling).identity  # type: ignore[arg-type]
 
     assert identity(recipe) == identity(same) != identity(other)
     # A raw base knows nothing of dropout, but all of pooling.
@@ -134,93 +162,79 @@ def test_equal_settings_make_one_encoder(text: Path, tmp_path: Path) -> None:
     assert identity(recipe, "raw", "cls") != identity(longer, "raw", "cls")
 
 
-def test_an_encoder_is_measured_on_all_that_any_table_asks(
-    table: Table, text: Path, tmp_path: Path
+def test_an_encoder_is_scored_on_all_that_any_table_needs(
+    table: PaperTable, text: Path, tmp_path: Path, tiny_base: Path, store: Store
 ) -> None:
     definitions = tmp_path / "definitions"
     (definitions / "more.toml").write_text((definitions / "own.toml").read_text())
     second = tmp_path / "02-more.toml"
     content = (tmp_path / "01-noise.toml").read_text()
     second.write_text(content.replace('benchmark = "own"', 'benchmark = "more"', 1))
-    plan = make_plan([table, read_table(second)])
-    identity = plan.cells[table.name, "full", "own"].encoders[0].identity
-    assert plan.benchmarks[identity] == ("own", "more")
+    folders = BaseFolders(stand_ins={"en": tiny_base})
+    made = plan_tables([table], [table, read_table(second)], folders, (42,), store)
+    [trial] = trials_of(made, "full")
+    assert trial.recipe.evaluation.benchmarks == ("own", "more")
 
 
-def test_jobs_are_one_for_each_encoder_and_base(
-    table: Table, text: Path, tiny_base: Path, store: Store
+def test_each_encoder_is_planned_once_on_each_base(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tiny_base: Path
 ) -> None:
-    plan, cells = make_plan([table]), list(cells_of(table))
-    places = BasePlaces(stand_ins={"en": tiny_base})
-    none = find_work(cells, plan, places, store, stand_in=False)
-    assert none.jobs == {}
-    told = {none.reasons[table.name, row, "own"] for row in ("raw", "full", "no-noise")}
-    assert told == {
+    made = plan(table)
+    missing = {reasons(made, "ours")[row, "own"] for row in ("raw", "full", "no-noise")}
+    assert missing == {
         "someone/some-base is not on this machine: --base someone/some-base=PATH, or --download"
     }
-    work = find_work(cells, plan, places, store, stand_in=True)
-    assert {place[1:] for place in work.keys} == {
-        ("raw", "own"),
-        ("full", "own"),
-        ("no-noise", "own"),
-    }
-    assert work.reasons[table.name, "full", "strict"] == "no stand-in for fr: --stand-in fr=PATH"
-    assert len(work.jobs) == 3
+    assert reasons(made)["full", "strict"] == "no stand-in for fr: --stand-in fr=PATH"
+    assert len({trial.label for trial in made.trials}) == 3
+    base = EncoderRef(str(tiny_base), base_digest(tiny_base), tiny_base.name)
+    assert {trial.base for trial in made.trials} == {base}
+    # The paper's base and its stand-in may be the same folder.
+    both = plan(table, named={"someone/some-base": tiny_base}, stand_ins={"en": tiny_base})
+    own = [both.cells[table.name, "full", "own", kind] for kind in ("ours", "stand-in")]
+    assert own[0] == own[1]
 
 
 def test_trials_are_one_for_each_seed_and_one_for_a_raw_base(
-    table: Table, text: Path, tiny_base: Path, store: Store
+    table: PaperTable, plan: Callable[..., ExperimentPlan]
 ) -> None:
-    plan, cells = make_plan([table]), list(cells_of(table))
-    places = BasePlaces(stand_ins={"en": tiny_base})
-    work = find_work(cells, plan, places, store, stand_in=True)
-    trials = {
-        row: list(work.jobs[work.keys[table.name, row, "own"][0]].trials((42, 33)))
-        for row in ("raw", "full")
-    }
-    assert [trial.seed for trial in trials["full"]] == [42, 33]
-    # Which strings are tuned on is not the seed's affair (paper, section 4).
-    assert {trial.recipe.sample.seed for trial in trials["full"]} == {42}
-    [raw] = trials["raw"]
+    made = plan(table)
+    tuned, [raw] = trials_of(made, "full"), trials_of(made, "raw")
+    assert [trial.seed for trial in tuned] == [42, 33]
+    # The strings are the same for every seed (paper, section 4).
+    assert {trial.recipe.sample.seed for trial in tuned} == {42}
     assert (raw.kind, raw.pooling, raw.recipe.evaluation.benchmarks) == ("raw", "cls", ("own",))
 
 
-def test_strings_that_are_missing_leave_their_cells_empty(
-    table: Table, text: Path, tiny_base: Path, store: Store
+def test_missing_strings_leave_their_cells_empty(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], text: Path
 ) -> None:
     text.unlink()
-    places = BasePlaces(stand_ins={"en": tiny_base})
-    work = find_work(list(cells_of(table)), make_plan([table]), places, store, stand_in=True)
-    assert work.jobs == {}
-    told = work.reasons[table.name, "full", "own"]
-    assert "no text at text.txt" in told
-    assert str(text.parent) not in told
+    made = plan(table)
+    assert made.trials == ()
+    reason = reasons(made)["full", "own"]
+    assert "no text at text.txt" in reason
+    assert str(text.parent) not in reason
 
 
-def test_random_strings_take_the_place_of_the_recipes_own(
-    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+def test_random_strings_replace_the_recipes(
+    table: PaperTable, plan: Callable[..., ExperimentPlan], text: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "01-noise.toml"
     path.write_text(
         path.read_text().replace('label = "no noise"', 'label = "x"\nstrings = "random"')
     )
-    changed = read_table(path)
-    places = BasePlaces(stand_ins={"en": tiny_base})
-    plan, cells = make_plan([changed]), list(cells_of(changed))
-    work = find_work(cells, plan, places, store, stand_in=True)
-    recipe = work.jobs[work.keys[changed.name, "no-noise", "own"][0]].recipe
-    [place] = recipe.corpus.paths
-    strings = Path(place).read_text().split()
+    recipe = trials_of(plan(read_table(path)), "no-noise")[0].recipe
+    [file] = recipe.corpus.paths
+    strings = Path(file).read_text().split()
     assert len(strings) == len(set(strings)) == recipe.sample.size == 32
     assert recipe.corpus.split_into == "lines"
-    # A text that is missing does not matter where it is not read.
+    # They do not need the text.
     text.unlink()
-    again = find_work(cells, plan, places, store, stand_in=True)
-    assert set(again.keys) == {(changed.name, "no-noise", "own")}
+    assert ("no-noise", "own") not in reasons(plan(read_table(path)))
 
 
 def test_all_random_strings_are_tuned_on(
-    table: Table, text: Path, tiny_base: Path, tmp_path: Path, store: Store
+    table: PaperTable, plan: Callable[..., ExperimentPlan], tmp_path: Path, store: Store
 ) -> None:
     words = tmp_path / "recipes" / "en-trades.toml"
     content = words.read_text().replace('"sentence"', '"word"').replace("size = 32", "size = 2_000")
@@ -228,20 +242,16 @@ def test_all_random_strings_are_tuned_on(
     path = tmp_path / "01-noise.toml"
     changed = 'label = "x"\nstrings = "random"'
     path.write_text(path.read_text().replace('label = "no noise"', changed))
-    cells = [cell for cell in cells_of(read_table(path)) if cell.strings == "random"]
-    plan = make_plan([read_table(path)])
-    work = find_work(cells, plan, BasePlaces(stand_ins={"en": tiny_base}), store, stand_in=True)
-    [job] = work.jobs.values()
-    given = Path(job.recipe.corpus.paths[0]).read_text().split()
+    recipe = trials_of(plan(read_table(path)), "no-noise")[0].recipe
+    given = Path(recipe.corpus.paths[0]).read_text().split()
     assert len(set(given)) == 2_000
-    corpus = ingest_corpus(job.recipe, store)
-    sample = sample_strings(job.recipe, corpus, store)
+    sample = sample_strings(recipe, ingest_corpus(recipe, store), store)
     drawn = pq.read_table(sample.path / "strings.parquet")["text"].to_pylist()
     assert sorted(drawn) == sorted(given)
 
 
 @pytest.mark.parametrize("table", read_tables(), ids=lambda table: table.name)
-def test_every_cell_of_the_paper_has_its_recipe_and_benchmark(table: Table) -> None:
+def test_every_cell_of_the_paper_has_its_recipe_and_benchmark(table: PaperTable) -> None:
     for cell in cells_of(table):
         if cell.reason:
             continue
@@ -275,7 +285,7 @@ def test_the_papers_own_settings_are_one_encoder_in_all_tables() -> None:
         ("T9", "bert-mirror", "sentence-is"),
         ("Fig. 4", "bert-mirror-sts", "qnli"),
     ]
-    assert len({identities[place] for place in same}) == 1
+    assert len({identities[key] for key in same}) == 1
     assert identities["T8", "none", "sts12"] == identities["T7", "roberta-neither", "sts12"]
     assert identities["T10", "words", "en"] == identities["T1", "bert-mirror", "en"]
     assert len({identities["T8", row, "sts12"] for row in ("none", "dropout", "controlled")}) == 3

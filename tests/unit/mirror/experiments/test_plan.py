@@ -1,4 +1,4 @@
-"""What a study comes to: which encoders, on which strings, checked before any is made."""
+"""Plan of a study: encoders and strings, checked before a trial runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mirror.encoders.base_model import find_base
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeError, StudyError
 from mirror.evaluation.benchmark import DEFINITIONS
-from mirror.experiments.plan import StudyOptions, StudyPlan, plan_study
+from mirror.experiments.plan import ExperimentPlan, StudyOptions, plan_study
 from mirror.experiments.study import Study, find_study
 from mirror.recipe import BaseSection
 from mirror.store import Store
@@ -25,18 +25,18 @@ def find(section: BaseSection) -> EncoderRef:
 
 
 @pytest.fixture
-def plan(store: Store, tiny_base: Path, tmp_path: Path) -> Callable[..., StudyPlan]:
-    """Plans a study, or one of that name, on label-free retrieval and the tiny base."""
+def plan(store: Store, tiny_base: Path, tmp_path: Path) -> Callable[..., ExperimentPlan]:
+    """Plan a study, or the study of that name, on label-free retrieval and the tiny base."""
 
-    def make(study: Study | str, **wanted: Any) -> StudyPlan:
-        found = find_study(study) if isinstance(study, str) else study
-        asked = {"base": str(tiny_base), "benchmarks": ("passage-retrieval",), **wanted}
-        return plan_study(found, StudyOptions(**asked), find, store)
+    def make(study: Study | str, **options: Any) -> ExperimentPlan:
+        chosen_study = find_study(study) if isinstance(study, str) else study
+        chosen = {"base": str(tiny_base), "benchmarks": ("passage-retrieval",), **options}
+        return plan_study(chosen_study, StudyOptions(**chosen), find, store)
 
     return make
 
 
-def test_every_point_is_tried_with_every_seed(plan: Callable[..., StudyPlan]) -> None:
+def test_every_variant_has_a_trial_for_every_seed(plan: Callable[..., ExperimentPlan]) -> None:
     made = plan("mask-length", seeds=(1, 2), strings=300)
     assert [(t.recipe.tuning.mask_length, t.seed) for t in made.trials] == [
         (k, seed) for k in (2, 5, 10, 15, 20) for seed in (1, 2)
@@ -47,14 +47,14 @@ def test_every_point_is_tried_with_every_seed(plan: Callable[..., StudyPlan]) ->
     assert made.estimate().startswith("mask-length: 5 encoders, 10 trials over 2 seed(s), 3,000 ")
 
 
-def test_the_rest_is_as_the_paper_has_it(plan: Callable[..., StudyPlan]) -> None:
+def test_other_settings_are_the_papers(plan: Callable[..., ExperimentPlan]) -> None:
     tuning = plan("mask-length").trials[0].recipe.tuning
     assert (tuning.temperature, tuning.epochs, tuning.max_tokens) == (0.04, 1, 50)
     assert (tuning.pooling, tuning.learning_rate, tuning.batch_size) == ("mean", 2e-5, 200)
 
 
 def test_strings_are_the_shipped_ones_a_file_or_a_recipes(
-    plan: Callable[..., StudyPlan], tmp_path: Path, tiny_base: Path
+    plan: Callable[..., ExperimentPlan], tmp_path: Path, tiny_base: Path
 ) -> None:
     assert plan("mask-length").trials[0].recipe.corpus.source == "docstrings"
     text = tmp_path / "text.txt"
@@ -85,36 +85,43 @@ def test_strings_are_the_shipped_ones_a_file_or_a_recipes(
 
 
 def test_a_raw_base_is_scored_once_and_random_weights_with_every_seed(
-    plan: Callable[..., StudyPlan],
+    plan: Callable[..., ExperimentPlan],
 ) -> None:
     made = plan("random-weights", levels=("sentence",), seeds=(1, 2))
-    assert [(c.point.label, [t.seed for t in c.trials]) for c in made.cases] == [
-        ("random weights", [1, 2]),
-        ("random weights, tuned", [1, 2]),
-        ("base", [1]),
-        ("base, tuned", [1, 2]),
+    assert [trial.key for trial in made.trials] == [
+        (f"random-weights, sentence, {label}", seed)
+        for label, seeds in (
+            ("random weights", (1, 2)),
+            ("random weights, tuned", (1, 2)),
+            ("base", (1,)),
+            ("base, tuned", (1, 2)),
+        )
+        for seed in seeds
     ]
     assert made.strings == 4 * 10_000
 
 
-def test_random_strings_stand_in_for_the_words(
-    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_random_strings_replace_the_words(
+    plan: Callable[..., ExperimentPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", tmp_path)
     (tmp_path / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
     (tmp_path / "own.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
     made = plan("random-strings", strings=240, seeds=(1,), benchmarks=("own",))
-    corpora = [case.trials[0].recipe.corpus for case in made.cases]
+    corpora = [trial.recipe.corpus for trial in made.trials]
     assert [corpus.source for corpus in corpora] == ["wordfreq", "files", "files", "wordfreq"]
     assert len(Path(corpora[1].paths[0]).read_text().split()) == 240
     assert corpora[1].split_into == "lines"
-    assert made.cases[0].trials[0].pooling == "mean"
+    assert made.trials[0].pooling == "mean"
     assert [t.recipe.tuning.learning_rate for t in made.trials][1:3] == [2e-5, 5e-5]
     assert len(made.samples) == 2
 
 
-def test_random_strings_stand_in_for_a_published_list(
-    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_base: Path
+def test_random_strings_replace_a_published_list(
+    plan: Callable[..., ExperimentPlan],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tiny_base: Path,
 ) -> None:
     monkeypatch.setenv("MIRROR_CORPORA", str(tmp_path))
     monkeypatch.setattr("mirror.experiments.plan.check_benchmarks", lambda names: None)
@@ -146,15 +153,15 @@ def test_random_strings_stand_in_for_a_published_list(
         model = "listed"
         """
     )
-    made = plan("random-strings", recipes=(str(path),), levels=("word",), benchmarks=("stsb",))
-    corpora = [case.trials[0].recipe.corpus for case in made.cases]
+    made = plan("random-strings", recipes=(str(path),), seeds=(1,), benchmarks=("stsb",))
+    corpora = [trial.recipe.corpus for trial in made.trials]
     assert [corpus.source for corpus in corpora] == ["published", "files", "files", "published"]
     assert corpora[1].keep_raw
     assert len(Path(corpora[1].paths[0]).read_text().split()) == 10
 
 
-def test_trials_of_all_sizes_search_what_the_largest_leaves(
-    plan: Callable[..., StudyPlan],
+def test_trials_of_all_sizes_search_the_passages_that_the_largest_leaves(
+    plan: Callable[..., ExperimentPlan],
 ) -> None:
     made = plan("number-of-strings", levels=("sentence",), seeds=(1,))
     assert {trial.searched_size for trial in made.trials} == {50_000}
@@ -163,15 +170,15 @@ def test_trials_of_all_sizes_search_what_the_largest_leaves(
 
 
 def test_scored_pairs_search_nothing(
-    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch
+    plan: Callable[..., ExperimentPlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mirror.experiments.plan.check_benchmarks", lambda names: None)
     made = plan("number-of-strings", benchmarks=("stsb",))
     assert {trial.searched_size for trial in made.trials} == {None}
 
 
-def test_missing_data_names_what_needs_none(
-    plan: Callable[..., StudyPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_missing_data_suggests_a_benchmark_that_needs_none(
+    plan: Callable[..., ExperimentPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("mirror.evaluation.datasets.data_roots", lambda: (tmp_path / "empty",))
     with pytest.raises(BenchmarkError, match=r"no stsb/sts-dev.csv in") as fault:
@@ -179,22 +186,22 @@ def test_missing_data_names_what_needs_none(
     assert "--benchmarks; docstrings-retrieval needs no data" in str(fault.value)
 
 
-def test_a_list_of_words_cannot_be_searched(plan: Callable[..., StudyPlan]) -> None:
+def test_a_list_of_words_cannot_be_searched(plan: Callable[..., ExperimentPlan]) -> None:
     assert (DEFINITIONS / "passage-retrieval.toml").is_file()
     with pytest.raises(StudyError, match=r"list of words, which has none: .*--level.*--recipe"):
         plan("epochs")
 
 
-def test_a_level_that_the_study_lacks_is_refused(plan: Callable[..., StudyPlan]) -> None:
+def test_a_level_that_the_study_lacks_is_refused(plan: Callable[..., ExperimentPlan]) -> None:
     with pytest.raises(StudyError, match="no level 'word': choose from sentence"):
         plan("mask-length", levels=("word",))
 
 
-def test_a_base_that_is_not_there_is_refused(plan: Callable[..., StudyPlan]) -> None:
+def test_a_base_that_is_not_there_is_refused(plan: Callable[..., ExperimentPlan]) -> None:
     with pytest.raises(BaseModelError, match="no base model at"):
         plan("mask-length", base="/no/such/base")
 
 
-def test_fewer_strings_than_a_batch_are_refused(plan: Callable[..., StudyPlan]) -> None:
+def test_fewer_strings_than_a_batch_are_refused(plan: Callable[..., ExperimentPlan]) -> None:
     with pytest.raises(RecipeError, match=r"study mask-length on study-sentence.*\n.*batch_size"):
         plan("mask-length", strings=20)

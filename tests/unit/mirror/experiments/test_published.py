@@ -1,4 +1,4 @@
-"""The paper's numbers: whole, consistent with each other, and strict when read."""
+"""The paper's published tables: complete, consistent, and validated when read."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from mirror.errors import PaperError
+from mirror.errors import StudyError
 from mirror.evaluation.benchmark import read_definition
-from mirror.experiments.paper_cells import Value, fill_claim
-from mirror.experiments.paper_plan import cells_of
-from mirror.experiments.paper_verdicts import Measured
-from mirror.experiments.published import Table, read_table, read_tables
+from mirror.experiments.plan import CellKey
+from mirror.experiments.published import PaperTable, cells_of, read_table, read_tables
+from mirror.experiments.results import Measured, ordering_verdict
 
 ROUNDED = 0.0005
-"""Half of the last digit that the paper prints."""
-OTHERWISE: dict[tuple[str, str], float] = {}
-"""Rows whose printed mean is not that of their values, by how much; none is."""
+"""Half of the last printed digit."""
 EXPECTED = ["T1", "T2", "T3", "T4", "T5", "T6", "Fig. 4", "T7", "T8", "T12", "T13", "T9", "T10"]
 
 
-def shipped() -> tuple[Table, ...]:
+def shipped() -> tuple[PaperTable, ...]:
     return read_tables()
 
 
@@ -31,14 +28,13 @@ def test_every_table_is_there() -> None:
 
 
 @pytest.mark.parametrize("table", shipped(), ids=lambda table: table.name)
-def test_published_means_are_those_of_their_rows(table: Table) -> None:
+def test_published_means_are_those_of_their_rows(table: PaperTable) -> None:
     for row in table.rows:
-        for place, column in enumerate(table.columns):
+        for position, column in enumerate(table.columns):
             if column.mean:
-                others = [value for at, value in enumerate(row.values) if at != place]
-                off = OTHERWISE.get((table.id, row.key), 0.0)
-                expected = sum(others) / len(others) + off
-                assert row.values[place] == pytest.approx(expected, abs=ROUNDED + 1e-9)
+                others = [value for at, value in enumerate(row.values) if at != position]
+                expected = sum(others) / len(others)
+                assert row.values[position] == pytest.approx(expected, abs=ROUNDED + 1e-9)
 
 
 def test_what_two_tables_both_give_agrees_within_their_tolerance() -> None:
@@ -69,22 +65,22 @@ def test_what_two_tables_both_give_agrees_within_their_tolerance() -> None:
 
 
 @pytest.mark.parametrize("table", shipped(), ids=lambda table: table.name)
-def test_every_ordering_holds_for_the_papers_own_values(table: Table) -> None:
-    values = {
-        (row.key, column.key): Value(Measured((table.published(row.key, column.key),)))
+def test_every_ordering_holds_for_the_papers_own_values(table: PaperTable) -> None:
+    values: dict[CellKey, Measured] = {
+        (table.name, row.key, column.key, "ours"): Measured((table.published(row.key, column.key),))
         for row in table.rows
         for column in table.columns
     }
-    for claim in table.claims:
-        assert fill_claim(claim, table, values, {}).ours == "holds", claim.text
+    for ordering in table.orderings:
+        assert ordering_verdict(ordering, table, "ours", values) == "holds", ordering.text
 
 
 def test_cells_read_what_their_benchmark_measures() -> None:
     cells = [cell for table in shipped() for cell in cells_of(table) if cell.benchmark]
     for cell in cells:
         known = ("score", *read_definition(cell.benchmark).extra_metric_names())
-        assert cell.measure in known, cell.place
-    isotropy = {cell.column: cell.measure for cell in cells if cell.table == "12-isotropy"}
+        assert cell.metric in known, cell.key
+    isotropy = {cell.column: cell.metric for cell in cells if cell.table == "12-isotropy"}
     assert isotropy == {
         f"{level}-{kind}": measure
         for level in ("word", "phrase", "sentence")
@@ -93,7 +89,7 @@ def test_cells_read_what_their_benchmark_measures() -> None:
 
 
 def test_values_are_those_of_the_paper() -> None:
-    """Some of each, written down a second time."""
+    """Compare some of each with a second transcription."""
     tables = {table.id: table for table in shipped()}
     for name, row, column, value in [
         ("T1", "mbert-mirror", "ar", 0.097),
@@ -130,7 +126,7 @@ def test_ablations_leave_out_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("chosen", "ids"),
     [
         (["3"], ["T3"]),
         (["t3", "T12"], ["T3", "T12"]),
@@ -139,12 +135,12 @@ def test_ablations_leave_out_what_they_say() -> None:
         ([], EXPECTED),
     ],
 )
-def test_tables_are_found_by_their_names(asked: list[str], found: list[str]) -> None:
-    assert [table.id for table in read_tables(asked)] == found
+def test_tables_are_found_by_their_names(chosen: list[str], ids: list[str]) -> None:
+    assert [table.id for table in read_tables(chosen)] == ids
 
 
 def test_an_unknown_table_is_refused_by_name() -> None:
-    with pytest.raises(PaperError, match=r"T1, T16, T2.*: t99 is none of them"):
+    with pytest.raises(StudyError, match=r"no table t99 of the paper: choose from T1, T16, T2"):
         read_tables(["T1", "T99"])
 
 
@@ -153,7 +149,11 @@ FAULTS = [
     ('recipe = "en-trades"', "", "cell raw/own has no recipe"),
     ("values = [0.1, 0.1, 0.1, 0.1]", "values = [0.1]", "row raw has 1 values for 4 columns"),
     ('key = "missing"', 'key = "own"', "columns own are there twice"),
-    ('"full/own", "no-noise/own"', '"no-noise/own", "full/own"', "not what the published values"),
+    (
+        '"full/own", "no-noise/own"',
+        '"no-noise/own", "full/own"',
+        "contradicts the published values",
+    ),
     ('"raw/own"]', '"raw/gone"]', "names raw/gone, which are not there"),
     ('pooling = "cls"', "", "raw rows need `pooling`"),
     ('label = "no noise"', 'label = "no noise"\npooling = "cls"', "no others take it"),
@@ -163,26 +163,28 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "told"), FAULTS, ids=[told for _, _, told in FAULTS])
-def test_faults_are_named(table: Table, tmp_path: Path, old: str, new: str, told: str) -> None:
+@pytest.mark.parametrize(("old", "new", "message"), FAULTS, ids=[fault[2] for fault in FAULTS])
+def test_faults_are_named(
+    table: PaperTable, tmp_path: Path, old: str, new: str, message: str
+) -> None:
     path = tmp_path / "01-noise.toml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(PaperError) as fault:
+    with pytest.raises(StudyError) as fault:
         read_table(path)
-    assert told in str(fault.value)
+    assert message in str(fault.value)
     assert "01-noise.toml has" in str(fault.value)
 
 
-def test_all_faults_are_told_at_once(table: Table, tmp_path: Path) -> None:
+def test_all_faults_are_listed_at_once(table: PaperTable, tmp_path: Path) -> None:
     path = tmp_path / "01-noise.toml"
     text = path.read_text()
     for old, new, _ in FAULTS[2:6]:
         text = text.replace(old, new, 1)
     path.write_text(text)
     (tmp_path / "02-bad.toml").write_text("id = ")
-    with pytest.raises(PaperError) as fault:
+    with pytest.raises(StudyError) as fault:
         read_tables(folder=tmp_path)
-    for told in ("row raw has 1 values", "columns own are there twice", "02-bad.toml cannot be"):
-        assert told in str(fault.value)
+    for message in ("row raw has 1 values", "columns own are there twice", "02-bad.toml cannot be"):
+        assert message in str(fault.value)

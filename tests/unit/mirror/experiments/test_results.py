@@ -1,205 +1,176 @@
-"""A study's numbers: over seeds, beside the paper's, in a table and a figure."""
+"""Measured cells of studies and of the paper's tables."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
 
 import pytest
 
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import StoreError
-from mirror.experiments.figure import draw_figure, panels_of
-from mirror.experiments.plan import StudyPlan, VariantRuns
-from mirror.experiments.results import StudyOutcome, conclude, markdown, number, write_outcome
-from mirror.experiments.study import find_study
-from mirror.experiments.trial import Trial, TrialResult, with_changes
-from mirror.recipe import parse_recipe
-from mirror.store import StageRecord
-
-BASE = EncoderRef("/bases/tiny", "b" * 64, "tiny")
-SEEDS = (1, 2)
-TABLE_9 = "sample-space: isotropy, table 9"
-
-
-def plan_of(name: str) -> StudyPlan:
-    """A plan that was never checked, and so needs no base and no data."""
-    study = find_study(name)
-    cases = []
-    for level in study.levels:
-        content = {
-            "language": "en",
-            "domain": "x",
-            "level": level,
-            "corpus": {"source": "docstrings"},
-            "base": {"path": "x"},
-            "evaluation": {
-                "benchmarks": ["stsb", *(["sample-space"] if study.extra_metrics else [])]
-            },
-            "registry": {"model": "x"},
-        }
-        recipe = parse_recipe(content, name="x", place="the test")
-        for point in study.all_points:
-            trials = tuple(
-                Trial(f"{level}, {point.label}", with_changes(recipe, {"tuning.seed": seed}), BASE)
-                for seed in SEEDS
-            )
-            cases.append(VariantRuns(level, point, trials))
-    return StudyPlan(study, dict.fromkeys(study.levels, BASE), SEEDS, tuple(cases))
-
-
-def result_of(trial: Trial, score: float) -> TrialResult:
-    record = StageRecord("evaluation", "k", "/made", "d")
-    scores = {"stsb": score, "sample-space": score / 2}
-    beside = {"isotropy, table 9": score / 4, "mean vector norm": 10 * score, "alignment": 0.0}
-    details = {"sample-space": {"extra_metrics": beside}}
-    tuned = replace(record, stage="tune", seconds=3.0)
-    chosen = {name: scores[name] for name in trial.recipe.evaluation.benchmarks}
-    return TrialResult(trial.label, trial.seed, chosen, details, record, tuned)
-
-
-def outcome_of(name: str, faults: dict[tuple[str, int], str] | None = None) -> StudyOutcome:
-    """Scores of .5 and .6 at the first point, .01 more at each next."""
-    plan = plan_of(name)
-    results = [
-        result_of(trial, 0.5 + 0.1 * (trial.seed - 1) + 0.01 * place)
-        for place, case in enumerate(plan.cases)
-        for trial in case.trials
-        if (trial.label, trial.seed) not in (faults or {})
-    ]
-    return conclude(plan, results[::-1], faults or {})
-
-
-def test_scores_are_gathered_by_point_in_the_order_of_seeds() -> None:
-    rows = outcome_of("mask-length").rows
-    assert rows[0].scores == {"stsb": pytest.approx((0.5, 0.6))}
-    assert rows[4].scores == {"stsb": pytest.approx((0.54, 0.64))}
-    assert rows[0].paper == {
-        "BERT, STS, mean of seven sets": 0.741,
-        "RoBERTa, STS, mean of seven sets": 0.750,
-    }
-    assert [row.seconds for row in rows] == [3.0] * 5
-
-
-def test_further_measures_stand_beside_their_benchmarks_score() -> None:
-    row = outcome_of("isotropy").rows[0]
-    assert list(row.scores) == ["stsb", "sample-space", TABLE_9, "sample-space: mean vector norm"]
-    assert row.scores[TABLE_9] == pytest.approx((0.125, 0.15))
-    assert row.scores["sample-space"] == pytest.approx((0.25, 0.3))
-    assert row.scores["sample-space: mean vector norm"] == pytest.approx((5.0, 6.0))
-
-
-def test_the_table_has_mean_spread_and_the_papers_value() -> None:
-    text = markdown(outcome_of("mask-length"))
-    assert "| 2 | .550 ± .071 | .741 | .750 |" in text
-    assert "| 20 | .590 ± .071 | .616 | .706 |" in text
-    assert "10,000 sentences of docstrings of installed packages; means" in text
-    assert "Base tiny (bbbbbbbbbbbb); 10,000" in text
-    assert "over seeds 1, 2;" in text
-    assert "## " not in text  # one level needs no heading of its own
-
-
-def test_no_folder_of_the_machine_is_told() -> None:
-    plan = plan_of("number-of-strings")
-    away = replace(BASE, origin="/home/someone/bases/my-base")
-    corpus = {
-        "corpus.source": "files",
-        "corpus.paths": ["/home/someone/a.parquet", "s3://bucket/b.txt"],
-    }
-    cases = tuple(
-        replace(
-            case,
-            trials=tuple(
-                replace(
-                    trial,
-                    recipe=with_changes(trial.recipe, corpus | case.point.changes),
-                )
-                for trial in case.trials
-            ),
-        )
-        for case in plan.cases
-    )
-    outcome = conclude(replace(plan, cases=cases, bases={"sentence": away}), [], {})
-    assert outcome.bases == {"sentence": "my-base (bbbbbbbbbbbb)"}
-    assert outcome.strings == {"sentence": "1,000 to 50,000 sentences of a.parquet, b.txt"}
-
-
-def test_levels_and_curves_are_told_apart() -> None:
-    text = markdown(outcome_of("rate-and-temperature"))
-    assert text.index("## Sentences") < text.index("## Words")
-    assert "| 0.03 | learning rate 1e-05 | .550 ± .071 |" in text
-
-
-def test_a_trial_without_a_score_leaves_its_reason() -> None:
-    key = ("sentence, 5", 1)
-    outcome = outcome_of("mask-length", {key: "the vectors have collapsed"})
-    assert outcome.rows[1].scores["stsb"] == pytest.approx((0.61,))
-    text = markdown(outcome)
-    assert "| 5 | .610 | .743 | .753 | the vectors have collapsed |" in text
-    every = {("sentence, 5", seed): "the vectors have collapsed" for seed in SEEDS}
-    assert "| 5 | – | .743 |" in markdown(outcome_of("mask-length", every))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.7421, ".742"), (-0.011, "−.011"), (0.0, ".000"), (13.79, "13.79"), (1.0, "1.00")],
+from mirror.experiments.bases import BaseFolders
+from mirror.experiments.paper_plan import plan_tables
+from mirror.experiments.published import PaperTable, read_table
+from mirror.experiments.results import (
+    Measured,
+    measure_cells,
+    ordering_verdict,
+    table_verdicts,
 )
-def test_numbers_are_short(value: float, text: str) -> None:
-    assert number(value) == text
+from mirror.experiments.trial import score_pair
+from mirror.hashing import file_digest
+from mirror.store import Store
+
+from .conftest import paper_plan_and_values, study_plan_and_values
+
+SPACE = "sample-space: isotropy, table 9"
 
 
-def test_the_figure_has_ours_and_the_papers() -> None:
-    ours, theirs = panels_of(outcome_of("mask-length"), "sentence")
-    [series] = ours.series
-    assert (series.name, series.places) == ("stsb", (2, 5, 10, 15, 20))
-    assert series.values == pytest.approx((0.55, 0.56, 0.57, 0.58, 0.59))
-    assert series.spreads == pytest.approx((0.0707,) * 5, abs=1e-4)
-    assert [each.name.partition(",")[0] for each in theirs.series] == ["BERT", "RoBERTa"]
-    assert theirs.series[0].values == (0.741, 0.743, 0.720, 0.690, 0.616)
+def test_scores_are_in_the_order_of_seeds() -> None:
+    plan, values = study_plan_and_values("mask-length")
+    assert plan.seeds == (1, 2)
+    first, last = (values["sentence", label, "stsb", "ours"] for label in ("2", "20"))
+    assert first.values == pytest.approx((0.5, 0.6))
+    assert last.values == pytest.approx((0.54, 0.64))
+    assert first.tuning_seconds == 3.0
 
 
-@pytest.mark.parametrize("name", ["mask-length", "isotropy", "rate-and-temperature", "epochs"])
-def test_the_figure_is_whole_svg_and_the_same_each_time(name: str) -> None:
-    outcome = outcome_of(name)
-    svg = draw_figure(outcome)
-    root = ElementTree.fromstring(svg)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    words = {text.strip() for text in root.itertext()}
-    assert outcome.title in words
-    assert words >= {"the paper", "ours"} or len(outcome.levels()) > 1
-    assert {"the paper, words", "the paper, sentences"} <= words or name != "isotropy"
-    assert draw_figure(outcome) == svg
+def test_extra_metrics_follow_their_benchmarks_score() -> None:
+    _, values = study_plan_and_values("isotropy")
+    row = {key[2]: cell for key, cell in values.items() if key[:2] == ("word", "tuned")}
+    assert list(row) == ["stsb", "sample-space", SPACE, "sample-space: mean vector norm"]
+    assert row[SPACE].values == pytest.approx((0.13, 0.155))
+    assert row["sample-space"].values == pytest.approx((0.26, 0.31))
+    assert row["sample-space: mean vector norm"].values == pytest.approx((5.2, 6.2))
 
 
-def test_what_is_no_score_has_axes_of_its_own() -> None:
-    panels = panels_of(outcome_of("isotropy"), "word")
-    assert [(panel.title, [series.name for series in panel.series]) for panel in panels] == [
-        ("ours, words", ["stsb", "sample-space", TABLE_9]),
-        ("ours, words", ["sample-space: mean vector norm"]),
-        ("the paper, words", ["BERT, IS"]),
-        ("the paper, words", ["BERT, MVN"]),
-    ]
+def test_a_study_shows_the_seeds_that_succeeded() -> None:
+    _, values = study_plan_and_values("mask-length", {("mask-length, sentence, 5", 1): "collapsed"})
+    cell = values["sentence", "5", "stsb", "ours"]
+    assert cell.values == pytest.approx((0.61,))
+    assert cell.reason == "collapsed"
 
 
-def test_every_panel_draws_its_error_bars() -> None:
-    flat = outcome_of("mask-length")
-    one_seed = tuple(replace(r, scores={"stsb": r.scores["stsb"][:1]}) for r in flat.rows)
-    assert panels_of(replace(flat, rows=one_seed), "sentence")[0].series[0].spreads == (0.0,) * 5
+@pytest.fixture
+def measure(
+    table: PaperTable, invented_paper: Callable[[], Path], tiny_base: Path, store: Store
+) -> Callable[..., Any]:
+    """Fill the table with values by row, on the stand-in or on the paper's base."""
+    invented_paper()
+
+    def fill(scores: dict[str, Any], *, own: bool = False) -> Any:
+        named = {"someone/some-base": tiny_base} if own else {}
+        folders = BaseFolders(named=named, stand_ins={} if own else {"en": tiny_base})
+        return paper_plan_and_values(table, scores, folders, store)
+
+    return fill
 
 
-def test_results_are_written_whole(tmp_path: Path) -> None:
-    outcome = outcome_of("mask-length")
-    write_outcome(outcome, "<svg/>", tmp_path / "studies" / "mask-length")
-    found = sorted(path.name for path in (tmp_path / "studies" / "mask-length").iterdir())
-    assert found == ["figure.svg", "results.json", "table.md"]
-    content = json.loads((tmp_path / "studies" / "mask-length" / "results.json").read_text())
-    assert content["rows"][0]["scores"] == {"stsb": [pytest.approx(0.5), pytest.approx(0.6)]}
-    assert content["seeds"] == [1, 2]
+GOOD = {"raw": (0.1,), "full": (0.30, 0.32), "no-noise": (0.2, 0.2)}
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "studies").write_text("a file in the way")
-    with pytest.raises(StoreError, match="no trial is lost"):
-        write_outcome(outcome_of("mask-length"), "<svg/>", tmp_path / "studies" / "mask-length")
+def test_a_stand_in_is_never_compared_with_published_values(
+    measure: Callable[..., Any], table: PaperTable
+) -> None:
+    _, values = measure(GOOD)
+    assert values[table.name, "full", "own", "stand-in"] == Measured((0.30, 0.32))
+    ours = values[table.name, "full", "own", "ours"]
+    assert ours.values == ()
+    assert ours.reason.startswith("someone/some-base is not on this machine")
+    assert table_verdicts(table, values)["full", "own"] == "not run"
+    [ordering] = table.orderings
+    assert ordering_verdict(ordering, table, "ours", values) == "not run"
+    assert ordering_verdict(ordering, table, "stand-in", values) == "holds"
+
+
+def test_values_on_the_papers_base_are_compared(
+    measure: Callable[..., Any], table: PaperTable
+) -> None:
+    _, values = measure({**GOOD, "no-noise": (0.25, 0.25)}, own=True)
+    verdicts = table_verdicts(table, values)
+    assert {row: verdicts.get((row, "own")) for row in ("raw", "full", "no-noise", "other")} == {
+        "raw": "reproduced",
+        "full": "reproduced",
+        "no-noise": "better",
+        "other": None,
+    }
+    assert ordering_verdict(table.orderings[0], table, "ours", values) == "holds"
+
+
+def test_a_reversed_ordering_does_not_hold(measure: Callable[..., Any], table: PaperTable) -> None:
+    _, values = measure({**GOOD, "raw": (0.25,)})
+    assert ordering_verdict(table.orderings[0], table, "stand-in", values) == "does not hold"
+
+
+def test_a_failed_trial_empties_its_cell(measure: Callable[..., Any], table: PaperTable) -> None:
+    _, values = measure({**GOOD, "full": "the loss is not a number"})
+    cell = values[table.name, "full", "own", "stand-in"]
+    assert (cell.values, cell.reason) == ((), "the loss is not a number")
+    assert ordering_verdict(table.orderings[0], table, "stand-in", values) == "not run"
+
+
+def test_a_mean_needs_all_cells_of_its_row(measure: Callable[..., Any], table: PaperTable) -> None:
+    _, values = measure(GOOD)
+    cell = values[table.name, "full", "avg", "stand-in"]
+    assert (cell.values, cell.reason) == ((), "the mean of the row needs all of its cells")
+
+
+def test_a_mean_is_taken_for_each_seed(
+    table: PaperTable, invented_paper: Callable[[], Path], tiny_base: Path, store: Store
+) -> None:
+    invented_paper()
+    columns = tuple(column for column in table.columns if column.key != "missing")
+    rows = tuple(row.model_copy(update={"values": row.values[:3]}) for row in table.rows)
+    shorter = table.model_copy(update={"columns": columns, "rows": rows})
+    folders = BaseFolders(stand_ins={"en": tiny_base, "fr": tiny_base})
+    scores = {**GOOD, "full": (0.1, 0.3), ("full", "strict"): (0.5, 0.9)}
+    _, values = paper_plan_and_values(shorter, scores, folders, store)
+    mean = values[shorter.name, "full", "avg", "stand-in"]
+    assert mean.values == pytest.approx((0.3, 0.6))
+
+
+def test_two_encoders_are_scored_on_a_lexicon(
+    table: PaperTable,
+    invented_paper: Callable[[], Path],
+    tiny_base: Path,
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    invented_paper()
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    words = "baker farmer sailor teacher doctor painter miner judge weaver pilot"
+    definition = 'task = "lexicon-induction"\nmetric = "acc@1"\nitems = 10\n'
+    for name in ("learn.tsv", "try.tsv"):
+        (tmp_path / name).write_text("".join(f"{word}\t{word}\n" for word in words.split(" ")))
+        digest = file_digest(tmp_path / name)
+        definition += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
+    (tmp_path / "definitions" / "own.toml").write_text(definition)
+    encoder = EncoderRef(str(tiny_base), "digest", pooling="cls", max_tokens=20)
+    record = score_pair(encoder, encoder, "own", store)
+    # One base is mapped onto itself, so every word finds itself.
+    assert record.counts == {"score": 1.0, "items": 10}
+    assert score_pair(encoder, encoder, "own", store).reused
+
+
+def test_a_cell_of_two_encoders_takes_their_score(
+    table: PaperTable,
+    invented_paper: Callable[[], Path],
+    tiny_base: Path,
+    tmp_path: Path,
+    store: Store,
+) -> None:
+    invented_paper()
+    path = tmp_path / "01-noise.toml"
+    partner = 'key = "own"\npartner = "fr-trades"'
+    path.write_text(path.read_text().replace('key = "own"', partner, 1))
+    changed = read_table(path)
+    folders = BaseFolders(stand_ins={"en": tiny_base, "fr": tiny_base})
+    plan = plan_tables([changed], [changed], folders, (42,), store)
+    key = (changed.name, "raw", "own", "stand-in")
+    assert len(plan.cells[key].encoders) == 2
+    faults = {trial.key: "not run here" for trial in plan.trials}
+    values = measure_cells(plan, {}, faults, {key: Measured((0.75,))})
+    assert values[key] == Measured((0.75,))
+    assert values[changed.name, "full", "own", "stand-in"].reason == "not run here"

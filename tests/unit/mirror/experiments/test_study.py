@@ -1,4 +1,4 @@
-"""Studies as they are declared: shipped ones true to the paper, broken ones refused."""
+"""Declared studies: shipped ones agree with the paper, invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ SHIPPED = [
 WHOLE = """
 title = "Masks"
 source = "Table 0"
-found = "Nothing."
+finding = "None."
 levels = ["sentence"]
 [vary.tuning]
 mask_length = [2, 5]
 """
 
 
-def printed(study: Study, series: str, measure: str, level: str = "sentence") -> list[float]:
-    """What the paper prints, in the order of the study's points."""
+def published(study: Study, series: str, measure: str, level: str = "sentence") -> list[float]:
+    """Return a published series, in the order of the study's variants."""
     [found] = [
         each
-        for each in study.paper
-        if (each.series, each.measure, each.level) == (series, measure, level)
+        for each in study.published
+        if (each.series, each.metric, each.level) == (series, measure, level)
     ]
-    return [found.values[point.label] for point in study.all_points]
+    return [found.values[point.label] for point in study.all_variants]
 
 
 def test_these_are_shipped_and_sound() -> None:
@@ -76,15 +76,15 @@ STS = "STS, mean of seven sets"
 def test_the_papers_numbers_are_the_papers(
     name: str, series: str, measure: str, level: str, values: list[float]
 ) -> None:
-    assert printed(find_study(name), series, measure, level) == values
+    assert published(find_study(name), series, measure, level) == values
 
 
-def test_the_papers_points_have_the_papers_settings() -> None:
-    assert [p.tuning for p in find_study("dropout").all_points] == [
+def test_shipped_variants_have_the_papers_settings() -> None:
+    assert [p.tuning for p in find_study("dropout").all_variants] == [
         {"dropout": rate} for rate in (0.05, 0.1, 0.2, 0.3, 0.4)
     ]
-    assert [p.x for p in find_study("mask-length").all_points] == [2, 5, 10, 15, 20]
-    ablation = {point.label: point.tuning for point in find_study("ablation").all_points}
+    assert [p.x for p in find_study("mask-length").all_variants] == [2, 5, 10, 15, 20]
+    ablation = {point.label: point.tuning for point in find_study("ablation").all_variants}
     assert ablation == {
         "both": {},
         "no dropout": {"dropout": 0.0},
@@ -93,23 +93,23 @@ def test_the_papers_points_have_the_papers_settings() -> None:
     }
     controlled = find_study("controlled-dropout")
     assert controlled.tuning == {"mask_length": 0}
-    assert controlled.all_points[2].tuning == {"augmentation": "controlled"}
-    random = find_study("random-strings").all_points
+    assert controlled.all_variants[2].tuning == {"augmentation": "controlled"}
+    random = find_study("random-strings").all_variants
     assert [(p.kind, p.strings, p.tuning) for p in random] == [
-        ("raw", "own", {}),
+        ("raw", "recipe", {}),
         ("tuned", "random", {"learning_rate": 2e-5}),
         ("tuned", "random", {"learning_rate": 5e-5}),
-        ("tuned", "own", {}),
+        ("tuned", "recipe", {}),
     ]
 
 
 def test_several_settings_give_their_product_a_curve_for_each_of_the_others() -> None:
-    points = find_study("rate-and-temperature").all_points
-    assert len(points) == 18
-    assert points[1].label == "0.03, 2e-05"
-    assert (points[1].x, points[1].line) == (0.03, "learning rate 2e-05")
-    assert points[1].tuning == {"temperature": 0.03, "learning_rate": 2e-5}
-    assert len({point.line for point in points}) == 3
+    variants = find_study("rate-and-temperature").all_variants
+    assert len(variants) == 18
+    assert variants[1].label == "0.03, 2e-05"
+    assert (variants[1].x, variants[1].curve) == (0.03, "learning rate 2e-05")
+    assert variants[1].tuning == {"temperature": 0.03, "learning_rate": 2e-5}
+    assert len({variant.curve for variant in variants}) == 3
 
 
 @pytest.fixture
@@ -119,37 +119,37 @@ def write(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_study_of_ones_own_is_read_by_its_path(write: Path) -> None:
+def test_your_own_study_is_read_by_its_path(write: Path) -> None:
     assert find_study(str(write)).name == "masks"
 
 
-PAPER = '[[paper]]\nseries = "BERT"\nmeasure = "STS"\nvalues = '
+PAPER = '[[published]]\nseries = "BERT"\nmetric = "STS"\nvalues = '
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mask_length", "mask_lenght", r"point '2' with tuning.mask_lenght = 2 has 1 fault"),
+        ("mask_length", "mask_lenght", r"variant '2' with tuning.mask_lenght = 2 has 1 fault"),
         ("mask_length", "mask_lenght", r"tuning.mask_lenght: unknown key; remove it or correct"),
-        ("[2, 5]", "[2.5]", r"point '2.5' .*\n  tuning.mask_length: Input should be a valid int"),
+        ("[2, 5]", "[2.5]", r"variant '2.5' .*\n  tuning.mask_length: Input should be a valid int"),
         ("[2, 5]", "[-1]", r"greater than or equal to 0; got -1"),
         ('levels = ["sentence"]', 'levels = ["letter"]', r"levels.0: Input should be 'word'"),
-        ("[vary.tuning]\nmask_length = [2, 5]", "", r"give either `vary` or `points`"),
+        ("[vary.tuning]\nmask_length = [2, 5]", "", r"give either `vary` or `variants`"),
         ('title = "Masks"', "", r"title: missing; add it"),
-        ("[2, 5]", f"[2, 5]\n{PAPER}{{ 3 = 0.5 }}", r"BERT has a value for '3', and the points"),
+        ("[2, 5]", f"[2, 5]\n{PAPER}{{ 3 = 0.5 }}", r"BERT has a value for '3', but the variants"),
         (
             "[2, 5]",
             '[2, 5]\n[tuning]\naugmentation = "loud"',
             r"sentence has 1 fault.*\n  tuning.augmentation",
         ),
-        ("mask_length = [2, 5]", 'pooling = ["cls"]', r"a curve needs `x` at every point"),
-        ("[2, 5]", "[2, 2]", r"two points are called '2'"),
+        ("mask_length = [2, 5]", 'pooling = ["cls"]', r"a curve needs `x` for every variant"),
+        ("[2, 5]", "[2, 2]", r"two variants have the label '2'"),
         ("[2, 5]", "[2, 5", r"cannot be read as TOML"),
-        ("[2, 5]", "[2, 5]\nseed = [1, 2]", r"`vary.tuning.seed` would do nothing.*--seeds"),
-        ("[2, 5]", "[2, 5]\n[tuning]\nseed = 1", r"`tuning.seed` would do nothing.*--seeds"),
+        ("[2, 5]", "[2, 5]\nseed = [1, 2]", r"`vary.tuning.seed` would have no effect.*--seeds"),
+        ("[2, 5]", "[2, 5]\n[tuning]\nseed = 1", r"`tuning.seed` would have no effect.*--seeds"),
     ],
 )
-def test_what_is_broken_is_refused_with_place_and_remedy(
+def test_invalid_studies_are_refused_with_place_and_remedy(
     write: Path, old: str, new: str, message: str
 ) -> None:
     assert old in WHOLE
@@ -159,7 +159,7 @@ def test_what_is_broken_is_refused_with_place_and_remedy(
     assert str(write) in str(fault.value)
 
 
-def test_every_broken_point_is_listed_at_once(write: Path) -> None:
+def test_all_invalid_variants_are_listed_at_once(write: Path) -> None:
     write.write_text(WHOLE.replace("[2, 5]", "[-1, 5, -2]"))
     with pytest.raises(StudyError) as fault:
         read_study(write)
@@ -168,7 +168,7 @@ def test_every_broken_point_is_listed_at_once(write: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none-such", "../mask-length", "Mask"])
 def test_an_unknown_study_is_refused(name: str) -> None:
-    with pytest.raises(StudyError, match=r"studies there are ablation|is no study's name"):
+    with pytest.raises(StudyError, match=r"studies there are ablation|is not a study's name"):
         find_study(name)
 
 
@@ -177,14 +177,14 @@ def test_an_unknown_study_is_refused(name: str) -> None:
     [
         (WHOLE.replace("[2, 5]", "[]"), "vary.tuning.mask_length: List should have at least 1"),
         (WHOLE.replace("mask_length = [2, 5]", ""), "vary.tuning: Dictionary should have at least"),
-        ("seeds = [1, 1]" + WHOLE, "names one twice"),
+        ("seeds = [1, 1]" + WHOLE, "has a seed twice"),
         (
-            WHOLE.partition("[vary")[0] + '[[points]]\nlabel = "a"\nx = 1.0\npooling = "cls"\n',
-            "points.0: `pooling` is a raw point's",
+            WHOLE.partition("[vary")[0] + '[[variants]]\nlabel = "a"\nx = 1.0\npooling = "cls"\n',
+            "variants.0: `pooling` is for raw variants",
         ),
     ],
 )
-def test_what_would_do_nothing_or_count_twice_is_refused(
+def test_settings_without_effect_and_duplicates_are_refused(
     tmp_path: Path, broken: str, fault: str
 ) -> None:
     (tmp_path / "mine.toml").write_text(broken)
@@ -192,18 +192,18 @@ def test_what_would_do_nothing_or_count_twice_is_refused(
         read_study(tmp_path / "mine.toml")
 
 
-def test_a_seed_among_a_points_settings_is_refused_with_its_place(tmp_path: Path) -> None:
+def test_a_seed_among_a_variants_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    point = '[[points]]\nlabel = "a"\nx = 1.0\ntuning = { seed = 1 }\n'
-    path.write_text(WHOLE.partition("[vary")[0] + point)
-    with pytest.raises(StudyError, match=r"`tuning.seed` of the point 'a' would do nothing"):
+    variant = '[[variants]]\nlabel = "a"\nx = 1.0\ntuning = { seed = 1 }\n'
+    path.write_text(WHOLE.partition("[vary")[0] + variant)
+    with pytest.raises(StudyError, match=r"`tuning.seed` of the variant 'a' would have no effect"):
         read_study(path)
 
 
 def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(WHOLE + "[vary.sample]\nseed = [1, 2]\n")
-    assert len(read_study(path).all_points) == 4
+    assert len(read_study(path).all_variants) == 4
 
 
 @pytest.mark.parametrize(
@@ -211,21 +211,21 @@ def test_the_samples_seed_may_vary(tmp_path: Path) -> None:
     [
         (
             'extra_metrics = { sample-space = ["alignment"] }',
-            r"names 'sample-space', which is none of the study's benchmarks \(stsb, stsb-dev\)",
+            r"names 'sample-space', but the study's benchmarks are stsb, stsb-dev: add it",
         ),
         (
             'benchmarks = { word = ["sample-space"] }\n'
             'extra_metrics = { sample-space = ["alignment"] }',
-            r"names 'sample-space', which is none of the study's benchmarks",
+            r"names 'sample-space', but the study's benchmarks are",
         ),
         (
             'extra_metrics = { stsb = ["alignment"] }',
-            r"names 'alignment', which stsb lacks; it has none: leave it out",
+            r"stsb has no metric 'alignment' for `extra_metrics`: it has none: remove it",
         ),
         (
             'benchmarks = { sentence = ["sample-space"] }\n'
             'extra_metrics = { sample-space = ["skew"] }',
-            r"'skew', which sample-space lacks; choose from isotropy, table 9, mean vec",
+            r"'skew' for `extra_metrics`: choose from isotropy, table 9, mean vec",
         ),
         (
             'benchmarks = { sentence = ["gone"] }\nextra_metrics = { gone = ["alignment"] }',

@@ -1,4 +1,4 @@
-"""Verdicts: what a measured value says of the published one."""
+"""Verdicts on measured values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.experiments.paper_verdicts import Measured, judge, judge_order
+from mirror.experiments.results import NOT_MEASURED, Measured, judge, judge_order
 
 VALUES = st.floats(min_value=-1, max_value=1)
 
@@ -45,31 +45,31 @@ def test_our_own_spread_widens_the_band_by_twice() -> None:
     assert judge(0.77, one(0.72), 0.01) == "worse"
 
 
-def test_nothing_measured_is_not_run() -> None:
-    assert judge(0.5, None, 0.01) == "not run"
+def test_a_cell_without_values_is_not_run() -> None:
+    assert judge(0.5, NOT_MEASURED, 0.01) == "not run"
 
 
-def test_small_is_good_where_it_is_said_to_be() -> None:
+def test_less_can_be_better() -> None:
     assert judge(13.79, one(2.0), 0.4, lower_is_better=True) == "better"
     assert judge(13.79, one(20.0), 0.4, lower_is_better=True) == "worse"
 
 
 @given(VALUES, VALUES, st.floats(min_value=0.001, max_value=0.5))
 def test_better_and_worse_are_mirror_images(first: float, second: float, tolerance: float) -> None:
-    there, back = judge(first, one(second), tolerance), judge(second, one(first), tolerance)
+    forward, backward = judge(first, one(second), tolerance), judge(second, one(first), tolerance)
     opposite = {"better": "worse", "worse": "better", "reproduced": "reproduced"}
-    assert back == opposite[there]
-    assert (there == "reproduced") == (abs(first - second) <= tolerance + 1e-9)
+    assert backward == opposite[forward]
+    assert (forward == "reproduced") == (abs(first - second) <= tolerance + 1e-9)
 
 
-def order(cells: list[Measured | None], tolerance: float = 0.0) -> str:
-    """The verdict where the paper has wide steps."""
-    published = [1.0 - place for place in range(len(cells))]
+def order(cells: list[Measured], tolerance: float = 0.0) -> str:
+    """Return the verdict for wide published steps."""
+    published = [1.0 - position for position in range(len(cells))]
     return judge_order(cells, published, tolerance)
 
 
 @pytest.mark.parametrize(
-    ("values", "found"),
+    ("values", "verdict"),
     [
         ([0.7, 0.6, 0.5], "holds"),
         ([0.7, 0.7, 0.5], "unclear"),
@@ -78,12 +78,12 @@ def order(cells: list[Measured | None], tolerance: float = 0.0) -> str:
         ([0.5, 0.6], "does not hold"),
     ],
 )
-def test_every_step_of_an_ordering_counts(values: list[float], found: str) -> None:
-    assert order([one(value) for value in values]) == found
+def test_every_step_of_an_ordering_counts(values: list[float], verdict: str) -> None:
+    assert order([one(value) for value in values]) == verdict
 
 
 def test_an_ordering_with_a_gap_is_not_run() -> None:
-    assert order([one(0.7), None, one(0.5)]) == "not run"
+    assert order([one(0.7), NOT_MEASURED, one(0.5)]) == "not run"
 
 
 def test_a_step_within_the_seeds_noise_is_unclear_either_way() -> None:
