@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from mirror.encoders.architectures import Architecture
-from mirror.encoders.prompt import PromptTokens, read_marks
+from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.encoders.special_tokens import SpecialTokens, read_special_tokens, special_tokens_of
 from mirror.errors import BaseModelError, TokenizerError
 
@@ -113,18 +113,18 @@ def check_tokenizer_folder(
         ) from error
     tokens = read_special_tokens(folder, kind)
     vocab_size = int(config.get("vocab_size", 1 << 62))
-    check_tokenizer(tokenizer, tokens, place=folder, vocab_size=vocab_size, masks=masks)
+    check_tokenizer(tokenizer, tokens, folder=folder, vocab_size=vocab_size, masks=masks)
 
 
 def check_tokenizer(
-    tokenizer: Tokenizer, tokens: SpecialTokens, *, place: Path, vocab_size: int, masks: bool
+    tokenizer: Tokenizer, tokens: SpecialTokens, *, folder: Path, vocab_size: int, masks: bool
 ) -> None:
     """Check that texts get distinct, known ids between class token and separator.
 
     Args:
-        tokenizer: what turns text into ids.
-        tokens: its special tokens, by its files.
-        place: the folder, for errors.
+        tokenizer: of the tokenizers library.
+        tokens: its special tokens.
+        folder: the tokenizer's, for error messages.
         vocab_size: rows in the model's word embeddings.
         masks: whether a mask token is needed.
 
@@ -134,37 +134,37 @@ def check_tokenizer(
     """
     if masks and (tokens.mask is None or tokenizer.token_to_id(tokens.mask) is None):
         raise TokenizerError(
-            f"the tokenizer in {place} has no mask token: choose a masked language model, "
+            f"the tokenizer in {folder} has no mask token: choose a masked language model, "
             "or set tuning.mask_length to 0"
         )
     vocabulary = tokenizer.get_vocab()
     if (largest := max(vocabulary.values(), default=0)) >= vocab_size:
         raise TokenizerError(
-            f"the tokenizer in {place} gives ids up to {largest}, but the model knows only "
+            f"the tokenizer in {folder} gives ids up to {largest}, but the model knows only "
             f"{vocab_size}: tokenizer and weights are of two models"
         )
-    _check_ids(tokenizer, tokens, _probes(vocabulary), place)
+    _check_ids(tokenizer, tokens, _probes(vocabulary), folder)
 
 
 def _check_ids(
-    tokenizer: Tokenizer, tokens: SpecialTokens, probes: Iterator[str], place: Path
+    tokenizer: Tokenizer, tokens: SpecialTokens, probes: Iterator[str], folder: Path
 ) -> None:
     seen = set[int]()
     unknown = tokenizer.token_to_id(tokens.unknown) if tokens.unknown else None
-    marks = _marks(tokenizer, tokens)
+    enclosing = _enclosing_tokens(tokenizer, tokens)
     for probe in probes:
         ids = tokenizer.encode(probe).ids
-        if marks is None or not marks.around(ids):
+        if enclosing is None or not enclosing.enclose(ids):
             raise TokenizerError(
-                f"the tokenizer in {place} does not put {tokens.cls or 'a class token'} before "
+                f"the tokenizer in {folder} does not put {tokens.cls or 'a class token'} before "
                 f"and {tokens.sep or 'a separator'} after a text: give it a post-processor "
                 "(tokenizers.processors.TemplateProcessing)"
             )
-        seen.update(ids[len(marks.before) : -len(marks.after)])
+        seen.update(ids[len(enclosing.before) : -len(enclosing.after)])
     if len(seen - {unknown}) < 2:
         raise TokenizerError(
-            f"the tokenizer in {place} gives all texts the same ids: its vocabulary was not "
-            "read; save it again with save_pretrained and look at what it gives"
+            f"the tokenizer in {folder} gives all texts the same ids: its vocabulary was not "
+            "read; save it again with save_pretrained and check its ids"
         )
 
 
@@ -183,7 +183,7 @@ def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool)
         ) from error
     vocab_size = int(config.get("vocab_size", 1 << 62))
     tokens = special_tokens_of(tokenizer)
-    check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=masks)
+    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=masks)
 
 
 def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
@@ -194,7 +194,7 @@ def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
     yield from letters[::step] or ("a", "b")
 
 
-def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:
+def _enclosing_tokens(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:
     """Return the special tokens around every text; None if they are unknown or do not fit.
 
     A prompt's mask may replace the class token or the separator, but not both.
@@ -205,6 +205,6 @@ def _marks(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:
     cls, sep, mask = (tokenizer.token_to_id(name) if name else None for name in names)
     if cls is None or sep is None:
         return None
-    marks = read_marks(tokenizer) or PromptTokens((cls,), (sep,))
-    ends = (marks.before[0], marks.after[-1])
-    return marks if ends in ((cls, sep), (mask, sep), (cls, mask)) else None
+    enclosing = read_prompt_tokens(tokenizer) or PromptTokens((cls,), (sep,))
+    ends = (enclosing.before[0], enclosing.after[-1])
+    return enclosing if ends in ((cls, sep), (mask, sep), (cls, mask)) else None

@@ -18,7 +18,7 @@ from mirror.encoders.cpu_kernels import cpu_ops
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.encoders.pooling import pool
-from mirror.encoders.prompt import check_room, prompted
+from mirror.encoders.prompt import check_room, with_prompt
 from mirror.encoders.sentence_transformers_format import (
     EncoderSettings,
     read_encoder_settings,
@@ -89,7 +89,7 @@ class Encoder:
         if settings.pooling == "cls":
             compute_cls_only(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
-        tokenizer = prompted(tokenizer, prompt, settings.pooling, folder)
+        tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
         encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
         length = encoder.max_seq_length(max_tokens or own.max_tokens)

@@ -1,4 +1,4 @@
-"""Loading a model and its tokenizer from a folder, whole or not at all."""
+"""Loading of a model and its tokenizer from a folder; missing weights are errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mirror.hardware import keep_few_kernels
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keeps transformers from printing bars and tables of keys."""
+    """Context manager: transformers prints no progress bars and no tables of missing keys."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -34,10 +34,10 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
-    """The model, in fp32, without a pooler; `dropout` replaces its own rates.
+    """Load a model in fp32, without a pooler; `dropout` replaces all its rates unless it is None.
 
     Raises:
-        BaseModelError: it cannot be loaded, or its weights are not whole.
+        BaseModelError: it cannot be loaded, or weights are missing.
     """
     keep_few_kernels()
     options = {"add_pooling_layer": False} if kind.has_pooler else {}
@@ -58,12 +58,12 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
                 output_loading_info=True,
                 **options,
             )
-    except Exception as error:  # whatever transformers and safetensors raise on a damaged folder
+    except Exception as error:  # transformers and safetensors raise many kinds on a damaged folder
         raise BaseModelError(
-            f"the model in {folder} cannot be loaded ({error}): get it again from where it came "
-            "from"
+            f"the model in {folder} cannot be loaded ({error}): get it again from "
+            "where it came from"
         ) from error
-    # transformers fills what is missing with random numbers and goes on
+    # transformers fills missing weights with random numbers and raises no error
     if absent := sorted(report["missing_keys"]):
         raise BaseModelError(
             f"the weights in {folder} lack {absent[0]} and {len(absent) - 1} more: get them again"
@@ -72,12 +72,12 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
 
 
 def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) -> Any:
-    """The fast tokenizer; for `lowercase` see `tuning.lowercase`.
+    """Load the fast tokenizer; for `lowercase` see `tuning.lowercase`.
 
     Raises:
         TokenizerError: it cannot be loaded, or does not fit the model.
     """
-    # Given only where it is true: false would undo what a folder says of itself.
+    # Passed only if true: false would override the folder's setting.
     changes = {"do_lower_case": True} if lowercase else {}
     try:
         with quiet_transformers():
@@ -85,10 +85,10 @@ def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) ->
                 folder, local_files_only=True, trust_remote_code=False, **changes
             )
             backend = tokenizer.backend_tokenizer
-    except Exception as error:  # whatever the many tokenizer classes raise
+    except Exception as error:  # the tokenizer classes raise many kinds
         raise TokenizerError(
             f"the tokenizer in {folder} cannot be loaded ({error}): get it again"
         ) from error
     tokens = special_tokens_of(tokenizer)
-    check_tokenizer(backend, tokens, place=folder, vocab_size=vocab_size, masks=False)
+    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=False)
     return tokenizer

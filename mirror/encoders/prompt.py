@@ -1,8 +1,7 @@
-"""Prompts: words around every text, kept in the tokenizer itself (PromptBERT, Jiang et al. 2022).
+"""Prompts: words around every text, stored in the tokenizer (PromptBERT, Jiang et al. 2022).
 
-A tokenizer puts its marks around every text, and leaves them room when it cuts one.  A prompt's
-tokens stand among these marks, so that whoever reads the saved folder gives the same vectors and
-needs to know nothing of a prompt.
+The prompt's tokens are part of the tokenizer's template, like the class token and the separator.
+So any reader of the saved folder adds them, and truncation leaves room for them.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BEFORE, AFTER = "prompt-before", "prompt-after"
-"""What the entries of a tokenizer's template are called; each stands for several tokens."""
+"""Names of the entries in the tokenizer's template; each expands to several tokens."""
 
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """Ids that stand around every text's own."""
+    """Token ids that the tokenizer puts around the ids of every text."""
 
     before: tuple[int, ...]
-    """The class token and the prompt's tokens, or the mask token that it begins with."""
+    """The class token and the prompt's tokens; a mask token may replace the class token."""
     after: tuple[int, ...]
-    """The prompt's tokens and the separator, or the mask token that it ends with."""
+    """The prompt's tokens and the separator; a mask token may replace the separator."""
 
     @property
     def count(self) -> int:
-        """How many tokens of a text's room they take."""
+        """How many tokens are added to each text."""
         return len(self.before) + len(self.after)
 
-    def around(self, ids: list[int]) -> bool:
-        """Whether a text's ids begin and end with them."""
+    def enclose(self, ids: list[int]) -> bool:
+        """Return whether a text's ids begin with `before` and end with `after`."""
         return len(ids) >= self.count and (
             (tuple(ids[: len(self.before)]), tuple(ids[-len(self.after) :]))
             == (self.before, self.after)
@@ -46,49 +45,53 @@ class PromptTokens:
 
 
 def write_prompt(
-    tokenizer: Tokenizer, tokens: SpecialTokens, prompt: str, pooling: Pooling, place: Path
+    tokenizer: Tokenizer, tokens: SpecialTokens, prompt: str, pooling: Pooling, folder: Path
 ) -> None:
-    """Makes a tokenizer put a prompt around every text, in place of one that it may have.
+    """Change a tokenizer so that it puts a prompt around every text; an older prompt is replaced.
 
-    Where the pooling is `last` the prompt's end takes the separator's place, and where it is `cls`
-    a mask that the prompt begins with takes the class token's: the vector is that of the mask.
+    The pooled token is the prompt's mask.  With the pooling `last` the prompt ends in it, without a
+    separator; with `cls` a prompt that begins with the mask gets no class token.
 
     Args:
-        tokenizer: one that `check_tokenizer` lets pass; it is changed.
-        tokens: the special tokens that it is said to have.
+        tokenizer: passed `check_tokenizer`; changed in place.
+        tokens: its special tokens.
         prompt: as `tuning.prompt`.
         pooling: how the tokens' vectors become one.
-        place: the folder, for errors.
+        folder: the tokenizer's, for error messages.
 
     Raises:
-        TokenizerError: it has no mask token and the prompt asks for one, or it does not know the
-            prompt's words.
+        TokenizerError: the prompt has a mask and the tokenizer has no mask token, or the tokenizer
+            does not know the prompt's words.
     """
     from tokenizers.processors import TemplateProcessing
 
-    first, last = _ids_of(tokenizer, tokens, prompt, place)
+    first, last = _prompt_ids(tokenizer, tokens, prompt, folder)
     cls, sep, mask = (
         tokenizer.token_to_id(str(name)) for name in (tokens.cls, tokens.sep, tokens.mask)
     )
-    assert cls is not None and sep is not None  # noqa: S101  # the tokenizer has been checked
+    assert cls is not None and sep is not None  # noqa: S101  # passed `check_tokenizer`
     before = first if pooling == "cls" and first[:1] == [mask] else [cls, *first]
     after = last if pooling == "last" else [*last, sep]
     tokenizer.post_processor = TemplateProcessing(
         single=[BEFORE, "$A", AFTER],
-        special_tokens=[_entry(BEFORE, before, tokenizer), _entry(AFTER, after, tokenizer)],
+        special_tokens=[
+            _template_entry(BEFORE, before, tokenizer),
+            _template_entry(AFTER, after, tokenizer),
+        ],
     )
 
 
-def prompted(tokenizer: Any, prompt: str | None, pooling: Pooling, place: Path) -> Any:
-    """A tokenizer of transformers with a prompt around every text, if any; see `write_prompt`.
+def with_prompt(tokenizer: Any, prompt: str | None, pooling: Pooling, folder: Path) -> Any:
+    """Return a transformers tokenizer with the prompt; unchanged if the prompt is None.
 
-    It is of the plain class: a model's own class may put its own marks back when it is loaded.
+    See `write_prompt`.  The result has the generic class: a model's tokenizer class may rebuild its
+    template when it is loaded, without the prompt.
     """
     if prompt is None:
         return tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    write_prompt(tokenizer.backend_tokenizer, special_tokens_of(tokenizer), prompt, pooling, place)
+    write_prompt(tokenizer.backend_tokenizer, special_tokens_of(tokenizer), prompt, pooling, folder)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer,
         model_max_length=tokenizer.model_max_length,
@@ -98,16 +101,16 @@ def prompted(tokenizer: Any, prompt: str | None, pooling: Pooling, place: Path) 
     )
 
 
-def _ids_of(
-    tokenizer: Tokenizer, tokens: SpecialTokens, prompt: str, place: Path
+def _prompt_ids(
+    tokenizer: Tokenizer, tokens: SpecialTokens, prompt: str, folder: Path
 ) -> tuple[list[int], list[int]]:
-    """What a prompt has before the text and after it, with the space that may divide them."""
+    """Return the ids of the prompt's parts before and after the text."""
     if PROMPT_MASK in prompt and (
         tokens.mask is None or tokenizer.token_to_id(tokens.mask) is None
     ):
         raise TokenizerError(
-            f"tuning.prompt holds {PROMPT_MASK}, and the tokenizer in {place} has no mask token: "
-            "choose a masked language model, or leave the mask out"
+            f"tuning.prompt contains {PROMPT_MASK}, but the tokenizer in {folder} has no mask "
+            "token: choose a masked language model, or remove the mask from the prompt"
         )
     tokenizer.no_truncation()
     before, _, after = prompt.replace(PROMPT_MASK, str(tokens.mask)).partition(PROMPT_TEXT)
@@ -116,22 +119,22 @@ def _ids_of(
         for part in (before.strip(), after.rstrip())
     )
     if tokens.unknown and tokenizer.token_to_id(tokens.unknown) in [*first, *last]:
-        read = " ".join(str(tokenizer.id_to_token(number)) for number in [*first, *last])
+        names = " ".join(str(tokenizer.id_to_token(number)) for number in [*first, *last])
         raise TokenizerError(
-            f"tuning.prompt has a word that the tokenizer in {place} does not know: it reads "
-            f"{read}; write the prompt in words of the base's language"
+            f"tuning.prompt has a word that the tokenizer in {folder} does not know: it reads "
+            f"{names}; write the prompt in words of the base's language"
         )
     return first, last
 
 
-def _entry(name: str, ids: list[int], tokenizer: Tokenizer) -> dict[str, Any]:
+def _template_entry(name: str, ids: list[int], tokenizer: Tokenizer) -> dict[str, Any]:
     return {"id": name, "ids": ids, "tokens": [tokenizer.id_to_token(number) for number in ids]}
 
 
-def read_marks(tokenizer: Tokenizer) -> PromptTokens | None:
-    """What stands around every text where `write_prompt` wrote a prompt; nothing elsewhere.
+def read_prompt_tokens(tokenizer: Tokenizer) -> PromptTokens | None:
+    """Return the token ids that `write_prompt` put around every text; None without a prompt.
 
-    A prompt whose ids are not those of its tokens, as in another vocabulary, is none.
+    A prompt whose ids do not belong to its tokens in this vocabulary does not count as one.
     """
     if tokenizer.post_processor is None:
         return None
@@ -144,15 +147,16 @@ def read_marks(tokenizer: Tokenizer) -> PromptTokens | None:
     return PromptTokens(tuple(entries[BEFORE]["ids"]), tuple(entries[AFTER]["ids"]))
 
 
-def check_room(tokenizer: Tokenizer, max_tokens: int, place: Path) -> None:
-    """Checks that a prompt leaves room for a text: else texts would not be cut at all.
+def check_room(tokenizer: Tokenizer, max_tokens: int, folder: Path) -> None:
+    """Check that a prompt leaves room for a text; without room texts would not be truncated.
 
     Raises:
-        TokenizerError: it does not.
+        TokenizerError: the prompt and the special tokens take all of `max_tokens`.
     """
-    marks = read_marks(tokenizer)
-    if marks is not None and marks.count >= max_tokens:
+    prompt = read_prompt_tokens(tokenizer)
+    if prompt is not None and prompt.count >= max_tokens:
         raise TokenizerError(
-            f"the prompt of the tokenizer in {place} takes {marks.count} tokens with the marks, "
-            f"and {max_tokens} are read: raise tuning.max_tokens, or shorten tuning.prompt"
+            f"the prompt of the tokenizer in {folder} takes {prompt.count} tokens with the special "
+            f"tokens, and only {max_tokens} are read: raise tuning.max_tokens, or shorten "
+            "tuning.prompt"
         )

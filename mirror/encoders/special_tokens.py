@@ -1,4 +1,4 @@
-"""The special tokens of a tokenizer, by its files or by transformers."""
+"""Special tokens of a tokenizer, read from its files or from a transformers tokenizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The tokens that the method relies on; nothing where a tokenizer has none."""
+    """Special tokens that the method uses; None for those that a tokenizer lacks."""
 
     cls: str | None
     sep: str | None
@@ -24,24 +24,24 @@ class SpecialTokens:
 
 
 def read_special_tokens(folder: Path, kind: Architecture) -> SpecialTokens:
-    """The special tokens by the folder's files, or by its kind of model where they say nothing.
+    """Return the special tokens named in a folder's files, else those of its architecture.
 
     Raises:
         TokenizerError: one of the files is not JSON.
     """
     settings = _read_json(folder / "tokenizer_config.json")
-    said = {**_read_json(folder / "special_tokens_map.json"), **settings}
+    names = {**_read_json(folder / "special_tokens_map.json"), **settings}
     if settings.get("tokenizer_class") not in PLAIN_CLASSES:
-        said = {**kind.special_tokens, **said}
+        names = {**kind.special_tokens, **names}
     cls, sep, mask, unknown = (
-        token.get("content") if isinstance(token := said.get(f"{name}_token"), dict) else token
+        token.get("content") if isinstance(token := names.get(f"{name}_token"), dict) else token
         for name in ("cls", "sep", "mask", "unk")
     )
     return SpecialTokens(cls, sep, mask, unknown)
 
 
 def special_tokens_of(tokenizer: Any) -> SpecialTokens:
-    """The special tokens of a tokenizer of transformers."""
+    """Return the special tokens of a transformers tokenizer."""
     return SpecialTokens(
         tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token, tokenizer.unk_token
     )
@@ -55,5 +55,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read as JSON: get it again") from error
     if not isinstance(content, dict):
-        raise TokenizerError(f"{path} holds no settings: get it again")
+        raise TokenizerError(f"{path} is not a JSON object: get it again")
     return content

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.prompt import PromptTokens, read_marks
+from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.errors import TokenizerError
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
@@ -65,7 +65,8 @@ class Views:
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
         # Without a prompt there is one special token before the text and one after; any id will do.
-        self._prompt = read_marks(encoder.tokenizer.backend_tokenizer) or PromptTokens((0,), (0,))
+        backend = encoder.tokenizer.backend_tokenizer
+        self._prompt = read_prompt_tokens(backend) or PromptTokens((0,), (0,))
         self._mask_duplicates = settings.duplicates == "mask"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:

@@ -19,7 +19,7 @@ from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.views import TextPair, Views
 from mirror.tuning_config import Pooling, TuningSection
 
-MEANS = "the {text} is one [MASK]"
+PROMPT = "the {text} is one [MASK]"
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
 
 
@@ -37,16 +37,16 @@ def tokens(folder: Path, text: str, length: int = 20) -> list[str]:
 @pytest.mark.parametrize(
     ("prompt", "pooling", "expected"),
     [
-        (MEANS, "mean", "[CLS] the old mirror is one [MASK] [SEP]"),
-        (MEANS, "cls", "[CLS] the old mirror is one [MASK] [SEP]"),
-        (MEANS, "last", "[CLS] the old mirror is one [MASK]"),
+        (PROMPT, "mean", "[CLS] the old mirror is one [MASK] [SEP]"),
+        (PROMPT, "cls", "[CLS] the old mirror is one [MASK] [SEP]"),
+        (PROMPT, "last", "[CLS] the old mirror is one [MASK]"),
         ("[MASK] of {text}", "cls", "[MASK] of old mirror [SEP]"),
         ("[MASK] of {text}", "mean", "[CLS] [MASK] of old mirror [SEP]"),
         ("{text}[MASK] [MASK]", "mean", "[CLS] old mirror [MASK] [MASK] [SEP]"),
         (" {text} [MASK] ", "last", "[CLS] old mirror [MASK]"),
     ],
 )
-def test_a_prompt_stands_around_every_text_in_the_saved_tokenizer(
+def test_the_saved_tokenizer_puts_the_prompt_around_every_text(
     prompt: str, pooling: Pooling, expected: str, tiny_base: Path, tmp_path: Path
 ) -> None:
     Encoder.load(tiny_base, pooling, prompt=prompt).save(tmp_path / "e")
@@ -56,8 +56,8 @@ def test_a_prompt_stands_around_every_text_in_the_saved_tokenizer(
 @pytest.mark.parametrize(
     ("prompt", "pooling"),
     [
-        (MEANS, "last"),
-        (MEANS, "mean"),
+        (PROMPT, "last"),
+        (PROMPT, "mean"),
         ("[MASK] of {text}", "cls"),
         ("{text} [MASK] [MASK]", "first-last"),
     ],
@@ -76,8 +76,8 @@ def test_sentence_transformers_gives_the_same_vectors_with_a_prompt(
     assert np.abs(plain - ours).max() > 1e-2
 
 
-def test_a_long_text_is_cut_and_the_prompt_is_not(tiny_base: Path, tmp_path: Path) -> None:
-    encoder = Encoder.load(tiny_base, "last", 9, prompt=MEANS)
+def test_a_long_text_is_truncated_and_the_prompt_is_not(tiny_base: Path, tmp_path: Path) -> None:
+    encoder = Encoder.load(tiny_base, "last", 9, prompt=PROMPT)
     cut = ["[CLS]", "the", "old", "old", "old", "old", "is", "one", "[MASK]"]
     ids = encoder.token_ids(["old " * 30])[0]
     assert encoder.tokenizer.convert_ids_to_tokens(ids) == cut
@@ -85,28 +85,28 @@ def test_a_long_text_is_cut_and_the_prompt_is_not(tiny_base: Path, tmp_path: Pat
     assert tokens(tmp_path / "e", "old " * 30, 9) == cut
 
 
-def test_the_vector_is_that_of_the_mask(tiny_base: Path) -> None:
-    for prompt, pooling in ((MEANS, "last"), ("[MASK] of {text}", "cls")):
+def test_the_embedding_is_the_hidden_state_of_the_mask(tiny_base: Path) -> None:
+    for prompt, pooling in ((PROMPT, "last"), ("[MASK] of {text}", "cls")):
         encoder = Encoder.load(tiny_base, pooling, prompt=prompt)  # type: ignore[arg-type]
         ids = torch.tensor(encoder.token_ids(["the old mirror"]))
         plain = Encoder.load(tiny_base, "mean")
         with torch.no_grad():
             hidden = plain.model(input_ids=ids).last_hidden_state[0]
-        [place] = (ids[0] == encoder.tokenizer.mask_token_id).nonzero()
-        expected = hidden[int(place)].numpy()
+        [mask_index] = (ids[0] == encoder.tokenizer.mask_token_id).nonzero()
+        expected = hidden[int(mask_index)].numpy()
         np.testing.assert_allclose(encoder.encode(["the old mirror"])[0], expected, atol=1e-5)
 
 
-def test_the_class_of_a_tokenizer_does_not_lose_the_prompt(
+def test_a_tokenizer_of_a_models_own_class_keeps_the_prompt(
     tiny_base: Path, tmp_path: Path, vocabulary: dict[str, int]
 ) -> None:
-    """BERT's own class, unlike the plain one, builds its marks itself."""
+    """BERT's class, unlike the generic one, rebuilds its template when it is loaded."""
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     (base / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(base)
     assert "Bert" in json.loads((base / "tokenizer_config.json").read_text())["tokenizer_class"]
-    encoder = Encoder.load(base, "last", 12, prompt=MEANS)
+    encoder = Encoder.load(base, "last", 12, prompt=PROMPT)
     encoder.save(tmp_path / "e")
     theirs = SentenceTransformer(str(tmp_path / "e"), device="cpu")
     np.testing.assert_allclose(theirs.encode(TEXTS), encoder.encode(TEXTS), atol=2e-5)
@@ -114,17 +114,17 @@ def test_the_class_of_a_tokenizer_does_not_lose_the_prompt(
 
 
 @pytest.mark.parametrize("lstrip", [False, True])
-def test_the_mask_of_a_prompt_is_the_tokenizers_own(
+def test_the_mask_of_a_prompt_is_the_tokenizers_mask_token(
     lstrip: bool, tiny_base: Path, tmp_path: Path, write_tokenizer: Callable[..., dict[str, int]]
 ) -> None:
-    """RoBERTa's takes the space before it in, and then reads as another token."""
+    """RoBERTa's mask token includes the space before it (`lstrip`)."""
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     write_tokenizer(base, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
     content = json.loads((base / "tokenizer.json").read_text())
     [mask] = [token for token in content["added_tokens"] if token["content"] == "<mask>"]
     mask["lstrip"] = lstrip
     (base / "tokenizer.json").write_text(json.dumps(content))
-    Encoder.load(base, "last", prompt=MEANS).save(tmp_path / "e")
+    Encoder.load(base, "last", prompt=PROMPT).save(tmp_path / "e")
     assert tokens(tmp_path / "e", "old") == ["<s>", "the", "old", "is", "one", "<mask>"]
     check_base(tmp_path / "e")
 
@@ -143,12 +143,12 @@ def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: lis
             assert encoder.tokenizer.mask_token_id in second[3:-4]
 
 
-def test_tuning_with_a_prompt_saves_it_and_labelled_pairs_have_it_too(
+def test_tuning_saves_the_prompt_also_with_labelled_pairs(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
     pairs = [TextPair(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
     (tmp_path / "out").mkdir()
-    settings = section(prompt=MEANS, pooling="last")
+    settings = section(prompt=PROMPT, pooling="last")
     tune(settings, pairs, TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work"))
     folder = tmp_path / "out" / "encoder"
     assert tokens(folder, "old mirror") == ["[CLS]", "the", "old", "mirror", "is", "one", "[MASK]"]
@@ -156,8 +156,8 @@ def test_tuning_with_a_prompt_saves_it_and_labelled_pairs_have_it_too(
     np.testing.assert_allclose(theirs, Encoder.load(folder).encode(sentences[:9]), atol=2e-5)
 
 
-def test_another_prompt_takes_the_place_of_a_folders_own(tiny_base: Path, tmp_path: Path) -> None:
-    Encoder.load(tiny_base, "last", prompt=MEANS).save(tmp_path / "e")
+def test_another_prompt_replaces_that_of_the_folder(tiny_base: Path, tmp_path: Path) -> None:
+    Encoder.load(tiny_base, "last", prompt=PROMPT).save(tmp_path / "e")
     Encoder.load(tmp_path / "e", "mean", prompt="{text} [MASK]").save(tmp_path / "f")
     assert tokens(tmp_path / "f", "old") == ["[CLS]", "old", "[MASK]", "[SEP]"]
 
@@ -177,10 +177,12 @@ def test_prompts_that_cannot_be_pooled_are_refused(prompt: str, fault: str) -> N
         section(prompt=prompt, pooling="last")
 
 
-def test_a_prompt_that_does_not_fit_the_base_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_prompt_that_the_tokenizer_cannot_encode_is_refused(
+    tiny_base: Path, tmp_path: Path
+) -> None:
     with pytest.raises(TokenizerError, match=r"does not know: it reads \[UNK\] \[MASK\]"):
         check_prompt(tiny_base, section(prompt="{text} значит [MASK]"))
-    with pytest.raises(TokenizerError, match=r"takes 7 tokens .* 7 are read"):
+    with pytest.raises(TokenizerError, match=r"takes 7 tokens .* only 7 are read"):
         check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=7))
     check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=8))
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
@@ -192,8 +194,10 @@ def test_a_prompt_that_does_not_fit_the_base_is_refused(tiny_base: Path, tmp_pat
     check_prompt(base, section(prompt="{text} is one"))
 
 
-def test_a_folders_prompt_leaves_room_for_a_text(tiny_base: Path, tmp_path: Path) -> None:
-    Encoder.load(tiny_base, "last", prompt=MEANS).save(tmp_path / "e")
+def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    Encoder.load(tiny_base, "last", prompt=PROMPT).save(tmp_path / "e")
     with pytest.raises(TokenizerError, match="takes 5 tokens"):
         Encoder.load(tmp_path / "e", max_tokens=5)
     assert len(Encoder.load(tmp_path / "e", max_tokens=6).token_ids(["old " * 9])[0]) == 6
@@ -208,7 +212,7 @@ def test_a_folders_prompt_leaves_room_for_a_text(tiny_base: Path, tmp_path: Path
     ],
     ids=["another token", "another id", "masks at both ends"],
 )
-def test_a_broken_prompt_is_no_prompt(
+def test_a_damaged_prompt_template_is_refused(
     damage: dict[str, Any], tiny_base: Path, tmp_path: Path
 ) -> None:
     Encoder.load(tiny_base, "cls", prompt="[MASK] of {text}").save(tmp_path / "e")
