@@ -79,7 +79,7 @@ def test_a_run_leaves_its_record_and_its_report(first: SimpleNamespace) -> None:
     assert [line.stage for line in record.stages] == STAGES
     assert not any(line.reused for line in record.stages)
     assert "passage-retrieval" in Path(record.report).read_text()
-    assert record.reasons[0].startswith("Not better than its base")
+    assert record.reasons[0].startswith("No improvement over the base")
     assert [(line.benchmark, line.n) for line in record.scores] == [
         ("passage-retrieval", 100 - sampled_documents(record))
     ]
@@ -117,7 +117,7 @@ def test_the_verdict_is_kept_in_words_and_numbers(first: SimpleNamespace, client
     import mlflow
 
     version = client.get_model_version_by_alias(MODEL, "challenger")
-    assert version.description.startswith("Not promoted:\n- Not better than its base")
+    assert version.description.startswith("Not promoted:\n- No improvement over the base")
     run = client.get_run(version.run_id)
     verdict = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/verdict.json")
     [found] = verdict["base"]

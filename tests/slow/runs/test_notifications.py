@@ -61,7 +61,7 @@ def test_a_refusal_and_a_failure_are_told(
     [refusal] = posted
     assert refusal["path"] == "/s3cret"
     assert refusal["subject"] == "en-tiny: not promoted"
-    assert refusal["body"].startswith("Not better than its base")
+    assert refusal["body"].startswith("No improvement over the base")
     assert "models:/mirror-en-tiny/1" in refusal["body"]
     assert "s3cret" not in done.stderr + done.stdout
     assert not any("s3cret" in path.read_text() for path in home.glob("runs/*/*.json"))
@@ -73,7 +73,7 @@ def test_a_refusal_and_a_failure_are_told(
     assert done.returncode == 1
     [_, failure] = posted
     assert failure["subject"].endswith("en-tiny.toml: failed")
-    assert "passages that nothing tuned on touches" in failure["body"]
+    assert "label-free retrieval needs" in failure["body"]
 
 
 def test_a_webhook_that_is_away_is_a_warning_and_no_failure(

@@ -19,7 +19,7 @@ from mirror.progress import ProgressEvent
 class Counter:
     """Gives each text its length and its first mark's number."""
 
-    width = 2
+    dimension = 2
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.array([[len(text), ord(text[:1] or "\0")] for text in texts], np.float32)
