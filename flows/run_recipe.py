@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import flow
 
 from mirror.encoders.encoder_ref import tuned_encoder, untuned_encoder
@@ -9,6 +11,7 @@ from mirror.release.run_record import RunRecord, StartTime
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
 from mirror.run_data import RunData
+from mirror.store import StageRecord
 from tasks import change_detection, gate, preflight, registry, run_summary, stages
 from tasks.change_detection import RunInputs
 from tasks.local_api import temporary_api
@@ -48,19 +51,10 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     smoke = stages.smoke_test(run, encoder, data)
 
     verdict = gate.decide(run, baseline, scores, rival, smoke)
-    results = RunResults(
-        run.recipe,
-        inputs.base,
-        data.corpus,
-        data.sample,
-        tuned,
-        baseline,
-        scores,
-        data.pairs,
-        inputs.profile,
-        change_detection.find_drift(run, inputs, champion),
-        stages.compare_with_champion(run, verdict, champion, encoder, data),
-    )
+    results = collect_results(run, inputs, data, tuned, baseline, scores)
+    drift = change_detection.find_drift(run, inputs, champion)
+    compatibility = stages.compare_with_champion(run, verdict, champion, encoder, data)
+    results = replace(results, drift=drift, compatibility=compatibility)
     package = stages.package(run, results)
     page = stages.write_report(run, results, verdict)
     candidate = RegistrationCandidate(results, champion, rival, verdict, package, page)
@@ -74,6 +68,28 @@ def collect_inputs(run: RunContext) -> RunInputs:
     pairs = stages.gather_pairs(run) if run.recipe.pairs else None
     base = stages.resolve_base(run)
     return RunInputs(base, corpus, stages.profile_corpus(run, corpus, base), pairs)
+
+
+def collect_results(
+    run: RunContext,
+    inputs: RunInputs,
+    data: RunData,
+    tuned: StageRecord,
+    baseline: StageRecord,
+    scores: StageRecord,
+) -> RunResults:
+    """Return the stages of a run, up to the evaluation of the tuned encoder."""
+    return RunResults(
+        recipe=run.recipe,
+        base=inputs.base,
+        corpus=data.corpus,
+        sample=data.sample,
+        tuned=tuned,
+        before=baseline,
+        after=scores,
+        pairs=data.pairs,
+        profile=inputs.profile,
+    )
 
 
 def start_run(run: RunContext, if_changed: bool = False) -> RunRecord:

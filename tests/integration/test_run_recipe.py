@@ -120,9 +120,9 @@ def test_the_verdict_is_kept_in_words_and_numbers(first: SimpleNamespace, client
     assert version.description.startswith("Not promoted:\n- No improvement over the base")
     run = client.get_run(version.run_id)
     verdict = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/verdict.json")
-    [found] = verdict["base"]
+    [change] = verdict["input"]["base"]
     assert verdict["promote"] is False
-    assert (found["before"], found["after"]) == (
+    assert (change["before"], change["after"]) == (
         run.data.metrics["base/passage-retrieval"],
         run.data.metrics["tuned/passage-retrieval"],
     )
