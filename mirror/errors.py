@@ -8,7 +8,6 @@ MirrorError
 │   ├── TokenizerError      a tokenizer without what the method needs
 │   ├── BaseModelError      a base model that is missing, damaged or unfit
 │   ├── BenchmarkError      a definition or a data file of a benchmark
-│   ├── PaperError          a table of the paper, or what is asked of them
 │   └── StudyError          a study, or what it was asked to run on
 ├── TuningError             the loss is not a number, or the vectors have collapsed
 ├── StoppedError            someone asked for an end; what is whole is kept
@@ -51,10 +50,6 @@ class BaseModelError(InputError):
 
 class BenchmarkError(InputError):
     """A benchmark's definition or data is missing, damaged or inconsistent."""
-
-
-class PaperError(InputError):
-    """A table of the paper's published numbers is damaged, or there is none of that name."""
 
 
 class StudyError(InputError):

@@ -116,7 +116,7 @@ def test_the_tables_are_printed_and_written(printed: tuple[Path, list[str]]) -> 
     cells = {cell["row"]: cell for cell in results["cells"] if cell["base"] == "stand-in"}
     assert (len(cells["full"]["values"]), len(cells["raw"]["values"])) == (2, 1)
     text = (here / "out.md").read_text()
-    assert "mirror paper --tables 8 --seeds 42,33 --stand-in base" in text
+    assert "mirror study --paper --tables 8 --seeds 42,33 --stand-in base" in text
     assert str(here) not in text
 
 

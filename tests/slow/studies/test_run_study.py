@@ -113,7 +113,7 @@ def test_too_little_text_shows_before_any_trial(study_run: SimpleNamespace) -> N
 
 
 def test_trials_are_tasks_and_found_ones_are_cached(
-    studied: SimpleNamespace, ask_api: Callable[[str, Any], Any]
+    study_run: SimpleNamespace, ask_api: Callable[[str, Any], Any]
 ) -> None:
     runs = ask_api("task_runs/filter", {"task_runs": {"name": {"like_": "trial-masks"}}})
     states = sorted(run["state_name"] for run in runs)
