@@ -83,7 +83,7 @@ def run_recipes(recipes: list[str], if_changed: bool = False) -> State[list[RunO
 
 
 def start_runs(
-    recipes: Sequence[str], runner: Runner, at_once: int, if_changed: bool = False
+    recipes: Sequence[str], runner: Runner, jobs: int, if_changed: bool = False
 ) -> list[RunOutcome]:
     """As `run_recipes`, for a person at a terminal.
 
@@ -91,7 +91,7 @@ def start_runs(
         InputError: the runner is not installed.
         ServiceError: the Prefect server does not answer.
     """
-    fanned = run_recipes.with_options(task_runner=task_runner(runner, at_once))
+    fanned = run_recipes.with_options(task_runner=task_runner(runner, jobs))
     with temporary_api() as wait_for_api:
         wait_for_api()
         state = fanned(list(recipes), if_changed, return_state=True)

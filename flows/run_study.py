@@ -40,10 +40,10 @@ def run_study(
 
 
 def start_study(
-    name: str, options: StudyOptions | PaperOptions, at_once: int = 1, command: str = ""
+    name: str, options: StudyOptions | PaperOptions, jobs: int = 1, command: str = ""
 ) -> Report:
-    """Run a study from a terminal, with `at_once` trials at the same time."""
+    """Run a study from a terminal, with `jobs` trials at the same time."""
     with temporary_api() as wait_for_api:
         wait_for_api()
-        flow_of_trials = run_study.with_options(task_runner=trials.trial_runner(at_once))
+        flow_of_trials = run_study.with_options(task_runner=trials.trial_runner(jobs))
         return flow_of_trials(name, options, command)

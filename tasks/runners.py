@@ -31,7 +31,7 @@ def runner_kind(asked: str | None) -> Runner:
     raise InputError(f"{kind!r} is no runner: set {RUNNER} to {', '.join(RUNNERS)}")
 
 
-def task_runner(kind: Runner, at_once: int) -> TaskRunner[Any]:
+def task_runner(kind: Runner, jobs: int) -> TaskRunner[Any]:
     """A runner for so many tasks at once, which share this machine's cores between them.
 
     Raises:
@@ -45,19 +45,19 @@ def task_runner(kind: Runner, at_once: int) -> TaskRunner[Any]:
             raise InputError(f"{CLUSTER} is set, and a {kind} runner uses none: unset it")
     else:
         # Read by torch and DuckDB wherever a task runs; a cluster's workers have their own.
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // at_once)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     match kind:
         case "thread":
-            return ThreadPoolTaskRunner(max_workers=at_once)
+            return ThreadPoolTaskRunner(max_workers=jobs)
         case "process":
-            return ProcessPoolTaskRunner(max_workers=at_once)
+            return ProcessPoolTaskRunner(max_workers=jobs)
         case "dask":
-            return _dask(address, at_once)
+            return _dask(address, jobs)
         case "ray":
-            return _ray(address, at_once)
+            return _ray(address, jobs)
 
 
-def _dask(address: str | None, at_once: int) -> TaskRunner[Any]:
+def _dask(address: str | None, jobs: int) -> TaskRunner[Any]:
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
@@ -65,17 +65,17 @@ def _dask(address: str | None, at_once: int) -> TaskRunner[Any]:
     if address:
         return DaskTaskRunner(address=address)
     # No dashboard: it would listen on a port that nobody asked for.
-    local = {"n_workers": at_once, "threads_per_worker": 1, "dashboard_address": None}
+    local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs={**local, "host": "127.0.0.1"})
 
 
-def _ray(address: str | None, at_once: int) -> TaskRunner[Any]:
+def _ray(address: str | None, jobs: int) -> TaskRunner[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         from prefect_ray.task_runners import RayTaskRunner
     except ImportError as error:
         raise _not_installed("ray") from error
-    local = {"num_cpus": at_once, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    local = {"num_cpus": jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     options = {"address": address} if address else {"init_kwargs": local}
     runner: TaskRunner[Any] = RayTaskRunner(**options)
     return runner

@@ -117,17 +117,17 @@ def score_pair(
     return study_trial.score_pair(first, second, benchmark, Store(workspace))
 
 
-def trial_runner(at_once: int = 1) -> TaskRunner[Any]:
-    """Return a task runner for trials: one after another, or in `at_once` processes.
+def trial_runner(jobs: int = 1) -> TaskRunner[Any]:
+    """Return a task runner for trials: one after another, or in `jobs` processes.
 
     Processes share the cores, unless OMP_NUM_THREADS is set, and all may tune on the device at the
     same time, unless MIRROR_RUNS_PER_DEVICE is set.
     """
-    if at_once == 1:
+    if jobs == 1:
         return ThreadPoolTaskRunner(max_workers=1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // at_once)))
-    os.environ.setdefault(RUNS_PER_DEVICE, str(at_once))
-    return ProcessPoolTaskRunner(max_workers=at_once)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
+    os.environ.setdefault(RUNS_PER_DEVICE, str(jobs))
+    return ProcessPoolTaskRunner(max_workers=jobs)
 
 
 def await_trials(

@@ -38,17 +38,17 @@ class EvaluateOptions:
     """Names, and paths that end in `.toml`."""
     pooling: str | None = None
     max_tokens: int | None = None
-    against: str | None = None
+    baseline: str | None = None
     recipe: str | None = None
     fetch: bool = False
-    other: str | None = None
-    """A second encoder, for the second language of lexicons."""
+    target_encoder: str | None = None
+    """A second encoder, for the target language of lexicons."""
 
 
 def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
     """Scores an encoder, beside another if asked, and prints a table."""
     definitions = [read_definition(name) for name in wanted.benchmarks]
-    if wanted.other is not None:
+    if wanted.target_encoder is not None:
         _check_two_languages(definitions)
     if wanted.fetch:
         _fetch_missing(definitions, err)
@@ -59,17 +59,18 @@ def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
     run = _run_data(definitions, wanted.recipe)
     data = {definition.name: definition.load(run) for definition in definitions}
     encoder = load_encoder(wanted.encoder, wanted.pooling, wanted.max_tokens)
-    rival, other = (
+    baseline, target = (
         load_rival(name, encoder.settings, wanted.pooling) if name else None
-        for name in (wanted.against, wanted.other)
+        for name in (wanted.baseline, wanted.target_encoder)
     )
     with live_progress(err) as on_progress:
-        results = _score(encoder, definitions, data, other, on_progress)
-        of_rival = _score(rival, definitions, data, other, on_progress) if rival else None
-    if of_rival is None:
+        results = _score(encoder, definitions, data, target, on_progress)
+        before = _score(baseline, definitions, data, target, on_progress) if baseline else None
+    if before is None:
         out.print(result_table(results, title=wanted.encoder))
         return
-    _print_both(definitions, of_rival, results, f"{wanted.encoder}, against {wanted.against}", out)
+    title = f"{wanted.encoder}, compared with {wanted.baseline}"
+    _print_both(definitions, before, results, title, out)
 
 
 def _print_both(
@@ -81,7 +82,7 @@ def _print_both(
 ) -> None:
     from mirror.evaluation.comparison import compare_extra_metrics, compare_results
 
-    gate, sides = GateSection(), ("against", "encoder")
+    gate, sides = GateSection(), ("baseline", "encoder")
     lines: list[ScoreChange] = []
     extra_metrics: list[MetricSummary] = []
     for definition in definitions:
@@ -99,8 +100,8 @@ def _check_two_languages(definitions: Sequence[Benchmark]) -> None:
     members = [read_definition(name) for definition in definitions for name in definition.members]
     if not any(definition.USES_SECOND_ENCODER for definition in (*definitions, *members)):
         raise BenchmarkError(
-            "--with takes an encoder for the second language of a lexicon, such as xling-en-fr, "
-            "and none is among the benchmarks: name one, or leave out --with"
+            "--target-encoder is for the target language of a lexicon, such as xling-en-fr, and "
+            "no benchmark is a lexicon: name one, or leave out --target-encoder"
         )
 
 

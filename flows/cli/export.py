@@ -1,4 +1,4 @@
-"""`mirror export`: an encoder in the forms that others read."""
+"""`mirror export`: an encoder in other formats."""
 
 from __future__ import annotations
 
@@ -8,121 +8,126 @@ import click
 
 from flows.cli.options import Command, stderr_console, workspace_option
 
-FORMS = ("sentence-transformers", "onnx", "static")
-MOST = 50_000
+FORMATS = ("sentence-transformers", "onnx", "word-vectors")
+WORDS = 50_000
 
 
-@click.command(cls=Command, short_help="Writes an encoder in a form that others read.")
+@click.command(cls=Command, short_help="Write an encoder in another format.")
 @click.argument("encoder")
-@click.option("--to", "form", required=True, type=click.Choice(FORMS))
-@click.option("--out", "place", required=True, metavar="PLACE", help="A folder that is not there.")
-@click.option("--words", metavar="FILE", help="static: the words, one a line.")
-@click.option("--recipe", help="static: the words of the corpus of this recipe's newest run.")
-@click.option("--most", type=click.IntRange(min=1), help=f"static: that many; else {MOST:,}.")
+@click.option("--format", "format_", required=True, type=click.Choice(FORMATS))
+@click.option("--out", required=True, metavar="DIR", help="A folder that does not exist yet.")
+@click.option("--words", metavar="FILE", help="word-vectors: the words, one per line.")
+@click.option("--recipe", help="word-vectors: the most frequent words of this recipe's corpus.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"word-vectors: number of words with --recipe; default {WORDS:,}.",
+)
 @click.option(
     "--pooling",
     type=click.Choice(["cls", "mean", "first-last", "last"]),
-    help="For a plain model, which says nothing of it.  No mean-with-padding: readers of these "
-    "formats cannot pool over padding.",
+    help="Pooling of a plain model, which has no setting for it.",
 )
-@click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
+@click.option("--max-tokens", type=click.IntRange(min=3), help="Truncate texts to this length.")
 @workspace_option
 def export(
     encoder: str,
-    form: str,
-    place: str,
+    format_: str,
+    out: str,
     words: str | None,
     recipe: str | None,
-    most: int | None,
+    limit: int | None,
     pooling: str | None,
     max_tokens: int | None,
 ) -> None:
-    """Writes ENCODER, a folder or a registered model such as models:/NAME@champion, into PLACE.
+    """Write ENCODER, a folder or a registered model such as models:/NAME@champion, to DIR.
 
-    sentence-transformers: its folder.  onnx: one graph with pooling, and the tokenizer, checked to
-    give the same vectors; needs the extra `onnx`.  static: a table of word vectors, each word
-    encoded by itself, for gensim and others.  PLACE is written whole or not at all.
+    sentence-transformers is a folder for SentenceTransformer.  onnx is one graph that includes
+    pooling, and the tokenizer; it is checked against the encoder and needs the extra `onnx`.
+    word-vectors is a table of single words' vectors, for gensim and others.
+
+    If the export fails, DIR is not created.  The pooling mean-with-padding cannot be exported:
+    readers of these formats do not pool over padding.
     """
     from mirror.atomic_folder import check_new_folder
 
-    check_options(form, words, recipe, most)
-    check_new_folder(Path(place))
-    match form:
+    check_options(format_, words, recipe, limit)
+    folder = Path(out)
+    check_new_folder(folder)
+    match format_:
         case "onnx":
-            said = onnx_written(encoder, pooling, max_tokens, Path(place))
-        case "static":
-            listed = words_to_encode(words, recipe, most or MOST)
-            said = table_written(encoder, pooling, max_tokens, listed, Path(place))
+            summary = export_onnx_graph(encoder, pooling, max_tokens, folder)
+        case "word-vectors":
+            listed = words_to_encode(words, recipe, limit or WORDS)
+            summary = export_word_vectors(encoder, pooling, max_tokens, listed, folder)
         case _:
-            said = write_folder(encoder, pooling, max_tokens, Path(place))
-    stderr_console().print(f"{place}: {said}", markup=False, highlight=False, soft_wrap=True)
+            summary = export_folder(encoder, pooling, max_tokens, folder)
+    stderr_console().print(f"{out}: {summary}", markup=False, highlight=False, soft_wrap=True)
 
 
-def check_options(form: str, words: str | None, recipe: str | None, most: int | None) -> None:
-    """Checks that options go together.
-
-    Raises:
-        click.UsageError: they do not.
-    """
-    if form != "static" and (words or recipe or most):
-        raise click.UsageError("--words, --recipe and --most belong to --to static")
-    if form == "static" and bool(words) == bool(recipe):
-        raise click.UsageError("--to static wants words: either --words FILE or --recipe NAME")
-    if words and most:
-        raise click.UsageError("--most belongs to --recipe; of --words all are taken")
+def check_options(format_: str, words: str | None, recipe: str | None, limit: int | None) -> None:
+    """Raise click.UsageError if the options contradict each other."""
+    if format_ != "word-vectors" and (words or recipe or limit):
+        raise click.UsageError("--words, --recipe and --limit need --format word-vectors")
+    if format_ == "word-vectors" and bool(words) == bool(recipe):
+        raise click.UsageError(
+            "--format word-vectors needs words: give either --words FILE or --recipe NAME"
+        )
+    if words and limit:
+        raise click.UsageError("--limit needs --recipe: all words of --words are exported")
 
 
-def write_folder(name: str, pooling: str | None, max_tokens: int | None, place: Path) -> str:
-    """Writes the folder for sentence-transformers, and says so."""
+def export_folder(name: str, pooling: str | None, max_tokens: int | None, folder: Path) -> str:
+    """Write the folder for sentence-transformers; return a summary."""
     from flows.cli.encoders import find_encoder_folder, load_encoder
     from mirror.encoders.sentence_transformers_format import read_encoder_settings
     from mirror.export.sentence_transformers import copy_encoder, save_encoder
 
-    folder = find_encoder_folder(name)
-    if read_encoder_settings(folder) and not (pooling or max_tokens):
-        copy_encoder(folder, place)
+    source = find_encoder_folder(name)
+    if read_encoder_settings(source) and not (pooling or max_tokens):
+        copy_encoder(source, folder)
     else:
-        save_encoder(load_encoder(str(folder), pooling, max_tokens), place)
+        save_encoder(load_encoder(str(source), pooling, max_tokens), folder)
     return "a folder for SentenceTransformer"
 
 
-def onnx_written(name: str, pooling: str | None, max_tokens: int | None, place: Path) -> str:
-    """Writes the graph and its tokenizer, and says how near its vectors are."""
+def export_onnx_graph(name: str, pooling: str | None, max_tokens: int | None, folder: Path) -> str:
+    """Write the ONNX graph and its tokenizer; return a summary with the largest difference."""
     from flows.cli.encoders import find_encoder_folder, load_encoder
     from mirror.export.onnx import check_onnx, export_onnx
 
     check_onnx()
-    folder = find_encoder_folder(name)
-    encoder = load_encoder(str(folder), pooling, max_tokens)
-    difference = export_onnx(encoder, folder, place)
-    return f"an ONNX graph whose vectors differ from the encoder's by {difference:.1e} at most"
+    source = find_encoder_folder(name)
+    encoder = load_encoder(str(source), pooling, max_tokens)
+    difference = export_onnx(encoder, source, folder)
+    return f"an ONNX graph; its vectors differ from the encoder's by at most {difference:.1e}"
 
 
-def table_written(
-    name: str, pooling: str | None, max_tokens: int | None, words: list[str], place: Path
+def export_word_vectors(
+    name: str, pooling: str | None, max_tokens: int | None, words: list[str], folder: Path
 ) -> str:
-    """Writes the words' vectors, and says how many."""
+    """Write the words' vectors; return a summary."""
     from flows.cli.encoders import load_encoder
     from flows.cli.progress import live_progress
     from mirror.export.word_vectors import export_words
 
     encoder = load_encoder(name, pooling, max_tokens)
     with live_progress(stderr_console()) as on_progress:
-        export_words(encoder, words, place, on_progress)
-    return f"vectors of {len(words):,} words, {encoder.dimension} numbers each"
+        export_words(encoder, words, folder, on_progress)
+    return f"vectors of {len(words):,} words, {encoder.dimension} dimensions"
 
 
-def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[str]:
-    """The words of a list, or the most frequent ones of a run's corpus.
+def words_to_encode(file: str | None, recipe: str | None, limit: int) -> list[str]:
+    """Return the words of a file, or the most frequent words of a run's corpus.
 
     Raises:
-        InputError: the list cannot be read, or is empty.
-        StoreError: there is no such run, or its corpus is gone.
+        InputError: the file cannot be read, or is empty.
+        StoreError: the recipe has no run, or the run's corpus was removed.
     """
-    if listed is not None:
+    if file is not None:
         from mirror.export.word_vectors import read_words
 
-        return read_words(Path(listed))
+        return read_words(Path(file))
     from flows.cli.progress import live_progress
     from mirror.export.word_vectors import frequent_words
     from mirror.paths import open_workspace
@@ -130,4 +135,4 @@ def words_to_encode(listed: str | None, recipe: str | None, most: int) -> list[s
 
     corpus = find_stage(find_record(open_workspace(), recipe), "corpus")
     with live_progress(stderr_console()) as on_progress:
-        return frequent_words(corpus, most, on_progress)
+        return frequent_words(corpus, limit, on_progress)

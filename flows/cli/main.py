@@ -96,8 +96,8 @@ def show(recipe: str | None) -> None:
 @click.option("--benchmark", "files", multiple=True, metavar="FILE", help="A definition of yours.")
 @click.option("--pooling", type=POOLINGS, help="For a plain model, which says nothing of it.")
 @click.option("--max-tokens", type=click.IntRange(min=3), help="Cut texts; else as ENCODER says.")
-@click.option("--against", metavar="OTHER", help="Compare with this encoder, with intervals.")
-@click.option("--with", "other", metavar="OTHER", help="Encoder of a lexicon's second language.")
+@click.option("--baseline", metavar="OTHER", help="Compare with this encoder, with intervals.")
+@click.option("--target-encoder", metavar="OTHER", help="Encoder of a lexicon's target language.")
 @click.option("--recipe", help="For texts of a run: those of this recipe's newest one.")
 @click.option("--fetch", is_flag=True, help="Get the data that is missing, from its publishers.")
 @workspace_option
@@ -106,8 +106,8 @@ def evaluate(
 ) -> None:
     """Scores ENCODER, a folder or a registered model such as models:/NAME@champion.
 
-    OTHER likewise; a plain model is pooled and cut as ENCODER is.  Without --with, ENCODER is that
-    of both languages.  With --fetch alone, ENCODER may be left out.
+    OTHER likewise; a plain model is pooled and cut as ENCODER is.  Without --target-encoder,
+    ENCODER is that of both languages.  With --fetch alone, ENCODER may be left out.
     """
     names = [name.strip() for name in (benchmarks or "").split(",") if name.strip()]
     if not names and not files:

@@ -24,7 +24,7 @@ STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 def runs_shown(
     choice: RecipeSelection,
     runner: str | None,
-    at_once: int,
+    jobs: int,
     if_changed: bool,
     out: Console,
     err: Console,
@@ -43,7 +43,7 @@ def runs_shown(
         from flows.run_recipes import start_runs
         from tasks.runners import runner_kind
 
-        outcomes = start_runs(wanted, runner_kind(runner), at_once, if_changed)
+        outcomes = start_runs(wanted, runner_kind(runner), jobs, if_changed)
     out.print(outcome_table(outcomes))
     failed = [Path(found.recipe).stem for found in outcomes if found.record is None]
     if failed:

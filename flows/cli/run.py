@@ -19,7 +19,7 @@ RUNNERS = click.Choice(["thread", "process", "dask", "ray"])
 @click.option("--base", metavar="PATH", help="Start one recipe from this model instead of its own.")
 @click.option("--if-changed", is_flag=True, help="Stop if text and recipe are the champion's.")
 @click.option(
-    "--at-once",
+    "--jobs",
     type=click.IntRange(min=1),
     default=2,
     help="Run so many at the same time; default 2.",
@@ -33,7 +33,7 @@ def run(
     domain: str,
     base: str | None,
     if_changed: bool,
-    at_once: int,
+    jobs: int,
     runner: str | None,
 ) -> None:
     """Runs each RECIPE: ingest, sample, tune, evaluate, register.
@@ -61,7 +61,7 @@ def run(
         raise click.UsageError("--base goes with one recipe only")
     from flows.cli.many_runs import runs_shown
 
-    runs_shown(choice, runner, at_once, if_changed, stdout_console(), stderr_console())
+    runs_shown(choice, runner, jobs, if_changed, stdout_console(), stderr_console())
 
 
 def _parts(listed: str) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
 @click.option("--paper", is_flag=True, help="Fill the paper's tables.")
 @click.option("--seeds", type=Seeds(), default=(), help="Such as 42,33,44; else the study's.")
 @click.option("--quick", is_flag=True, help="The first seed only.")
-@click.option("--at-once", type=click.IntRange(min=1), default=1, help="Trials in parallel.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Trials in parallel.")
 @click.option("--out", metavar="FILE.md", help="Write the Markdown to this file too.")
 @click.option(
     "--base",
@@ -101,7 +101,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--no-stand-in", is_flag=True, help="--paper: the paper's own bases only.")
 @workspace_option
-def study(name: str | None, paper: bool, at_once: int, out: str | None, **options: Any) -> None:
+def study(name: str | None, paper: bool, jobs: int, out: str | None, **options: Any) -> None:
     """Run the study NAME, fill the paper's tables (--paper), or list all studies.
 
     A study compares settings: it draws a figure, with the paper's values where there are any.
@@ -127,7 +127,7 @@ def study(name: str | None, paper: bool, at_once: int, out: str | None, **option
     run_and_print_study(
         "paper" if paper else str(name),
         chosen,
-        at_once,
+        jobs,
         Path(out) if out else None,
         (stdout_console(), stderr_console()),
     )

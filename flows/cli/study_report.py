@@ -38,7 +38,7 @@ SOURCES = {"paper": "dim", "ours": "", "stand-in": "cyan"}
 def run_and_print_study(
     name: str,
     options: StudyOptions | PaperOptions,
-    at_once: int,
+    jobs: int,
     out: Path | None,
     consoles: tuple[Console, Console],
 ) -> None:
@@ -52,7 +52,7 @@ def run_and_print_study(
 
         plan = find_plan(name, options)
         stderr.print(plan.estimate(), markup=False, highlight=False, soft_wrap=True)
-        report = start_study(name, options, at_once, getattr(options, "command", ""))
+        report = start_study(name, options, jobs, getattr(options, "command", ""))
         if out is not None:
             write_text(out, render(report, "study.md.j2"))
     print_report(report, stdout)

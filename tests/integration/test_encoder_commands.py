@@ -103,11 +103,11 @@ def test_evaluate_scores_a_table_of_ones_own(
     assert "spearman" in shown
 
 
-def test_evaluate_against_itself_finds_no_difference(
+def test_evaluate_with_itself_as_baseline_finds_no_difference(
     tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
-    assert run_guarded(mirror, ["evaluate", *arguments, "--against", str(tiny_base)]) == 0
+    assert run_guarded(mirror, ["evaluate", *arguments, "--baseline", str(tiny_base)]) == 0
     shown = capsys.readouterr().out
     assert "+.000 to +.000" in shown
     assert "95% interval" in shown
@@ -123,9 +123,9 @@ def test_evaluate_refuses_an_unknown_benchmark_before_loading(
 def test_a_second_encoder_wants_a_lexicon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["evaluate", "no/folder", "--with", "other", "--benchmark"]
+    arguments = ["evaluate", "no/folder", "--target-encoder", "other", "--benchmark"]
     assert run_guarded(mirror, [*arguments, str(own_benchmark(tmp_path))]) == 1
-    assert "for the second language of a lexicon" in capsys.readouterr().err
+    assert "for the target language of a lexicon" in capsys.readouterr().err
 
 
 def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -155,7 +155,7 @@ def test_evaluate_takes_an_encoder_for_each_language(
     monkeypatch.setattr(
         evaluate, "load_rival", lambda name, *rest: loaded.append(name) or load(name, *rest)
     )
-    arguments = [str(tiny_base), "--pooling", "mean", "--with", str(tiny_base)]
+    arguments = [str(tiny_base), "--pooling", "mean", "--target-encoder", str(tiny_base)]
     lexicon = str(own_lexicon(tmp_path, monkeypatch))
     assert run_guarded(mirror, ["evaluate", *arguments, "--benchmark", lexicon]) == 0
     assert loaded == [str(tiny_base)]

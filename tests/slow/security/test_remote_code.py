@@ -244,6 +244,6 @@ def test_a_version_with_code_is_encoded_with_and_compared_without_it(
     run_guarded(mirror, ["encode", uri, str(texts), "--out", str(tmp_path / "vectors.npy")])
     run_guarded(mirror, ["compare", uri, str(encoders[1]), "--texts", str(texts)])
     place = tmp_path / "exported"
-    run_guarded(mirror, ["export", uri, "--to", "folder", "--out", str(place)])
+    run_guarded(mirror, ["export", uri, "--format", "sentence-transformers", "--out", str(place)])
     assert not [path for path in place.rglob("*") if path.suffix in (".py", ".pkl", ".bin")]
     assert not payload.was_executed()

@@ -65,7 +65,7 @@ def study_run(
     study.write_text(STUDY)
     options = ["--recipe", str(recipe), "--benchmarks", "passage-retrieval"]
     first = ["study", str(study), *options]
-    calls = [first, [*first, "--at-once", "2"], [*first, "--strings", "4000"]]
+    calls = [first, [*first, "--jobs", "2"], [*first, "--strings", "4000"]]
     done = mirror_run(recipe, home, COMMAND.format(calls=calls), PREFECT_API_URL=prefect_api)
     return SimpleNamespace(home=home, done=done, output=home / "studies" / "masks")
 

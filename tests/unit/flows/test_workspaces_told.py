@@ -23,7 +23,7 @@ READING = (
     ["serve", "some-model"],
     ["compare", "models:/some-model/1", "models:/some-model/2"],
     pytest.param(
-        ["export", "models:/some-model/1", "--to", "onnx", "--out", "never-made"],
+        ["export", "models:/some-model/1", "--format", "onnx", "--out", "never-made"],
         marks=pytest.mark.slow,
         id="export",
     ),

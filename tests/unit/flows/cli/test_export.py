@@ -27,7 +27,7 @@ def export(*arguments: str | Path) -> int:
 
 def test_an_encoder_is_copied(encoder_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert export(encoder_folder, "--to", "sentence-transformers", "--out", out) == 0
+    assert export(encoder_folder, "--format", "sentence-transformers", "--out", out) == 0
     assert (out / "model.safetensors").read_bytes() == (
         encoder_folder / "model.safetensors"
     ).read_bytes()
@@ -36,7 +36,7 @@ def test_an_encoder_is_copied(encoder_folder: Path, tmp_path: Path) -> None:
 def test_a_table_has_the_words_of_the_list(encoder_folder: Path, tmp_path: Path) -> None:
     words, out = tmp_path / "words.txt", tmp_path / "out"
     words.write_text("baker\nmirror\n")
-    assert export(encoder_folder, "--to", "static", "--words", words, "--out", out) == 0
+    assert export(encoder_folder, "--format", "word-vectors", "--words", words, "--out", out) == 0
     vectors = load_file(out / "vectors.safetensors")["vectors"]
     expected = Encoder.load(encoder_folder).encode(["baker", "mirror"])
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
@@ -48,7 +48,7 @@ def test_a_graph_is_written_and_its_difference_told(
 ) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    assert export(encoder_folder, "--to", "onnx", "--out", tmp_path / "out") == 0
+    assert export(encoder_folder, "--format", "onnx", "--out", tmp_path / "out") == 0
     assert "differ from the encoder's by" in capsys.readouterr().err
     assert (tmp_path / "out" / "model.onnx").is_file()
 
@@ -57,18 +57,18 @@ def test_a_place_that_is_taken_is_refused(
     encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").write_text("mine")
-    assert export(encoder_folder, "--to", "sentence-transformers", "--out", tmp_path) == 1
+    assert export(encoder_folder, "--format", "sentence-transformers", "--out", tmp_path) == 1
     assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--to", "static"], "either --words FILE or --recipe NAME"),
-        (["--to", "static", "--words", "w", "--recipe", "r"], "either --words FILE or"),
-        (["--to", "static", "--words", "w", "--most", "5"], "--most belongs to --recipe"),
-        (["--to", "onnx", "--recipe", "r"], "belong to --to static"),
-        (["--to", "pickle"], "is not one of"),
+        (["--format", "word-vectors"], "either --words FILE or --recipe NAME"),
+        (["--format", "word-vectors", "--words", "w", "--recipe", "r"], "either --words FILE or"),
+        (["--format", "word-vectors", "--words", "w", "--limit", "5"], "--limit needs --recipe"),
+        (["--format", "onnx", "--recipe", "r"], "need --format word-vectors"),
+        (["--format", "pickle"], "is not one of"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

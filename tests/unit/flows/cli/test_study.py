@@ -34,7 +34,7 @@ def test_without_a_name_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
         (["--seeds", "1,x"], "not a list of whole numbers such as 42,33,44"),
         (["--seeds", "1,1"], "names a seed twice"),
         (["--level", "letter"], "'letter' is not one of"),
-        (["--at-once", "0"], "0 is not in the range"),
+        (["--jobs", "0"], "0 is not in the range"),
         (["--seeds", "-1"], "has a seed below 0"),
         (["--paper"], "give either mask-length or --paper"),
         (["--tables", "T1"], "--tables is only for --paper"),
