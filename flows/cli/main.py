@@ -137,13 +137,13 @@ def encode(
     """
     from flows.cli.encoders import load_encoder
     from flows.cli.progress import live_progress
-    from mirror.encoders.write_embeddings import check_place, read_lines, write_vectors
+    from mirror.encoders.write_embeddings import check_embeddings_path, read_lines, write_embeddings
 
-    check_place(Path(place))
+    check_embeddings_path(Path(place))
     texts = read_lines(None if source == "-" else Path(source))
     loaded = load_encoder(encoder, pooling, max_tokens)
     with live_progress(stderr_console()) as on_progress:
-        rows, width = write_vectors(loaded, texts, Path(place), on_progress)
+        rows, width = write_embeddings(loaded, texts, Path(place), on_progress)
     stderr_console().print(
         f"{place}: {rows:,} vectors of {width} numbers", highlight=False, soft_wrap=True
     )

@@ -1,6 +1,6 @@
-"""The masked language model that tuning starts from: where it is, and whether it will do.
+"""Base model: the masked language model that tuning starts from, found and checked.
 
-No torch: finding and checking a base is a matter of file headers, and takes a second.
+torch is not imported: only file headers are read, which takes a second.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mirror.tuning_config import TuningSection, fill_tuning
 
 log = logging.getLogger(__name__)
 
-PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
-"""Files that make up a model; never pickles, never code."""
-NOT_PARTS = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Files of a model: no pickles, no code."""
+IGNORED_FILES = ("onnx/*", "openvino/*", "coreml/*", "tf/*")
 
 
 def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> EncoderRef:
@@ -41,7 +41,7 @@ def find_base(section: BaseSection, from_registry: Callable[[str], Path]) -> Enc
 def locate_base(section: BaseSection, from_registry: Callable[[str], Path]) -> tuple[Path, str]:
     """Return the folder of the base that a recipe names, and how the recipe names it.
 
-    The base is fetched if need be; `check_base` tells whether it can be used.
+    A base on the hub is downloaded if needed.  `check_base` checks whether it can be used.
 
     Raises:
         BaseModelError: there is no such base.
@@ -59,15 +59,15 @@ def locate_base(section: BaseSection, from_registry: Callable[[str], Path]) -> t
 
 
 def check_base(folder: Path, *, masks: bool = True) -> None:
-    """Checks that a folder's model can be tuned: its kind, its weights, its tokenizer.
+    """Check that a folder's model can be tuned: its architecture, weights and tokenizer.
 
     Args:
-        folder: the model.
+        folder: the model's.
         masks: whether the recipe masks, so that a mask token is needed.
 
     Raises:
-        BaseModelError: configuration or weights are missing, damaged or unfit.
-        TokenizerError: the tokenizer is missing, damaged or unfit.
+        BaseModelError: configuration or weights are missing, damaged or unsupported.
+        TokenizerError: the tokenizer is missing, damaged or unsupported.
     """
     config = read_config(folder)
     kind = architecture_of(config, folder)
@@ -76,19 +76,19 @@ def check_base(folder: Path, *, masks: bool = True) -> None:
 
 
 def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
-    """Checks that a folder's model can be tuned as a recipe says.
+    """Check that a folder's model can be tuned as a recipe says.
 
-    Warns where the model takes fewer tokens of a text than the defaults of the recipe's level say.
+    Warns if the model takes fewer tokens of a text than the defaults of the recipe's level.
 
     Args:
-        recipe: what is wanted of it.
-        folder: the model.
-        tuned: no means that it is only scored, as it is.
+        recipe: the recipe.
+        folder: the model's.
+        tuned: False if the model is only evaluated, untuned.
 
     Raises:
         BaseModelError: as `check_base`.
-        TokenizerError: likewise, or as `check_prompt`.
-        RecipeError: the recipe wants more tokens of a text than the model takes.
+        TokenizerError: as `check_base` and `check_prompt`.
+        RecipeError: the recipe sets more tokens of a text than the model takes.
     """
     check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
     if recipe.tuning.prompt is not None:
@@ -96,29 +96,29 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
     limit = token_limit(folder)
     defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
     for setting in ("max_tokens", "inference_max_tokens"):
-        wanted = getattr(recipe.tuning, setting)
-        if limit is None or wanted is None or wanted <= limit:
+        tokens = getattr(recipe.tuning, setting)
+        if limit is None or tokens is None or tokens <= limit:
             continue
-        if wanted != defaults.get(setting):
+        if tokens != defaults.get(setting):
             raise RecipeError(
-                f"recipe {recipe.name}: tuning.{setting} is {wanted}, and the model in {folder} "
+                f"recipe {recipe.name}: tuning.{setting} is {tokens}, and the model in {folder} "
                 f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
             )
         _warn_once(
-            f"the model in {folder} takes {limit} tokens of a text and not {wanted}, the "
-            f"{setting} of level {recipe.level!r}: longer texts are cut there; set "
-            f"tuning.{setting} to {limit} in recipe {recipe.name} if that is meant"
+            f"the model in {folder} takes {limit} tokens of a text and not {tokens}, the "
+            f"{setting} of level {recipe.level!r}: longer texts are truncated; to accept this, "
+            f"set tuning.{setting} to {limit} in recipe {recipe.name}"
         )
 
 
 def check_prompt(folder: Path, tuning: TuningSection) -> None:
-    """Checks that a folder's tokenizer can put a recipe's prompt around texts.
+    """Check that a folder's tokenizer can put a recipe's prompt around texts.
 
-    Of a folder from before `tokenizer.json` that shows only when it is loaded.
+    A folder without `tokenizer.json` is not checked until it is loaded.
 
     Raises:
-        TokenizerError: it does not know the prompt's words, or it has no mask token, or the prompt
-            leaves no room for a text.
+        TokenizerError: the tokenizer does not know the prompt's words or has no mask token, or the
+            prompt leaves no room for a text.
     """
     if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
         return
@@ -129,10 +129,10 @@ def check_prompt(folder: Path, tuning: TuningSection) -> None:
 
 
 def token_limit(folder: Path) -> int | None:
-    """The most tokens of a text that a folder's model takes; nothing if its config does not say.
+    """Return the most tokens of a text that a folder's model takes; None if not configured.
 
     Raises:
-        BaseModelError: the configuration is missing, damaged, or of no kind that is known.
+        BaseModelError: the configuration is missing, damaged, or of an unsupported architecture.
     """
     config = read_config(folder)
     positions = config.get("max_position_embeddings")
@@ -143,16 +143,16 @@ def token_limit(folder: Path) -> int | None:
 
 @cache
 def _warn_once(message: str) -> None:
-    """A run checks its base at the terminal, before it starts and before it tunes."""
+    """Log a warning once: a run checks its base before it starts and before it tunes."""
     log.warning("%s", message)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model's configuration.
+    """Return the model's configuration.
 
     Raises:
-        BaseModelError: it is missing, damaged, or wants to run code of its own, or to be loaded
-            from other files than those that are checked here.
+        BaseModelError: the configuration is missing or damaged, names code of its own, or names
+            other weights than those checked here.
     """
     path = folder / "config.json"
     try:
@@ -165,39 +165,40 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BaseModelError(f"{path} cannot be read as JSON ({error}): get it again") from error
     if not isinstance(config, dict):
-        raise BaseModelError(f"{path} holds no configuration: get it again")
-    _check_weights_are_its_own(folder, config)
+        raise BaseModelError(f"{path} is not a JSON object: get it again")
+    _check_no_other_weights(folder, config)
     for name, settings in ((path, config), *_tokenizer_settings(folder)):
         if "auto_map" in settings or _names_kernel(settings):
             raise BaseModelError(
-                f"{name} asks for code of its own (auto_map, or a kernel from a hub), which is "
-                f"never run: choose a model of a known kind ({', '.join(ARCHITECTURES)})"
+                f"{name} names code of its own (auto_map, or a kernel from a hub), which is never "
+                f"run: choose a model of a supported architecture ({', '.join(ARCHITECTURES)})"
             )
     return config
 
 
-def _check_weights_are_its_own(folder: Path, config: dict[str, Any]) -> None:
-    # transformers would read them in place of the weights that were checked and digested.
+def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
+    # transformers would read them instead of the weights that are checked and hashed.
     adapter = folder / "adapter_config.json"
     if "transformers_weights" in config or adapter.exists():
-        which = adapter.name if adapter.exists() else "transformers_weights in config.json"
+        source = adapter.name if adapter.exists() else "transformers_weights in config.json"
         raise BaseModelError(
-            f"the model in {folder} names other weights than model.safetensors ({which}), which "
-            "are not read: load it as it is meant, and save it whole with save_pretrained"
+            f"the model in {folder} names other weights than model.safetensors ({source}), "
+            "which are not read: load it with its library, and save the merged model with "
+            "save_pretrained"
         )
 
 
 def _names_kernel(settings: dict[str, Any]) -> bool:
-    """Whether a way of computing is named that transformers would fetch from a hub, and run."""
+    """Return whether the settings name a kernel that transformers would download and run."""
     chosen = [value for name, value in settings.items() if name.endswith("_implementation")]
     return "/" in json.dumps(chosen)
 
 
 def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
-    """The kind of a model.
+    """Return the architecture of a model.
 
     Raises:
-        BaseModelError: it is none that can be tuned.
+        BaseModelError: the architecture cannot be tuned.
     """
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
@@ -209,7 +210,7 @@ def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
 
 
 def choose_base(recipe: Recipe, path: str) -> Recipe:
-    """The recipe, starting from the model in the folder `path`; as it is if that is empty.
+    """Return the recipe with the base in the folder `path`; unchanged if `path` is empty.
 
     Raises:
         BaseModelError: there is no such folder.
@@ -222,14 +223,16 @@ def choose_base(recipe: Recipe, path: str) -> Recipe:
 
 
 def base_digest(folder: Path) -> str:
-    """Digest of the files that make up a model; a changed card changes nothing.
+    """Return the digest of a model's files; the model card is not one of them.
 
     Raises:
-        BaseModelError: the folder has none of them.
+        BaseModelError: the folder has no file of a model.
     """
-    files = sorted({path for part in PARTS for path in folder.glob(part) if path.is_file()})
+    files = sorted(
+        {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    )
     if not files:
-        raise BaseModelError(f"no base model in {folder}: it holds no weights and no config.json")
+        raise BaseModelError(f"no base model in {folder}: it has no weights and no config.json")
     return digest_of_json({path.name: file_digest(path) for path in files})
 
 
@@ -237,8 +240,8 @@ def _local_folder(path: str) -> Path:
     folder = local_path(path, Path.is_dir)
     if folder.is_dir():
         return folder.resolve()
-    looked = " and ".join(str(place) for place in dict.fromkeys(local_places(path)))
-    raise BaseModelError(f"no base model at {looked}: correct base.path in the recipe")
+    candidates = " and ".join(str(folder) for folder in dict.fromkeys(local_places(path)))
+    raise BaseModelError(f"no base model at {candidates}: correct base.path in the recipe")
 
 
 def _fetch_from_hub(hub: str, revision: str) -> Path:
@@ -252,11 +255,14 @@ def _fetch_from_hub(hub: str, revision: str) -> Path:
 
     try:
         folder = snapshot_download(
-            hub, revision=revision, allow_patterns=list(PARTS), ignore_patterns=list(NOT_PARTS)
+            hub,
+            revision=revision,
+            allow_patterns=list(MODEL_FILES),
+            ignore_patterns=list(IGNORED_FILES),
         )
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise BaseModelError(
-            f"the hub has no model {hub!r} at revision {revision!r}, or it is not yours to read: "
+            f"the hub has no model {hub!r} at revision {revision!r}, or you may not read it: "
             "correct base.hub and base.revision in the recipe"
         ) from error
     except (LocalEntryNotFoundError, OSError) as error:
@@ -272,5 +278,5 @@ def _tokenizer_settings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return []  # judged with the tokenizer
+        return []  # reported by the check of the tokenizer
     return [(path, settings)] if isinstance(settings, dict) else []

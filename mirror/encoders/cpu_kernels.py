@@ -1,9 +1,8 @@
-"""How a model's layers are computed on a CPU: dropout from a seed, linear layers in bf16.
+"""CPU kernels: faster dropout, linear layers and attention, in place of torch's.
 
-Torch draws dropout on a CPU from one generator for all threads, number by number, which takes
-longer than the layer before it; autocast casts a layer's input once for each that reads it and
-every weight once more for each thread.  Within `FastCpuOps` a model's own code runs unchanged, but
-for the functions of torch that do this.
+On a CPU torch draws dropout from one generator for all threads, one number at a time, which takes
+longer than the layer before it.  Autocast casts a layer's input for each layer that reads it, and
+each weight for each thread.  `FastCpuOps` replaces these functions; the model's code is unchanged.
 """
 
 from __future__ import annotations
@@ -22,32 +21,34 @@ from torch.overrides import TorchFunctionMode
 from mirror.hardware import mkl_is_slow
 
 LEVELS = 1 << 16
-"""A rate of dropout is rounded to 2^-16."""
+"""Dropout rates are rounded to 2^-16."""
 WORDS = 4
-"""Numbers of 16 bits in one that is drawn."""
+"""16-bit numbers in each 64-bit number drawn."""
 MANY_ROWS = 256
-"""So many rows of a product in fp32 are worth the making of a kernel for their shape."""
+"""Rows of an fp32 product from which compiling a kernel for its shape pays off."""
 Shadows = Mapping[int, Tensor]
+"""bf16 copies of parameters, by the parameter's `id`."""
 
 
 def bf16_copies(model: nn.Module) -> dict[nn.Parameter, Tensor]:
-    """Copies in bf16 of what linear layers are made of, whose gradients are to be taken instead."""
+    """Return bf16 copies of the linear layers' parameters; gradients are taken of the copies."""
     linear = (module for module in model.modules() if isinstance(module, nn.Linear))
-    parameters = {own: None for module in linear for own in module.parameters(recurse=False)}
+    weights = {weight: None for module in linear for weight in module.parameters(recurse=False)}
     return {
-        own: own.detach().to(torch.bfloat16).requires_grad_(own.requires_grad) for own in parameters
+        weight: weight.detach().to(torch.bfloat16).requires_grad_(weight.requires_grad)
+        for weight in weights
     }
 
 
 class FastCpuOps(TorchFunctionMode):
-    """A block within which this thread computes on a CPU as said above.
+    """Context manager: faster CPU versions of dropout, linear and attention, in this thread only.
 
-    Attention is computed in plain steps, which for the short texts of a batch is quicker than what
-    torch has for long ones, and is what torch does itself where there is dropout.
+    Attention is computed step by step, as torch does with dropout; for short texts this is faster
+    than torch's kernel for long ones.
 
     Args:
-        seed: what dropout and drophead are drawn from; nothing leaves both to torch.
-        shadows: by the parameter's `id`, what stands for it in linear layers; nothing for none.
+        seed: of dropout and drophead; None leaves both to torch.
+        shadows: copies used in linear layers in place of the parameters; None for no copies.
     """
 
     def __init__(self, seed: int | None = None, shadows: Shadows | None = None) -> None:
@@ -63,23 +64,23 @@ class FastCpuOps(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Called by torch in place of each of its functions."""
-        given = kwargs or {}
+        """Replace a call of one of torch's functions; torch calls this for each of them."""
+        kwargs = kwargs or {}
         if function is functional.linear:
-            return self._linear(*args, **given)
+            return self._linear(*args, **kwargs)
         if function is functional.dropout:
-            return self._dropout(*args, **given)
+            return self._dropout(*args, **kwargs)
         if function is functional.scaled_dot_product_attention:
-            return self._attention(*args, **given)
+            return self._attention(*args, **kwargs)
         if function is torch.rand and self._draw is not None:
             return torch.from_numpy(self._draw.random(args, np.float32))
-        return function(*args, **given)
+        return function(*args, **kwargs)
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         shadow = self._shadows.get(id(weight))
         if shadow is None:
             return functional.linear(input, weight, bias)
-        # query, key and value read one input
+        # query, key and value have the same input
         if self._cast is None or self._cast[0] is not input:
             self._cast = (input, input.to(torch.bfloat16))
         return functional.linear(
@@ -106,21 +107,21 @@ class FastCpuOps(TorchFunctionMode):
     ) -> Tensor:
         query = query * (scale or 1 / math.sqrt(query.shape[-1]))
         scores = query.to(value.dtype) @ key.to(value.dtype).transpose(-2, -1)
-        # the least number, not minus infinity: padding in a sliding window sees nothing at all
-        least = torch.finfo(scores.dtype).min
+        # not minus infinity: in a sliding window all keys of a padding token may be masked
+        lowest = torch.finfo(scores.dtype).min
         if attn_mask is not None and attn_mask.dtype == torch.bool:
-            scores = scores.masked_fill(~attn_mask, least)
+            scores = scores.masked_fill(~attn_mask, lowest)
         elif attn_mask is not None:
-            scores = scores + attn_mask.clamp(min=least).to(scores.dtype)
-        shares = scores.softmax(-1)
-        return self._dropout(shares, dropout_p) @ value
+            scores = scores + attn_mask.clamp(min=lowest).to(scores.dtype)
+        weights = scores.softmax(-1)
+        return self._dropout(weights, dropout_p) @ value
 
     def _mask(self, like: Tensor, rate: float) -> Tensor:
-        """0 for what is left out, 1 / (1 - rate) for the rest, in the shape and type of `like`."""
+        """Return a tensor like `like`: 0 with probability `rate`, else 1 / (1 - rate)."""
         if self._draw is None:
             return torch.empty_like(like).bernoulli_(1 - rate).div_(1 - rate)
-        count, most = like.numel(), np.iinfo(np.uint64).max
-        words = self._draw.integers(0, most, -(-count // WORDS), np.uint64, endpoint=True)
+        count, highest = like.numel(), np.iinfo(np.uint64).max
+        words = self._draw.integers(0, highest, -(-count // WORDS), np.uint64, endpoint=True)
         drawn = torch.from_numpy(words.view(np.int16)[:count]).view(like.shape)
         mask = torch.empty(like.shape, dtype=like.dtype)
         torch.ge(drawn, round(rate * LEVELS) - LEVELS // 2, out=mask)
@@ -128,9 +129,9 @@ class FastCpuOps(TorchFunctionMode):
 
 
 class OneDnnLinear(TorchFunctionMode):
-    """A block within which linear layers of many rows are computed by oneDNN, in fp32 too.
+    """Context manager: oneDNN computes linear layers of many rows, in fp32 and without gradients.
 
-    Torch asks MKL for them, which on AMD's processors uses half of what they have.  No gradients.
+    Torch uses MKL for them, which is about half as fast on AMD's processors.
     """
 
     def __torch_function__(
@@ -140,26 +141,27 @@ class OneDnnLinear(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Called by torch in place of each of its functions."""
-        given = kwargs or {}
+        """Replace a call of one of torch's functions; torch calls this for each of them."""
+        kwargs = kwargs or {}
         if function is functional.linear:
-            return self._linear(*args, **given)
-        return function(*args, **given)
+            return self._linear(*args, **kwargs)
+        return function(*args, **kwargs)
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         fp32 = input.dtype == weight.dtype == torch.float32
         if not fp32 or input.numel() < MANY_ROWS * input.shape[-1]:
             return functional.linear(input, weight, bias)
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
-        return made
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+        return product
 
 
 def cpu_ops(
     device: torch.device, seed: int | None, shadows: Shadows | None
 ) -> AbstractContextManager[Any]:
-    """`FastCpuOps` on a CPU if anything is asked of it, or quick products if no gradients are.
+    """Return the context manager of a forward pass.
 
-    Elsewhere torch's own arithmetic, seeded.
+    On a CPU: `FastCpuOps` with a seed or copies; `OneDnnLinear` without gradients where MKL is
+    slow.  Otherwise torch's kernels, with torch's generator seeded by `seed` unless it is None.
     """
     if device.type == "cpu" and (seed is not None or shadows):
         return FastCpuOps(seed, shadows)

@@ -1,4 +1,4 @@
-"""Pooling: one vector of a text from the vectors of its tokens."""
+"""Pooling: the vector of a text from the vectors of its tokens."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from mirror.tuning_config import Pooling
 
 
 def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
-    """Vectors of texts from their tokens' vectors.
+    """Return one vector for each text.
 
     Args:
-        hidden: (rows, tokens, width) each: the last layer's alone, or for `first-last` those of the
-            first layer and of the last.
-        mask: (rows, tokens), 1 for a token and 0 for padding; for a mean over tokens a token's
-            weight may stand in the 1's place.
+        hidden: hidden states, (rows, tokens, width) each: of the last layer, or of the first and
+            the last layer for `first-last`.
+        mask: (rows, tokens), 1 for a token and 0 for padding; for a mean over tokens, a token's
+            weight instead of 1.
         pooling: `cls`: the first token; `mean`: over tokens; `mean-with-padding`: over padding too,
-            as the official code does (paper.md, part 3, no. 1); `first-last`: the mean over tokens
-            of both layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
+            as in the official code (paper.md, part 3, no. 1); `first-last`: the mean over tokens of
+            both layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
 
     Returns:
         (rows, width), fp32.

@@ -1,4 +1,4 @@
-"""A model of a base's shape and tokenizer with random weights: the control that knows nothing."""
+"""Random baseline: a model of a base's architecture and tokenizer, with random weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_model import PARTS, base_digest
+from mirror.encoders.base_model import MODEL_FILES, base_digest
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.store import Stage, Store
 
@@ -16,16 +16,16 @@ WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
 def random_stage(base: EncoderRef, seed: int) -> Stage:
-    """The stage that draws weights for a base's shape."""
+    """Return the stage of the random model of a base."""
     return Stage(
         "random", "encoders.random_baseline", {"base": base.digest}, {"seed": seed}, LIBRARIES
     )
 
 
 def random_base(base: EncoderRef, seed: int, store: Store) -> EncoderRef:
-    """A masked language model of the base's shape, its weights drawn as before pretraining.
+    """Return a masked language model of the base's architecture, initialised as for pretraining.
 
-    Tokenizer and configuration are the base's own; equal seeds give equal weights.
+    Tokenizer and configuration are the base's; equal seeds give equal weights.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -37,18 +37,18 @@ def random_base(base: EncoderRef, seed: int, store: Store) -> EncoderRef:
 
         from mirror.encoders.model_loading import quiet_transformers
 
-        model = out / "model"
+        folder = out / "model"
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
-            drawn = AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+            random_model = AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
         with quiet_transformers():
-            drawn.save_pretrained(model)
-        for path in (path for part in PARTS for path in Path(base.folder).glob(part)):
-            of_weights = any(path.match(pattern) for pattern in WEIGHTS)
-            if not of_weights and not (model / path.name).exists():
-                shutil.copyfile(path, model / path.name)
-        return {"parameters": drawn.num_parameters()}
+            random_model.save_pretrained(folder)
+        for path in (path for pattern in MODEL_FILES for path in Path(base.folder).glob(pattern)):
+            has_weights = any(path.match(pattern) for pattern in WEIGHTS)
+            if not has_weights and not (folder / path.name).exists():
+                shutil.copyfile(path, folder / path.name)
+        return {"parameters": random_model.num_parameters()}
 
     folder = store.make(random_stage(base, seed), write).path / "model"
     return EncoderRef(str(folder), base_digest(folder), f"random weights, shaped as {base.origin}")

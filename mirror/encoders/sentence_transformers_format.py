@@ -1,7 +1,7 @@
-"""The files that make a folder a SentenceTransformer, beside the model and the tokenizer.
+"""SentenceTransformer format: the settings files of an encoder's folder.
 
-Written in the verbose older form, which every reader understands: the compact form of
-sentence-transformers 5.4 and newer is pooled wrongly, and silently, by some servers.
+They are written in the verbose form of older versions, which every reader understands.  Some
+servers silently use the wrong pooling with the compact form of sentence-transformers 5.4.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 LAYERS = "1_WeightedLayerPooling"
 WEIGHTS = "1_WordWeights"
 DENSE = "2_Dense"
-AROUND_POOLING = ("LayerPooling", "WordWeights", "Dense")
-"""How the names of sentence-transformers' modules end that may stand around its `Pooling`."""
+POOLING_NEIGHBOURS = ("LayerPooling", "WordWeights", "Dense")
+"""Ends of the types of sentence-transformers' modules that may surround `Pooling`."""
 LINEAR = "torch.nn.modules.linear.Identity"
-"""What follows a linear layer, as sentence-transformers names it."""
-OWN_FILE = "mirror.json"
-"""Says what sentence-transformers has no word for: a mean over padding too, or a prompt's words."""
+"""Activation function of a `Dense` module that is linear."""
+EXTRA_FILE = "mirror.json"
+"""Settings that sentence-transformers lacks: the pooling `mean-with-padding`, and the prompt."""
 POOLING_KEYS: dict[str, Pooling | None] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -40,16 +40,16 @@ POOLING_KEYS: dict[str, Pooling | None] = {
     "pooling_mode_weightedmean_tokens": None,
     "pooling_mode_lasttoken": "last",
 }
-"""By sentence-transformers' name for it, what we call a pooling; nothing where we lack it."""
+"""Our name of each pooling of sentence-transformers; None for those that we lack."""
 COMPACT_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-"""Its names in the form of version 5.4."""
-NEAREST: dict[Pooling, Pooling] = {"mean-with-padding": "mean", "first-last": "mean"}
-"""What the module Pooling is told in these cases."""
+"""Our name of each pooling in the compact form of version 5.4."""
+WRITTEN_AS: dict[Pooling, Pooling] = {"mean-with-padding": "mean", "first-last": "mean"}
+"""The pooling written for sentence-transformers where it lacks ours."""
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """What turns a model's token vectors into one vector for a text."""
+    """How the token vectors of a text become one vector."""
 
     pooling: Pooling
     max_tokens: int
@@ -58,16 +58,16 @@ class EncoderSettings:
     weighted: bool = False
     """Whether tokens have weights in the mean over them (`mirror.encoders.sif_weights`)."""
     prompt: str | None = None
-    """As `tuning.prompt`, for those who want another model read likewise; the tokenizer has it."""
+    """As `tuning.prompt`; the tokenizer adds it, this is the record for use with other models."""
 
 
 def write_encoder_settings(
     folder: Path, settings: EncoderSettings, model: PretrainedConfig, kind: Architecture
 ) -> None:
-    """Writes everything that sentence-transformers needs beside model and tokenizer.
+    """Write all files that sentence-transformers needs, except model and tokenizer.
 
-    A mean over padding too is beyond sentence-transformers: it gets the plain mean, and
-    `mirror.json` tells `Encoder.load` the truth.
+    sentence-transformers lacks the pooling `mean-with-padding`: its files say `mean`, and
+    `mirror.json` gives the right one to `Encoder.load`.
     """
     width = int(model.hidden_size)
     transformer: dict[str, Any] = {"max_seq_length": settings.max_tokens, "do_lower_case": False}
@@ -77,9 +77,9 @@ def write_encoder_settings(
         transformer["config_args"] = {"output_hidden_states": True}
         write_layer_weights(folder / LAYERS, width, int(getattr(model, kind.layer_count)))
     pooling = settings.pooling if settings.pooling == "mean-with-padding" else None
-    told = {"pooling": pooling, "prompt": settings.prompt}
-    if own := {name: value for name, value in told.items() if value is not None}:
-        _write_json(folder / OWN_FILE, own)
+    extra = {"pooling": pooling, "prompt": settings.prompt}
+    if extra := {name: value for name, value in extra.items() if value is not None}:
+        _write_json(folder / EXTRA_FILE, extra)
     versions = {
         name: importlib.metadata.version(distribution)
         for name, distribution in {
@@ -104,19 +104,19 @@ def write_encoder_settings(
 
 
 def read_encoder_settings(folder: Path) -> EncoderSettings | None:
-    """The settings of an encoder folder, in either form; nothing for a plain model.
+    """Return the settings in an encoder's folder, in either form; None for a plain model.
 
     Raises:
-        BaseModelError: they cannot be read, or ask for a pooling that we do not have.
+        BaseModelError: the settings cannot be read, or name a module or pooling that we lack.
     """
     if not (folder / "modules.json").is_file():
         return None
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        layers, weights, dense = (_paths(modules, kind) for kind in AROUND_POOLING)
+        layers, weights, dense = (_paths(modules, kind) for kind in POOLING_NEIGHBOURS)
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
         length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
-        said, prompt = _own_words(folder)
+        extra_pooling, prompt = _read_extra(folder)
         modes = [name or key for key, name in POOLING_KEYS.items() if pooling.get(key)]
         compact = pooling.get("pooling_mode")
         modes += [] if compact is None else [COMPACT_NAMES.get(compact, compact)]
@@ -127,18 +127,18 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         ) from error
     if len(modes) != 1 or modes[0] not in COMPACT_NAMES.values():
         raise BaseModelError(
-            f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'nothing'}: only "
+            f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'no mode'}: only "
             f"one of {', '.join(COMPACT_NAMES.values())} can be used"
         )
-    if layers not in ([], [LAYERS]) or said not in (None, "mean-with-padding"):
+    if layers not in ([], [LAYERS]) or extra_pooling not in (None, "mean-with-padding"):
         raise BaseModelError(
-            f"the encoder in {folder} mixes its layers in a way that we do not have: only the mean "
-            "of the first and the last, as we save it"
+            f"the encoder in {folder} mixes its layers in an unsupported way: only the mean of the "
+            "first and the last layer can be used"
         )
-    for found, ours in ((dense, DENSE), (weights, WEIGHTS)):
-        if found not in ([], [ours]):
-            raise BaseModelError(f"{folder} has {', '.join(found)}: only {ours} can be used")
-    name = cast(Pooling, said or ("first-last" if layers else modes[0]))
+    for paths, supported in ((dense, DENSE), (weights, WEIGHTS)):
+        if paths not in ([], [supported]):
+            raise BaseModelError(f"{folder} has {', '.join(paths)}: only {supported} can be used")
+    name = cast(Pooling, extra_pooling or ("first-last" if layers else modes[0]))
     return EncoderSettings(name, int(max_tokens or 0), bool(dense), bool(weights), prompt)
 
 
@@ -146,19 +146,19 @@ def _paths(modules: Sequence[Mapping[str, str]], kind: str) -> list[str]:
     return [module["path"] for module in modules if module["type"].endswith(kind)]
 
 
-def _own_words(folder: Path) -> tuple[str | None, str | None]:
-    """What `mirror.json` says of pooling and of a prompt, if anything."""
-    if not (folder / OWN_FILE).is_file():
+def _read_extra(folder: Path) -> tuple[str | None, str | None]:
+    """Return pooling and prompt from `mirror.json`; None for a setting that it lacks."""
+    if not (folder / EXTRA_FILE).is_file():
         return None, None
-    said = json.loads((folder / OWN_FILE).read_text(encoding="utf-8"))
-    return said.get("pooling"), said.get("prompt")
+    extra = json.loads((folder / EXTRA_FILE).read_text(encoding="utf-8"))
+    return extra.get("pooling"), extra.get("prompt")
 
 
 def write_layer_weights(folder: Path, width: int, layers: int) -> None:
-    """Writes the module that takes the mean of the first and the last layer's vectors."""
+    """Write the module that takes the mean of the first and the last layer's vectors."""
     weights = np.zeros(layers, dtype=np.float32)
     weights[0] += 1
-    weights[-1] += 1  # of one layer, both
+    weights[-1] += 1  # a single layer is both
     folder.mkdir(exist_ok=True)
     config = {
         "word_embedding_dimension": width,
@@ -170,13 +170,13 @@ def write_layer_weights(folder: Path, width: int, layers: int) -> None:
 
 
 def _pooling_config(settings: EncoderSettings, width: int) -> dict[str, Any]:
-    mode = NEAREST.get(settings.pooling, settings.pooling)
+    mode = WRITTEN_AS.get(settings.pooling, settings.pooling)
     chosen = {key: name == mode for key, name in POOLING_KEYS.items()}
     return {"word_embedding_dimension": width, **chosen, "include_prompt": True}
 
 
 def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:
-    """What sentence-transformers runs a text through, in order."""
+    """Return the content of `modules.json`: the modules that encode a text, in order."""
     steps = [("Transformer", "")]
     steps += [("WeightedLayerPooling", LAYERS)] if settings.pooling == "first-last" else []
     steps += [("WordWeights", WEIGHTS)] if settings.weighted else []

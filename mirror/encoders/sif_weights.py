@@ -1,8 +1,8 @@
-"""Weights of tokens in a mean over them: what is rare in the sample says more about a text.
+"""SIF weights: smooth inverse frequency of tokens, for weighted mean pooling.
 
-A token that makes up the share p of the sample counts a / (a + p) times (Arora, Liang and Ma 2017,
-"A simple but tough-to-beat baseline for sentence embeddings", smooth inverse frequency).  No labels
-are used.  Saved as sentence-transformers' module `WordWeights`, so that it gives the same vectors.
+A token with the relative frequency p in the sample has the weight a / (a + p) (Arora, Liang and Ma
+2017, "A simple but tough-to-beat baseline for sentence embeddings").  No labels are used.  The
+weights are saved as sentence-transformers' module `WordWeights`, which gives the same vectors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from mirror.encoders.sentence_transformers_format import WEIGHTS
 from mirror.errors import BaseModelError
 
 SMOOTHING = 1e-3
-"""The paper's a, of which it says that 1e-4 to 1e-3 do alike."""
+"""The paper's a; it finds 1e-4 to 1e-3 equally good."""
 
 
 def inverse_frequencies(rows: Sequence[Sequence[int]], vocabulary: int) -> Tensor:
-    """Weights (vocabulary,) of tokens, fp32, from the token ids of a sample's texts.
+    """Return the weight of each token, (vocabulary,), fp32.
 
-    The marks of a text's start and end are counted like all others, and so hardly weigh.
+    Special tokens are counted like all others: they are frequent, so their weights are small.
+
+    Args:
+        rows: token ids of the sample's texts, special tokens included.
+        vocabulary: number of tokens.
     """
     counts = Counter(chain.from_iterable(rows))
     total = counts.total() or 1
@@ -36,31 +40,31 @@ def inverse_frequencies(rows: Sequence[Sequence[int]], vocabulary: int) -> Tenso
 
 
 def write_token_weights(folder: Path, weights: Tensor, names: Mapping[str, int]) -> None:
-    """Writes the module.
+    """Write the module `WordWeights`.
 
     Args:
         folder: the encoder's.
-        weights: one for each row of the model's table of embeddings.
-        names: the tokenizer's tokens, with their ids.
+        weights: (rows,), one for each row of the model's token embeddings.
+        names: id of each of the tokenizer's tokens.
     """
     by_number = {number: name for name, number in names.items()}
-    # A table of embeddings may have more rows than the tokenizer has tokens.
+    # Token embeddings may have more rows than the tokenizer has tokens.
     tokens = [by_number.get(number, f"[no token {number}]") for number in range(len(weights))]
     config = {
         "vocab": tokens,
         "word_weights": dict(zip(tokens, weights.tolist(), strict=True)),
         "unknown_word_weight": 1.0,
     }
-    place = folder / WEIGHTS
-    place.mkdir(exist_ok=True)
-    (place / "config.json").write_text(json.dumps(config, ensure_ascii=False) + "\n", "utf-8")
+    module = folder / WEIGHTS
+    module.mkdir(exist_ok=True)
+    (module / "config.json").write_text(json.dumps(config, ensure_ascii=False) + "\n", "utf-8")
 
 
 def read_token_weights(folder: Path, vocabulary: int) -> Tensor:
-    """Reads what `write_token_weights` wrote: (vocabulary,), fp32.
+    """Return the weights that `write_token_weights` wrote: (vocabulary,), fp32.
 
     Raises:
-        BaseModelError: it is missing or damaged, or is of another vocabulary.
+        BaseModelError: the file is missing or damaged, or of another vocabulary.
     """
     path = folder / WEIGHTS / "config.json"
     try:
@@ -68,11 +72,11 @@ def read_token_weights(folder: Path, vocabulary: int) -> Tensor:
         weights = torch.tensor([float(config["word_weights"][name]) for name in config["vocab"]])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BaseModelError(
-            f"the weights of tokens {path} cannot be read ({error}): get the encoder again"
+            f"the token weights in {path} cannot be read ({error}): get the encoder again"
         ) from error
     if len(weights) != vocabulary or not (weights > 0).all() or not weights.isfinite().all():
         raise BaseModelError(
-            f"the weights of tokens {path} do not fit a vocabulary of {vocabulary:,}, or are "
+            f"the token weights in {path} do not fit a vocabulary of {vocabulary:,}, or are "
             "not all above 0: get the encoder again"
         )
     return weights

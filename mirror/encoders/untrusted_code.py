@@ -1,7 +1,7 @@
-"""Whether an encoder's folder brings code: for readers that would run what it names.
+"""Untrusted code: a check that an encoder's folder contains none and names none.
 
-`Encoder.load` imports nothing that a folder names.  sentence-transformers does where it is told to
-trust a folder, and MLflow tells it so.
+`Encoder.load` imports no class named in a folder.  sentence-transformers does if it may trust
+remote code, and MLflow loads models that way.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_model import PARTS
+from mirror.encoders.base_model import MODEL_FILES
 from mirror.encoders.sentence_transformers_format import LINEAR
 from mirror.errors import BaseModelError
 
 CARD = "*.md"
 MODULES = "modules.json"
-OWN_MODULES = re.compile(
+ALLOWED_MODULES = re.compile(
     r"sentence_transformers\.[a-z_.]*"
     r"(Transformer|WeightedLayerPooling|WordWeights|Pooling|Dense|Normalize)"
 )
-"""Those of its modules that read no pickle and name no further class."""
+"""Modules of sentence-transformers that read no pickle and import no further class."""
 VOCABULARIES = ("tokenizer.json", "vocab.json")
-"""Their keys are words."""
-RUN = ("auto_map", "custom_generate", "trust_remote_code")
-"""Keys of settings that name code, or say that it may be run."""
-CALLED = "activation_function"
-"""A class by its name, which is imported and called."""
+"""Files whose keys are tokens, not settings."""
+CODE_SETTINGS = ("auto_map", "custom_generate", "trust_remote_code")
+"""Settings that name code, or allow it."""
+ACTIVATION = "activation_function"
+"""Setting that names a class, which is imported and called."""
 
 
 def check_no_code(folder: Path) -> None:
-    """Checks that an encoder's folder holds parts of a model, and settings that name no code.
+    """Check that an encoder's folder has only a model's files, and that its settings name no code.
 
     Raises:
-        BaseModelError: it holds something else, or they do.
+        BaseModelError: another file, a link, or a setting that names code.
     """
     for path in sorted(folder.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             continue
-        if path.is_symlink() or not any(path.match(part) for part in (*PARTS, CARD)):
-            raise _brings(path, "is no part of a model")
+        if path.is_symlink() or not any(path.match(pattern) for pattern in (*MODEL_FILES, CARD)):
+            raise _code_error(path, "is not a file of a model")
         if path.suffix == ".json" and path.name not in VOCABULARIES:
             _check_settings(path)
 
@@ -52,31 +52,31 @@ def _check_settings(path: Path) -> None:
     except (OSError, ValueError, RecursionError) as error:
         raise BaseModelError(f"{path} cannot be read as JSON: get the encoder again") from error
     for key, value in _settings(content):
-        if key in RUN and value:
-            raise _brings(path, f"asks for code of its own ({key})")
-        if key == CALLED and value != LINEAR:
-            raise _brings(path, f"names {value!r} to be called")
+        if key in CODE_SETTINGS and value:
+            raise _code_error(path, f"names code of its own ({key})")
+        if key == ACTIVATION and value != LINEAR:
+            raise _code_error(path, f"names {value!r} to be called")
     modules = content if path.name == MODULES and isinstance(content, list) else []
     for module in modules:
         kind = module.get("type") if isinstance(module, dict) else module
-        if not OWN_MODULES.fullmatch(str(kind)):
-            raise _brings(path, f"names the module {kind!r}, which none of our encoders has")
+        if not ALLOWED_MODULES.fullmatch(str(kind)):
+            raise _code_error(path, f"names the module {kind!r}, which is not allowed")
 
 
 def _settings(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, however deep."""
+    """Yield every key with its value, at any depth."""
     waiting = [content]
     while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield from found.items()
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from value.items()
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
 
 
-def _brings(path: Path, what: str) -> BaseModelError:
+def _code_error(path: Path, problem: str) -> BaseModelError:
     return BaseModelError(
-        f"{path} {what}, and code that comes with a model is never run: register an encoder that "
-        "`mirror run` made"
+        f"{path} {problem}, and code that comes with a model is never run: register an encoder "
+        "that `mirror run` made"
     )

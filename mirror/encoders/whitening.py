@@ -1,8 +1,8 @@
-"""Whitening folded into an encoder: a last linear layer that evens out the vectors' directions.
+"""Whitening: a linear layer after pooling that equalises the variances of principal directions.
 
-Vectors of language models crowd along a few directions, and cosines then tell little.  Dividing
-each principal direction by a power of its variance mends that in closed form, with no labels
-(Su et al. 2021, "Whitening sentence representations", has the power 1/2).
+Embeddings of language models vary mostly in a few directions, so that most cosines are alike.
+Dividing each principal direction by a power of its variance corrects this in closed form, without
+labels (Su et al. 2021, "Whitening sentence representations", with the power 1/2).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mirror.encoders.sentence_transformers_format import DENSE, LINEAR
 from mirror.errors import BaseModelError, TuningError
 
 LEAST_SHARE = 1e-6
-"""A direction's variance counts as at least this share of the largest one."""
+"""Lower bound of a direction's variance, as a share of the largest."""
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,32 @@ class Projection:
     """(width,), fp32."""
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """Projects vectors (rows, width)."""
+        """Return the projected vectors, (rows, width)."""
         return torch.nn.functional.linear(
             vectors, self.weight.to(vectors.device), self.bias.to(vectors.device)
         )
 
 
 def fit_whitening(vectors: NDArray[np.float32], power: float) -> Projection:
-    """The projection V diag(variances)^-power V^T, after centring, of the vectors' covariance.
+    """Return centring followed by V diag(variances)^-power V^T, from the vectors' covariance.
 
-    Symmetric, so that it neither turns the space nor depends on the signs of eigenvectors.
+    V has the covariance's eigenvectors as columns.  The matrix is symmetric: it does not rotate the
+    space, and the eigenvectors' signs do not matter.
 
     Args:
-        vectors: (rows, width), of the texts that the encoder is for.
-        power: 0 only centres; 1/2 makes all directions alike.
+        vectors: (rows, width), of texts of the domain.
+        power: 0 only centres; 1/2 gives all directions the same variance.
 
     Raises:
-        TuningError: the vectors do not differ, so that no direction has any variance.
+        TuningError: all vectors are equal.
     """
     rows = vectors.astype(np.float64)
     mean = rows.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
     if not variances[-1] > 0:
         raise TuningError(
-            "the sample's vectors are all alike and cannot be whitened: set tuning.whitening to 0, "
-            "or see why they have collapsed"
+            "the sample's vectors are all equal and cannot be whitened: set tuning.whitening to 0, "
+            "or lower tuning.learning_rate if tuning has collapsed them"
         )
     scaled = np.maximum(variances / variances[-1], LEAST_SHARE) ** -power
     weight = (directions * scaled) @ directions.T
@@ -70,7 +71,7 @@ def fit_whitening(vectors: NDArray[np.float32], power: float) -> Projection:
 
 
 def write_projection(folder: Path, projection: Projection) -> None:
-    """Writes the layer as sentence-transformers' module `Dense`."""
+    """Write the layer as sentence-transformers' module `Dense`."""
     width = len(projection.bias)
     config = {
         "in_features": width,
@@ -90,10 +91,10 @@ def write_projection(folder: Path, projection: Projection) -> None:
 
 
 def read_projection(folder: Path, width: int) -> Projection:
-    """Reads what `write_projection` wrote.
+    """Return the layer that `write_projection` wrote.
 
     Raises:
-        BaseModelError: it is missing or damaged, is not linear, or fits no vectors of that width.
+        BaseModelError: the layer is missing, damaged, not linear, or of another width.
     """
     path = folder / DENSE / "model.safetensors"
     try:
@@ -107,11 +108,12 @@ def read_projection(folder: Path, width: int) -> Projection:
         ) from error
     if activation != LINEAR:
         raise BaseModelError(
-            f"the last layer {path} ends in {activation}, and only linear ones can be used: take "
-            "another encoder, or remove modules.json to use the model without it"
+            f"the last layer {path} has the activation {activation}, and only linear layers can be "
+            "used: choose another encoder, or remove modules.json to use the model without it"
         )
     if projection.weight.shape != (width, width) or projection.bias.shape != (width,):
         raise BaseModelError(
-            f"the last layer {path} does not fit vectors of {width} numbers: get the encoder again"
+            f"the last layer {path} does not fit vectors of dimension {width}: get the encoder "
+            "again"
         )
     return projection

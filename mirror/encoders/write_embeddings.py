@@ -1,4 +1,4 @@
-"""Vectors of a file's lines, to a file."""
+"""Writing the embeddings of a file's lines to a `.npy` or `.parquet` file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mirror.errors import InputError, StoreError
 from mirror.paths import check_output
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 
-AT_ONCE = 4_096
-"""Texts encoded between two signs of life."""
+TEXTS_PER_PART = 4_096
+"""Texts encoded between two reports of progress."""
 ENDINGS = (".npy", ".parquet")
 
 
 class FixedSizeEncoder(Protocol):
-    """An encoder of texts as vectors."""
+    """An encoder whose vectors all have the same dimension."""
 
     @property
     def dimension(self) -> int:
@@ -30,71 +30,71 @@ class FixedSizeEncoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors (texts, width)."""
+        """Return vectors (texts, dimension), float32."""
         ...
 
 
-def check_place(place: Path) -> None:
-    """Checks that vectors can be written there, before any are made.
+def check_embeddings_path(path: Path) -> None:
+    """Check that embeddings can be written to a path, before texts are encoded.
 
     Raises:
-        InputError: the ending is unknown, or the folder is missing.
+        InputError: the path's ending is unknown, or its folder is missing.
     """
-    check_output(place, ENDINGS)
+    check_output(path, ENDINGS)
 
 
 def read_lines(path: Path | None) -> list[str]:
-    """The lines of a file or of standard input, one text each; an empty line is an empty text.
+    """Return the lines of a file, or of standard input if `path` is None; a line may be empty.
 
     Raises:
-        InputError: it cannot be read, is not UTF-8, or is empty.
+        InputError: the input cannot be read, is not UTF-8, or is empty.
     """
-    place = str(path or "standard input")
+    source = str(path or "standard input")
     try:
         data = path.read_bytes() if path else sys.stdin.buffer.read()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{place} cannot be read ({error.strerror}): name a text file") from error
+        raise InputError(f"{source} cannot be read ({error.strerror}): name a text file") from error
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(
-            f"{place} is not UTF-8 in line {line}: convert it, for example with iconv"
+            f"{source} is not UTF-8 in line {line}: convert it, for example with iconv"
         ) from error
     if not text:
-        raise InputError(f"{place} is empty: give it one text a line")
-    # Not splitlines, which also breaks at marks that may stand inside a text.
+        raise InputError(f"{source} is empty: write one text a line")
+    # Not splitlines, which also splits at characters that may be part of a text.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def write_vectors(
+def write_embeddings(
     encoder: FixedSizeEncoder,
     texts: Sequence[str],
-    place: Path,
+    path: Path,
     on_progress: OnProgress = no_progress,
 ) -> tuple[int, int]:
-    """Writes the texts' vectors in their order, float32: a matrix, or columns `text` and `vector`.
+    """Write the texts' vectors in order, float32: a matrix, or columns `text` and `vector`.
 
     Returns:
-        Rows and width.
+        The numbers of rows and of dimensions.
 
     Raises:
-        StoreError: the file cannot be written; nothing half-written is left.
+        StoreError: the file cannot be written; no incomplete file is left.
     """
-    beside = place.with_name(f".{place.name}.part")
+    partial = path.with_name(f".{path.name}.part")
     parts = _encoded(encoder, texts, on_progress)
     try:
-        if place.suffix == ".npy":
-            _write_matrix(parts, beside, (len(texts), encoder.dimension))
+        if path.suffix == ".npy":
+            _write_matrix(parts, partial, (len(texts), encoder.dimension))
         else:
-            _write_table(parts, beside, encoder.dimension)
-        beside.replace(place)
+            _write_table(parts, partial, encoder.dimension)
+        partial.replace(path)
     except OSError as error:
         raise StoreError(
-            f"{place} cannot be written ({error.strerror or error}): free some space, or name "
-            "another place"
+            f"{path} cannot be written ({error.strerror or error}): free some space, or name "
+            "another file"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return len(texts), encoder.dimension
 
 
@@ -104,8 +104,8 @@ Part = tuple[Sequence[str], NDArray[np.float32]]
 def _encoded(
     encoder: FixedSizeEncoder, texts: Sequence[str], on_progress: OnProgress
 ) -> Iterator[Part]:
-    for start in range(0, len(texts), AT_ONCE):
-        part = texts[start : start + AT_ONCE]
+    for start in range(0, len(texts), TEXTS_PER_PART):
+        part = texts[start : start + TEXTS_PER_PART]
         yield part, encoder.encode(part)
         on_progress(ProgressEvent("encode", start + len(part), len(texts), "texts"))
 

@@ -8,7 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.encoders.base_model import NOT_PARTS, PARTS, base_digest, check_base_for, find_base
+from mirror.encoders.base_model import (
+    IGNORED_FILES,
+    MODEL_FILES,
+    base_digest,
+    check_base_for,
+    find_base,
+)
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StudyError
 from mirror.paths import CHECKOUT
@@ -152,8 +158,8 @@ def _in_cache(section: BaseSection) -> Path | None:
                 snapshot_download(
                     hub,
                     revision=section.revision,
-                    allow_patterns=list(PARTS),
-                    ignore_patterns=list(NOT_PARTS),
+                    allow_patterns=list(MODEL_FILES),
+                    ignore_patterns=list(IGNORED_FILES),
                     local_files_only=True,
                 )
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.atomic_folder import atomic_folder
-from mirror.encoders.base_model import PARTS, check_base
+from mirror.encoders.base_model import MODEL_FILES, check_base
 
 if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
@@ -29,7 +29,7 @@ def copy_encoder(folder: Path, place: Path) -> None:
     check_base(folder, masks=False)
     with atomic_folder(place) as out:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and any(path.match(part) for part in (*PARTS, CARD)):
+            if path.is_file() and any(path.match(part) for part in (*MODEL_FILES, CARD)):
                 copy = out / path.relative_to(folder)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from mirror.atomic_folder import atomic_folder
 from mirror.duckdb_connection import connect
-from mirror.encoders.write_embeddings import AT_ONCE, FixedSizeEncoder, read_lines
+from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder, read_lines
 from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.hashing import MANIFEST
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -94,8 +94,8 @@ def export_words(
     names = _names(words)
     with atomic_folder(path) as out:
         vectors = np.empty((len(words), encoder.dimension), dtype="<f4")
-        for start in range(0, len(words), AT_ONCE):
-            part = words[start : start + AT_ONCE]
+        for start in range(0, len(words), TEXTS_PER_PART):
+            part = words[start : start + TEXTS_PER_PART]
             vectors[start : start + len(part)] = encoder.encode(part)
             on_progress(ProgressEvent("encode", start + len(part), len(words), "words"))
         if not np.isfinite(vectors).all():

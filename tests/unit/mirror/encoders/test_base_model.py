@@ -24,12 +24,12 @@ from mirror.recipe import BaseSection, Recipe, parse_recipe
 
 @pytest.fixture
 def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy of the tiny base that a test may damage."""
     return Path(shutil.copytree(tiny_base, tmp_path / "base"))
 
 
 def no_registry(uri: str) -> Path:
-    raise AssertionError("asked the registry")
+    raise AssertionError("the registry was asked")
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -38,7 +38,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_a_whole_base_passes(tiny_base: Path) -> None:
+def test_a_complete_base_passes(tiny_base: Path) -> None:
     check_base(tiny_base)
 
 
@@ -65,7 +65,7 @@ def test_shards_are_checked_together(tiny_base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 7, 500, -1])
-def test_cut_weights_are_refused(base: Path, keep: int) -> None:
+def test_truncated_weights_are_refused(base: Path, keep: int) -> None:
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:keep])
     with pytest.raises(BaseModelError, match=r"model\.safetensors .*get it again"):
@@ -108,11 +108,11 @@ def test_weights_of_another_model_are_refused(base: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_code_in_a_model_is_refused(base: Path, name: str) -> None:
     edit(base / name, lambda config: config.update(auto_map={"AutoModel": "theirs.Model"}))
-    with pytest.raises(BaseModelError, match=f"{name} asks for code"):
+    with pytest.raises(BaseModelError, match=f"{name} names code"):
         check_base(base)
 
 
-def test_an_unknown_kind_is_refused(base: Path) -> None:
+def test_an_unsupported_architecture_is_refused(base: Path) -> None:
     edit(base / "config.json", lambda config: config.update(model_type="gpt2"))
     with pytest.raises(BaseModelError, match=r"'gpt2'.*bert, roberta"):
         check_base(base)
@@ -125,13 +125,13 @@ def test_a_damaged_configuration_is_refused(base: Path, content: str) -> None:
         check_base(base)
 
 
-def test_a_folder_without_configuration_is_no_base(base: Path) -> None:
+def test_a_folder_without_configuration_is_refused(base: Path) -> None:
     (base / "config.json").unlink()
     with pytest.raises(BaseModelError, match="no base model"):
         check_base(base)
 
 
-def test_a_tokenizer_without_mask_token_is_refused_unless_nothing_is_masked(base: Path) -> None:
+def test_a_tokenizer_without_mask_token_is_refused_if_the_recipe_masks(base: Path) -> None:
     edit(base / "tokenizer_config.json", lambda settings: settings.pop("mask_token"))
     with pytest.raises(TokenizerError, match="no mask token"):
         check_base(base)
@@ -177,50 +177,48 @@ def test_a_folder_without_tokenizer_is_refused(base: Path) -> None:
         check_base(base)
 
 
-def test_a_tokenizer_from_before_tokenizer_json_passes(
-    base: Path, vocabulary: dict[str, int]
-) -> None:
+def test_a_tokenizer_without_tokenizer_json_passes(base: Path, vocabulary: dict[str, int]) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (base / name).unlink()
     (base / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     check_base(base)
 
 
-def test_special_tokens_not_named_in_files_are_those_of_the_kind(base: Path) -> None:
+def test_special_tokens_not_named_in_files_are_those_of_the_architecture(base: Path) -> None:
     (base / "tokenizer_config.json").write_text("{}")
     check_base(base)
 
 
-def test_a_folder_is_found_beside_the_recipes_and_below_the_user(
+def test_a_relative_path_is_resolved_in_the_working_directory(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = find_base(BaseSection(path=str(tiny_base)), no_registry)
-    assert found.folder == str(tiny_base.resolve())
-    assert found.origin == str(tiny_base)
+    ref = find_base(BaseSection(path=str(tiny_base)), no_registry)
+    assert ref.folder == str(tiny_base.resolve())
+    assert ref.origin == str(tiny_base)
     shutil.copytree(tiny_base, tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    assert find_base(BaseSection(path="mine"), no_registry).digest == found.digest
+    assert find_base(BaseSection(path="mine"), no_registry).digest == ref.digest
 
 
-def test_a_tilde_is_the_users_folder(
+def test_a_tilde_is_the_home_folder(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_base, tmp_path / "mine")
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = find_base(BaseSection(path="~/mine"), no_registry)
-    assert (found.folder, found.origin) == (str((tmp_path / "mine").resolve()), "~/mine")
+    ref = find_base(BaseSection(path="~/mine"), no_registry)
+    assert (ref.folder, ref.origin) == (str((tmp_path / "mine").resolve()), "~/mine")
     with pytest.raises(BaseModelError) as fault:
         find_base(BaseSection(path="~/other"), no_registry)
-    told = f"no base model at {tmp_path / 'other'}: correct base.path in the recipe"
-    assert str(fault.value) == told
+    expected = f"no base model at {tmp_path / 'other'}: correct base.path in the recipe"
+    assert str(fault.value) == expected
 
 
-def test_a_missing_folder_is_named_with_the_places_looked_at() -> None:
+def test_the_error_of_a_missing_folder_names_where_it_was_looked_for() -> None:
     with pytest.raises(BaseModelError, match=r"models/absent.*base\.path"):
         find_base(BaseSection(path="models/absent"), no_registry)
 
 
-def test_an_empty_folder_is_no_base(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="no base model"):
         find_base(BaseSection(path=str(tmp_path)), no_registry)
 
@@ -232,12 +230,12 @@ def test_the_registry_is_asked_for_its_models(tiny_base: Path) -> None:
         asked.append(uri)
         return tiny_base
 
-    found = find_base(BaseSection(registry="models:/m@champion"), from_registry)
+    ref = find_base(BaseSection(registry="models:/m@champion"), from_registry)
     assert asked == ["models:/m@champion"]
-    assert (found.folder, found.origin) == (str(tiny_base), "models:/m@champion")
+    assert (ref.folder, ref.origin) == (str(tiny_base), "models:/m@champion")
 
 
-def test_the_digest_follows_the_weights_and_not_the_card(base: Path) -> None:
+def test_the_digest_depends_on_the_weights_and_not_on_the_card(base: Path) -> None:
     before = base_digest(base)
     (base / "README.md").write_text("A card.")
     assert base_digest(base) == before
@@ -250,7 +248,7 @@ def test_the_digest_follows_the_weights_and_not_the_card(base: Path) -> None:
 class TestHub:
     section = BaseSection(hub="someone/model", revision="0" * 40)
 
-    def test_only_weights_and_texts_are_fetched(
+    def test_no_pickles_and_no_code_are_downloaded(
         self, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: dict[str, Any] = {}
@@ -260,19 +258,19 @@ class TestHub:
             return str(tiny_base)
 
         monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-        found = find_base(self.section, no_registry)
-        assert found.origin == f"someone/model@{'0' * 40}"
+        ref = find_base(self.section, no_registry)
+        assert ref.origin == f"someone/model@{'0' * 40}"
         assert (asked["hub"], asked["revision"]) == ("someone/model", "0" * 40)
         assert not any(
             pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"]
         )
 
-    def test_no_answer_may_be_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_answer_is_a_service_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         with pytest.raises(ServiceError, match=r"did not answer.*base\.path"):
             find_base(self.section, no_registry)
 
-    def test_a_name_that_cannot_be_is_the_users_fault(self) -> None:
+    def test_an_invalid_name_is_refused(self) -> None:
         with pytest.raises(BaseModelError, match=r"base\.hub"):
             find_base(BaseSection(hub="no such/model name", revision="0" * 40), no_registry)
 
@@ -300,40 +298,42 @@ def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -
         f"recipe en-trades: tuning.{setting} is 65, and the model in {base} takes 64 tokens of a "
         "text: set it to 64 at most, or choose another base"
     )
-    with pytest.raises(RecipeError, match="65"):  # a raw base would be cut in silence too
+    with pytest.raises(
+        RecipeError, match="65"
+    ):  # also for an untuned base, which would silently truncate
         check_base_for(recipe_with(**{setting: 65}), base, tuned=False)
 
 
 @pytest.mark.parametrize(
-    ("positions", "settings", "told"),
+    ("positions", "settings", "expected"),
     [
         (50, {}, []),
         (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
         (60, {"mode": "paper"}, ["and not 64, the inference_max_tokens of level 'sentence'"]),
     ],
 )
-def test_a_levels_default_that_the_base_cannot_take_is_told_once(
+def test_a_default_above_the_bases_limit_is_logged_once(
     base: Path,
     positions: int,
     settings: dict[str, Any],
-    told: list[str],
+    expected: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
     for _ in range(2):
         check_base_for(recipe_with(**settings), base)
-    assert len(caplog.messages) == len(told)
-    assert all(part in message for part, message in zip(told, caplog.messages, strict=True))
+    assert len(caplog.messages) == len(expected)
+    assert all(part in message for part, message in zip(expected, caplog.messages, strict=True))
 
 
-def test_what_a_model_takes_is_what_its_encoder_reads(any_base: Path) -> None:
+def test_the_token_limit_is_the_encoders_max_tokens(any_base: Path) -> None:
     from mirror.encoders.encoder import Encoder
 
     encoder = Encoder.load(any_base, "mean", 10_000)
     assert token_limit(any_base) == encoder.settings.max_tokens < 10_000
 
 
-def test_a_config_that_says_nothing_of_positions_sets_no_limit(base: Path) -> None:
+def test_a_config_without_positions_sets_no_limit(base: Path) -> None:
     edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
     assert token_limit(base) is None
     check_base_for(recipe_with(max_tokens=500), base)

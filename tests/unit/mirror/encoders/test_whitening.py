@@ -106,7 +106,7 @@ def test_tuning_a_whitened_encoder_again_drops_its_last_layer(
 
 def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
     write_projection(tmp_path, fit_whitening(crowded(), 0.25))
-    with pytest.raises(BaseModelError, match="does not fit vectors of 16"):
+    with pytest.raises(BaseModelError, match="does not fit vectors of dimension 16"):
         read_projection(tmp_path, 16)
     (tmp_path / DENSE / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(BaseModelError, match="get the encoder again"):
@@ -117,5 +117,5 @@ def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
     write_projection(tmp_path, fit_whitening(crowded(), 0.25))
     config = tmp_path / DENSE / "config.json"
     config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
-    with pytest.raises(BaseModelError, match=r"ends in torch.nn.modules.activation.Tanh"):
+    with pytest.raises(BaseModelError, match=r"the activation torch.nn.modules.activation.Tanh"):
         read_projection(tmp_path, 8)
