@@ -1,11 +1,11 @@
 """Contrastive losses, as pure functions of two batches of vectors.
 
-All are symmetric: each of the 2N vectors is an anchor, its positive is the other side's vector of
-the same pair, and its negatives are all vectors of both sides that belong to neither.
+All are symmetric: each of the 2N vectors is an anchor, its positive is the other vector of its
+pair, and its negatives are all vectors of other pairs.
 
-`text_ids` are integers that mark equal texts, which are never each other's negatives.  (N,): one
-for each pair, for a text that both sides share; (2N,): the first side's texts and then the
-second's, for pairs of different texts.  A vector is no negative of an anchor if it has the id of
+`text_ids` are integers, equal for equal texts, which are never each other's negatives.  (N,): one
+for each pair, if both views have the same text; (2N,): the first views' texts, then the second
+views', for pairs of different texts.  A vector is not a negative of an anchor if it has the id of
 the anchor or of the anchor's positive.  None: all texts differ.
 
 All are computed in fp32.
@@ -41,10 +41,9 @@ class ContrastiveObjective(nn.Module):
         """Return the loss of a batch, a scalar in fp32.
 
         Args:
-            first: (N, dimension), pooled vectors of one side.
-            second: (N, dimension), of the other side, in the same order.
-            text_ids: (N,), equal for strings that are not each other's negatives; None where all
-                others are.
+            first: (N, dimension), pooled vectors of the first views.
+            second: (N, dimension), of the second views, in the same order.
+            text_ids: (N,) or (2N,), as above; None if all texts differ.
         """
         first, second = self.head(first), self.head(second)
         match self.settings.loss:
@@ -162,7 +161,7 @@ def _logits(
 
 
 def _unit_vectors(first: Tensor, second: Tensor) -> Tensor:
-    """Return both sides' vectors at length 1, (2N, dimension), the first side first."""
+    """Return the vectors of both views at length 1, (2N, dimension), the first views first."""
     return functional.normalize(torch.cat([first, second]).float(), dim=-1)
 
 

@@ -35,7 +35,7 @@ def first_projection(model: Any, ending: str = "attention.output.dense") -> nn.L
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 0.95])
-def test_the_expectation_of_each_heads_weight_is_one(rate: float) -> None:
+def test_the_expected_weight_of_each_head_is_one(rate: float) -> None:
     torch.manual_seed(0)
     weights = head_weights(200_000, 4, rate, CPU)
     deviations = weights.std(0) / 200_000**0.5
@@ -43,10 +43,10 @@ def test_the_expectation_of_each_heads_weight_is_one(rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5])
-def test_heads_are_kept_as_often_as_told_and_one_where_none_would_be(rate: float) -> None:
+def test_heads_remain_at_the_rate_and_at_least_one_does(rate: float) -> None:
     torch.manual_seed(0)
-    kept = (head_weights(200_000, 3, rate, CPU) > 0).sum(1)
-    shares = torch.bincount(kept, minlength=4) / 200_000
+    remaining = (head_weights(200_000, 3, rate, CPU) > 0).sum(1)
+    shares = torch.bincount(remaining, minlength=4) / 200_000
     none, one = rate**3, 3 * rate**2 * (1 - rate)
     expected = [0, none + one, 3 * rate * (1 - rate) ** 2, (1 - rate) ** 3]
     torch.testing.assert_close(shares, torch.tensor(expected), atol=0.005, rtol=0)
@@ -59,19 +59,19 @@ def test_heads_are_kept_as_often_as_told_and_one_where_none_would_be(rate: float
     rate=st.floats(0, 0.99),
     seed=st.integers(0, 2**31),
 )
-def test_weights_are_all_or_nothing_and_add_up_to_the_number_of_heads(
+def test_weights_are_zero_or_equal_and_sum_to_the_number_of_heads(
     texts: int, heads: int, rate: float, seed: int
 ) -> None:
     torch.manual_seed(seed)
     weights = head_weights(texts, heads, rate, CPU)
     assert weights.shape == (texts, heads)
     torch.testing.assert_close(weights.sum(1), torch.full((texts,), float(heads)))
-    kept = (weights > 0).sum(1, keepdim=True)
-    assert kept.min() >= 1
-    torch.testing.assert_close(weights, (weights > 0) * (heads / kept))
+    remaining = (weights > 0).sum(1, keepdim=True)
+    assert remaining.min() >= 1
+    torch.testing.assert_close(weights, (weights > 0) * (heads / remaining))
 
 
-def test_the_expectation_of_a_projections_output_is_the_one_without_drophead() -> None:
+def test_the_expected_output_of_a_projection_is_that_without_drophead() -> None:
     config = BertConfig(hidden_size=24, num_attention_heads=4, num_hidden_layers=1, vocab_size=9)
     torch.manual_seed(1)
     model = BertModel(config).train()
@@ -80,13 +80,13 @@ def test_the_expectation_of_a_projections_output_is_the_one_without_drophead() -
     with torch.no_grad():
         plain = projection(inputs[:1])[0]
         attach_drophead(model, 0.4)
-        drawn = projection(inputs)
-    deviations = drawn.std(0) / 60_000**0.5
+        dropped = projection(inputs)
+    deviations = dropped.std(0) / 60_000**0.5
     assert deviations.min() > 0
-    assert ((drawn.mean(0) - plain).abs() < 5 * deviations).all()
+    assert ((dropped.mean(0) - plain).abs() < 5 * deviations).all()
 
 
-def test_a_text_loses_the_same_heads_at_all_its_tokens_and_texts_differ() -> None:
+def test_the_same_heads_are_dropped_for_all_tokens_of_a_text() -> None:
     config = BertConfig(hidden_size=24, num_attention_heads=4, num_hidden_layers=1, vocab_size=9)
     model = BertModel(config).train()
     projection = first_projection(model)
@@ -115,13 +115,13 @@ def test_two_passes_in_training_differ_in_every_architecture(any_base: Path) -> 
     plain = states(model, 0)
     assert torch.equal(plain, states(model, 1))
     attach_drophead(model, 0.5)
-    drawn = [states(model, seed) for seed in range(4)]
-    assert not torch.equal(drawn[0], drawn[1])
-    assert all(torch.isfinite(output).all() for output in drawn)
-    assert torch.equal(states(model, 0), drawn[0])
+    dropped = [states(model, seed) for seed in range(4)]
+    assert not torch.equal(dropped[0], dropped[1])
+    assert all(torch.isfinite(output).all() for output in dropped)
+    assert torch.equal(states(model, 0), dropped[0])
 
 
-def test_in_evaluation_and_once_removed_nothing_changes_in_every_architecture(
+def test_evaluation_and_removal_restore_the_model_in_every_architecture(
     any_base: Path,
 ) -> None:
     model = load(any_base)
@@ -134,14 +134,14 @@ def test_in_evaluation_and_once_removed_nothing_changes_in_every_architecture(
     assert torch.equal(states(model), plain)
 
 
-def test_all_ways_of_computing_attention_lose_the_same_heads(any_base: Path) -> None:
+def test_eager_and_fused_attention_drop_the_same_heads(any_base: Path) -> None:
     eager, fused = load(any_base, "eager"), load(any_base, "sdpa")
     attach_drophead(eager, 0.5)
     attach_drophead(fused, 0.5)
     torch.testing.assert_close(states(eager), states(fused), atol=1e-4, rtol=1e-4)
 
 
-def test_a_lost_head_gets_no_gradient(tiny_base: Path) -> None:
+def test_a_dropped_head_gets_no_gradient(tiny_base: Path) -> None:
     model = load(tiny_base)
     projection = first_projection(model)
     attach_drophead(model, 0.9)
@@ -152,7 +152,7 @@ def test_a_lost_head_gets_no_gradient(tiny_base: Path) -> None:
     assert sorted((by_head > 0).tolist()) == [False, True]
 
 
-def test_at_rate_0_nothing_is_left_out(tiny_base: Path) -> None:
+def test_at_rate_0_no_head_is_dropped(tiny_base: Path) -> None:
     model = load(tiny_base)
     with torch.no_grad():
         for module in model.modules():
@@ -163,19 +163,19 @@ def test_at_rate_0_nothing_is_left_out(tiny_base: Path) -> None:
     assert torch.equal(states(model), plain)
 
 
-def test_in_bf16_what_comes_out_is_bf16(any_base: Path) -> None:
+def test_a_bf16_model_stays_in_bf16(any_base: Path) -> None:
     model = load(any_base).to(torch.bfloat16)
     attach_drophead(model, 0.5)
     assert states(model).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_rates_that_leave_nothing_are_refused(tiny_base: Path, rate: float) -> None:
+def test_rates_outside_0_to_1_are_refused(tiny_base: Path, rate: float) -> None:
     with pytest.raises(ValueError, match="at least 0 and below 1"):
         attach_drophead(load(tiny_base), rate)
 
 
-def test_a_model_without_the_known_projection_is_refused(tiny_base: Path) -> None:
+def test_a_model_without_the_architectures_projection_is_refused(tiny_base: Path) -> None:
     model = load(tiny_base)
     model.config.model_type = "modernbert"
     with pytest.raises(BaseModelError, match=r"no module of this modernbert .* \.attn\.Wo"):

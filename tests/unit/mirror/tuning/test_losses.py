@@ -40,155 +40,161 @@ def temperature(request: pytest.FixtureRequest) -> float:
 
 
 @pytest.fixture
-def sides() -> tuple[Tensor, Tensor]:
+def views() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
     first = torch.randn(24, 16, generator=generator)
     second = first + 0.7 * torch.randn(24, 16, generator=generator)
     return first.requires_grad_(), second.requires_grad_()
 
 
-def gradients(loss: Tensor, sides: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.cat(torch.autograd.grad(loss, sides))
+def gradients(loss: Tensor, views: tuple[Tensor, Tensor]) -> Tensor:
+    return torch.cat(torch.autograd.grad(loss, views))
 
 
-def assert_same(ours: Tensor, theirs: Tensor, sides: tuple[Tensor, Tensor]) -> None:
+def assert_same(ours: Tensor, theirs: Tensor, views: tuple[Tensor, Tensor]) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    expected = gradients(theirs, sides)
+    expected = gradients(theirs, views)
     assert expected.abs().max() > 1e-3
-    torch.testing.assert_close(gradients(ours, sides), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradients(ours, views), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_equals_the_official_codes_loss(sides: tuple[Tensor, Tensor], temperature: float) -> None:
+def test_info_nce_equals_the_official_loss(
+    views: tuple[Tensor, Tensor], temperature: float
+) -> None:
     labels = torch.arange(24).repeat(2)
-    theirs = NTXentLoss(temperature=temperature)(torch.cat(sides), labels)
-    assert_same(info_nce(*sides, temperature), theirs, sides)
+    theirs = NTXentLoss(temperature=temperature)(torch.cat(views), labels)
+    assert_same(info_nce(*views, temperature), theirs, views)
 
 
-def test_equals_sentence_transformers_loss_of_both_sides(
-    sides: tuple[Tensor, Tensor], temperature: float
+def test_info_nce_equals_that_of_sentence_transformers(
+    views: tuple[Tensor, Tensor], temperature: float
 ) -> None:
     model: Any = torch.nn.Identity()
     ranking = MultipleNegativesRankingLoss(
         model, scale=1 / temperature, directions=("query_to_doc", "query_to_query")
     )
     labels = torch.empty(0)
-    first, second = sides
+    first, second = views
     theirs = (
         ranking.compute_loss_from_embeddings([first, second], labels)
         + ranking.compute_loss_from_embeddings([second, first], labels)
     ) / 2
-    assert_same(info_nce(first, second, temperature), theirs, sides)
+    assert_same(info_nce(first, second, temperature), theirs, views)
 
 
 def by_equation(
-    sides: tuple[Tensor, Tensor], text_ids: list[int], temperature: float, with_positive: bool
+    views: tuple[Tensor, Tensor], text_ids: list[int], temperature: float, with_positive: bool
 ) -> Tensor:
     """Equation 1 anchor by anchor, `text_ids` of the 2N texts."""
-    vectors = torch.nn.functional.normalize(torch.cat(sides), dim=-1)
+    vectors = torch.nn.functional.normalize(torch.cat(views), dim=-1)
     exponentials = (vectors @ vectors.T / temperature).exp()
     anchors, losses = len(text_ids), []
     for anchor in range(anchors):
         positive = (anchor + anchors // 2) % anchors
-        own = {text_ids[anchor], text_ids[positive]}
-        others = [other for other in range(anchors) if text_ids[other] not in own]
+        excluded = {text_ids[anchor], text_ids[positive]}
+        others = [other for other in range(anchors) if text_ids[other] not in excluded]
         others += [positive] if with_positive else []
         losses.append(-(exponentials[anchor, positive] / exponentials[anchor, others].sum()).log())
     return torch.stack(losses).mean()
 
 
-def test_decoupled_is_the_papers_equation(sides: tuple[Tensor, Tensor], temperature: float) -> None:
-    theirs = by_equation(sides, [*range(24), *range(24)], temperature, with_positive=False)
-    assert_same(decoupled_info_nce(*sides, temperature), theirs, sides)
-    assert not torch.isclose(theirs, info_nce(*sides, temperature), rtol=1e-3)
+def test_decoupled_info_nce_is_the_papers_equation(
+    views: tuple[Tensor, Tensor], temperature: float
+) -> None:
+    theirs = by_equation(views, [*range(24), *range(24)], temperature, with_positive=False)
+    assert_same(decoupled_info_nce(*views, temperature), theirs, views)
+    assert not torch.isclose(theirs, info_nce(*views, temperature), rtol=1e-3)
 
 
 @pytest.mark.parametrize("with_positive", [True, False])
 def test_equal_strings_are_not_each_others_negatives(
-    sides: tuple[Tensor, Tensor], with_positive: bool
+    views: tuple[Tensor, Tensor], with_positive: bool
 ) -> None:
     objective = info_nce if with_positive else decoupled_info_nce
     text_ids = torch.arange(24)
     text_ids[5] = 2
-    ours = objective(*sides, 0.1, text_ids)
+    ours = objective(*views, 0.1, text_ids)
     both = [*text_ids.tolist(), *text_ids.tolist()]
-    assert_same(ours, by_equation(sides, both, 0.1, with_positive), sides)
-    assert not torch.isclose(ours, objective(*sides, 0.1))
+    assert_same(ours, by_equation(views, both, 0.1, with_positive), views)
+    assert not torch.isclose(ours, objective(*views, 0.1))
 
 
 @pytest.mark.parametrize("with_positive", [True, False])
-def test_texts_of_different_sides_are_named_apart(
-    sides: tuple[Tensor, Tensor], with_positive: bool
+def test_text_ids_of_both_views_may_differ(
+    views: tuple[Tensor, Tensor], with_positive: bool
 ) -> None:
     objective = info_nce if with_positive else decoupled_info_nce
     # The question of pairs 1 and 4 is the same; the answer of pair 7 is the question of pair 9.
     text_ids = torch.arange(48)
     text_ids[4] = 1
     text_ids[24 + 7] = 9
-    ours = objective(*sides, 0.1, text_ids)
-    assert_same(ours, by_equation(sides, text_ids.tolist(), 0.1, with_positive), sides)
-    assert not torch.isclose(ours, objective(*sides, 0.1))
+    ours = objective(*views, 0.1, text_ids)
+    assert_same(ours, by_equation(views, text_ids.tolist(), 0.1, with_positive), views)
+    assert not torch.isclose(ours, objective(*views, 0.1))
 
 
-def hard_triplets(sides: tuple[Tensor, Tensor], margin: float) -> tuple[Tensor, Tensor, Tensor]:
+def hard_triplets(views: tuple[Tensor, Tensor], margin: float) -> tuple[Tensor, Tensor, Tensor]:
     """SapBERT's miner."""
     miner = TripletMarginMiner(margin=margin, type_of_triplets="all")
-    anchors, positives, negatives = miner(torch.cat(sides), torch.arange(24).repeat(2))
+    anchors, positives, negatives = miner(torch.cat(views), torch.arange(24).repeat(2))
     return anchors, positives, negatives
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.5, 3.0])
 def test_multi_similarity_equals_pytorch_metric_learnings(
-    sides: tuple[Tensor, Tensor], margin: float
+    views: tuple[Tensor, Tensor], margin: float
 ) -> None:
-    triplets = hard_triplets(sides, margin)
+    triplets = hard_triplets(views, margin)
     possible = 48 * 46
     assert 0 < len(triplets[0]) <= possible
     assert (len(triplets[0]) == possible) == (margin == 3.0)
     theirs = MultiSimilarityLoss(alpha=1, beta=60, base=0.5)(
-        torch.cat(sides), torch.arange(24).repeat(2), triplets
+        torch.cat(views), torch.arange(24).repeat(2), triplets
     )
-    assert_same(multi_similarity(*sides, margin=margin), theirs, sides)
+    assert_same(multi_similarity(*views, margin=margin), theirs, views)
 
 
-def test_multi_similarity_takes_no_equal_string_for_a_negative(
-    sides: tuple[Tensor, Tensor],
+def test_multi_similarity_excludes_equal_strings_from_negatives(
+    views: tuple[Tensor, Tensor],
 ) -> None:
-    first, second = sides
+    first, second = views
     with torch.no_grad():
         second[5] = first[2] + 0.1
     text_ids = torch.arange(24)
     text_ids[5] = 2
-    anchors, positives, negatives = hard_triplets(sides, 0.2)
-    kept = text_ids.repeat(2)[anchors] != text_ids.repeat(2)[negatives]
-    assert not kept.all()
-    triplets = anchors[kept], positives[kept], negatives[kept]
+    anchors, positives, negatives = hard_triplets(views, 0.2)
+    hard = text_ids.repeat(2)[anchors] != text_ids.repeat(2)[negatives]
+    assert not hard.all()
+    triplets = anchors[hard], positives[hard], negatives[hard]
     theirs = MultiSimilarityLoss(alpha=1, beta=60, base=0.5)(
-        torch.cat(sides), torch.arange(24).repeat(2), triplets
+        torch.cat(views), torch.arange(24).repeat(2), triplets
     )
-    assert_same(multi_similarity(first, second, text_ids), theirs, sides)
+    assert_same(multi_similarity(first, second, text_ids), theirs, views)
 
 
-def test_multi_similarity_of_views_far_from_all_others_is_nothing() -> None:
+def test_multi_similarity_without_hard_triplets_is_zero() -> None:
     vectors = torch.eye(8).requires_grad_()
     loss = multi_similarity(vectors, vectors * 2)
     assert loss.item() == 0
     assert torch.autograd.grad(loss, vectors)[0].abs().max() == 0
 
 
-def test_a_batch_of_one_string_costs_nothing(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
-    cost = loss(*sides, torch.zeros(24, dtype=torch.long))
+def test_a_batch_of_equal_strings_has_no_loss(loss: Loss, views: tuple[Tensor, Tensor]) -> None:
+    cost = loss(*views, torch.zeros(24, dtype=torch.long))
     assert cost.item() == 0
-    assert gradients(cost, sides).abs().max() == 0
+    assert gradients(cost, views).abs().max() == 0
 
 
-def test_text_ids_that_all_differ_change_nothing(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
-    assert torch.equal(loss(*sides, torch.arange(24) * 3), loss(*sides))
-    assert torch.equal(loss(*sides, torch.arange(48)), loss(*sides))
+def test_text_ids_that_all_differ_do_not_change_the_loss(
+    loss: Loss, views: tuple[Tensor, Tensor]
+) -> None:
+    assert torch.equal(loss(*views, torch.arange(24) * 3), loss(*views))
+    assert torch.equal(loss(*views, torch.arange(48)), loss(*views))
 
 
-def test_text_ids_of_another_number_are_refused(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
+def test_a_wrong_number_of_text_ids_is_refused(loss: Loss, views: tuple[Tensor, Tensor]) -> None:
     with pytest.raises(ValueError, match="23 text ids for 24 pairs"):
-        loss(*sides, torch.arange(23))
+        loss(*views, torch.arange(23))
 
 
 # Derandomised, as once in many thousand draws rounding moves a triplet across the margin.
@@ -199,7 +205,7 @@ def test_text_ids_of_another_number_are_refused(loss: Loss, sides: tuple[Tensor,
     kinds_of_text=st.integers(1, 20),
     seed=st.integers(0, 2**31),
 )
-def test_neither_the_order_of_pairs_nor_that_of_sides_nor_lengths_matter(
+def test_the_loss_does_not_depend_on_order_or_vector_length(
     kind: str, pairs: int, kinds_of_text: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -221,7 +227,7 @@ def test_neither_the_order_of_pairs_nor_that_of_sides_nor_lengths_matter(
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.integers(2, 12), seed=st.integers(0, 2**31))
-def test_the_positive_in_the_denominator_only_adds(pairs: int, seed: int) -> None:
+def test_info_nce_is_at_least_decoupled_info_nce(pairs: int, seed: int) -> None:
     """An anchor costs log(1 + exp(x)) with it and x without; the first is convex in x."""
     first, second = torch.randn(2, pairs, 6, generator=torch.Generator().manual_seed(seed))
     with_positive = info_nce(first, second, 0.1)
@@ -230,17 +236,19 @@ def test_the_positive_in_the_denominator_only_adds(pairs: int, seed: int) -> Non
     assert torch.nn.functional.softplus(without).item() <= with_positive.item() + 1e-5
 
 
-def test_vectors_that_say_nothing_cost_the_logarithm_of_the_candidates() -> None:
+def test_info_nce_of_equal_vectors_is_the_logarithm_of_the_candidates() -> None:
     same = torch.ones(10, 4)
     assert info_nce(same, same, 0.04).item() == pytest.approx(math.log(19), abs=1e-5)
     assert decoupled_info_nce(same, same, 0.04).item() == pytest.approx(math.log(18), abs=1e-5)
 
 
-def test_is_computed_in_fp32_under_autocast(loss: Loss, sides: tuple[Tensor, Tensor]) -> None:
+def test_losses_are_computed_in_fp32_under_autocast(
+    loss: Loss, views: tuple[Tensor, Tensor]
+) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        under = loss(*sides)
+        under = loss(*views)
     assert under.dtype == torch.float32
-    assert torch.equal(under, loss(*sides))
+    assert torch.equal(under, loss(*views))
 
 
 def test_mean_cosine_is_that_of_all_pairs() -> None:

@@ -12,7 +12,7 @@ from mirror.tuning.masking import (
     Masking,
     mask_pieces,
     mask_span,
-    mask_span_officially,
+    mask_span_as_official,
     mask_words,
     masked_ids,
     masked_text,
@@ -33,20 +33,20 @@ def pieces_masking(**changes: object) -> Masking:
 
 
 def assert_uniform(starts: Counter[int], expected: list[int]) -> None:
-    """9,000 draws; with 8 degrees of freedom a chi-squared of 26.1 is passed once in a thousand."""
+    """Chi-squared test of 9,000 draws of 9 starts; 26.1 is the 0.1 % critical value."""
     assert sorted(starts) == expected
     assert starts.total() == 9_000
     assert len(expected) == 9
     assert sum((count - 1_000) ** 2 / 1_000 for count in starts.values()) < 26.1
 
 
-def test_every_run_of_characters_is_equally_likely_the_last_included() -> None:
+def test_all_spans_of_characters_are_equally_likely() -> None:
     text, generator = "abcdefghij", random.Random(3)
     starts = Counter(mask_span(text, masking(), generator).index("<mask>") for _ in range(9_000))
     assert_uniform(starts, list(range(9)))
 
 
-def test_every_run_of_words_is_equally_likely_the_last_included() -> None:
+def test_all_spans_of_words_are_equally_likely() -> None:
     text, generator = "a b c d e f g h i j", random.Random(3)
     starts = Counter(
         mask_words(text, masking(), generator).split().index("<mask>") for _ in range(9_000)
@@ -54,7 +54,7 @@ def test_every_run_of_words_is_equally_likely_the_last_included() -> None:
     assert_uniform(starts, list(range(9)))
 
 
-def test_every_run_of_pieces_is_equally_likely_the_last_included() -> None:
+def test_all_spans_of_word_pieces_are_equally_likely() -> None:
     ids, generator = [START, *range(10, 20), END], random.Random(3)
     starts = Counter(
         mask_pieces(ids, pieces_masking(), generator).index(MASK_ID) for _ in range(9_000)
@@ -62,37 +62,37 @@ def test_every_run_of_pieces_is_equally_likely_the_last_included() -> None:
     assert_uniform(starts, list(range(1, 10)))
 
 
-def test_officially_the_last_run_is_never_drawn_and_all_others_equally_often() -> None:
+def test_the_official_rule_never_draws_the_last_span() -> None:
     text, generator = "abcdefghijk", random.Random(3)
     starts = Counter(
-        mask_span_officially(text, masking(), generator).index(" [MASK] ") for _ in range(9_000)
+        mask_span_as_official(text, masking(), generator).index(" [MASK] ") for _ in range(9_000)
     )
     assert_uniform(starts, list(range(9)))
 
 
-def test_the_drawn_run_is_masked_even_if_it_reads_like_an_earlier_one() -> None:
+def test_the_drawn_span_is_masked_even_if_an_earlier_one_has_the_same_text() -> None:
     generator = random.Random(0)
     masked = {mask_span("aaaa", masking(), generator) for _ in range(200)}
     assert masked == {"<mask>aa", "a<mask>a", "aa<mask>"}
 
 
-def test_officially_the_first_run_that_reads_the_same_is_masked() -> None:
+def test_the_official_rule_masks_the_first_span_with_the_same_text() -> None:
     generator = random.Random(0)
-    drawn = Counter(mask_span_officially("ababx", masking(), generator) for _ in range(3_000))
+    drawn = Counter(mask_span_as_official("ababx", masking(), generator) for _ in range(3_000))
     assert set(drawn) == {" [MASK] abx", "a [MASK] bx"}
     # Two of the three starts that can be drawn read "ab"; 3.3 deviations of the binomial.
     assert abs(drawn[" [MASK] abx"] - 2_000) < 3.3 * (3_000 * 2 / 9) ** 0.5
 
 
-def test_officially_the_token_is_the_same_for_every_tokenizer() -> None:
-    assert mask_span_officially("abc", masking(), random.Random(0)) == " [MASK] c"
+def test_the_official_mask_token_is_the_same_for_every_tokenizer() -> None:
+    assert mask_span_as_official("abc", masking(), random.Random(0)) == " [MASK] c"
     official = masking(unit="characters-paper", token="<mask>")
     assert " [MASK] " in masked_text(SENTENCE, 0, 0, official)
     assert "<mask>" not in masked_text(SENTENCE, 0, 0, official)
 
 
 @pytest.mark.parametrize(("length", "share"), [(5, 0.007), (2, 0.14)])
-def test_on_the_papers_sentences_the_official_rule_misses_as_often_as_was_counted(
+def test_how_often_the_official_rule_masks_another_span_than_drawn(
     shared: Path, length: int, share: float
 ) -> None:
     path = shared / "corpora" / "paper" / "stsbenchmark_train_10k_sents_random_sampled.txt"
@@ -101,7 +101,7 @@ def test_on_the_papers_sentences_the_official_rule_misses_as_often_as_was_counte
     generator, missed, masked = random.Random(0), 0, 0
     for text in sentences:
         state = generator.getstate()
-        before = mask_span_officially(text, settings, generator).split(" [MASK] ")[0]
+        before = mask_span_as_official(text, settings, generator).split(" [MASK] ")[0]
         if before != text:
             generator.setstate(state)
             masked += 1
@@ -116,13 +116,13 @@ def test_on_the_papers_sentences_the_official_rule_misses_as_often_as_was_counte
     min_characters=st.integers(1, 40),
     seed=st.integers(),
 )
-def test_masking_takes_one_run_of_the_length_and_leaves_the_rest(
+def test_masking_replaces_one_span_of_the_length(
     text: str, length: int, min_characters: int, seed: int
 ) -> None:
     text = text.replace("<", "").replace("[", "")
     settings = masking(length=length, min_characters=min_characters)
     masked = mask_span(text, settings, random.Random(seed))
-    official = mask_span_officially(text, settings, random.Random(seed))
+    official = mask_span_as_official(text, settings, random.Random(seed))
     if length == 0 or len(text) < min_characters or len(text) <= length:
         assert masked == official == text
         return
@@ -138,21 +138,21 @@ def test_masking_takes_one_run_of_the_length_and_leaves_the_rest(
     length=st.integers(0, 5),
     seed=st.integers(),
 )
-def test_each_masked_word_has_a_token_and_white_space_is_left_as_it_is(
+def test_each_masked_word_becomes_one_token_and_white_space_stays(
     text: str, length: int, seed: int
 ) -> None:
     masked = mask_words(text, masking(length=length), random.Random(seed))
-    words, left = text.split(), masked.split()
+    words, masked_words = text.split(), masked.split()
     if length == 0 or len(words) <= length:
         assert masked == text
         return
-    assert len(left) == len(words)
-    start = left.index("<mask>")
-    assert left == [*words[:start], *["<mask>"] * length, *words[start + length :]]
+    assert len(masked_words) == len(words)
+    start = masked_words.index("<mask>")
+    assert masked_words == [*words[:start], *["<mask>"] * length, *words[start + length :]]
     assert [*filter(str.isspace, masked)] == [*filter(str.isspace, text)]
 
 
-def test_punctuation_goes_with_its_word() -> None:
+def test_punctuation_is_masked_with_its_word() -> None:
     views = {mask_words("Yes, no.", masking(length=1), random.Random(seed)) for seed in range(20)}
     assert views == {"<mask> no.", "Yes, <mask>"}
 
@@ -162,7 +162,7 @@ def test_punctuation_goes_with_its_word() -> None:
     length=st.integers(0, 8),
     seed=st.integers(),
 )
-def test_pieces_are_masked_one_for_one_and_special_tokens_never(
+def test_each_masked_piece_becomes_one_token_and_special_tokens_stay(
     pieces: list[int], length: int, seed: int
 ) -> None:
     ids = [START, *pieces, END, END]
@@ -175,7 +175,7 @@ def test_pieces_are_masked_one_for_one_and_special_tokens_never(
     assert 1 <= start <= 1 + len(pieces) - length
 
 
-def test_a_run_of_pieces_never_spans_a_special_token() -> None:
+def test_a_span_of_pieces_never_contains_a_special_token() -> None:
     ids = [START, 11, 12, END, 13, 14, 15, END]
     views = {tuple(mask_pieces(ids, pieces_masking(), random.Random(seed))) for seed in range(60)}
     assert views == {
@@ -188,7 +188,7 @@ def test_a_run_of_pieces_never_spans_a_special_token() -> None:
 
 
 @pytest.mark.parametrize("unit", ["characters", "characters-paper", "words"])
-def test_strings_below_the_bound_are_left_alone(unit: str) -> None:
+def test_strings_below_min_characters_are_not_masked(unit: str) -> None:
     settings = masking(unit=unit, min_characters=30)
     short, long = "four words are here, not five", "four words are here, not five."
     assert (len(short), len(long)) == (29, 30)
@@ -196,20 +196,20 @@ def test_strings_below_the_bound_are_left_alone(unit: str) -> None:
     assert masked_text(long, 0, 0, settings) != long
 
 
-def test_pieces_of_strings_below_the_bound_are_left_alone() -> None:
+def test_pieces_of_strings_below_min_characters_are_not_masked() -> None:
     ids, settings = [START, 11, 12, 13, END], pieces_masking(min_characters=30)
     assert masked_ids(ids, "x" * 29, 0, 0, settings) == ids
     assert masked_ids(ids, "x" * 30, 0, 0, settings).count(MASK_ID) == 2
 
 
-def test_masking_ids_leaves_the_given_ids_as_they_are() -> None:
+def test_masked_ids_does_not_change_its_argument() -> None:
     ids = [START, 11, 12, 13, END]
     masked_ids(ids, SENTENCE, 0, 0, pieces_masking())
     assert ids == [START, 11, 12, 13, END]
 
 
 @pytest.mark.parametrize("unit", ["characters", "characters-paper", "words", "word-pieces"])
-def test_a_view_depends_on_seed_epoch_and_index_alone(unit: str) -> None:
+def test_a_view_depends_only_on_seed_epoch_and_index(unit: str) -> None:
     def view(index: int, epoch: int, seed: int = 5) -> object:
         if unit == "word-pieces":
             ids = [START, *range(10, 50), END]
@@ -224,7 +224,7 @@ def test_a_view_depends_on_seed_epoch_and_index_alone(unit: str) -> None:
     assert len({view(7, 0, seed) for seed in range(20)}) > 5
 
 
-def test_views_are_the_same_in_every_release() -> None:
+def test_views_are_the_same_in_all_versions() -> None:
     assert masked_text("abcdefghij", 3, 1, masking()) == "abcdef<mask>ij"
     official = masking(unit="characters-paper")
     assert masked_text("abcdefghij", 3, 1, official) == "abcdef [MASK] ij"
@@ -234,10 +234,10 @@ def test_views_are_the_same_in_every_release() -> None:
     assert masked_ids(ids, SENTENCE, 3, 1, pieces_masking()) == expected
 
 
-def test_each_unit_has_one_function() -> None:
+def test_the_function_of_another_unit_is_refused() -> None:
     with pytest.raises(ValueError, match="masked_ids"):
         masked_text(SENTENCE, 0, 0, pieces_masking())
     with pytest.raises(ValueError, match="masked_text"):
         masked_ids([START, 11, 12, END], SENTENCE, 0, 0, masking(unit="words"))
-    with pytest.raises(ValueError, match="needs the id of the mask token"):
+    with pytest.raises(ValueError, match="needs `token_id`"):
         masked_ids([START, 11, 12, 13, END], SENTENCE, 0, 0, pieces_masking(token_id=None))
