@@ -1,4 +1,4 @@
-"""Files that somebody publishes: what they hold, by checksum, and where they are looked for."""
+"""Published data files: path, checksum and address, and the folders searched for them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,32 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DataFile(Section):
-    """A file that is known to the byte."""
+    """A file declared by its SHA-256."""
 
     path: str
     """Relative to the folder of all data of its kind."""
     sha256: Sha256
     url: Address | None = None
-    """Where exactly these bytes are; nothing where no one publishes them as they are."""
+    """Address of exactly these bytes; None if they are not published as they are."""
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
         check_inside(self.path)
         if self.url is not None and not self.url.startswith(SCHEMES):
-            raise ValueError(f"url {self.url!r} is no http(s) address: correct it or leave it out")
+            raise ValueError(
+                f"url {self.url!r} is not an http(s) address: correct it or leave it out"
+            )
         return self
 
 
 def check_inside(path: str) -> None:
-    """Checks that a path, joined to a folder, names something in it.
+    """Raise ValueError if a relative path leaves the folder that it is joined to.
 
-    Links are followed later, where there is a folder: see `is_inside`.
-
-    Raises:
-        ValueError: it does not.
+    Links are not followed; see `is_inside`.
     """
     parts = Path(path).parts
     if not parts or "\0" in path:
-        raise ValueError(f"path {path!r} names no file")
+        raise ValueError(f"path {path!r} names no file: give a path relative to its folder")
     if Path(path).is_absolute() or ".." in parts:
         raise ValueError(
             f"path {path!r} leaves its folder: name a file in it, without a leading / or .."
@@ -50,7 +49,7 @@ def check_inside(path: str) -> None:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path is in a folder once all links are followed."""
+    """Return whether a path is inside a folder after all links are followed."""
     return path.resolve().is_relative_to(folder.resolve())
 
 

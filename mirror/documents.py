@@ -1,25 +1,25 @@
-"""What a source gives: one document after another."""
+"""Document of a corpus source."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 MAX_BYTES = 8 << 20
-"""A longer row is rejected unread: it is no paragraph, and would take the memory."""
+"""Most bytes of a row; longer rows are rejected unread, which bounds memory."""
 
 NO_TEXT = "no text"
 OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
 
 
 class Document(NamedTuple):
-    """A piece of text that belongs together: a line, a row, a docstring, a word."""
+    """A line, a row, a docstring or a word of a corpus source."""
 
     text: str
     source: str
-    seen: int = 1
-    """How often; above 1 in frequency lists only."""
+    occurrences: int = 1
+    """How often it occurs; above 1 in frequency lists only."""
     query: str = ""
-    """What looks for `answer` in label-free retrieval; empty where the document does not say."""
+    """Query that `answer` answers, for label-free retrieval; empty if the document has none."""
     answer: str = ""
     fault: str = ""
-    """Why its source could not give its text; `text` then says where."""
+    """Why the source could not read the text; `text` is then the position of the row."""

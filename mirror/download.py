@@ -1,4 +1,8 @@
-"""Gets a file from where it is published, and keeps it only if it is the one that was declared."""
+"""Downloads over HTTP(S), kept only if their SHA-256 is the declared one.
+
+Not pooch: its downloader decodes `Content-Encoding` and has no size limit, so that most of this
+module would remain.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from mirror.errors import InputError, ServiceError, StoreError
 from mirror.hashing import file_digest
 
 TIMEOUT_SECONDS = 30
-LARGEST = 1 << 30
-"""Bytes that a file may have; a server that sends more is cut off."""
+MAX_BYTES = 1 << 30
+"""Most bytes of a file; a download that is longer is ended."""
 CHUNK = 1 << 18
 HANDLERS = (
     urllib.request.ProxyHandler,
@@ -27,62 +31,62 @@ HANDLERS = (
     urllib.request.HTTPErrorProcessor,
     urllib.request.UnknownHandler,
 )
-"""Of the web alone: no redirect leads to `file:` or `ftp:`."""
+"""Handlers of HTTP and HTTPS only, so that no redirect leads to `file:` or `ftp:`."""
 
 
 def is_declared(path: Path, file: DataFile) -> bool:
-    """Whether the file is there, and is the one that was declared."""
+    """Return whether the file exists and has the declared checksum."""
     return path.is_file() and file_digest(path) == file.sha256
 
 
 def download_file(
     file: DataFile, url: str, root: Path, owner: str, fault: type[InputError]
 ) -> Path:
-    """Downloads a file to its place under `root`, where it appears only once its checksum is right.
+    """Download a file to its path under `root`; it appears there once its checksum is right.
 
     Args:
-        file: what is wanted.
-        url: where it is.
-        root: the folder of all data of its kind.
-        owner: whose file it is, for errors: a benchmark or a recipe.
-        fault: what to raise if the declaration or the file is wrong.
+        file: path and checksum.
+        url: address of the file.
+        root: folder of all data of its kind.
+        owner: the benchmark or recipe that declares the file, for errors.
+        fault: class of the error if the declaration or the file is wrong.
 
     Returns:
-        Where the file is.
+        The path of the file.
 
     Raises:
-        InputError: `fault`, for an address that is none, or a file other than was declared.
+        InputError: `fault`, if the address is invalid or the file is not the declared one.
         ServiceError: the publisher does not answer.
         StoreError: the file cannot be written.
     """
     if not url.startswith(SCHEMES):
-        raise fault(f"{owner}: {url} is no http(s) address; correct `url`")
-    place = root / file.path
-    if not is_inside(place.parent, root):
-        raise fault(f"{owner}: a link leads {place.parent} out of {root}: remove it")
-    part = place.with_name(f"{place.name}.{os.getpid()}.part")
+        raise fault(f"{owner}: {url} is not an http(s) address: correct `url`")
+    path = root / file.path
+    if not is_inside(path.parent, root):
+        raise fault(f"{owner}: a link leads {path.parent} out of {root}: remove the link")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _check(_receive(url, part, fault), file, f"{owner}: {url}", fault)
-        part.rename(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_digest(_receive(url, part, fault), file, f"{owner}: {url}", fault)
+        part.rename(path)
     except ServiceError as error:
-        raise ServiceError(f"{error}, or get it in another way and put it at {place}") from error
+        raise ServiceError(f"{error}, or download it by hand to {path}") from error
     except OSError as error:
         raise StoreError(
-            f"{place} cannot be written ({error}): free space, or set MIRROR_HOME"
+            f"{path} cannot be written ({error}): free disk space, or change MIRROR_HOME"
         ) from error
     finally:
-        with suppress(OSError):  # what is wrong with the place has been said
+        with suppress(OSError):  # an unwritable folder has already raised StoreError
             part.unlink(missing_ok=True)
-    return place
+    return path
 
 
-def _check(digest: str, file: DataFile, sender: str, fault: type[InputError]) -> None:
+def _check_digest(digest: str, file: DataFile, origin: str, fault: type[InputError]) -> None:
     if digest != file.sha256:
         raise fault(
-            f"{sender} sent another file than was declared (SHA-256 {digest[:12]}…, declared "
-            f"{file.sha256[:12]}…): it was not kept; if the publisher has changed the data, so "
-            "must the declaration"
+            f"{origin} sent another file than declared (SHA-256 {digest[:12]}…, declared "
+            f"{file.sha256[:12]}…), which was deleted: correct `sha256` if the publisher has "
+            "changed the data"
         )
 
 
@@ -90,28 +94,30 @@ def _receive(url: str, part: Path, fault: type[InputError]) -> str:
     digest, size = hashlib.sha256(), 0
     try:
         with (
-            _web().open(url, timeout=TIMEOUT_SECONDS) as answer,
-            part.open("wb") as sink,
+            _http_opener().open(url, timeout=TIMEOUT_SECONDS) as response,
+            part.open("wb") as output,
         ):
-            while chunk := answer.read(CHUNK):
+            while chunk := response.read(CHUNK):
                 size += len(chunk)
-                if size > LARGEST:
-                    raise fault(f"{url} sends more than {LARGEST >> 30} GiB; not kept")
+                if size > MAX_BYTES:
+                    raise fault(
+                        f"{url} sends more than {MAX_BYTES >> 30} GiB, the limit: correct `url`"
+                    )
                 digest.update(chunk)
-                sink.write(chunk)
+                output.write(chunk)
     except (
         urllib.error.URLError,
         http.client.HTTPException,
         TimeoutError,
         ConnectionError,
     ) as error:
-        raise ServiceError(f"{url} does not answer ({error}): try again, or later") from error
+        raise ServiceError(f"{url} does not answer ({error}): try again later") from error
     except ValueError as error:
-        raise fault(f"{url} is no address ({error}): correct `url`") from error
+        raise fault(f"{url} is not a valid address ({error}): correct `url`") from error
     return digest.hexdigest()
 
 
-def _web() -> urllib.request.OpenerDirector:
+def _http_opener() -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     for handler in HANDLERS:
         opener.add_handler(handler())

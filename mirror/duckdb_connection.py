@@ -1,4 +1,4 @@
-"""DuckDB with our settings."""
+"""DuckDB connection with bounded memory, and names of Parquet files for it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def connect(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB in this process, with bounded memory; what does not fit goes to `work`."""
+    """Return a DuckDB connection that spills data beyond `MEMORY_LIMIT` to `work`."""
     spill = work / "duckdb"
-    shutil.rmtree(spill, ignore_errors=True)  # what a killed run left
-    engine = duckdb.connect(
+    shutil.rmtree(spill, ignore_errors=True)  # files of a killed run
+    connection = duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": "false",
@@ -29,13 +29,14 @@ def connect(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection
             "threads": str(threads or thread_count()),
         },
     )
-    engine.execute("SET enable_progress_bar = false")  # it would draw over ours
-    return engine
+    connection.execute("SET enable_progress_bar = false")  # it would overwrite ours
+    return connection
 
 
 def exact_names(paths: Iterable[Path]) -> list[str]:
-    """Names for `read_parquet`, which would read what lies in other folders that fit a pattern.
+    """Return paths for `read_parquet` with the characters of glob patterns escaped.
 
-    Give it `hive_partitioning = false` too: a folder called `text=x` would stand for a column.
+    `read_parquet` also needs `hive_partitioning = false`, else a folder called `text=x` becomes a
+    column.
     """
     return [_PATTERN.sub(r"[\g<0>]", str(path)) for path in paths]

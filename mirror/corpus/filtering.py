@@ -70,7 +70,7 @@ class DocumentFilter:
             reasons += found
             lengths.append(len(strings))
         kept = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
-        counts = [1 if document.fault else document.seen for document in documents]
+        counts = [1 if document.fault else document.occurrences for document in documents]
         return FilteredDocuments(
             len(documents),
             _table(rows, reasons, lengths, sources, counts),

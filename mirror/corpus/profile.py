@@ -1,4 +1,4 @@
-"""A corpus in a few numbers, small enough to keep with a model, to compare later ones with."""
+"""Corpus profile: a corpus in a few numbers, kept with an encoder for later comparisons."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ LENGTH_STEP = 10
 
 @dataclass(frozen=True)
 class CorpusProfile:
-    """What is known of a corpus and how a tokenizer takes it."""
+    """Strings, lengths and word pieces of a corpus."""
 
     strings: int
-    """Different strings of the whole corpus."""
+    """Different strings in the whole corpus."""
     sketch: tuple[str, ...]
-    """The lowest hashes of its strings, ascending; of all strings if there are no more."""
+    """The lowest hashes of its strings, ascending; of all strings if they are few."""
     pieces: Mapping[str, int]
-    """How often the drawn strings hold each of the base's word pieces."""
+    """How often each of the base model's word pieces is in the drawn strings."""
     unknown: int
-    """Pieces of the drawn strings that the base's vocabulary does not have."""
+    """Pieces of the drawn strings that are not in the base model's vocabulary."""
     words: int
-    """Words of the drawn strings, as the base's tokenizer tells them apart."""
+    """Words of the drawn strings, as the base model's tokenizer splits them."""
     lengths: Mapping[str, int]
     """Drawn strings by length in characters, rounded down to a multiple of ten."""
 
 
-def parse_profile(content: Any, place: str) -> CorpusProfile:
-    """A profile from its JSON.
+def parse_profile(content: Any, origin: str) -> CorpusProfile:
+    """Return a profile from its JSON; `origin` names it in errors.
 
     Raises:
-        StoreError: it is none.
+        StoreError: the JSON is no profile.
     """
     try:
         profile = CorpusProfile(**{**content, "sketch": tuple(content["sketch"])})
         numbers = (profile.strings, profile.unknown, profile.words)
         counts = (*profile.pieces.values(), *profile.lengths.values(), *numbers)
         if not all(isinstance(count, int) for count in counts):
-            raise TypeError("its counts are no whole numbers")
+            raise TypeError("its counts are not whole numbers")
     except (TypeError, KeyError, AttributeError) as error:
         raise StoreError(
-            f"{place} is no profile of a corpus ({error}): run the recipe without --if-changed"
+            f"{origin} is no profile of a corpus ({error}): run the recipe without --if-changed"
         ) from error
     return profile
 
 
 def read_profile(record: StageRecord) -> CorpusProfile:
-    """The profile that a stage left.
+    """Return the profile that a stage has written.
 
     Raises:
-        StoreError: it is gone or damaged.
+        StoreError: it is missing or damaged.
     """
     path = record.path / PROFILE
     try:
@@ -68,10 +68,10 @@ def read_profile(record: StageRecord) -> CorpusProfile:
 
 
 def unknown_share(profile: CorpusProfile) -> float:
-    """Share of pieces that the base's vocabulary does not have."""
+    """Return the share of word pieces that are unknown to the base model."""
     return profile.unknown / max(1, sum(profile.pieces.values()))
 
 
 def pieces_per_word(profile: CorpusProfile) -> float:
-    """How many pieces the base's tokenizer needs for a word: the lower, the better it knows it."""
+    """Return the mean number of word pieces per word; lower means a better fitting vocabulary."""
     return sum(profile.pieces.values()) / max(1, profile.words)

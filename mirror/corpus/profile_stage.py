@@ -1,9 +1,8 @@
-"""The stage that draws up a corpus's profile.
+"""Stage of the corpus profile.
 
-The strings with the lowest hashes are a uniform sample of the corpus, and the same of them are
-drawn wherever a string occurs.  So two corpora that share most strings are compared on mostly the
-same ones, and what differs between their profiles is the corpora and not the draw (Broder 1997,
-"On the resemblance and containment of documents", bottom-k sketches).
+The strings with the lowest hashes are a uniform sample of the corpus, and two corpora that share
+most strings draw mostly the same ones.  Their profiles therefore differ by the corpora rather than
+by the draw (Broder 1997, "On the resemblance and containment of documents", bottom-k sketches).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SKETCH = 16_384
-"""Strings that are drawn: the share of new ones is then known to half a percent or better."""
+"""Strings that are drawn: the share of new ones is then accurate to half a percent."""
 HASH_DIGITS = 16
 BATCH = 1_000
 
@@ -43,7 +42,7 @@ GROUP BY text ORDER BY hash, text LIMIT $size
 
 
 def profile_stage(corpus: StageRecord, base: EncoderRef) -> Stage:
-    """The stage that draws up a corpus's profile."""
+    """Return the stage that makes a corpus's profile."""
     inputs = {"corpus": corpus.digest, "base": base.digest}
     libraries = ("pyarrow", "tokenizers")
     return Stage("profile", "corpus.profile_stage", inputs, {"sketch": SKETCH}, libraries)
@@ -52,16 +51,16 @@ def profile_stage(corpus: StageRecord, base: EncoderRef) -> Stage:
 def profile_corpus(
     corpus: StageRecord, base: EncoderRef, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Draws up a corpus's profile, or finds it; the folder holds `profile.json`.
+    """Make a corpus's profile, or reuse it; the folder holds `profile.json`.
 
     Raises:
-        StoreError: the corpus cannot be read, or the profile not be written.
+        StoreError: the corpus cannot be read, or the profile cannot be written.
         TokenizerError: the base's tokenizer cannot be read.
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         strings, drawn = _lowest_strings(corpus, work)
-        profile = take_profile(strings, drawn, read_tokenizer(Path(base.folder)))
+        profile = measure_profile(strings, drawn, read_tokenizer(Path(base.folder)))
         text = json.dumps(asdict(profile), ensure_ascii=False, sort_keys=True)
         (out / PROFILE).write_text(text, encoding="utf-8")
         on_progress(ProgressEvent("profile", len(drawn), len(drawn), "strings"))
@@ -75,15 +74,15 @@ def profile_corpus(
     return store.make(profile_stage(corpus, base), write)
 
 
-def take_profile(
+def measure_profile(
     strings: int, drawn: Sequence[tuple[str, str]], tokenizer: Tokenizer
 ) -> CorpusProfile:
-    """The profile of strings.
+    """Return the profile of a corpus.
 
     Args:
-        strings: how many different ones the corpus has.
-        drawn: hash and text of those with the lowest hashes, ascending.
-        tokenizer: the base's.
+        strings: how many different strings the corpus has.
+        drawn: hash and text of the strings with the lowest hashes, ascending.
+        tokenizer: the base model's.
     """
     pieces: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
@@ -92,14 +91,14 @@ def take_profile(
     for start in range(0, len(drawn), BATCH):
         texts = [text for _, text in drawn[start : start + BATCH]]
         lengths.update(len(text) // LENGTH_STEP * LENGTH_STEP for text in texts)
-        for found in tokenizer.encode_batch(texts, add_special_tokens=False):
-            pieces.update(found.tokens)
-            words += len({word for word in found.word_ids if word is not None})
+        for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+            pieces.update(encoding.tokens)
+            words += len({word for word in encoding.word_ids if word is not None})
     if unknown_token is not None:
         unknown = pieces[unknown_token]
     return CorpusProfile(
         strings=strings,
-        sketch=tuple(mark[:HASH_DIGITS] for mark, _ in drawn),
+        sketch=tuple(digest[:HASH_DIGITS] for digest, _ in drawn),
         pieces=dict(sorted(pieces.items())),
         unknown=unknown,
         words=words,
@@ -108,7 +107,7 @@ def take_profile(
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """A model folder's tokenizer, without torch where the folder has `tokenizer.json`.
+    """Return a model folder's tokenizer; torch is not imported if there is a `tokenizer.json`.
 
     Raises:
         TokenizerError: it cannot be read.
@@ -127,7 +126,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             tokenizer = loaded.backend_tokenizer
     except Exception as error:  # the tokenizers library raises bare Exception
         raise TokenizerError(
-            f"the tokenizer in {folder} cannot be read ({error}): get it again"
+            f"the tokenizer in {folder} cannot be read ({error}): download the model again"
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -142,13 +141,13 @@ def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[st
     parts = exact_names(sorted((corpus.path / "sentences").glob("part-*.parquet")))
     if not parts:
         raise StoreError(f"no strings in {corpus.folder}: remove that folder and run again")
-    with connect(work) as engine:
+    with connect(work) as connection:
         try:
-            [(strings,)] = engine.execute(_COUNT, {"parts": parts}).fetchall()
-            drawn = engine.execute(_LOWEST, {"parts": parts, "size": SKETCH}).fetchall()
+            [(strings,)] = connection.execute(_COUNT, {"parts": parts}).fetchall()
+            drawn = connection.execute(_LOWEST, {"parts": parts, "size": SKETCH}).fetchall()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise StoreError(
-                f"the corpus in {corpus.folder} could not be read ({error}): free some space and "
+                f"the corpus in {corpus.folder} cannot be read ({error}): free disk space and "
                 "run again"
             ) from error
     return int(strings), sorted(drawn)

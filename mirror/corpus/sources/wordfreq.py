@@ -45,7 +45,7 @@ class Wordfreq(CorpusSource[WordfreqSection]):
         frequencies = wordfreq.get_frequency_dict(recipe.language)
         ordered = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))
         for word, frequency in itertools.islice(ordered, section.words):
-            yield Document(word, "wordfreq", seen=max(1, round(frequency * PER_BILLION)))
+            yield Document(word, "wordfreq", occurrences=max(1, round(frequency * PER_BILLION)))
 
     def digests(self, section: WordfreqSection, recipe: Recipe) -> dict[str, str]:
         """Return no digest: the package's version and the language name the list."""

@@ -128,7 +128,7 @@ def test_what_a_hostile_server_sends_is_not_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "LARGEST", 1 << 20)
+    monkeypatch.setattr(download, "MAX_BYTES", 1 << 20)
     answers, address = hostile
     answers["/words.txt"] = answer
     root = tmp_path / "in" / "here"

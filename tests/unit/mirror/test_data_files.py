@@ -46,5 +46,5 @@ def test_a_path_that_names_no_file_is_refused(path: str) -> None:
     "url", ["file:///etc/passwd", "FILE:/etc/passwd", "ftp://a.example/b", "data:,x", "/etc/passwd"]
 )
 def test_an_address_outside_the_web_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match=r"no http\(s\) address"):
+    with pytest.raises(ValidationError, match=r"not an http\(s\) address"):
         DataFile(path="a.txt", sha256=SHA, url=url)

@@ -76,9 +76,9 @@ def test_verbatim_lines_stand_as_they_are() -> None:
 def test_rows_say_which_document_they_are_of_and_where_they_stood() -> None:
     documents = [
         Document("One oar. Two oars.", "a"),
-        Document("", "b", seen=3),
-        Document("gone", "c", seen=3, fault="no text"),
-        Document("A boat. " + "Long " * 300, "b", seen=2),
+        Document("", "b", occurrences=3),
+        Document("gone", "c", occurrences=3, fault="no text"),
+        Document("A boat. " + "Long " * 300, "b", occurrences=2),
     ]
     found = rows(sifter(), *documents)
     assert [(row["source"], row["document"], row["position"], row["count"]) for row in found] == [

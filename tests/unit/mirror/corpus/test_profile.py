@@ -1,4 +1,4 @@
-"""A corpus's profile as JSON, which the registry keeps."""
+"""Corpus profile as JSON, which the registry keeps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_profile_survives_json(tmp_path) -> None:
     "content",
     [None, {}, [], {"sketch": []}, {"sketch": 3}, asdict(PROFILE) | {"pieces": {"a": "many"}}],
 )
-def test_what_is_no_profile_is_refused(content) -> None:
+def test_json_that_is_no_profile_is_refused(content) -> None:
     with pytest.raises(StoreError, match="here is no profile of a corpus"):
         parse_profile(content, "here")
 

@@ -1,4 +1,4 @@
-"""The profile stage: the same draw everywhere, counted in the base's own pieces."""
+"""Profile stage: the same draw everywhere, word pieces of the base model."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_lowest_hashes_are_drawn_however_the_corpus_is_split(
     ]
     assert profiles[0] == profiles[1]
     hashes = sorted(hashlib.md5(text.encode()).hexdigest() for text in sentences)
-    assert list(profiles[0].sketch) == [mark[:16] for mark in hashes[:50]]
+    assert list(profiles[0].sketch) == [digest[:16] for digest in hashes[:50]]
     assert profiles[0].strings == 400
     assert sum(profiles[0].lengths.values()) == 50
 

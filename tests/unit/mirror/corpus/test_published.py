@@ -92,7 +92,7 @@ def test_a_damaged_list_is_fetched_again(served: tuple[Path, str], home: Path) -
 
 
 def test_a_publisher_that_is_away_may_be_tried_again() -> None:
-    with pytest.raises(ServiceError, match=r"does not answer.*put it at .*words\.txt"):
+    with pytest.raises(ServiceError, match=r"does not answer.*download it by hand to .*words\.txt"):
         check_sources(recipe(NOBODY))
 
 

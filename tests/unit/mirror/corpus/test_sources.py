@@ -319,7 +319,7 @@ def test_word_list_gives_the_most_frequent_words_with_counts():
     found = list(read_documents(recipe))
     assert len(found) == 50
     assert "und" in [document.text for document in found]
-    counts = [document.seen for document in found]
+    counts = [document.occurrences for document in found]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] > 1_000
 
