@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def score(value: float) -> str:
-    """A score of 0 to 1: `.742`."""
+    """Return a score from 0 to 1 as text, such as `.742`."""
     return _drop_zero(f"{value:.3f}")
 
 
 def signed(value: float) -> str:
-    """A change of a score: `+.031`."""
+    """Return a change of a score as text, such as `+.031`."""
     return _drop_zero(f"{value:+.3f}").replace("-", "\N{MINUS SIGN}")
 
 
@@ -20,5 +20,5 @@ def number(value: float) -> str:
 
 
 def _drop_zero(number: str) -> str:
-    """Without the zero before the point."""
+    """Return a number without the zero before its decimal point."""
     return number.replace("0.", ".", 1) if number.lstrip("+-").startswith("0.") else number

@@ -83,36 +83,38 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
 
 
 def compare(
-    tag: str, wanted: Mapping[str, Deployment], current: Mapping[str, Deployment]
+    tag: str, declared: Mapping[str, Deployment], current: Mapping[str, Deployment]
 ) -> DeploymentDiff:
     """Return the differences between the file's deployments and the server's.
 
     Args:
         tag: the tag of the file's deployments.
-        wanted: the file's deployments by name.
+        declared: the file's deployments by name.
         current: all deployments of the server by name.
 
     Raises:
         InputError: a deployment without the tag has the name of one of the file's.
     """
-    if foreign := [name for name in wanted if name in current and tag not in current[name]["tags"]]:
+    if foreign := [
+        name for name in declared if name in current and tag not in current[name]["tags"]
+    ]:
         raise InputError(
             f"{', '.join(foreign)} is on the server without the tag {tag}, so it is not from this "
             f"file: rename it in the file, or remove it: prefect deployment delete {foreign[0]}"
         )
-    common = [name for name in wanted if name in current]
-    changes = ((name, _changes(wanted[name], current[name])) for name in common)
+    common = [name for name in declared if name in current]
+    changes = ((name, _changes(declared[name], current[name])) for name in common)
     return DeploymentDiff(
-        new=tuple(name for name in wanted if name not in current),
+        new=tuple(name for name in declared if name not in current),
         changed=tuple((name, texts) for name, texts in changes if texts),
         removed_schedules=tuple(
             (name, slug)
             for name in common
             for slug in current[name]["schedules"]
-            if slug not in wanted[name]["schedules"]
+            if slug not in declared[name]["schedules"]
         ),
         removed=tuple(
-            name for name in current if name not in wanted and tag in current[name]["tags"]
+            name for name in current if name not in declared and tag in current[name]["tags"]
         ),
     )
 
@@ -123,8 +125,8 @@ def diff_with_server(client: SyncPrefectClient, path: Path) -> DeploymentDiff:
     Raises:
         InputError: the file is wrong, or another deployment has the name of one of the file's.
     """
-    tag, wanted = read_file(path)
-    return compare(tag, wanted, _read_server(client))
+    tag, declared = read_file(path)
+    return compare(tag, declared, _read_server(client))
 
 
 def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
@@ -134,10 +136,10 @@ def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
         InputError: file or server have changed since, or the server lacks a work pool.
         ServiceError: the server still differs afterwards.
     """
-    _, wanted = read_file(path)
+    _, declared = read_file(path)
     if diff_with_server(client, path) != shown:
         raise InputError(f"{path} or the server has changed meanwhile: run `mirror deploy` again")
-    pools = {deployment["work_pool_name"] for deployment in wanted.values()}
+    pools = {deployment["work_pool_name"] for deployment in declared.values()}
     if missing := sorted(pools - {pool.name for pool in client.read_work_pools()}):
         raise InputError(
             f"the server has no work pool {', '.join(missing)}: create it with `mirror up` or "
@@ -145,7 +147,7 @@ def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
         )
     changed = (name for name, _ in (*shown.changed, *shown.removed_schedules))
     for name in sorted({*shown.new, *changed}):
-        _write(client, name, wanted[name])
+        _write(client, name, declared[name])
     for name in shown.removed:
         client.delete_deployment(client.read_deployment_by_name(name).id)
     if left := diff_with_server(client, path):
@@ -204,13 +206,13 @@ def _from_server(response: DeploymentResponse) -> Deployment:
     }
 
 
-def _write(client: SyncPrefectClient, name: str, wanted: Deployment) -> None:
+def _write(client: SyncPrefectClient, name: str, declared: Deployment) -> None:
     """Create or replace a deployment with all its fields.
 
     `prefect deploy` keeps schedules, limits and pauses that the file no longer has.
     """
     flow, _, deployment = name.partition("/")
-    options = wanted["concurrency_options"]
+    options = declared["concurrency_options"]
     schedules = [
         DeploymentScheduleCreate.model_validate(
             {
@@ -220,23 +222,23 @@ def _write(client: SyncPrefectClient, name: str, wanted: Deployment) -> None:
                 "parameters": schedule["parameters"],
             }
         )
-        for slug, schedule in wanted["schedules"].items()
+        for slug, schedule in declared["schedules"].items()
     ]
     replaced = {
         "schedules": schedules,
         "concurrency_options": ConcurrencyOptions(**options) if options else None,
     }
-    client.create_deployment(client.create_flow_from_name(flow), deployment, **wanted | replaced)
+    client.create_deployment(client.create_flow_from_name(flow), deployment, **declared | replaced)
 
 
-def _changes(wanted: Deployment, current: Deployment) -> tuple[str, ...]:
-    fields = [field for field in {**wanted, **current} if field != "schedules"]
+def _changes(declared: Deployment, current: Deployment) -> tuple[str, ...]:
+    fields = [field for field in {**declared, **current} if field != "schedules"]
     texts = [
-        f"{field} {_shown(current.get(field))} → {_shown(wanted.get(field))}"
+        f"{field} {_shown(current.get(field))} → {_shown(declared.get(field))}"
         for field in fields
-        if current.get(field) != wanted.get(field)
+        if current.get(field) != declared.get(field)
     ]
-    for slug, schedule in wanted["schedules"].items():
+    for slug, schedule in declared["schedules"].items():
         existing = current["schedules"].get(slug)
         if existing is None:
             texts.append(f"new schedule {slug} {_shown(schedule)}")

@@ -8,7 +8,7 @@ from prefect import task
 
 from mirror.evaluation.score_change import ScoreChange
 from mirror.formatting import score, signed
-from mirror.release.run_record import RunRecord, StartTime, save_record, stage_lines
+from mirror.release.run_record import RunRecord, StartTime, save_record, stage_summaries
 from mirror.release.run_results import metric_changes, score_changes
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
@@ -55,7 +55,7 @@ def record_run(
         recipe=candidate.recipe.name,
         started_at=started.at,
         seconds=started.seconds(),
-        stages=stage_lines([*records, smoke_test, candidate.package, candidate.page]),
+        stages=stage_summaries([*records, smoke_test, candidate.package, candidate.page]),
         scores=score_changes(made),
         promote=registration.promoted,
         reasons=(*verdict.reasons, registration.text),
@@ -81,7 +81,7 @@ def record_unchanged(
         recipe=recipe.name,
         started_at=started.at,
         seconds=started.seconds(),
-        stages=stage_lines([*filter(None, (inputs.corpus, inputs.pairs, inputs.profile))]),
+        stages=stage_summaries([*filter(None, (inputs.corpus, inputs.pairs, inputs.profile))]),
         scores=(),
         promote=False,
         reasons=change.reasons,

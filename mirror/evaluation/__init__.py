@@ -1,1 +1,1 @@
-"""Benchmarks, and what an encoder comes to on them."""
+"""Benchmarks: definitions, data, metrics, and evaluation of encoders."""

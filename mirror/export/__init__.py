@@ -1,1 +1,1 @@
-"""Encoders in the forms that others read: a folder, ONNX, a table of word vectors."""
+"""Exports of encoders: sentence-transformers folders, ONNX and word vectors."""

@@ -34,9 +34,9 @@ SETTINGS = "encoder.json"
 OPSET = 18
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-5
-"""Relative to the largest number of the vectors, or to 1 if that is less."""
+"""Relative to the largest absolute component of the vectors, or to 1 if that is smaller."""
 PROTOBUF_BYTES = 1 << 30
-"""Above this size weights go into a file of their own, because protobuf is limited to 2 GB."""
+"""Above this size weights go into a separate file, because protobuf is limited to 2 GB."""
 CHECK_TEXTS = (
     "a",
     "The harbour is quiet in the morning.",
@@ -58,10 +58,10 @@ class _Graph(torch.nn.Module):
         self.projection, self.token_weights = encoder.projection, encoder.token_weights
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Vectors (texts, width) of ids and mask (texts, tokens)."""
+        """Return embeddings (texts, dimension) of ids and mask (texts, tokens)."""
         layers = self.pooling == "first-last"
         output = self.model(
-            # As `Encoder` does: some models count positions by the ids otherwise.
+            # As in `Encoder`: with ids, some models would derive the positions from them.
             inputs_embeds=self.model.get_input_embeddings()(input_ids),
             attention_mask=attention_mask,
             output_hidden_states=layers,
@@ -71,7 +71,7 @@ class _Graph(torch.nn.Module):
             if layers
             else (output.last_hidden_state,)
         )
-        if self.pooling == "last":  # as `pool`, whose numbers of rows the exporter would fix
+        if self.pooling == "last":  # `pool` indexes rows, whose number the exporter would fix
             ends = attention_mask - torch.nn.functional.pad(attention_mask[:, 1:], (0, 1))
             vectors = (hidden[-1] * ends[:, :, None]).sum(1)
         else:
@@ -81,7 +81,7 @@ class _Graph(torch.nn.Module):
 
 
 class OnnxEncoder:
-    """Reads what `export_onnx` wrote, with onnxruntime and tokenizers alone."""
+    """An exported encoder, run with onnxruntime and tokenizers only."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
@@ -94,56 +94,56 @@ class OnnxEncoder:
         )
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors (texts, width) of texts that are padded to one length."""
-        read = self._tokenizer.encode_batch(list(texts))
-        ids = np.array([text.ids for text in read], dtype=np.int64)
-        mask = np.array([text.attention_mask for text in read], dtype=np.int64)
+        """Return embeddings (texts, dimension) of texts, padded to one length."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([text.ids for text in encodings], dtype=np.int64)
+        mask = np.array([text.attention_mask for text in encodings], dtype=np.int64)
         [vectors] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return np.asarray(vectors, dtype=np.float32)
 
 
 def check_onnx() -> None:
-    """Checks that ONNX can be written and read here.
+    """Raise an error unless the packages for ONNX are installed.
 
     Raises:
-        InputError: the extra is not installed.
+        InputError: a package of the extra `onnx` is missing.
     """
     for name in NEEDED:
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise InputError(
-                f"ONNX needs {name}: pip install -c constraints.txt -e '.[onnx]' (and never "
-                "sentence-transformers[onnx], which takes transformers back to version 4)"
+                f"ONNX needs {name}: pip install -c constraints.txt -e '.[onnx]' (not "
+                "sentence-transformers[onnx], which downgrades transformers to version 4)"
             ) from error
 
 
-def export_onnx(encoder: Encoder, folder: Path, place: Path) -> float:
-    """Writes `model.onnx`, `tokenizer.json`, which cuts and pads, and `encoder.json`.
+def export_onnx(encoder: Encoder, folder: Path, target: Path) -> float:
+    """Write `model.onnx`, `tokenizer.json` (with truncation and padding) and `encoder.json`.
 
-    The graph takes `input_ids` and `attention_mask`, int64 (texts, tokens), both lengths free, and
-    gives `vectors`, float32 (texts, width), as the encoder has them, not normalised.
+    The graph takes `input_ids` and `attention_mask`, int64 (texts, tokens) with dynamic axes, and
+    returns `vectors`, float32 (texts, dimension), not normalised.
 
     Args:
-        encoder: what is exported.
-        folder: where it was loaded from.
-        place: the folder to write.
+        encoder: exported with its pooling and projection.
+        folder: of the encoder.
+        target: the folder to write.
 
     Returns:
-        How far its vectors are from the encoder's, as `TOLERANCE` counts.
+        The largest relative difference from the encoder's vectors; see `TOLERANCE`.
 
     Raises:
-        InputError: the extra `onnx` is not installed, or something is at `place` already.
+        InputError: the extra `onnx` is not installed, or `target` exists already.
         BaseModelError: the encoder pools over padding, or the graph's vectors differ.
         StoreError: the folder cannot be written.
     """
     check_onnx()
     if encoder.settings.pooling == "mean-with-padding":
         raise BaseModelError(
-            f"the encoder in {folder} takes the mean over padding too (mean-with-padding): its "
-            "vectors change with how texts are padded; export one with another pooling"
+            f"the encoder in {folder} has the pooling mean-with-padding, so its vectors depend on "
+            "the padding: export an encoder with another pooling"
         )
-    with atomic_folder(place) as out:
+    with atomic_folder(target) as out:
         _write_graph(encoder, folder, out / GRAPH)
         _write_tokenizer(encoder, out / TOKENIZER)
         _write_settings(encoder, out / SETTINGS)
@@ -151,23 +151,23 @@ def export_onnx(encoder: Encoder, folder: Path, place: Path) -> float:
         if not difference <= TOLERANCE:
             raise BaseModelError(
                 f"the ONNX graph of {folder} gives vectors that differ by {difference:.1e}, more "
-                f"than {TOLERANCE:.0e}: nothing is written; please report this with the model"
+                f"than {TOLERANCE:.0e}: no folder was written; please report this with the model"
             )
     return difference
 
 
 def largest_difference(encoder: Encoder, exported: OnnxEncoder) -> float:
-    """The largest difference of a number of the check's vectors, all at once and one at a time."""
+    """Return the largest relative difference on `CHECK_TEXTS`, encoded together and one by one."""
     expected = encoder.encode(CHECK_TEXTS)
     together = exported.encode(CHECK_TEXTS)
     alone = np.concatenate([exported.encode([text]) for text in CHECK_TEXTS])
     scale = max(1.0, float(np.abs(expected).max()))
-    return max(float(np.abs(found - expected).max()) for found in (together, alone)) / scale
+    return max(float(np.abs(vectors - expected).max()) for vectors in (together, alone)) / scale
 
 
 def _write_graph(encoder: Encoder, folder: Path, path: Path) -> None:
     kind = ARCHITECTURES[encoder.model.config.model_type]
-    # Anew, for the encoder's own may have its last layer for the first token alone.
+    # Loaded again: the encoder's model may compute its last layer for the first token only.
     model = load_model(folder, kind, None).eval()
     graph = _Graph(encoder, model).eval()
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
@@ -213,7 +213,7 @@ def _write_settings(encoder: Encoder, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporter's advice on its own future from the terminal."""
+    """Silence the exporter's warnings and logs."""
     names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
     levels = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

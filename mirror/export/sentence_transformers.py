@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 CARD = "*.md"
 
 
-def copy_encoder(folder: Path, place: Path) -> None:
+def copy_encoder(folder: Path, target: Path) -> None:
     """Copy an encoder's folder: weights as safetensors, settings, tokenizer and card.
 
     Other files, such as pickles and code, are not copied.
 
     Raises:
-        InputError: `place` exists already.
+        InputError: `target` exists already.
         BaseModelError: the folder has no complete model.
         TokenizerError: its tokenizer is damaged.
         StoreError: the copy cannot be written.
     """
     check_base(folder, masks=False)
-    with atomic_folder(place) as out:
+    with atomic_folder(target) as out:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and any(path.match(part) for part in (*MODEL_FILES, CARD)):
                 copy = out / path.relative_to(folder)
@@ -35,12 +35,12 @@ def copy_encoder(folder: Path, place: Path) -> None:
                 shutil.copyfile(path, copy)
 
 
-def save_encoder(encoder: Encoder, place: Path) -> None:
+def save_encoder(encoder: Encoder, target: Path) -> None:
     """Write the folder of an encoder that was loaded from a plain model.
 
     Raises:
-        InputError: `place` exists already.
+        InputError: `target` exists already.
         StoreError: it cannot be written.
     """
-    with atomic_folder(place) as out:
+    with atomic_folder(target) as out:
         encoder.save(out)

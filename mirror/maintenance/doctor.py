@@ -1,4 +1,4 @@
-"""Checks of this machine for `mirror doctor`; they change nothing and take a few seconds."""
+"""Checks of this machine for `mirror doctor`; read-only, within a few seconds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Garbage collection of a workspace: unreferenced folders that were not used for some days.
 
-The store records when a stage was last used, so a run in progress loses nothing: folders younger
-than `keep_days` and folders whose lock is held stay.  Lock files stay, because two processes could
+The store records when a stage was last used, so a run in progress keeps its folders: those younger
+than `keep_days` and those whose lock is taken stay.  Lock files stay, because two processes could
 hold a lock whose file is removed.  Pretrained bases and their checkpoints stay, because they take
 hours to make and are used without a run.
 """
@@ -29,7 +29,7 @@ MIN_DAYS = 1
 NEVER = ("pieces", "pretrained")
 """Stages of pretraining."""
 REGISTERED = "registered"
-GONE = ".gone-"
+REMOVED = ".gone-"
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ def referred_by_runs(root: Path, keep_days: float) -> References:
         StoreError: a record cannot be read, so its references are unknown.
     """
     oldest = time.time() - keep_days * DAY_SECONDS
-    kept: set[tuple[str, str]] = set()
+    used: set[tuple[str, str]] = set()
     for recipe in sorted((root / RUNS).glob("*")):
         records = [read_record(path) for path in record_paths(root, recipe.name)]
         newest = [records[-1:], [record for record in records if not record.unchanged][-1:]]
         recent = [record for record in records if _started(record) >= oldest]
         for record in (*recent, *newest[0], *newest[1]):
             folders = (Path(line.folder) for line in record.stages)
-            kept.update((folder.parent.name, folder.name) for folder in folders)
-    return References(frozenset(kept))
+            used.update((folder.parent.name, folder.name) for folder in folders)
+    return References(frozenset(used))
 
 
-def find_removable(root: Path, kept: References, keep_days: float) -> list[Removable]:
+def find_removable(root: Path, needed: References, keep_days: float) -> list[Removable]:
     """Return the unreferenced folders that were not used for so many days, locked or not.
 
     Raises:
@@ -90,11 +90,10 @@ def find_removable(root: Path, kept: References, keep_days: float) -> list[Remov
     """
     if keep_days < MIN_DAYS:
         raise StoreError(
-            f"a run may still use what was used in the last {keep_days} days: keep at least "
-            f"{MIN_DAYS}"
+            f"a run may still use folders of the last {keep_days} days: keep at least {MIN_DAYS}"
         )
     oldest = time.time() - keep_days * DAY_SECONDS
-    candidates = (*_stages(root, kept), *_works(root), *_copies(root, kept))
+    candidates = (*_stages(root, needed), *_works(root), *_copies(root, needed))
     return [
         Removable(kind, path, _size(path), lock)
         for kind, path, lock in candidates
@@ -102,23 +101,23 @@ def find_removable(root: Path, kept: References, keep_days: float) -> list[Remov
     ]
 
 
-def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Removable]:
+def remove(root: Path, folders: Iterable[Removable], keep_days: float) -> list[Removable]:
     """Remove folders unless they are in use or were used since; return the removed ones.
 
     Raises:
         StoreError: a folder cannot be removed.
     """
     oldest = time.time() - keep_days * DAY_SECONDS
-    gone = []
-    for removable in found:
+    removed = []
+    for removable in folders:
         try:
             with exclusive_lock(root / "locks" / removable.lock, wait=False):
                 if not removable.path.is_dir() or last_used(removable.path) >= oldest:
                     continue
                 # Renamed first, so that no process sees a half-removed folder under its name.
-                aside = root / "work" / f"{GONE}{uuid4().hex}"
-                removable.path.rename(aside)
-            shutil.rmtree(aside)
+                renamed = root / "work" / f"{REMOVED}{uuid4().hex}"
+                removable.path.rename(renamed)
+            shutil.rmtree(renamed)
         except BusyError:
             continue
         except OSError as error:
@@ -126,8 +125,8 @@ def remove(root: Path, found: Iterable[Removable], keep_days: float) -> list[Rem
                 f"{removable.path} cannot be removed ({error.strerror or error}): correct its "
                 "permissions, and run again"
             ) from error
-        gone.append(removable)
-    return gone
+        removed.append(removable)
+    return removed
 
 
 def last_used(folder: Path) -> float:
@@ -142,10 +141,10 @@ def _started(record: RunRecord) -> float:
     return datetime.fromisoformat(record.started_at).timestamp()
 
 
-def _stages(root: Path, kept: References) -> Iterator[tuple[str, Path, str]]:
+def _stages(root: Path, needed: References) -> Iterator[tuple[str, Path, str]]:
     for path in sorted((root / "stages").glob("*/*")):
         name, key = path.parent.name, path.name
-        referred = (name, key) in kept.stages or _encoder_of(path) in kept.encoders
+        referred = (name, key) in needed.stages or _encoder_of(path) in needed.encoders
         if path.is_dir() and name not in NEVER and not referred:
             yield "stage", path, f"{key}.lock"
 
@@ -165,10 +164,10 @@ def _works(root: Path) -> Iterator[tuple[str, Path, str]]:
             yield "work", path, f"{path.name.removesuffix('.out').partition('-')[0]}.lock"
 
 
-def _copies(root: Path, kept: References) -> Iterator[tuple[str, Path, str]]:
+def _copies(root: Path, needed: References) -> Iterator[tuple[str, Path, str]]:
     for path in sorted((root / REGISTERED).glob("*/*")):
         name, version = path.parent.name, path.name.partition("-")[0]
-        if path.is_dir() and (name, version) not in kept.versions:
+        if path.is_dir() and (name, version) not in needed.versions:
             yield "copy", path, f"fetch-{name}-{path.name}.lock"
 
 

@@ -10,11 +10,11 @@ State = Literal["ok", "warn", "bad"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was checked, its state, and the remedy."""
+    """A check's name, its state, and the remedy."""
 
     name: str
     state: State
     """bad: `mirror run` fails; warn: another command fails, or runs are slow."""
     text: str
     remedy: str = ""
-    """Empty if there is nothing to do."""
+    """Empty if no action is needed."""

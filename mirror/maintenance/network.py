@@ -38,14 +38,14 @@ def check_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
         "hub",
         "warn",
         text,
-        "check network and proxy, or ignore this if your recipe downloads nothing",
+        "check network and proxy, or ignore this if your recipe needs no download",
     )
 
 
 def check_tracking(uri: str) -> CheckResult:
     """Check that the tracking store exists and can be written.
 
-    Without MLflow, whose import takes seconds and which would create a missing database.
+    Without MLflow: its import takes seconds, and it would create a missing database.
     """
     scheme, shown = urlsplit(uri).scheme, without_login(uri)
     if scheme == "sqlite":
@@ -98,7 +98,7 @@ def without_login(uri: str) -> str:
 
 def _ask(url: str) -> int | str:
     if urlsplit(url).scheme not in ("http", "https"):
-        return "is no http address"
+        return "is not an http address"
     request = urllib.request.Request(url, method="GET")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310

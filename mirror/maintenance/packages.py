@@ -91,9 +91,9 @@ def check_pins(path: Path) -> CheckResult:
         return CheckResult("pins", "warn", text, "run from a complete checkout")
     pins = [line.split("==") for line in lines if re.match(r"[\w.-]+==", line)]
     others = [
-        f"{name} {found} (tested with {pin})"
+        f"{name} {installed} (tested with {pin})"
         for name, pin in pins
-        if (found := _version(name)) is not None and found.public != Version(pin).public
+        if (installed := _version(name)) is not None and installed.public != Version(pin).public
     ]
     if others:
         text = f"{len(others)} of {len(pins)} differ from {path.name}: {_shortened(others)}"

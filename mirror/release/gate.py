@@ -26,7 +26,7 @@ class SmokeTestResult:
     fault: str = ""
     """Why the encoder gives no vectors; empty if it does, and the rest holds then."""
     difference: float = math.inf
-    """Largest difference of the strings' cosines from those of our own encoder."""
+    """Largest difference between the strings' cosines and those of `Encoder`."""
     milliseconds: float = math.inf
     """Median time of one text on one CPU thread."""
     megabytes: float = math.inf
@@ -102,7 +102,7 @@ def _unfit(result: SmokeTestResult, gate: GateSection) -> Iterator[str]:
     if result.difference > MAX_COSINE_DIFFERENCE:
         yield (
             f"sentence-transformers gives other vectors than the evaluation: cosines differ by "
-            f"{result.difference:.1e} (it has no equal of the pooling mean-with-padding)."
+            f"{result.difference:.1e} (it has no pooling like mean-with-padding)."
         )
     if gate.max_megabytes is not None and result.megabytes > gate.max_megabytes:
         yield (

@@ -53,10 +53,10 @@ class VersionSummary:
 
     @property
     def status_lines(self) -> tuple[str, ...]:
-        """The version's changes, then its status if no change says it."""
+        """The version's changes, then its status unless a change has it already."""
         changes = tuple(str(change) for change in self.changes)
-        is_said = any(self.status == change.action for change in self.changes)
-        return changes if is_said else (*changes, self.status)
+        has_status = any(self.status == change.action for change in self.changes)
+        return changes if has_status else (*changes, self.status)
 
 
 def short_time(at: str) -> str:

@@ -32,12 +32,12 @@ MAP = "map.safetensors"
 COMPATIBILITY_TEMPLATE = "compatibility.html.j2"
 NEAREST = 10
 MIN_TEXTS = 60
-"""30 texts to search leave each more than twice ten others."""
+"""Half of them are searched: each has 29 others, more than twice the ten neighbours."""
 MAX_TEXTS = 4_000
 KEEP = 0.9
-"""Lower end of the interval of the overlap from which an index is kept unchanged."""
+"""Lower end of the overlap's interval from which an index can stay unchanged."""
 ROTATE = 0.8
-"""As `KEEP`, for rotated vectors, or unchanged ones that rotating does not improve."""
+"""As `KEEP`, for rotated vectors, and for unchanged ones that rotating does not improve."""
 SEED = 20_210_908
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -50,9 +50,9 @@ class SearchQuality:
     """What new queries find among old vectors."""
 
     overlap: Estimate
-    """Estimate of the ten nearest neighbours among new vectors that is found."""
+    """Share of the ten nearest neighbours among new vectors that is found."""
     recall: Estimate
-    """How often a text's own old vector is among the ten nearest to its new one."""
+    """How often a text's old vector is among the ten nearest to its new one."""
     cosine: float
     """Mean cosine of a text's old and new vector."""
 
@@ -101,11 +101,11 @@ def compare_spaces(
     x, y = checked_unit_rows(old, "old"), checked_unit_rows(new, "new")
     order = np.random.default_rng(SEED).permutation(len(x))
     fit, judge = order[: len(x) // 2], order[len(x) // 2 :]
-    found = fit_map(x[fit], y[fit])
+    space_map = fit_map(x[fit], y[fit])
     x, y = x[judge], y[judge]
-    anew = nearest(y, y, own=False)
-    neighbours = _interval(overlaps(nearest(x, x, own=False), anew))
-    rotated, by_rotated = _search(found.apply(x), y, anew)
+    anew = nearest(y, y, include_self=False)
+    neighbours = _interval(overlaps(nearest(x, x, include_self=False), anew))
+    rotated, by_rotated = _search(space_map.apply(x), y, anew)
     kept = gained = None
     if x.shape[1] == y.shape[1]:
         kept, by_kept = _search(x, y, anew)
@@ -116,7 +116,7 @@ def compare_spaces(
     report = Compatibility(
         len(fit), len(judge), widths, neighbours, kept, rotated, gained, verdict, reasons
     )
-    return report, found
+    return report, space_map
 
 
 def decide(kept: SearchQuality | None, rotated: SearchQuality, gained: Estimate | None) -> Advice:
@@ -129,36 +129,42 @@ def decide(kept: SearchQuality | None, rotated: SearchQuality, gained: Estimate 
     return "rotate" if served else "re-embed"
 
 
-def nearest(queries: Floats, index: Floats, *, own: bool) -> NDArray[np.int64]:
+def nearest(queries: Floats, index: Floats, *, include_self: bool) -> NDArray[np.int64]:
     """Return the indices of the ten nearest by cosine, unordered: (queries, 10).
 
     Args:
         queries: unit vectors (texts, dimension).
         index: unit vectors of the same texts.
-        own: whether a text's own vector may be among them.
+        include_self: whether the text itself may be among them.
     """
-    found = []
+    neighbours = []
     for start in range(0, len(queries), CHUNK):
         cosines = queries[start : start + CHUNK] @ index.T
-        if not own:
+        if not include_self:
             rows = np.arange(len(cosines))
             cosines[rows, start + rows] = -np.inf
-        found.append(np.argpartition(-cosines, NEAREST - 1, axis=1)[:, :NEAREST])
-    return np.concatenate(found)
+        neighbours.append(np.argpartition(-cosines, NEAREST - 1, axis=1)[:, :NEAREST])
+    return np.concatenate(neighbours)
 
 
-def overlaps(found: NDArray[np.int64], expected: NDArray[np.int64]) -> Floats:
-    """Return the share of each query's expected neighbours that was found: (queries,)."""
-    both = [len(set(a) & set(b)) for a, b in zip(found.tolist(), expected.tolist(), strict=True)]
-    return np.asarray(both, dtype=np.float64) / NEAREST
+def overlaps(retrieved: NDArray[np.int64], expected: NDArray[np.int64]) -> Floats:
+    """Return the share of each query's expected neighbours that was retrieved: (queries,)."""
+    shared = [
+        len(set(a) & set(b)) for a, b in zip(retrieved.tolist(), expected.tolist(), strict=True)
+    ]
+    return np.asarray(shared, dtype=np.float64) / NEAREST
 
 
 def _interval(values: Floats) -> Estimate:
     return mean_interval(values, resamples=RESAMPLES, confidence=CONFIDENCE)
 
 
-def checked_unit_rows(vectors: NDArray[np.float32], whose: str) -> Floats:
-    """Return the vectors scaled to length 1.
+def checked_unit_rows(vectors: NDArray[np.float32], name: str) -> Floats:
+    """Return the vectors scaled to length 1: (texts, dimension).
+
+    Args:
+        vectors: (texts, dimension).
+        name: `old` or `new`, for the error.
 
     Raises:
         InputError: one is zero or not a number.
@@ -167,37 +173,37 @@ def checked_unit_rows(vectors: NDArray[np.float32], whose: str) -> Floats:
     norms = np.linalg.norm(exact, axis=1, keepdims=True)
     if not (np.isfinite(norms) & (norms > 0)).all():
         raise InputError(
-            f"the {whose} encoder gives vectors of zeros or nan for some texts: leave out such "
+            f"the {name} encoder gives vectors of zeros or nan for some texts: leave out such "
             "texts, or tune it again with a lower learning rate"
         )
     unit: Floats = exact / norms
     return unit
 
 
-def summary(found: Compatibility) -> tuple[str, str, str]:
+def summary(comparison: Compatibility) -> tuple[str, str, str]:
     """Return the comparison in three lines: the advice, neighbours, and search quality."""
-    kept = (
-        f"{found.kept.overlap} unchanged"
-        if found.kept
+    unchanged = (
+        f"{comparison.kept.overlap} unchanged"
+        if comparison.kept
         else "none unchanged (the dimensions differ)"
     )
     return (
-        f"{found.verdict.capitalize()}. {found.reasons[0]}",
-        f"Overlap of the {NEAREST} nearest within each encoder's own space: {found.neighbours}.",
-        f"Of the {NEAREST} nearest, new queries find among old vectors {kept}, "
-        f"{found.rotated.overlap} rotated; a text's own rotated vector in "
-        f"{found.rotated.recall.mean:.1%} of cases.",
+        f"{comparison.verdict.capitalize()}. {comparison.reasons[0]}",
+        f"Overlap of the {NEAREST} nearest within each encoder's space: {comparison.neighbours}.",
+        f"Of the {NEAREST} nearest, new queries find among old vectors {unchanged}, "
+        f"{comparison.rotated.overlap} rotated; a text's rotated vector in "
+        f"{comparison.rotated.recall.mean:.1%} of cases.",
     )
 
 
-def render_compatibility(old: str, new: str, found: Compatibility) -> str:
+def render_compatibility(old: str, new: str, comparison: Compatibility) -> str:
     """Return a self-contained HTML page; `old` and `new` are the encoders' names."""
     return fill_template(
         COMPATIBILITY_TEMPLATE,
         {
             "old": old,
             "new": new,
-            "found": found,
+            "comparison": comparison,
             "nearest": NEAREST,
             "thresholds": {"keep": f"{KEEP:.0%}", "rotate": f"{ROTATE:.0%}"},
             "interval": f"{CONFIDENCE:.0%}",
@@ -205,9 +211,9 @@ def render_compatibility(old: str, new: str, found: Compatibility) -> str:
     )
 
 
-def to_json(found: Compatibility) -> str:
+def to_json(comparison: Compatibility) -> str:
     """Return the comparison as JSON, with the thresholds."""
-    content = asdict(found) | {"thresholds": {"keep": KEEP, "rotate": ROTATE}}
+    content = asdict(comparison) | {"thresholds": {"keep": KEEP, "rotate": ROTATE}}
     return json.dumps(content, indent=1)
 
 
@@ -247,9 +253,9 @@ def _read_quality(content: dict[str, Any]) -> SearchQuality:
 
 def _search(old: Floats, new: Floats, anew: NDArray[np.int64]) -> tuple[SearchQuality, Floats]:
     """Return the search quality, and the overlap of each text."""
-    places = np.arange(len(new))[:, None]
-    recalled = (nearest(new, old, own=True) == places).any(axis=1).astype(np.float64)
-    shares = overlaps(nearest(new, old, own=False), anew)
+    rows = np.arange(len(new))[:, None]
+    recalled = (nearest(new, old, include_self=True) == rows).any(axis=1).astype(np.float64)
+    shares = overlaps(nearest(new, old, include_self=False), anew)
     cosine = float(np.einsum("ij,ij->i", old, new).mean())
     return SearchQuality(_interval(shares), _interval(recalled), cosine), shares
 

@@ -69,8 +69,12 @@ def compare_encoders(
         before, after = (
             (Path(encoder.folder), name) for encoder, name in zip((old, new), NAMES, strict=True)
         )
-        found = write_compatibility(before, after, sample, out, on_progress)
-        return {"verdict": found.verdict, "overlap": found.neighbours.mean, "texts": found.judged}
+        comparison = write_compatibility(before, after, sample, out, on_progress)
+        return {
+            "verdict": comparison.verdict,
+            "overlap": comparison.neighbours.mean,
+            "texts": comparison.judged,
+        }
 
     return store.make(compatibility_stage(old, new, sample), write)
 
@@ -83,7 +87,7 @@ def compare_on_texts(
     Raises:
         InputError: there are too few, or an encoder gives no numbers.
     """
-    # A repeated text would be its own neighbour, and be in both halves.
+    # A repeated text would be its nearest neighbour, and could be in both halves.
     chosen = list(dict.fromkeys(text for text in texts if text.strip()))[:MAX_TEXTS]
     if len(chosen) < MIN_TEXTS:
         raise InputError(f"{len(chosen)} different texts are too few: give {MIN_TEXTS} or more")
@@ -113,7 +117,7 @@ def write_compatibility(
     """Compare two encoders' folders on a run's sample; write report, page and map into `out`.
 
     Args:
-        old: folder and name of the encoder that made the indexes.
+        old: folder and name of the encoder whose vectors are in the indexes.
         new: folder and name of its successor.
         sample: its strings are embedded.
         out: the folder to write to.
@@ -126,8 +130,8 @@ def write_compatibility(
     from mirror.encoders.encoder import Encoder
 
     before, after = Encoder.load(old[0]), Encoder.load(new[0])
-    found, space_map = compare_on_texts(before, after, sampled_texts(sample), on_progress)
-    (out / COMPATIBILITY).write_text(to_json(found), encoding="utf-8")
-    (out / PAGE).write_text(render_compatibility(old[1], new[1], found), encoding="utf-8")
+    comparison, space_map = compare_on_texts(before, after, sampled_texts(sample), on_progress)
+    (out / COMPATIBILITY).write_text(to_json(comparison), encoding="utf-8")
+    (out / PAGE).write_text(render_compatibility(old[1], new[1], comparison), encoding="utf-8")
     save_map(space_map, out / MAP)
-    return found
+    return comparison

@@ -1,6 +1,6 @@
-"""Lineage of an encoder: source files, base, and every stage that made it.
+"""Lineage of an encoder: source files, base, and the stages that produced it.
 
-Collected from the stages' manifests, without times and folders: identical runs have identical
+Built from the stages' manifests, without times and folders: identical runs have identical
 lineages.  The smoke test (it contains timings) and comparisons with the champion are left out.
 """
 
@@ -20,17 +20,27 @@ from mirror.store import INPUT_FILES, StageRecord, section_content
 LINEAGE = "lineage.json"
 FORMAT = 1
 FROM_OUTSIDE = ("corpus", "pairs")
-"""Stages whose inputs are files that no stage made."""
+"""Stages whose inputs are files from outside the workspace."""
 BENCHMARK = "benchmark "
-"""How the inputs of an evaluation begin that are data of a benchmark."""
-TOLD = ("name", "key", "digest", "module", "code", "inputs", "section", "versions", "python")
-"""What is told of a stage; and the digests of its files."""
+"""Prefix of an evaluation's inputs that are benchmark data."""
+STAGE_FIELDS = (
+    "name",
+    "key",
+    "digest",
+    "module",
+    "code",
+    "inputs",
+    "section",
+    "versions",
+    "python",
+)
+"""Fields of a manifest that the lineage contains, in addition to the digests of its files."""
 
 Manifest = Mapping[str, Any]
 
 
 def lineage_of(results: RunResults) -> dict[str, Any]:
-    """The lineage of a run's encoder, JSON-ready.
+    """Return the lineage of a run's encoder as JSON data.
 
     Raises:
         StoreError: a stage's manifest is damaged.
@@ -44,28 +54,28 @@ def lineage_of(results: RunResults) -> dict[str, Any]:
         "before": results.before,
         "after": results.after,
     }
-    manifests = {role: read_manifest(made) for role, made in records.items() if made}
+    manifests = {role: read_manifest(record) for role, record in records.items() if record}
     recipe = section_content(results.recipe)
-    return draw_lineage(recipe, results.base, manifests)
+    return build_lineage(recipe, results.base, manifests)
 
 
-def draw_lineage(
+def build_lineage(
     recipe: Mapping[str, Any],
     base: EncoderRef,
     manifests: Mapping[str, Manifest],
 ) -> dict[str, Any]:
-    """Puts manifests together; reads nothing.
+    """Return the lineage that manifests describe.
 
     Args:
-        recipe: whole, as it was run.
+        recipe: all sections, as they were run.
         base: the model that was tuned.
-        manifests: by the stage's part in the run: `corpus`, `pairs`, `profile`, `sample`, `tune`,
-            `before` and `after` (the evaluations of base and tuned encoder), in their order.
+        manifests: by role, in the run's order: `corpus`, `pairs`, `profile`, `sample`, `tune`,
+            `before` and `after` (the evaluations of base and tuned encoder).
     """
     origins = _origins(base, manifests)
     stages = {
         role: {
-            **{key: manifest[key] for key in TOLD},
+            **{key: manifest[key] for key in STAGE_FIELDS},
             "files": dict(manifest["files"]),
             "from": sorted({origins[digest] for digest in _digests(manifest) if digest in origins}),
         }
@@ -82,16 +92,16 @@ def draw_lineage(
     }
 
 
-def read_manifest(made: StageRecord) -> Manifest:
-    """A stage's manifest, with all that a lineage tells.
+def read_manifest(record: StageRecord) -> Manifest:
+    """Return a stage's manifest.
 
     Raises:
-        StoreError: it is missing or damaged.
+        StoreError: it is missing or damaged, or lacks a field of a lineage.
     """
-    path = made.path / MANIFEST
+    path = record.path / MANIFEST
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {*TOLD, "files"} - manifest.keys():
+        if missing := {*STAGE_FIELDS, "files"} - manifest.keys():
             raise ValueError(f"no {', '.join(sorted(missing))}")
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
@@ -100,28 +110,32 @@ def read_manifest(made: StageRecord) -> Manifest:
     return manifest
 
 
-def parse_lineage(content: Any, whose: str) -> dict[str, Any]:
-    """A lineage that was read from a file or a registry.
+def parse_lineage(content: Any, origin: str) -> dict[str, Any]:
+    """Return a lineage that was read from a file or a registry.
+
+    Args:
+        content: JSON data.
+        origin: a file or version, for the error.
 
     Raises:
-        StoreError: it is none, or of another version of this project.
+        StoreError: it is not a lineage, or has another format.
     """
     try:
         if content["format"] != FORMAT:
             raise ValueError(f"of format {content['format']}")
         for stage in content["stages"].values():
-            if missing := {*TOLD, "files", "from"} - stage.keys():
+            if missing := {*STAGE_FIELDS, "files", "from"} - stage.keys():
                 raise ValueError(f"a stage without {', '.join(sorted(missing))}")
         _ = content["recipe"]["language"], content["base"]["digest"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
-            f"the lineage of {whose} cannot be used ({error}): run its recipe again"
+            f"the lineage of {origin} cannot be used ({error}): run its recipe again"
         ) from error
     return dict(content)
 
 
 def read_lineage(package: Path) -> dict[str, Any]:
-    """The lineage in a package's folder.
+    """Return the lineage in a package's folder.
 
     Raises:
         StoreError: there is none, or it is damaged.
@@ -135,7 +149,7 @@ def read_lineage(package: Path) -> dict[str, Any]:
 
 
 def stage_keys(lineage: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Name and key of every stage of a lineage."""
+    """Return the name and key of every stage of a lineage."""
     return {(stage["name"], stage["key"]) for stage in lineage["stages"].values()}
 
 
@@ -144,9 +158,9 @@ def _digests(manifest: Manifest) -> list[str]:
 
 
 def _origins(base: EncoderRef, manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    """By digest, the stage or the base that it is of."""
-    made = {manifest["digest"]: role for role, manifest in manifests.items()}
-    return {**made, base.digest: "base", tuned_digest(manifests["tune"]["files"]): "tune"}
+    """Return the role of each digest."""
+    roles = {manifest["digest"]: role for role, manifest in manifests.items()}
+    return {**roles, base.digest: "base", tuned_digest(manifests["tune"]["files"]): "tune"}
 
 
 def _sources(role: str, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, Any]]:

@@ -96,7 +96,7 @@ def _licence_words(licence: str) -> str:
 
 
 def _hub_name(results: RunResults) -> str | None:
-    # The hub links only its own names.
+    # The card's `base_model` must be a name on the hub.
     return results.recipe.base.hub
 
 

@@ -1,4 +1,4 @@
-"""The packaging stage: the encoder with its card, as it is registered, and its lineage."""
+"""Packaging stage: the encoder with its model card, ready to be registered, and its lineage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mirror.store import Stage, StageRecord, Store, section_content
 
 
 def packaging_stage(results: RunResults, lineage: Mapping[str, Any]) -> Stage:
-    """The stage that puts encoder, card and lineage together."""
+    """Return the stage that writes the package."""
     licence = base_licence(Path(results.base.folder))
     return Stage(
         name="package",
@@ -41,10 +41,10 @@ def packaging_stage(results: RunResults, lineage: Mapping[str, Any]) -> Stage:
 def package_encoder(
     results: RunResults, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Puts the tuned encoder and its card into one folder, `encoder/`; `lineage.json` is beside it.
+    """Write the tuned encoder with its card to `encoder/`, and the lineage to `lineage.json`.
 
     Raises:
-        StoreError: the folder cannot be written, or an earlier stage's is damaged.
+        StoreError: the folder cannot be written, or an earlier stage's folder is damaged.
     """
     lineage = lineage_of(results)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("matplotlib",)
 INCHES = (4.7, 2.7)
-"""Small, so that letters stay legible on a phone."""
+"""Small, so that text is legible on a phone."""
 MOST_POINTS = 400
 INK, GRID, BEFORE, AFTER = "#010101", "#020202", "#030303", "#040404"
 PAGE_COLOURS = {
@@ -142,7 +142,7 @@ class _Plot:
 def _page_svg(figure: Figure, name: str) -> str:
     svg = figure_svg(figure, transparent=True)
     svg = svg[svg.index("<svg") :]
-    # HTML needs no namespaces, and a page without URLs evidently loads nothing.
+    # HTML needs no namespaces; without their URLs the page shows that it makes no requests.
     svg = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)

@@ -96,8 +96,8 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
 
 def _compatibility(results: RunResults) -> tuple[str, ...]:
     """Return three lines on index compatibility; none if no champion is replaced."""
-    made = results.compatibility
-    return summary(read_compatibility(made)) if made else ()
+    record = results.compatibility
+    return summary(read_compatibility(record)) if record else ()
 
 
 def _compatibility_digest(results: RunResults) -> dict[str, str]:
@@ -129,8 +129,11 @@ def _plots(results: RunResults) -> dict[str, Any]:
         read_json(results.before, "diagnostics.json"),
         read_json(results.after, "diagnostics.json"),
     )
-    cosines = [(side["cosines"]["bins"], side["cosines"]["counts"]) for side in (before, after)]
-    # The SVG is our own, made of numbers alone.
+    cosines = [
+        (diagnostics["cosines"]["bins"], diagnostics["cosines"]["counts"])
+        for diagnostics in (before, after)
+    ]
+    # `Markup` is safe: the SVG contains numbers only.
     return {
         "loss_plot": Markup(plots.plot_losses(_column(results.tuned, "loss"))),  # noqa: S704
         "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
@@ -177,8 +180,13 @@ def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int
     )
     return {
         name: [
-            (subset, before[name]["subsets"][subset]["score"], found["score"], found["n"])
-            for subset, found in score["subsets"].items()
+            (
+                subset,
+                before[name]["subsets"][subset]["score"],
+                tuned["score"],
+                tuned["n"],
+            )
+            for subset, tuned in score["subsets"].items()
         ]
         for name, score in after.items()
         if len(score["subsets"]) > 1

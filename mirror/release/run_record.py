@@ -1,4 +1,4 @@
-"""Run records: results of a run on disk, which `mirror show` prints."""
+"""Run records: the results of each run, as JSON files that `mirror show` reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mirror.store import StageRecord
 
 RUNS = "runs"
 STAMP = "%Y%m%dT%H%M%S.%fZ"
-"""Always to the microsecond, or names would not sort by time."""
+"""Always with microseconds, so that names sort by time."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -29,42 +29,42 @@ class StageSummary:
 
     stage: str
     seconds: float
-    """How long it took to make, in this run or in the one that made it."""
+    """Time that the stage took when it was computed, in this run or an earlier one."""
     reused: bool
     folder: str
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, for people."""
+    """The results of one run."""
 
     recipe: str
     started_at: str
     """UTC, ISO 8601."""
     seconds: float
-    """The whole run, reused stages and all."""
+    """Duration of the run, with the time spent on reused stages."""
     stages: tuple[StageSummary, ...]
     scores: tuple[ScoreChange, ...]
     promote: bool
     """Whether the gate made the encoder champion."""
     reasons: tuple[str, ...]
-    """The gate's verdict, in words."""
+    """The gate's reasons, as whole sentences."""
     encoder: str
-    """The packaged encoder's folder."""
+    """Folder of the packaged encoder."""
     report: str
-    """The report's file."""
+    """Path of the HTML report."""
     model: str
-    """The registered model version, for example `models:/mirror-en-python-docs/3`."""
+    """URI of the registered version, such as `models:/mirror-en-python-docs/3`."""
     confidence: float = 0.95
-    """Level of the intervals."""
+    """Confidence level of the intervals."""
     extra_metrics: tuple[MetricSummary, ...] = ()
     unchanged: bool = False
-    """Whether the run ended where it found nothing to do; it then has no scores of its own."""
+    """Whether `--if-changed` ended the run after the corpus stage; it then has no scores."""
 
 
 @dataclass(frozen=True)
 class StartTime:
-    """When a run began, by the clock on the wall and by one that nobody sets."""
+    """Start of a run, by the system clock and by the monotonic clock."""
 
     at: str
     """UTC, ISO 8601."""
@@ -72,59 +72,60 @@ class StartTime:
 
     @classmethod
     def now(cls) -> StartTime:
-        """This moment."""
+        """Return the current time."""
         return cls(datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic())
 
     def seconds(self) -> float:
-        """How long ago that is."""
+        """Return the seconds since then, by the monotonic clock."""
         return round(time.monotonic() - self.monotonic, 1)
 
 
-def stage_lines(records: Sequence[StageRecord]) -> tuple[StageSummary, ...]:
-    """The stages of a run, in its order."""
+def stage_summaries(records: Sequence[StageRecord]) -> tuple[StageSummary, ...]:
+    """Return a summary of each stage, in the given order."""
     return tuple(
-        StageSummary(made.stage, made.seconds, made.reused, made.folder) for made in records
+        StageSummary(record.stage, record.seconds, record.reused, record.folder)
+        for record in records
     )
 
 
 def save_record(record: RunRecord, root: Path) -> Path:
-    """Writes the record under the workspace `root`, where `find_record` looks.
+    """Write the record into the workspace `root` and return its path.
 
     Raises:
         StoreError: it cannot be written.
     """
     path = root / RUNS / record.recipe / f"{_stamp(record, root)}.json"
-    written = path.with_suffix(".part")
+    partial = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        written.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
-        written.rename(path)
+        partial.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
+        partial.rename(path)
     except OSError as error:
         with suppress(OSError):
-            written.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise StoreError(
-            f"the run's record {path} cannot be written ({error.strerror}): free or allow the "
-            "folder, or set MIRROR_HOME to another"
+            f"the run's record {path} cannot be written ({error.strerror}): free disk space or "
+            "correct the folder's permissions, or set MIRROR_HOME to another folder"
         ) from error
     return path
 
 
 def _stamp(record: RunRecord, root: Path) -> str:
-    """When the run began; later than any other's, if the clock was set back behind one."""
-    began = datetime.fromisoformat(record.started_at).astimezone(UTC)
-    ahead = f"{datetime.now(UTC):{STAMP}}"
-    if (newest := max((path.stem for path in record_paths(root)), default="")) > ahead:
-        began = datetime.strptime(newest, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1)
-    return f"{began:{STAMP}}"
+    """Return the start as a file name; later than all others even if the clock was set back."""
+    start = datetime.fromisoformat(record.started_at).astimezone(UTC)
+    current = f"{datetime.now(UTC):{STAMP}}"
+    if (newest := max((path.stem for path in record_paths(root)), default="")) > current:
+        start = datetime.strptime(newest, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1)
+    return f"{start:{STAMP}}"
 
 
 def record_paths(root: Path, recipe: str = "*") -> list[Path]:
-    """The records of a recipe's runs, or of all, oldest first, whatever the clock said."""
+    """Return the paths of the records of a recipe, or of all recipes, oldest first."""
     return sorted((root / RUNS).glob(f"{recipe}/*.json"), key=lambda path: path.name)
 
 
 def read_record(path: Path) -> RunRecord:
-    """Reads a record.
+    """Return the record in a file.
 
     Raises:
         StoreError: it cannot be read, or another version of this project wrote it.
@@ -134,26 +135,30 @@ def read_record(path: Path) -> RunRecord:
         scores = tuple(ScoreChange(**line) for line in content.pop("scores"))
         stages = tuple(StageSummary(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
-        measures = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
+        metrics = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
         return RunRecord(
-            scores=scores, stages=stages, reasons=reasons, extra_metrics=measures, **content
+            scores=scores, stages=stages, reasons=reasons, extra_metrics=metrics, **content
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is no record of a run: remove it and run again") from error
+        raise StoreError(f"{path} is not a run record: remove it and run again") from error
 
 
 def find_record(root: Path, recipe: str | None = None) -> RunRecord:
-    """The newest run of a recipe, named as for `mirror run`, or of any.
+    """Return the newest record of a recipe, or of all recipes.
+
+    Args:
+        root: the workspace.
+        recipe: a name or a path, as `mirror run` takes it.
 
     Raises:
-        StoreError: there is none, or that is no recipe's name.
+        StoreError: there is none, or `recipe` is not a recipe's name.
     """
     folder = "*"
     if recipe:
         folder = Path(recipe).stem if recipe.endswith(".toml") else recipe
         if not _NAME.fullmatch(folder):
             raise StoreError(
-                f"{recipe!r} is no recipe's name, so {root} has no run of it: use a name that "
+                f"{recipe!r} is not a recipe's name, so {root} has no run of it: use a name that "
                 "`mirror recipes` lists, or the path of a .toml file"
             )
     paths = record_paths(root, folder)
@@ -164,10 +169,10 @@ def find_record(root: Path, recipe: str | None = None) -> RunRecord:
 
 
 def find_stage(record: RunRecord, stage: str) -> StageRecord:
-    """What a run's first stage of that name left behind.
+    """Return the record of a run's first stage of that name.
 
     Raises:
-        StoreError: it is gone, or damaged.
+        StoreError: its folder is missing or damaged.
     """
     folder = next((line.folder for line in record.stages if line.stage == stage), None)
     try:
@@ -176,6 +181,6 @@ def find_stage(record: RunRecord, stage: str) -> StageRecord:
         return StageRecord(stage, *parts, content["seconds"], reused=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"the stage {stage} of the last run of {record.recipe} is gone from {folder}: run "
+            f"the stage {stage} of the last run of {record.recipe} is missing in {folder}: run "
             f"`mirror run {record.recipe}` again"
         ) from error

@@ -41,9 +41,9 @@ class RunResults:
     def digests(self) -> dict[str, str]:
         """Digests of the records, as inputs of a stage."""
         records = (self.corpus, self.sample, self.pairs, self.tuned)
-        made = {record.stage: record.digest for record in records if record}
+        stages = {record.stage: record.digest for record in records if record}
         return {
-            **made,
+            **stages,
             "base": self.base.digest,
             "before": self.before.digest,
             "after": self.after.digest,
@@ -65,7 +65,7 @@ def metric_changes(results: RunResults) -> tuple[MetricSummary, ...]:
     Raises:
         StoreError: an evaluation's folder is damaged.
     """
-    before, after = (read_json(side, "scores.json") for side in (results.before, results.after))
+    before, after = (read_json(record, "scores.json") for record in (results.before, results.after))
     return extra_metric_changes(before, after)
 
 

@@ -29,7 +29,7 @@ LIBRARIES = ("sentence-transformers", "torch", "transformers", "tokenizers")
 TEXTS = 50
 TIMEOUT_SECONDS = 300
 FAULT_CHARACTERS = 300
-"""Characters kept from the end of the client's error message."""
+"""Maximum length of the client's error message; its end is used."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 
 
@@ -111,14 +111,14 @@ def check_encoder(folder: Path, sample: StageRecord, work: Path) -> SmokeTestRes
 def run_client(
     folder: Path, texts: Sequence[str], work: Path, timeout: float = TIMEOUT_SECONDS
 ) -> dict[str, Any] | str:
-    """Return the answer of `smoke_test_client.py` in a process of its own, or its fault."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    """Return the answer of `smoke_test_client.py` in a separate process, or its fault."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     try:
         run = subprocess.run(
             [sys.executable, "-I", str(smoke_test_client.__file__), str(folder)],
             input=json.dumps(list(texts)),
             cwd=work,
-            env=kept | OFFLINE,
+            env=inherited | OFFLINE,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -142,8 +142,8 @@ class RegistrationCandidate:
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0
-            for benchmark, found in read_json(scores, "scores.json").items():
-                for measure, value in found.get("extra_metrics", {}).items():
+            for benchmark, result in read_json(scores, "scores.json").items():
+                for measure, value in result.get("extra_metrics", {}).items():
                     yield f"{who}/{metric_name(benchmark, measure)}", value, 0, 0
 
     def _evaluations(self) -> Iterator[tuple[str, StageRecord]]:

@@ -163,9 +163,9 @@ def rolled_back_duplicate(client: MlflowClient, version: ModelVersion) -> str | 
     digest = version.tags.get("encoder_digest", "")
     query = f"name = '{version.name}' and tag.encoder_digest = '{digest}'"
     duplicates = [
-        found
-        for found in client.search_model_versions(query)
-        if found.tags.get(PROMOTION_STATUS) in (PROMOTED, ROLLED_BACK)
+        version
+        for version in client.search_model_versions(query)
+        if version.tags.get(PROMOTION_STATUS) in (PROMOTED, ROLLED_BACK)
     ]
-    last = max(duplicates, key=lambda found: int(found.version), default=None)
+    last = max(duplicates, key=lambda version: int(version.version), default=None)
     return str(last.version) if last and last.tags[PROMOTION_STATUS] == ROLLED_BACK else None

@@ -82,7 +82,7 @@ def registry_lock(name: str, workspace: Path) -> Iterator[MlflowClient]:
     """Open the store while holding the lock on the versions and aliases of a model.
 
     The lock lies next to an SQLite store, so all workspaces that use that file share it.  A
-    tracking server offers no lock: there it is the workspace's own, and another workspace can
+    tracking server offers no lock: there it is a lock of the workspace, and another workspace can
     write between a check and the write after it, which are milliseconds apart.
     """
     file = sqlite_file(os.environ[VARIABLE])
@@ -207,7 +207,7 @@ def _check_disk_full(error: Exception) -> None:
         path = getattr(error, "filename", None) or shown_uri()
         raise StoreError(
             f"there is no room for {path} ({DISK_FULL}): free some space, or raise the limit on "
-            "it, and run again; what is whole is kept"
+            "it, and run again; finished stages are reused"
         ) from error
 
 

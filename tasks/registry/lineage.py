@@ -45,17 +45,17 @@ def fetch_metadata(model: str, *, alias: str = "", version: str = "") -> Champio
     """
     with open_store() as client:
         number = version or read_aliases(client, model).get(alias)
-        found = find_version(client, model, number)
-        if found is None:
+        record = find_version(client, model, number)
+        if record is None:
             return None
-        tags = found.tags
+        tags = record.tags
         return ChampionMetadata(
-            version=str(found.version),
+            version=str(record.version),
             recipe_digest=tags.get("recipe_digest", ""),
             base_digest=tags.get("base_digest", ""),
             corpus_digest=tags.get("corpus_digest", ""),
             pairs_digest=tags.get("pairs_digest", ""),
-            profile=_read_profile(client, found),
+            profile=_read_profile(client, record),
         )
 
 

@@ -66,7 +66,7 @@ def promote(
     Args:
         name: the model.
         number: the version's.
-        workspace: whose lock is taken.
+        workspace: its lock is taken.
         reason: kept in the history.
         force: promote despite an objection, such as the gate's refusal or a rollback.
 
@@ -101,7 +101,7 @@ def roll_back(
 
     Args:
         name: the model.
-        workspace: whose lock is taken.
+        workspace: its lock is taken.
         to: an earlier champion's number; None means the last.
         reason: kept in the history.
 

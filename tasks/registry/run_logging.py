@@ -176,16 +176,16 @@ def _datasets(candidate: RegistrationCandidate) -> list[DatasetInput]:
 def _experiment(client: MlflowClient, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
+    if experiment := client.get_experiment_by_name(name):
+        return str(experiment.experiment_id)
     file = sqlite_file(os.environ["MLFLOW_TRACKING_URI"])
     # MLflow's default would be a folder in the current folder.
     location = (file.parent / "mlflow-artifacts" / name).as_uri() if file else None
     try:
         return str(client.create_experiment(name, location))
     except MlflowException:
-        if found := client.get_experiment_by_name(name):  # another run created it meanwhile
-            return str(found.experiment_id)
+        if experiment := client.get_experiment_by_name(name):  # another run created it meanwhile
+            return str(experiment.experiment_id)
         raise
 
 

@@ -108,7 +108,7 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
     server = subprocess.Popen(
         command,
         env=_environment(),
-        stdin=subprocess.PIPE,  # held open: what it ends by
+        stdin=subprocess.PIPE,  # the server ends when this pipe closes
         stdout=STDERR,
         start_new_session=True,
     )

@@ -20,7 +20,7 @@ from tasks.network import check_login, without_secrets
 
 VARIABLE = "MIRROR_DATABASE_URL"
 EXAMPLE = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"
-"""Without a login in its place, which would be removed before the message is shown."""
+"""Without a login: one would be removed before the message is shown."""
 CONNECT_SECONDS = 10
 MAX_PORT = 65_535
 

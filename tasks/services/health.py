@@ -79,7 +79,7 @@ def ask_prefect(state: ServiceState, path: str, body: Mapping[str, Any] | None =
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
     address = f"{state.prefect_url}/api/{path}"
-    request = Request(address, data, headers)  # noqa: S310 - our own server
+    request = Request(address, data, headers)  # noqa: S310 - a server of `mirror up`
     tries = 0
     while True:
         tries += 1

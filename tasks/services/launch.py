@@ -81,17 +81,17 @@ def launch_command(
         "PYTHONUNBUFFERED": "1",
     }
     if is_worker:
-        arguments, own = _worker(name, state)
+        arguments, variables = _worker(name, state)
     else:
-        arguments, own = {PREFECT: _prefect, MLFLOW: _mlflow}[name](state, folder, database)
-    return arguments, environment | own
+        arguments, variables = {PREFECT: _prefect, MLFLOW: _mlflow}[name](state, folder, database)
+    return arguments, environment | variables
 
 
 def _prefect(
     state: ServiceState, folder: Path, database: Database | None
 ) -> tuple[list[str], Environment]:
     url = f"sqlite+aiosqlite:///{folder / PREFECT / 'prefect.db'}"
-    own = {
+    variables = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.prefect_url if database else url,
         # By default leases of concurrency slots are in memory: a killed server would lose them,
         # and the runs that hold them would be ended.
@@ -101,8 +101,8 @@ def _prefect(
     if not any(os.environ.get(name) for name in ORIGINS):
         # Else any web page in a browser on this machine could start runs.
         hosts = (state.client_host, LOOPBACK, "localhost")
-        own[ORIGINS[0]] = ",".join(dict.fromkeys(f"http://{host}:{port}" for host in hosts))
-    return ["tasks.services.prefect_server", state.host, port, *_host_names(state)], own
+        variables[ORIGINS[0]] = ",".join(dict.fromkeys(f"http://{host}:{port}" for host in hosts))
+    return ["tasks.services.prefect_server", state.host, port, *_host_names(state)], variables
 
 
 def _host_names(state: ServiceState) -> list[str]:
@@ -118,7 +118,7 @@ def _mlflow(
     state: ServiceState, folder: Path, database: Database | None
 ) -> tuple[list[str], Environment]:
     url = f"sqlite:///{folder / MLFLOW / 'mlflow.db'}"
-    own = {
+    variables = {
         **MLFLOW_DEFAULTS,
         "MLFLOW_BACKEND_STORE_URI": database.mlflow_url if database else url,
         # Else clients could send code for the server to run.
@@ -130,10 +130,10 @@ def _mlflow(
     if state.authenticated:
         arguments += ["--app-name", "basic-auth"]
         key = os.environ.get("MLFLOW_FLASK_SERVER_SECRET_KEY") or secrets.token_hex(32)
-        own["MLFLOW_FLASK_SERVER_SECRET_KEY"] = key
+        variables["MLFLOW_FLASK_SERVER_SECRET_KEY"] = key
         if database and not os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
-            own |= _logins_in_postgres(database, folder / MLFLOW)
-    return arguments, own
+            variables |= _logins_in_postgres(database, folder / MLFLOW)
+    return arguments, variables
 
 
 def _logins_in_postgres(database: Database, folder: Path) -> Environment:
@@ -145,7 +145,7 @@ def _logins_in_postgres(database: Database, folder: Path) -> Environment:
 
 
 def _worker(name: str, state: ServiceState) -> tuple[list[str], Environment]:
-    own = {
+    variables = {
         "MLFLOW_TRACKING_URI": state.mlflow_url,
         # Prefect's server answers 500 while its database is away; runs retry for a minute.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": os.environ.get(
@@ -155,13 +155,13 @@ def _worker(name: str, state: ServiceState) -> tuple[list[str], Environment]:
         LOGGERS: os.environ.get(LOGGERS, PREFECT_DEFAULTS[LOGGERS]),
     }
     if state.authenticated:
-        own |= {
+        variables |= {
             "PREFECT_API_AUTH_STRING": os.environ["PREFECT_SERVER_API_AUTH_STRING"],
             "MLFLOW_TRACKING_USERNAME": os.environ["MLFLOW_AUTH_ADMIN_USERNAME"],
             "MLFLOW_TRACKING_PASSWORD": os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"],
         }
     arguments = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
-    return [*arguments, "--name", name, "--install-policy", "never"], own
+    return [*arguments, "--name", name, "--install-policy", "never"], variables
 
 
 def _clear_up(name: str, state: ServiceState, folder: Path) -> None:

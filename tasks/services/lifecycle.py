@@ -81,7 +81,7 @@ def start_services(
         say: prints one line of progress.
 
     Raises:
-        InputError: the options cannot be met; nothing was started.
+        InputError: the options cannot be met; no service was started.
         ServiceError: a service does not answer.
         StoreError: the folder cannot be used.
     """

@@ -26,7 +26,7 @@ class OriginMiddleware:
         self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request without an Origin, of the server's own, or of an allowed one."""
+        """Pass on a request without an Origin, or with that of the server or an allowed one."""
         if scope["type"] == "lifespan" or self._is_allowed(Headers(scope=scope)):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -35,8 +35,8 @@ class OriginMiddleware:
             await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
 
     def _is_allowed(self, headers: Headers) -> bool:
-        own = {f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")}
-        return "*" in self.origins or set(headers.getlist("origin")) <= own | self.origins
+        same = {f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")}
+        return "*" in self.origins or set(headers.getlist("origin")) <= same | self.origins
 
 
 def host_name(host: str) -> str:

@@ -27,7 +27,7 @@ class AverageBenchmark(Benchmark):
         return self
 
     def check_members(self) -> None:
-        """Raise BenchmarkError unless the members have data of their own and this metric."""
+        """Raise BenchmarkError unless each member has data and this metric."""
         for name in self.members:
             member = read_member(name)
             if member.members or member.NEEDS_RUN:

@@ -148,7 +148,9 @@ def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
     found, _ = compare_spaces(x.astype(np.float32), y.astype(np.float32))
     plain = x @ np.linalg.multi_dot(np.linalg.svd(x.T @ y)[::2])
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
-    without = overlaps(nearest(y, plain, own=False), nearest(y, y, own=False)).mean()
+    without = overlaps(
+        nearest(y, plain, include_self=False), nearest(y, y, include_self=False)
+    ).mean()
     assert found.rotated.overlap.mean > without + 0.1
 
 
@@ -202,12 +204,12 @@ def test_no_rotation_brings_them_nearer() -> None:
 
 def test_the_nearest_are_those_of_a_full_sort_and_a_text_is_no_neighbour_of_its_own() -> None:
     unit = checked_unit_rows(space(1, texts=1_100), "a")
-    found = nearest(unit, unit, own=False)
+    found = nearest(unit, unit, include_self=False)
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -np.inf)
     for row in (0, 499, 500, 1_099):
         assert set(found[row]) == set(np.argsort(-cosines[row])[:10])
-    assert all(row in nearest(unit, unit, own=True)[row] for row in (0, 600, 1_099))
+    assert all(row in nearest(unit, unit, include_self=True)[row] for row in (0, 600, 1_099))
 
 
 def test_overlap_counts_what_both_have() -> None:
@@ -261,8 +263,7 @@ def test_three_lines_tell_it() -> None:
     lines = summary(report())
     assert lines[0].startswith("Keep. New queries find 100.0%")
     assert (
-        lines[1]
-        == "Overlap of the 10 nearest within each encoder's own space: 1.000 [1.000, 1.000]."
+        lines[1] == "Overlap of the 10 nearest within each encoder's space: 1.000 [1.000, 1.000]."
     )
     assert "1.000 [1.000, 1.000] unchanged, 1.000 [1.000, 1.000] rotated" in lines[2]
 

@@ -13,7 +13,13 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.hashing import MANIFEST, digest_of_json
 from mirror.recipe import parse_recipe
-from mirror.release.lineage import draw_lineage, lineage_of, parse_lineage, read_lineage, stage_keys
+from mirror.release.lineage import (
+    build_lineage,
+    lineage_of,
+    parse_lineage,
+    read_lineage,
+    stage_keys,
+)
 from mirror.release.package import package_encoder
 from mirror.release.run_results import RunResults
 from mirror.store import INPUT_FILES, Store
@@ -50,7 +56,7 @@ def manifests() -> dict[str, Any]:
 
 
 def test_every_stage_names_what_it_was_made_from(manifests: dict[str, Any]) -> None:
-    drawn = draw_lineage({"language": "en"}, BASE, manifests)
+    drawn = build_lineage({"language": "en"}, BASE, manifests)
     assert {role: stage["from"] for role, stage in drawn["stages"].items()} == {
         "corpus": [],
         "sample": ["corpus"],
@@ -68,7 +74,7 @@ def test_every_stage_names_what_it_was_made_from(manifests: dict[str, Any]) -> N
 def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[str, Any]) -> None:
     read = [{"name": "000001 b.txt", "path": "/data/b.txt", "bytes": 7}]
     manifests["corpus"]["counts"] = {"kept": 1, INPUT_FILES: read}
-    assert draw_lineage({}, BASE, manifests)["sources"] == [
+    assert build_lineage({}, BASE, manifests)["sources"] == [
         {"stage": "corpus", "name": "000000 a.txt", "digest": "a" * 64},
         {
             "stage": "corpus",
@@ -81,10 +87,10 @@ def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[
 
 
 def test_times_are_no_part_of_it(manifests: dict[str, Any]) -> None:
-    drawn = draw_lineage({}, BASE, manifests)
+    drawn = build_lineage({}, BASE, manifests)
     for stage in manifests.values():
         stage |= {"made_at": "later", "seconds": 99}
-    assert draw_lineage({}, BASE, manifests) == drawn
+    assert build_lineage({}, BASE, manifests) == drawn
 
 
 def test_ingestion_records_the_files_that_it_reads(tmp_path: Path, store: Store) -> None:

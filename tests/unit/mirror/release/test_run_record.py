@@ -20,7 +20,7 @@ from mirror.release.run_record import (
     read_record,
     record_paths,
     save_record,
-    stage_lines,
+    stage_summaries,
 )
 from mirror.store import Stage, Store
 
@@ -96,7 +96,7 @@ def test_a_recipes_path_is_as_good_as_its_name(tmp_path: Path) -> None:
 )
 def test_what_is_no_recipes_name_is_refused(tmp_path: Path, name: str) -> None:
     save_record(RECORD, tmp_path)
-    with pytest.raises(StoreError, match=r"is no recipe's name.*`mirror recipes` lists") as fault:
+    with pytest.raises(StoreError, match=r"not a recipe's name.*`mirror recipes` lists") as fault:
         find_record(tmp_path, name)
     assert name in str(fault.value)
 
@@ -105,7 +105,7 @@ def test_what_is_no_recipes_name_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     path = save_record(RECORD, tmp_path)
     path.write_text(content)
-    with pytest.raises(StoreError, match="is no record of a run"):
+    with pytest.raises(StoreError, match="is not a run record"):
         find_record(tmp_path)
 
 
@@ -118,10 +118,10 @@ def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_a_stage_of_a_run_is_found_again(tmp_path: Path) -> None:
     stage = Stage("corpus", "formatting", {}, {})
     made = Store(tmp_path).make(stage, lambda out, work: {"kept": 3})
-    record = replace(RECORD, stages=stage_lines([made]))
+    record = replace(RECORD, stages=stage_summaries([made]))
     assert find_stage(record, "corpus") == replace(made, reused=True)
     with pytest.raises(StoreError, match="mirror run en-trades"):
         find_stage(record, "sample")
     (made.path / "manifest.json").unlink()
-    with pytest.raises(StoreError, match="is gone"):
+    with pytest.raises(StoreError, match="is missing"):
         find_stage(record, "corpus")
