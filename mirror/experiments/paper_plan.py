@@ -28,6 +28,7 @@ from mirror.experiments.bases import (
 )
 from mirror.experiments.plan import BaseKind, CellKey, CellPlan, ExperimentPlan
 from mirror.experiments.published import PaperCell, PaperTable, cells_of, read_tables
+from mirror.experiments.study import PAPER
 from mirror.experiments.trial import Trial, TrialKey, on_random_strings, seed_trials, with_changes
 from mirror.hashing import digest_of_json
 from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
@@ -36,7 +37,6 @@ from mirror.tuning_config import Pooling
 
 FOLDER = RECIPES / "paper"
 """The paper's recipes."""
-NAME = "paper"
 
 
 class PaperOptions(Section):
@@ -161,7 +161,7 @@ def plan_tables(
         for cell in (cell for table in chosen for cell in cells_of(table)):
             cells[(*cell.key, kind)] = planner.plan_cell(cell, kind)
     return ExperimentPlan(
-        name=NAME,
+        name=PAPER,
         seeds=seeds,
         trials=tuple(planner.trials.values()),
         cells=cells,

@@ -29,6 +29,8 @@ STANDARD_BENCHMARKS: dict[str, tuple[str, ...]] = {
     "word": ("multisimlex-en",),
 }
 """Benchmarks of a study that names none, by level."""
+PAPER = "paper"
+"""Name under which the paper's tables are run and reported, so no study may have it."""
 
 Settings = Mapping[str, Any]
 Varied = Annotated[Mapping[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
@@ -214,8 +216,14 @@ def read_study(path: Path) -> Study:
     """Read a study and validate the settings of its variants as a recipe's.
 
     Raises:
-        StudyError: the file is missing, is not TOML, or is invalid; all faults are listed.
+        StudyError: the file is missing, is not TOML, or is invalid; all faults are listed. Or it
+            is called `paper.toml`.
     """
+    if path.stem == PAPER:
+        raise StudyError(
+            f"{path}: a study cannot be called {PAPER!r}, because the report of the paper's tables "
+            "is in the folder of that name: rename the file, or use --paper for the paper's tables"
+        )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+from flows.cli import study_report
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
 from flows.cli.study_report import TrialProgress
+from mirror.experiments.plan import StudyOptions
+from mirror.experiments.report import report_folder
 from mirror.experiments.study import study_names
 from mirror.progress import ProgressEvent
 
@@ -69,6 +77,63 @@ def test_faults_of_the_papers_options_show_before_anything_runs(
 ) -> None:
     assert run_guarded(mirror, ["study", "--paper", *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Arguments of studies that would have been run: name, options, jobs and output file."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(study_report, "run_and_print_study", lambda *given: calls.append(given[:4]))
+    return calls
+
+
+@pytest.mark.parametrize("arguments", [["mask-length"], ["--paper"]])
+def test_quick_takes_the_first_seed_only(
+    arguments: list[str], started: list[tuple[Any, ...]]
+) -> None:
+    for seeds in ([], ["--seeds", "7,8"]):
+        assert run_guarded(mirror, ["study", *arguments, *seeds]) == 0
+        assert run_guarded(mirror, ["study", *arguments, *seeds, "--quick"]) == 0
+    assert [options.seeds for _, options, *_ in started] == [(42, 33, 44), (42,), (7, 8), (7,)]
+
+
+def test_only_the_papers_own_bases_are_used_without_stand_ins(
+    started: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    for arguments in ([], ["--no-stand-in"], ["--stand-in", f"fr={tmp_path}"]):
+        assert run_guarded(mirror, ["study", "--paper", *arguments]) == 0
+    assert [name for name, *_ in started] == ["paper"] * 3
+    stand_ins = [options.stand_ins for _, options, *_ in started]
+    assert stand_ins == [(), None, (f"fr={tmp_path}",)]
+    folders = started[1][1].base_folders()
+    assert folders.stand_ins == {}
+
+
+def test_the_output_file_is_passed_on(started: list[tuple[Any, ...]]) -> None:
+    assert run_guarded(mirror, ["study", "mask-length", "--out", "masks.md", "--jobs", "2"]) == 0
+    assert run_guarded(mirror, ["study", "mask-length"]) == 0
+    assert [(jobs, out) for *_, jobs, out in started] == [(2, Path("masks.md")), (1, None)]
+
+
+def test_the_report_is_written_to_the_output_file_too(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SimpleNamespace(name="masks", estimate=lambda: "masks: 2 encoders")
+    folder = report_folder("masks", home)
+    folder.mkdir(parents=True)
+    (folder / "study.md").write_text("report")
+    monkeypatch.setattr("tasks.trials.find_plan", lambda *_: plan)
+    monkeypatch.setattr("flows.run_study.start_study", lambda *_: "the report")
+    monkeypatch.setattr("mirror.experiments.report.render", lambda *given: " in ".join(given))
+    monkeypatch.setattr(study_report, "print_report", lambda *_: None)
+    monkeypatch.setattr(study_report, "progress_shown", lambda *_: nullcontext())
+    stdout, stderr = (Console(file=io.StringIO(), width=200) for _ in range(2))
+    out = tmp_path / "masks.md"
+    options = StudyOptions()
+    study_report.run_and_print_study("masks", options, 1, out, (stdout, stderr))
+    assert out.read_text() == "the report in study.md.j2"
+    assert stdout.file.getvalue() == f"{folder / 'study.md'}\n"  # type: ignore[attr-defined]
+    assert "masks: 2 encoders" in stderr.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_unknown_study_is_refused_with_those_there_are(

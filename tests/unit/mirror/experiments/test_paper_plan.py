@@ -121,12 +121,18 @@ def test_a_lexicon_needs_an_encoder_of_each_language(
     )
     french = tmp_path / "recipes" / "fr-trades.toml"
     french.write_text(french.read_text().replace("batch_size = 8", "batch_size = 4"))
+    for recipe in (french, french.with_name("en-trades.toml")):
+        recipe.write_text(recipe.read_text().replace('["own"]', '["of-the-recipe"]'))
     changed = read_table(path)
     english = plan(changed)
     assert reasons(english)["full", "own"].startswith("no stand-in for fr")
     both = plan(changed, stand_ins={"en": tiny_base, "fr": tiny_base})
     encoders = both.cells[changed.name, "full", "own", "stand-in"].encoders
     assert [keys[0][0].split()[0] for keys in encoders] == ["en-trades", "fr-trades"]
+    # The lexicon is scored by two encoders, so neither is measured on it by itself.
+    trials = {trial.key: trial for trial in both.trials}
+    for key in (keys[0] for keys in encoders):
+        assert trials[key].recipe.evaluation.benchmarks == ("of-the-recipe",)
     assert len(both.cells[changed.name, "full", "strict", "stand-in"].encoders) == 1
 
 

@@ -166,6 +166,14 @@ def test_all_invalid_variants_are_listed_at_once(write: Path) -> None:
     assert str(fault.value).count("greater than or equal to 0") == 2
 
 
+def test_a_study_with_the_name_of_the_papers_tables_is_refused(write: Path) -> None:
+    path = write.rename(write.with_name("paper.toml"))
+    with pytest.raises(StudyError, match=r"cannot be called 'paper'.*rename the file.*--paper"):
+        find_study(str(path))
+    with pytest.raises(StudyError, match="cannot be called 'paper'"):
+        find_study("paper")
+
+
 @pytest.mark.parametrize("name", ["none-such", "../mask-length", "Mask"])
 def test_an_unknown_study_is_refused(name: str) -> None:
     with pytest.raises(StudyError, match=r"studies there are ablation|is not a study's name"):
