@@ -39,7 +39,7 @@ MAX_PADDING = {"cpu": 128, "cuda": 2_048}
 
 
 class Encoder:
-    """Encodes texts as vectors; made by `Encoder.load`."""
+    """Encoder of texts as vectors; see `Encoder.load`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Encoder:
         Args:
             folder: safetensors weights, configuration and tokenizer.
             pooling: None for the folder's setting; a plain model has none.
-            max_tokens: longer texts are cut; None for the folder's setting.
+            max_tokens: longer texts are truncated; None for the folder's setting.
             dropout: the rate for training, in every layer; None for the model's own.
             device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
             prompt: as `tuning.prompt`; None leaves the tokenizer as it is.
@@ -83,8 +83,8 @@ class Encoder:
             TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
-        own = read_encoder_settings(folder) or _settings_of_plain(folder, pooling)
-        settings = replace(own, pooling=pooling or own.pooling, prompt=prompt or own.prompt)
+        saved = read_encoder_settings(folder) or _plain_settings(folder, pooling)
+        settings = replace(saved, pooling=pooling or saved.pooling, prompt=prompt or saved.prompt)
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             compute_cls_only(model)
@@ -92,7 +92,7 @@ class Encoder:
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
         encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
-        length = encoder.max_seq_length(max_tokens or own.max_tokens)
+        length = encoder.max_seq_length(max_tokens or saved.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
         encoder.settings = replace(settings, max_tokens=length)
         return encoder
@@ -116,37 +116,13 @@ class Encoder:
         return min(max_tokens or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return ids of each text, special tokens included, cut to `max_tokens`, not padded."""
+        """Return ids of each text with special tokens, truncated to `max_tokens`, not padded."""
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(
             list(texts), truncation=True, max_length=self.settings.max_tokens
         )["input_ids"]
         return ids
-
-    def vectors(
-        self,
-        rows: Sequence[list[int]],
-        tokens_per_microbatch: int = TOKENS_PER_MICROBATCH,
-        *,
-        seed: int | None = None,
-    ) -> Tensor:
-        """Return pooled vectors of tokenised texts, in their order: (rows, dimension), fp32.
-
-        With gradients if those are on, and before any projection, which is not tuned.
-
-        Args:
-            rows: token ids.
-            tokens_per_microbatch: tokens encoded at a time.
-            seed: of dropout; None for torch's generator.
-        """
-        microbatches = self.microbatches(rows, tokens_per_microbatch)
-        embedded = self.embed_tokens(microbatches)
-        parts = [
-            self.forward(part, microbatch, None if seed is None else seed + number)
-            for number, (part, microbatch) in enumerate(zip(embedded, microbatches, strict=True))
-        ]
-        return self.restore_order(parts, microbatches)
 
     def microbatches(
         self,
@@ -208,17 +184,12 @@ class Encoder:
         )
         return pool(hidden, self._token_weights(mask, microbatch.ids), self.settings.pooling)
 
-    def restore_order(self, parts: Sequence[Tensor], microbatches: Sequence[MicroBatch]) -> Tensor:
-        """Return the micro-batches' vectors in the order of the batch's rows."""
-        order = torch.tensor([row for microbatch in microbatches for row in microbatch.rows])
-        return torch.cat(list(parts))[order.argsort().to(self.device)]
-
     def encode(
         self, texts: Sequence[str], tokens_per_microbatch: int = TOKENS_PER_MICROBATCH
     ) -> np.ndarray:
         """Return vectors of texts, in their order: (texts, dimension), float32, not normalised.
 
-        Uses as many threads as torch has in the caller's; their number changes no result.
+        Uses as many threads as torch has in the calling thread; results do not depend on it.
         """
         self.model.eval()
         rows = self.token_ids(texts)
@@ -240,7 +211,7 @@ class Encoder:
     def save(self, folder: Path) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder.load` can read."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.backend_tokenizer.no_truncation()  # else it would be saved
+        self.tokenizer.backend_tokenizer.no_truncation()  # otherwise saved with the tokenizer
         self.tokenizer.backend_tokenizer.no_padding()
         with quiet_transformers():
             self.model.save_pretrained(folder)
@@ -258,7 +229,7 @@ class Encoder:
             write_projection(folder, self.projection)
 
     def _token_weights(self, mask: Tensor, ids: Tensor) -> Tensor:
-        """Return each token's weight in a mean: 1 or its own, and 0 for padding."""
+        """Return each token's weight in a mean: 1 or its SIF weight, and 0 for padding."""
         if self.token_weights is None:
             return mask
         return mask * self.token_weights[ids].to(mask.device)
@@ -284,7 +255,7 @@ def _read_fitted(
     return projection, None
 
 
-def _settings_of_plain(folder: Path, pooling: Pooling | None) -> EncoderSettings:
+def _plain_settings(folder: Path, pooling: Pooling | None) -> EncoderSettings:
     if pooling is None:
         raise BaseModelError(
             f"{folder} is a plain model without a pooling setting: choose cls or mean"

@@ -14,6 +14,7 @@ from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.tuning.drophead import attach_drophead
+from tests.fixtures.encoders import pooled_vectors
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
 
@@ -34,12 +35,12 @@ def test_vectors_and_gradients_are_those_of_the_whole_last_layer(
     inputs = encoder.tokenizer(TEXTS, padding=True, return_tensors="pt")
     inputs.pop("token_type_ids", None)
     expected = plain(**inputs).last_hidden_state[:, 0]
-    found = encoder.vectors(encoder.token_ids(TEXTS), seed=3)
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+    vectors = pooled_vectors(encoder, encoder.token_ids(TEXTS), seed=3)
+    torch.testing.assert_close(vectors, expected, atol=2e-5, rtol=1e-5)
     np.testing.assert_allclose(encoder.encode(TEXTS), expected.detach(), atol=2e-5)
     (expected * weights).sum().backward()
-    (found * weights).sum().backward()
-    assert max(own.grad.abs().max() for own in plain.parameters()) > 0.1
+    (vectors * weights).sum().backward()
+    assert max(weight.grad.abs().max() for weight in plain.parameters()) > 0.1
     for (name, ours), theirs in zip(
         encoder.model.named_parameters(), plain.parameters(), strict=True
     ):
@@ -49,7 +50,7 @@ def test_vectors_and_gradients_are_those_of_the_whole_last_layer(
         )
 
 
-def test_the_last_layer_is_computed_for_the_first_token_alone(any_base: Path) -> None:
+def test_the_last_layer_is_computed_only_for_the_class_token(any_base: Path) -> None:
     shared = json.loads((any_base / "config.json").read_text())["model_type"] == "albert"
     for pooling, tokens in (("cls", 6 if shared else 1), ("mean", 6)):
         model = Encoder.load(any_base, pooling, device="cpu").model  # type: ignore[arg-type]
@@ -74,5 +75,5 @@ def test_every_dropout_and_drophead_act_in_the_last_layer(any_base: Path) -> Non
         layers = next(m for m in encoder.model.modules() if isinstance(m, nn.ModuleList))
         layers[-1].train()
         rows = encoder.token_ids(TEXTS)
-        first, second = encoder.vectors(rows, seed=1), encoder.vectors(rows, seed=2)
+        first, second = pooled_vectors(encoder, rows, seed=1), pooled_vectors(encoder, rows, seed=2)
         assert not torch.equal(first, second), name

@@ -16,6 +16,7 @@ from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import Pooling, TuningSection
+from tests.fixtures.encoders import pooled_vectors
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
 
@@ -25,10 +26,10 @@ def two_passes(base: Path, dropout: float) -> torch.Tensor:
     encoder.model.train()
     torch.manual_seed(3)
     rows = encoder.token_ids(TEXTS)
-    return torch.stack([encoder.vectors(rows), encoder.vectors(rows)]).detach()
+    return torch.stack([pooled_vectors(encoder, rows), pooled_vectors(encoder, rows)]).detach()
 
 
-def test_every_architecture_passes_the_check(any_base: Path) -> None:
+def test_every_architecture_passes_check_base(any_base: Path) -> None:
     check_base(any_base)
 
 
@@ -51,7 +52,7 @@ def test_each_dropout_of_an_architecture_acts_alone(any_base: Path) -> None:
         torch.manual_seed(1)
         encoder.model = type(encoder.model)(config).train()
         rows = encoder.token_ids(TEXTS)
-        assert not torch.equal(encoder.vectors(rows), encoder.vectors(rows)), name
+        assert not torch.equal(pooled_vectors(encoder, rows), pooled_vectors(encoder, rows)), name
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "first-last", "last"])
@@ -85,7 +86,7 @@ def test_every_architecture_can_be_tuned(
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_slices_give_the_vectors_of_one_padded_batch(
+def test_microbatches_give_the_vectors_of_one_padded_batch(
     tiny_base: Path, pooling: Pooling, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = Encoder.load(tiny_base, pooling)
@@ -100,19 +101,19 @@ def test_slices_give_the_vectors_of_one_padded_batch(
         np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
 
 
-def test_slices_give_the_gradients_of_one_padded_batch(
+def test_microbatches_give_the_gradients_of_one_padded_batch(
     tiny_base: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", dropout=0.0)
     rows = encoder.token_ids([text[: 5 + 3 * number] for number, text in enumerate(sentences[:20])])
-    found = []
+    gradients = []
     for padding in (0, 10_000):
         monkeypatch.setitem(MAX_PADDING, "cpu", padding)
         encoder.model.zero_grad()
-        encoder.vectors(rows).square().sum().backward()
-        found.append(torch.cat([p.grad.flatten() for p in encoder.model.parameters()]))
-    assert found[0].abs().max() > 0.1
-    torch.testing.assert_close(*found, atol=1e-3, rtol=1e-3)
+        pooled_vectors(encoder, rows).square().sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in encoder.model.parameters()]))
+    assert gradients[0].abs().max() > 0.1
+    torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-3)
 
 
 def test_vectors_are_float32_in_order_and_not_normalised(
@@ -133,7 +134,7 @@ def test_no_texts_give_no_vectors(tiny_base: Path) -> None:
     assert Encoder.load(tiny_base, "cls").encode([]).shape == (0, 32)
 
 
-def test_texts_are_cut_at_the_models_own_limit_at_most(tiny_base: Path) -> None:
+def test_texts_are_truncated_at_the_models_limit(tiny_base: Path) -> None:
     encoder = Encoder.load(tiny_base, "mean", max_tokens=10_000)
     assert encoder.settings.max_tokens == 64
     assert len(encoder.token_ids(["the " * 500])[0]) == 64
@@ -145,7 +146,7 @@ def test_a_plain_model_needs_a_pooling(tiny_base: Path) -> None:
         Encoder.load(tiny_base)
 
 
-def test_a_saved_folder_has_safetensors_only_and_the_verbose_form(
+def test_a_saved_folder_has_safetensors_and_verbose_settings(
     tiny_base: Path, tmp_path: Path
 ) -> None:
     Encoder.load(tiny_base, "cls", 20).save(tmp_path / "e")
@@ -171,7 +172,9 @@ def test_a_saved_folder_has_safetensors_only_and_the_verbose_form(
     ]
 
 
-def test_saved_bytes_do_not_depend_on_place_or_use(tiny_base: Path, tmp_path: Path) -> None:
+def test_saved_bytes_do_not_depend_on_the_folder_or_earlier_use(
+    tiny_base: Path, tmp_path: Path
+) -> None:
     moved = Path(shutil.copytree(tiny_base, tmp_path / "moved"))
     Encoder.load(tiny_base, "cls", 20).save(tmp_path / "one")
     used = Encoder.load(moved, "cls", 20)
@@ -183,19 +186,19 @@ def test_saved_bytes_do_not_depend_on_place_or_use(tiny_base: Path, tmp_path: Pa
         ), path.name
 
 
-def test_the_compact_pooling_form_is_read_too(tiny_base: Path, tmp_path: Path) -> None:
+def test_the_compact_form_of_pooling_is_read(tiny_base: Path, tmp_path: Path) -> None:
     Encoder.load(tiny_base, "mean").save(tmp_path / "e")
-    place = tmp_path / "e" / "1_Pooling" / "config.json"
-    place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "cls"}))
+    path = tmp_path / "e" / "1_Pooling" / "config.json"
+    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "cls"}))
     assert Encoder.load(tmp_path / "e").settings.pooling == "cls"
-    place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "lasttoken"}))
+    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "lasttoken"}))
     assert Encoder.load(tmp_path / "e").settings.pooling == "last"
-    place.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "max"}))
+    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "max"}))
     with pytest.raises(BaseModelError, match="pools by max"):
         Encoder.load(tmp_path / "e")
 
 
-def test_lower_case_is_that_of_transformers_and_is_saved(
+def test_lowercase_equals_that_of_transformers_and_is_saved(
     cased_base: Path, vocabulary: dict[str, int], tmp_path: Path
 ) -> None:
     texts = ["The BAKER sells one mirror", "th\u00e9 b\u00e0ker"]  # accents go with capitals
@@ -217,7 +220,7 @@ def test_half_precision_weights_are_loaded_as_fp32(tiny_base: Path, tmp_path: Pa
     assert encoder.model.config.dtype == torch.float32
 
 
-def test_weights_that_lack_a_tensor_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     lacking = Path(shutil.copytree(tiny_base, tmp_path / "lacking"))
@@ -228,7 +231,7 @@ def test_weights_that_lack_a_tensor_are_refused(tiny_base: Path, tmp_path: Path)
         Encoder.load(lacking, "mean")
 
 
-def test_a_tokenizer_of_another_model_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_damaged_tokenizer_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(tiny_base, tmp_path / "other"))
     (other / "tokenizer.json").write_text("{")
     with pytest.raises(TokenizerError, match="cannot be loaded"):
@@ -242,7 +245,7 @@ def test_a_gpu_gives_the_vectors_of_the_cpu(tiny_base: Path, sentences: list[str
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
 
 
-def test_a_mean_over_padding_depends_on_the_length_and_is_kept(
+def test_mean_with_padding_depends_on_max_tokens_and_is_saved(
     tiny_base: Path, tmp_path: Path
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean-with-padding", max_tokens=16)
@@ -272,7 +275,7 @@ def test_first_last_is_the_mean_of_two_layers_over_tokens(
     np.testing.assert_allclose(encoder.encode(sentences[:9]), expected.detach(), atol=1e-5)
 
 
-def test_last_is_the_last_token_whatever_the_padding(tiny_base: Path, sentences: list[str]) -> None:
+def test_last_is_the_last_token_with_any_padding(tiny_base: Path, sentences: list[str]) -> None:
     encoder = Encoder.load(tiny_base, "last", 12)
     texts = [text[: 5 + 4 * number] for number, text in enumerate(sentences[:9])]
     alone = [
@@ -282,7 +285,7 @@ def test_last_is_the_last_token_whatever_the_padding(tiny_base: Path, sentences:
     np.testing.assert_allclose(encoder.encode(texts), alone, atol=1e-5)
 
 
-def test_other_mixtures_of_layers_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_other_weighted_layer_poolings_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     Encoder.load(tiny_base, "first-last").save(tmp_path / "e")
     modules = json.loads((tmp_path / "e" / "modules.json").read_text())
     modules[1]["path"] = "other_layers"
@@ -291,7 +294,7 @@ def test_other_mixtures_of_layers_are_refused(tiny_base: Path, tmp_path: Path) -
         Encoder.load(tmp_path / "e")
 
 
-def test_linear_layers_elsewhere_than_ours_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_dense_modules_in_other_folders_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     Encoder.load(tiny_base, "mean").save(tmp_path / "e")
     modules = json.loads((tmp_path / "e" / "modules.json").read_text())
     modules.append({**modules[1], "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
@@ -300,10 +303,10 @@ def test_linear_layers_elsewhere_than_ours_are_refused(tiny_base: Path, tmp_path
         Encoder.load(tmp_path / "e")
 
 
-def test_the_seed_of_a_pass_decides_its_dropout(tiny_base: Path, sentences: list[str]) -> None:
+def test_dropout_of_a_pass_depends_on_its_seed(tiny_base: Path, sentences: list[str]) -> None:
     encoder = Encoder.load(tiny_base, "mean", dropout=0.3)
     encoder.model.train()
     rows = encoder.token_ids(sentences[:30])
-    first, second, other = (encoder.vectors(rows, 100, seed=seed) for seed in (7, 7, 8))
+    first, second, other = (pooled_vectors(encoder, rows, 100, seed=seed) for seed in (7, 7, 8))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert not torch.allclose(first, other, atol=1e-3)

@@ -30,7 +30,7 @@ def test_the_model_card_is_not_part_of_the_digest(tmp_path: Path) -> None:
     assert folder_encoder_digest(encoder) != before
 
 
-def test_a_stages_encoder_has_the_digest_of_its_files(tmp_path: Path) -> None:
+def test_a_tuned_encoders_digest_comes_from_the_manifest(tmp_path: Path) -> None:
     def write(out: Path, work: Path) -> dict[str, int]:
         write_encoder(out / "encoder")
         (out / "steps.jsonl").write_text("{}")
@@ -42,7 +42,7 @@ def test_a_stages_encoder_has_the_digest_of_its_files(tmp_path: Path) -> None:
     assert (encoder.folder, encoder.label) == (str(record.path / "encoder"), "tuned")
 
 
-def test_an_untuned_encoder_is_read_as_the_recipe_says() -> None:
+def test_an_untuned_encoder_has_the_recipes_pooling_and_max_tokens() -> None:
     tuning = TuningSection(**fill_tuning("sentence", {"pooling": "mean"}))
     base = EncoderRef("folder", "digest", "models/tiny")
     assert untuned_encoder(base, tuning) == EncoderRef(

@@ -32,12 +32,12 @@ def section(**settings: Any) -> TuningSection:
 
 def tuned(base: Path, sentences: list[str], folder: Path, **settings: Any) -> Path:
     (folder / "out").mkdir(parents=True)
-    place = TrainingPaths(base, folder / "out", folder / "work")
-    tune(section(**settings), sentences[:64], place)
+    paths = TrainingPaths(base, folder / "out", folder / "work")
+    tune(section(**settings), sentences[:64], paths)
     return folder / "out" / "encoder"
 
 
-def test_a_token_counts_as_the_source_says() -> None:
+def test_a_weight_is_that_of_the_paper() -> None:
     weights = inverse_frequencies([[2, 7, 3], [2, 7, 7, 3]], 9)
     assert weights[7] == pytest.approx(SMOOTHING / (SMOOTHING + 3 / 7))
     assert weights[2] == pytest.approx(SMOOTHING / (SMOOTHING + 2 / 7))
@@ -45,7 +45,7 @@ def test_a_token_counts_as_the_source_says() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 19), max_size=9), max_size=9))
-def test_what_is_more_frequent_counts_less(rows: list[list[int]]) -> None:
+def test_more_frequent_tokens_have_lower_weights(rows: list[list[int]]) -> None:
     weights = inverse_frequencies(rows, 20)
     counts = np.bincount(np.array([n for row in rows for n in row], dtype=int), minlength=20)
     assert ((weights > 0) & (weights <= 1)).all()
@@ -53,7 +53,7 @@ def test_what_is_more_frequent_counts_less(rows: list[list[int]]) -> None:
         assert weights[more] < weights[less]
 
 
-def test_sentence_transformers_weighs_a_tuned_encoder_alike(
+def test_sentence_transformers_gives_the_same_weighted_vectors(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     for pooling in ("mean", "first-last"):
@@ -74,7 +74,7 @@ def test_sentence_transformers_weighs_a_tuned_encoder_alike(
         assert np.abs(loaded.encode(sentences[:64]) - ours).max() > 0.01 * np.abs(ours).max()
 
 
-def test_the_weights_are_those_of_the_sample(
+def test_weights_are_fitted_to_the_sample(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     folder = tuned(tiny_base, sentences, tmp_path, weighting="inverse-frequency")
@@ -85,13 +85,15 @@ def test_the_weights_are_those_of_the_sample(
     torch.testing.assert_close(encoder.token_weights, expected)
 
 
-def test_weights_act_while_tuning(tiny_base: Path, sentences: list[str], tmp_path: Path) -> None:
-    found = [
+def test_weights_are_used_while_tuning(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    files = [
         (tuned(tiny_base, sentences, tmp_path / name, weighting=name) / "model.safetensors")
         for name in ("equal", "inverse-frequency")
     ]
-    assert found[0].read_bytes() != found[1].read_bytes()
-    assert not (found[0].parent / WEIGHTS).exists()
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert not (files[0].parent / WEIGHTS).exists()
 
 
 def test_tuning_a_weighted_encoder_again_drops_its_weights(
@@ -103,7 +105,7 @@ def test_tuning_a_weighted_encoder_again_drops_its_weights(
     assert not (again / WEIGHTS).exists()
 
 
-def test_another_pooling_than_the_encoders_takes_no_weights(
+def test_a_pooling_without_a_mean_ignores_the_weights(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     folder = tuned(tiny_base, sentences, tmp_path, weighting="inverse-frequency")

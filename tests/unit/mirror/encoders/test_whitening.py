@@ -17,8 +17,8 @@ from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
 
 
-def crowded(rows: int = 400, width: int = 8, seed: int = 1) -> np.ndarray:
-    """Vectors off centre, whose directions have variances from 1 to 10,000."""
+def anisotropic(rows: int = 400, width: int = 8, seed: int = 1) -> np.ndarray:
+    """Vectors with a mean far from 0, and variances from 1 to 10,000."""
     draw = np.random.default_rng(seed)
     spread = np.logspace(0, 2, width)
     turn, _ = np.linalg.qr(draw.normal(size=(width, width)))
@@ -29,34 +29,34 @@ def project(vectors: np.ndarray, power: float) -> np.ndarray:
     return fit_whitening(vectors, power)(torch.from_numpy(vectors)).numpy()
 
 
-def test_the_power_a_half_makes_all_directions_alike() -> None:
-    covariance = np.cov(project(crowded(), 0.5), rowvar=False)
+def test_the_power_one_half_gives_all_directions_the_same_variance() -> None:
+    covariance = np.cov(project(anisotropic(), 0.5), rowvar=False)
     np.testing.assert_allclose(covariance / covariance[0, 0], np.eye(8), atol=1e-3)
 
 
 def test_the_power_zero_only_centres() -> None:
-    vectors = crowded()
+    vectors = anisotropic()
     np.testing.assert_allclose(project(vectors, 0), vectors - vectors.mean(0), atol=1e-3)
 
 
 @settings(deadline=None)
 @given(power=st.floats(0.01, 0.5), seed=st.integers(0, 1_000))
-def test_any_power_evens_out_and_centres(power: float, seed: int) -> None:
-    vectors = crowded(seed=seed)
+def test_any_power_centres_and_reduces_differences_of_variance(power: float, seed: int) -> None:
+    vectors = anisotropic(seed=seed)
     projected = project(vectors, power)
     before, after = (np.linalg.cond(np.cov(rows, rowvar=False)) for rows in (vectors, projected))
     assert after == pytest.approx(before ** (1 - 2 * power), rel=0.02)
     assert np.abs(projected.mean(0)).max() < 1e-3 * projected.std()
 
 
-def test_a_turned_space_is_turned_and_not_otherwise_changed() -> None:
-    vectors = crowded()
+def test_whitening_commutes_with_rotation() -> None:
+    vectors = anisotropic()
     turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(8, 8)))
     turned = project((vectors @ turn).astype(np.float32), 0.25)
     np.testing.assert_allclose(turned, project(vectors, 0.25) @ turn, atol=2e-3)
 
 
-def test_vectors_that_are_all_alike_are_refused() -> None:
+def test_equal_vectors_are_refused() -> None:
     with pytest.raises(TuningError, match="cannot be whitened"):
         fit_whitening(np.ones((10, 4), dtype=np.float32), 0.25)
 
@@ -75,7 +75,7 @@ def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: flo
     return folder / "out" / "encoder"
 
 
-def test_sentence_transformers_whitens_a_tuned_encoder_alike(
+def test_sentence_transformers_gives_the_same_whitened_vectors(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     folder = tuned_encoder(tiny_base, sentences, tmp_path, 0.5)
@@ -85,7 +85,7 @@ def test_sentence_transformers_whitens_a_tuned_encoder_alike(
     assert np.abs(ours.mean(0)).max() < 0.05 * ours.std()
 
 
-def test_whitening_leaves_the_tuned_weights_alone(
+def test_whitening_does_not_change_the_tuned_weights(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     plain = tuned_encoder(tiny_base, sentences, tmp_path / "plain", 0)
@@ -105,7 +105,7 @@ def test_tuning_a_whitened_encoder_again_drops_its_last_layer(
 
 
 def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
-    write_projection(tmp_path, fit_whitening(crowded(), 0.25))
+    write_projection(tmp_path, fit_whitening(anisotropic(), 0.25))
     with pytest.raises(BaseModelError, match="does not fit vectors of dimension 16"):
         read_projection(tmp_path, 16)
     (tmp_path / DENSE / "model.safetensors").write_bytes(b"broken")
@@ -114,7 +114,7 @@ def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
-    write_projection(tmp_path, fit_whitening(crowded(), 0.25))
+    write_projection(tmp_path, fit_whitening(anisotropic(), 0.25))
     config = tmp_path / DENSE / "config.json"
     config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
     with pytest.raises(BaseModelError, match=r"the activation torch.nn.modules.activation.Tanh"):
