@@ -200,7 +200,7 @@ def test_a_stage_that_is_being_made_is_left_alone(store: Store) -> None:
 def test_a_record_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
     (tmp_path / "runs" / "one").mkdir(parents=True)
     (tmp_path / "runs" / "one" / "20260101.json").write_text("{}")
-    with pytest.raises(StoreError, match="no record of a run"):
+    with pytest.raises(StoreError, match="is not a run record"):
         referred_by_runs(tmp_path, DAYS)
 
 
