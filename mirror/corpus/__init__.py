@@ -1,1 +1,1 @@
-"""Text from anywhere as Parquet: found, read, repaired, sifted; and what it is like."""
+"""Corpus: text from many sources, cleaned, split, filtered and stored as Parquet."""

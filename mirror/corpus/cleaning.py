@@ -8,19 +8,19 @@ import ftfy
 import regex
 
 BROKEN = "\ufffd"
-"""What stands where bytes could not be decoded."""
+"""U+FFFD, the replacement for bytes that cannot be decoded."""
 
-_KEPT_JOINERS = "\u200c\u200d"
-"""Persian and Indic scripts are written with these."""
-_INVISIBLE = regex.compile(rf"[\p{{Cc}}\p{{Cf}}\p{{Co}}\p{{Cn}}--\n\t{_KEPT_JOINERS}]", regex.V1)
+_JOINERS = "\u200c\u200d"
+"""Zero-width joiners, which Persian and Indic scripts need."""
+_INVISIBLE = regex.compile(rf"[\p{{Cc}}\p{{Cf}}\p{{Co}}\p{{Cn}}--\n\t{_JOINERS}]", regex.V1)
 _LINE_END = regex.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _PLAIN = bytes({*range(ord(" "), ord("~") + 1), ord("\n")} - {ord("&")})
-"""Printable ASCII without `&`, which may begin an HTML entity: there is nothing to repair in it."""
+"""Printable ASCII without `&`, which may begin an HTML entity: such text needs no repair."""
 _FIXES = ftfy.TextFixerConfig(normalization="NFKC", uncurl_quotes=False, explain=False)
 
 
 def clean_text(text: str) -> str:
-    """The text repaired, in NFKC, without invisible characters; all line ends are line feeds.
+    """Return a text repaired, in NFKC, without invisible characters; line ends are line feeds.
 
     Lone surrogates become U+FFFD, as do bytes that could not be decoded.
     """
@@ -32,5 +32,5 @@ def clean_text(text: str) -> str:
 
 
 def clean_line(text: str) -> str:
-    """One line, with single spaces and nothing at its ends."""
+    """Return a text as one line, with single spaces and none at its ends."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Duplicates in a corpus of any size: hashes on disk, a part of them in memory at a time."""
+"""Duplicate detection: exact by hashes on disk, near duplicates by MinHash."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _ENTRY = np.dtype([("high", ">u8"), ("low", ">u8"), ("row", ">i8")])
 
 
 def text_digests(texts: Iterable[str]) -> bytes:
-    """The MD5 of each text, 16 bytes each."""
+    """Return the MD5 digests of texts, 16 bytes each, joined."""
     return b"".join(hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts)
 
 
 class DuplicateFinder:
-    """Finds which rows repeat an earlier one, exactly (by MD5).
+    """Exact duplicates of earlier rows, by MD5.
 
-    Rows go to one of 256 files by their hash; each file is then sorted on its own.
+    Rows are written to one of 256 files by their hash; one file at a time is then sorted in memory.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Starts with nothing seen; `folder` must be empty."""
+        """Make `folder`, which must not exist."""
         self.folder = folder
         folder.mkdir(parents=True)
         self._digests: list[bytes] = []
         self._rows: list[NDArray[np.int64]] = []
-        self._waiting = 0
+        self._pending = 0
 
     def add(self, rows: NDArray[np.int64], digests: bytes) -> None:
-        """Notes rows by the digests of their texts; rows come in rising order."""
+        """Add rows, in rising order, with the digests of their texts (16 bytes each)."""
         self._digests.append(digests)
         self._rows.append(rows)
-        self._waiting += len(rows)
-        if self._waiting >= BUFFER_ROWS:
+        self._pending += len(rows)
+        if self._pending >= BUFFER_ROWS:
             self._flush()
 
     def mark_repeated(self, rows: int) -> None:
-        """Notes for each of `rows` rows whether an earlier one had the same text."""
+        """Write for each of `rows` rows whether an earlier row has the same text."""
         self._flush()
         flags = np.memmap(self.folder / REPEATED, np.bool_, "w+", shape=(max(rows, 1),))
         for part in sorted(self.folder.glob("part-*")):
@@ -61,9 +61,9 @@ class DuplicateFinder:
         flags.flush()
 
     def _flush(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
-        entries = np.empty(self._waiting, _ENTRY)
+        entries = np.empty(self._pending, _ENTRY)
         digests = np.frombuffer(b"".join(self._digests), ">u8").reshape(-1, 2)
         entries["high"], entries["low"] = digests[:, 0], digests[:, 1]
         entries["row"] = np.concatenate(self._rows)
@@ -76,22 +76,22 @@ class DuplicateFinder:
                     file.write(entries[order[start:end]].tobytes())
         self._digests.clear()
         self._rows.clear()
-        self._waiting = 0
+        self._pending = 0
 
 
 def read_repeated(folder: Path) -> NDArray[np.bool_]:
-    """What a finder noted there, read from disk as it is needed."""
+    """Return the flags that `mark_repeated` wrote, memory-mapped."""
     return np.memmap(folder / REPEATED, np.bool_, "r")
 
 
 class NearDuplicateFinder:
-    """Finds strings like an earlier one, by MinHash over character 3-grams.
+    """Near duplicates of earlier strings, by MinHash over character 3-grams (Broder 1997).
 
-    Unlike all else here it holds what it has seen in memory: about 5 kB a string.
+    The signatures stay in memory: about 5 kB a string.
     """
 
     def __init__(self, similarity: float) -> None:
-        """Starts with nothing seen; needs the extra `dedup`."""
+        """Load datasketch, which needs the extra `dedup`."""
         import datasketch
 
         self.similarity = similarity
@@ -100,7 +100,7 @@ class NearDuplicateFinder:
         self._hashes: list[Any] = []
 
     def is_new(self, text: str) -> bool:
-        """Whether nothing like it was seen before; if so, it is remembered."""
+        """Return whether no earlier string is similar; a new string is added."""
         signature = self._library.MinHash(num_perm=PERMUTATIONS, seed=1)
         signature.update_batch(sorted(gram.encode() for gram in _ngrams(text)))
         for row in self._index.query(signature):
@@ -117,4 +117,4 @@ def _ngrams(text: str) -> set[str]:
 
 
 def _windows(text: str) -> Iterator[str]:
-    return (text[at : at + NGRAM] for at in range(len(text) - NGRAM + 1))
+    return (text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1))

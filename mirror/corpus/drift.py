@@ -1,4 +1,4 @@
-"""What has changed between the corpus that a champion was made from and today's."""
+"""Corpus drift: changes since the corpus that the champion was made from."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ Floats = NDArray[np.float64]
 
 SHOWN_PIECES = 10
 CONTINUES = ("##",)
-"""How WordPiece marks a piece inside a word; such pieces tell a reader nothing."""
+"""Prefixes of word pieces inside a word, which mean little to a reader."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A new corpus beside an older one; shares run from 0 to 1."""
+    """Differences between an older and a newer corpus; shares are between 0 and 1."""
 
     strings_before: int
     strings_now: int
     new: float
-    """Share of today's strings that the older corpus lacks."""
+    """Share of the newer corpus's strings that the older lacks."""
     gone: float
-    """Share of the older corpus's strings that today's lacks."""
+    """Share of the older corpus's strings that the newer lacks."""
     divergence: float
     """Jensen-Shannon divergence of their word pieces, in bits (Lin 1991): 0 alike, 1 disjoint."""
     unknown_before: float
-    """Share of word pieces that the base's vocabulary does not have."""
+    """Share of word pieces that are unknown to the base model."""
     unknown_now: float
     pieces_before: float
-    """Word pieces for a word."""
+    """Mean number of word pieces per word."""
     pieces_now: float
     length_before: float
-    """Mean length in characters, to ten."""
+    """Mean length in characters, from lengths rounded to tens."""
     length_now: float
     length_distance: float
-    """Kolmogorov-Smirnov distance of the lengths: the most that shares up to a length differ by."""
+    """Kolmogorov-Smirnov distance of the lengths: the largest difference of their distributions."""
     risen: tuple[str, ...] = ()
-    """Beginnings of words that account for most of the divergence and are more frequent now."""
+    """Word-initial pieces that add most to the divergence and are more frequent now."""
     fallen: tuple[str, ...] = ()
 
 
 def measure_drift(now: CorpusProfile, before: CorpusProfile) -> Drift:
     """Compares two corpora by their profiles, which must be of one base."""
     pieces = sorted({*now.pieces, *before.pieces})
-    shares_now, shares_before = (_shares(side.pieces, pieces) for side in (now, before))
+    shares_now, shares_before = (_shares(each.pieces, pieces) for each in (now, before))
     parts = divergence_parts(shares_now, shares_before)
     movers = [pieces[index] for index in np.argsort(-parts, kind="stable") if parts[index] > 0]
     grown = dict(zip(pieces, shares_now > shares_before, strict=True))
@@ -74,12 +74,12 @@ def measure_drift(now: CorpusProfile, before: CorpusProfile) -> Drift:
 
 
 def reasons_to_run(drift: Drift, section: DriftSection) -> tuple[str, ...]:
-    """Which of a recipe's thresholds today's corpus is at or above, in words; none if below all."""
+    """Return a sentence for each of the recipe's thresholds that the drift reaches."""
     return tuple(_reasons(drift, section))
 
 
 def describe_drift(drift: Drift) -> str:
-    """The drift in a sentence."""
+    """Return the drift as a sentence."""
     return (
         f"{drift.new:.1%} of {drift.strings_now:,} strings are new and {drift.gone:.1%} of "
         f"{drift.strings_before:,} are gone; vocabulary divergence {drift.divergence:.4f}, unknown "
@@ -90,7 +90,7 @@ def describe_drift(drift: Drift) -> str:
 
 
 def drift_lines(drift: Drift) -> list[dict[str, str]]:
-    """The drift as rows: what, before, now."""
+    """Return the drift as rows of a table: what, before, now."""
     return [
         _line("different strings", f"{drift.strings_before:,}", f"{drift.strings_now:,}"),
         _line("strings that the other lacks", f"{drift.gone:.2%}", f"{drift.new:.2%}"),
@@ -136,29 +136,29 @@ def _reasons(drift: Drift, section: DriftSection) -> Iterator[str]:
 
 
 def share_lacking(one: CorpusProfile, other: CorpusProfile) -> float:
-    """Share of `one`'s strings that `other` lacks, estimated where both sketches reach."""
-    reach = min((side.sketch[-1] for side in (one, other) if not _is_whole(side)), default=None)
-    own = [mark for mark in one.sketch if reach is None or mark <= reach]
+    """Return the share of `one`'s strings that `other` lacks, estimated from both sketches."""
+    reach = min((each.sketch[-1] for each in (one, other) if not _is_whole(each)), default=None)
+    hashes = [digest for digest in one.sketch if reach is None or digest <= reach]
     known = frozenset(other.sketch)
-    return sum(mark not in known for mark in own) / len(own) if own else 0.0
+    return sum(digest not in known for digest in hashes) / len(hashes) if hashes else 0.0
 
 
 def divergence_parts(
     one: Floats,
     other: Floats,
 ) -> Floats:
-    """What each outcome adds to the Jensen-Shannon divergence, in bits.
+    """Return each outcome's part of the Jensen-Shannon divergence, in bits: (outcomes,).
 
     Args:
         one: (outcomes,) probabilities.
-        other: likewise, of the same outcomes.
+        other: (outcomes,) probabilities of the same outcomes.
     """
     middle = (one + other) / 2
     parts = np.zeros_like(middle)
-    for side in (one, other):
-        held = side > 0
-        parts[held] += side[held] * np.log2(side[held] / middle[held]) / 2
-    return np.maximum(parts, 0)  # each is by log sum inequality; rounding may say otherwise
+    for shares in (one, other):
+        positive = shares > 0
+        parts[positive] += shares[positive] * np.log2(shares[positive] / middle[positive]) / 2
+    return np.maximum(parts, 0)  # by the log sum inequality; rounding may give less
 
 
 def _is_whole(profile: CorpusProfile) -> bool:
@@ -166,8 +166,8 @@ def _is_whole(profile: CorpusProfile) -> bool:
 
 
 def _shares(counts: Mapping[str, int], order: Sequence[str]) -> Floats:
-    found = np.array([counts.get(piece, 0) for piece in order], dtype=np.float64)
-    shares: Floats = found / max(1.0, found.sum())
+    ordered = np.array([counts.get(piece, 0) for piece in order], dtype=np.float64)
+    shares: Floats = ordered / max(1.0, ordered.sum())
     return shares
 
 
@@ -181,5 +181,5 @@ def _length_distance(now: CorpusProfile, before: CorpusProfile) -> float:
     order = [str(low) for low in sorted({int(low) for low in (*now.lengths, *before.lengths)})]
     if not order:
         return 0.0
-    one, other = (_shares(side.lengths, order).cumsum() for side in (now, before))
+    one, other = (_shares(each.lengths, order).cumsum() for each in (now, before))
     return float(np.abs(one - other).max())

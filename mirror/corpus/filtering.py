@@ -1,4 +1,4 @@
-"""What becomes of documents: strings to keep, and rows rejected with a reason."""
+"""Filtering of documents: cleaning, splitting, and a reason for each rejected row."""
 
 from __future__ import annotations
 
@@ -24,28 +24,27 @@ OTHER_LANGUAGE = "other language"
 BROKEN_TEXT = "broken characters"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
-MOST_REJECT = 200
-"""Characters of a rejected row that are kept."""
+MAX_REJECT = 200
+"""Most characters stored of a rejected row."""
 
 
 @dataclass(frozen=True)
 class FilteredDocuments:
-    """What some documents gave, which are counted from 0."""
+    """Rows of a batch of documents, which are numbered from 0."""
 
     documents: int
     rows: pa.RecordBatch
-    """Of `CANDIDATES`, in order: a string with no reason to reject it, unless it turns out to be a
-    duplicate, or what is rejected, cut short; at least one for each document."""
+    """Rows of `CANDIDATES`, at least one per document; `reason` is empty if a row passes."""
     digests: bytes
-    """16 bytes for each row without a reason."""
+    """16 bytes for each row that passes."""
     passages: tuple[Passage, ...]
 
 
 class DocumentFilter:
-    """Sifts documents as a recipe says."""
+    """Filter of documents by a recipe's `[corpus]`."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Loads what its language needs."""
+        """Load the language model if the recipe checks the language."""
         self._section = recipe.corpus
         self._language = recipe.language
         self._is_list = recipe.corpus.is_list
@@ -53,8 +52,8 @@ class DocumentFilter:
         if recipe.corpus.check_language and not self._is_list:
             self._are_foreign = foreign_detector(recipe.language)
 
-    def sift(self, documents: Sequence[Document]) -> FilteredDocuments:
-        """The documents' rows, in order; what becomes of one depends on no other."""
+    def filter(self, documents: Sequence[Document]) -> FilteredDocuments:
+        """Return the documents' rows in order; each document is filtered independently."""
         clean = _valid if self._section.keep_raw else clean_text
         texts = [clean(document.text) for document in documents]
         sources = [_clean_source(document.source) for document in documents]
@@ -62,34 +61,34 @@ class DocumentFilter:
         rows, reasons, lengths = list[str](), list[str](), list[int]()
         for text, fault in zip(texts, faults, strict=True):
             strings = [clean_line(text)] if fault else self._strings(text) or [""]
-            found = [fault or self._fault(string) for string in strings]
+            row_reasons = [fault or self._fault(string) for string in strings]
             rows += [
-                string[:MOST_REJECT] if reason else string
-                for string, reason in zip(strings, found, strict=True)
+                string[:MAX_REJECT] if reason else string
+                for string, reason in zip(strings, row_reasons, strict=True)
             ]
-            reasons += found
+            reasons += row_reasons
             lengths.append(len(strings))
-        kept = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
+        passed = (row for row, reason in zip(rows, reasons, strict=True) if not reason)
         counts = [1 if document.fault else document.occurrences for document in documents]
         return FilteredDocuments(
             len(documents),
             _table(rows, reasons, lengths, sources, counts),
-            text_digests(kept),
+            text_digests(passed),
             tuple(_passages(documents, sources, faults)),
         )
 
     def _faults_of(
         self, documents: Sequence[Document], sources: list[str], texts: list[str]
     ) -> list[str]:
-        """For each document why it is rejected whole; empty if it is not."""
+        """Return why each document is rejected as a whole; empty if it is not."""
         faults = [
             document.fault or (LEFT_OUT if self._leaves_out(source) else "")
             for document, source in zip(documents, sources, strict=True)
         ]
         if self._are_foreign:
-            asked = [number for number, fault in enumerate(faults) if not fault]
-            foreign = self._are_foreign([clean_line(texts[number]) for number in asked])
-            for number, is_foreign in zip(asked, foreign, strict=True):
+            passed = [number for number, fault in enumerate(faults) if not fault]
+            foreign = self._are_foreign([clean_line(texts[number]) for number in passed])
+            for number, is_foreign in zip(passed, foreign, strict=True):
                 faults[number] = OTHER_LANGUAGE if is_foreign else ""
         return faults
 
@@ -103,7 +102,9 @@ class DocumentFilter:
         lines = [line for line in map(clean_line, lines) if line]
         if self._is_list:
             return lines
-        return [clean_line(found) for found in split_sentences("\n".join(lines), self._language)]
+        return [
+            clean_line(sentence) for sentence in split_sentences("\n".join(lines), self._language)
+        ]
 
     def _fault(self, string: str) -> str:
         if not string:
@@ -152,5 +153,5 @@ def _clean_source(source: str) -> str:
 
 
 def _valid(text: str) -> str:
-    """The text as it is, but for lone surrogates, which are no text and become U+FFFD."""
+    """Return the text unchanged, except that lone surrogates become U+FFFD."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""Sources of text turned into a snapshot in Parquet.
+"""Corpus ingestion: documents of a source, filtered, deduplicated and written as Parquet.
 
-Two passes.  The first cleans and splits every document and notes each string's hash; the second,
-which knows every repetition, writes what is kept and what is rejected.  Memory does not grow with
-the corpus, but for near-duplicates.
+The first pass cleans and splits every document and stores each string's hash; the second knows all
+duplicates and writes accepted and rejected rows.  Memory does not grow with the corpus, except for
+near duplicates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repeated
-from mirror.corpus.filtering import MOST_REJECT
-from mirror.corpus.parallel import sift_documents
+from mirror.corpus.filtering import MAX_REJECT
+from mirror.corpus.parallel import filter_documents
 from mirror.corpus.parquet_writer import (
     CANDIDATES,
     PASSAGES,
@@ -56,7 +56,7 @@ DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "r
 
 
 def corpus_stage(recipe: Recipe) -> Stage:
-    """The stage that makes a recipe's corpus; reads local files once for their digests.
+    """Return the stage that makes a recipe's corpus; local files are read for their digests.
 
     Raises:
         InputError: a source is missing.
@@ -82,14 +82,14 @@ def corpus_stage(recipe: Recipe) -> Stage:
 def ingest_corpus(
     recipe: Recipe, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Makes the recipe's corpus, or finds it made.
+    """Make the recipe's corpus, or reuse it.
 
-    The folder holds `sentences/` (text, source, document, position, count: a row per string kept,
-    in the order of the sources), `passages/` (document, source, query, answer) and `rejects/`
-    (text, source, document, reason), each in parts.
+    The folder has three tables in parts: `sentences/` (text, source, document, position, count; in
+    the order of the source), `passages/` (document, source, query, answer) and `rejects/` (text,
+    source, document, reason).
 
     Raises:
-        InputError: a source is missing, unreadable or of another kind, or nothing in it is kept.
+        InputError: a source is missing, unreadable or of another kind, or has no acceptable row.
         ServiceError: a hub or an object store does not answer.
         StoreError: the folder cannot be written.
     """
@@ -98,25 +98,25 @@ def ingest_corpus(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         shutil.rmtree(work)
         try:
-            tally = _gather(recipe, work, on_progress)
+            counts = _filter_source(recipe, work, on_progress)
             on_progress(
-                ProgressEvent("corpus", tally.documents, tally.documents, "documents", "read")
+                ProgressEvent("corpus", counts.documents, counts.documents, "documents", "read")
             )
-            _write_snapshot(recipe, out, work, tally)
-            _check_balance(out, tally)
+            _write_tables(recipe, out, work, counts)
+            _check_balance(out, counts)
         finally:
-            # Nothing goes on from it, and it would keep a full disk full.
+            # Nothing resumes from it, and it would fill the disk.
             shutil.rmtree(work, ignore_errors=True)
-        if not tally.kept:
-            raise _nothing_kept(recipe, tally)
-        return {**tally.as_counts(), INPUT_FILES: source_files(recipe)}
+        if not counts.kept:
+            raise _all_rejected(recipe, counts)
+        return {**counts.as_counts(), INPUT_FILES: source_files(recipe)}
 
     return store.make(corpus_stage(recipe), write)
 
 
 @dataclass
 class _IngestCounts:
-    """What has been counted so far."""
+    """Counts of documents, rows and reasons."""
 
     documents: int = 0
     rows_in: int = 0
@@ -130,32 +130,32 @@ class _IngestCounts:
         return {**asdict(self), "rejected": dict(sorted(self.rejected.items()))}
 
 
-def _gather(recipe: Recipe, work: Path, on_progress: OnProgress) -> _IngestCounts:
-    """First pass: every row in order, with its fault if it has one; passages that sources give."""
-    tally = _IngestCounts()
+def _filter_source(recipe: Recipe, work: Path, on_progress: OnProgress) -> _IngestCounts:
+    """Write every row in order with its reason, passages and hashes (first pass)."""
+    counts = _IngestCounts()
     finder = DuplicateFinder(work / "hashes")
     with (
         TableWriter(work / "candidates", CANDIDATES) as candidates,
         TableWriter(work / "passages", PASSAGES) as passages,
     ):
-        for sifted in sift_documents(recipe, read_documents(recipe)):
-            first, rows = tally.documents, sifted.rows
+        for filtered in filter_documents(recipe, read_documents(recipe)):
+            first, rows = counts.documents, filtered.rows
             documents = pc.add(rows["document"], first)
             candidates.add_batch(rows.set_column(DOCUMENT, "document", documents))
-            fit = np.flatnonzero(pc.equal(rows["reason"], "").to_numpy(zero_copy_only=False))
-            finder.add(tally.rows_in + fit, sifted.digests)
-            for passage in sifted.passages:
+            passed = np.flatnonzero(pc.equal(rows["reason"], "").to_numpy(zero_copy_only=False))
+            finder.add(counts.rows_in + passed, filtered.digests)
+            for passage in filtered.passages:
                 passages.add(first + passage.document, *passage[1:])
-            tally.rows_in += rows.num_rows
-            tally.documents += sifted.documents
+            counts.rows_in += rows.num_rows
+            counts.documents += filtered.documents
             source = rows["source"][-1].as_py()
-            on_progress(ProgressEvent("corpus", tally.documents, None, "documents", source))
-    finder.mark_repeated(tally.rows_in)
-    return tally
+            on_progress(ProgressEvent("corpus", counts.documents, None, "documents", source))
+    finder.mark_repeated(counts.rows_in)
+    return counts
 
 
-def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _IngestCounts) -> None:
-    """Second pass: sentences, passages and rejects, now that repetitions are known."""
+def _write_tables(recipe: Recipe, out: Path, work: Path, counts: _IngestCounts) -> None:
+    """Write sentences, passages and rejects, with all duplicates known (second pass)."""
     finder = PassageFinder(recipe, work / "passages")
     with ExitStack() as stack:
         sentences, passages, rejects = (
@@ -166,39 +166,39 @@ def _write_snapshot(recipe: Recipe, out: Path, work: Path, tally: _IngestCounts)
                 ("rejects", REJECTS),
             )
         )
-        for rows in _whole_documents(_judged(recipe, work)):
-            fits = pc.equal(rows["reason"], "")
-            kept, rejected = rows.filter(fits), rows.filter(pc.invert(fits))
-            sentences.add_table(kept.select(SENTENCES.names))
-            short = pc.utf8_slice_codeunits(rejected["text"], 0, MOST_REJECT)
+        for rows in _whole_documents(_mark_duplicates(recipe, work)):
+            passed = pc.equal(rows["reason"], "")
+            accepted, rejected = rows.filter(passed), rows.filter(pc.invert(passed))
+            sentences.add_table(accepted.select(SENTENCES.names))
+            short = pc.utf8_slice_codeunits(rejected["text"], 0, MAX_REJECT)
             rejects.add_table(rejected.set_column(0, "text", short).select(REJECTS.names))
-            tally.kept += kept.num_rows
-            tally.characters += pc.sum(pc.utf8_length(kept["text"])).as_py() or 0
-            tally.rejected.update(rejected["reason"].to_pylist())
-            for passage in finder.of(rows["document"][-1].as_py(), kept):
+            counts.kept += accepted.num_rows
+            counts.characters += pc.sum(pc.utf8_length(accepted["text"])).as_py() or 0
+            counts.rejected.update(rejected["reason"].to_pylist())
+            for passage in finder.of(rows["document"][-1].as_py(), accepted):
                 passages.add(*passage)
-                tally.passages += 1
+                counts.passages += 1
 
 
 def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows, cut where a document ends."""
-    held: list[pa.RecordBatch] = []
+    """Yield the same rows in tables that end where a document ends."""
+    pending: list[pa.RecordBatch] = []
     for batch in filter(len, batches):
         documents = batch["document"].to_numpy()
-        if held and held[-1]["document"][-1].as_py() != documents[0]:
-            yield pa.Table.from_batches(held)
-            held = []
+        if pending and pending[-1]["document"][-1].as_py() != documents[0]:
+            yield pa.Table.from_batches(pending)
+            pending = []
         cut = int(np.searchsorted(documents, documents[-1]))
         if cut:
-            yield pa.Table.from_batches([*held, batch[:cut]])
-            held = []
-        held.append(batch[cut:])
-    if held:
-        yield pa.Table.from_batches(held)
+            yield pa.Table.from_batches([*pending, batch[:cut]])
+            pending = []
+        pending.append(batch[cut:])
+    if pending:
+        yield pa.Table.from_batches(pending)
 
 
-def _judged(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
-    """The first pass's rows, with repetitions now among the reasons."""
+def _mark_duplicates(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the first pass's rows, with duplicates among the reasons."""
     repeated = read_repeated(work / "hashes")
     similarity = recipe.corpus.near_duplicates
     near = None if similarity is None else NearDuplicateFinder(similarity)
@@ -206,36 +206,39 @@ def _judged(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:
     for batch in read_batches(work / "candidates"):
         reasons = batch["reason"]
         if not recipe.corpus.keep_raw:
-            again = pa.array(repeated[number : number + batch.num_rows])
-            unfit = pc.and_(pc.equal(reasons, ""), again)
-            reasons = pc.if_else(unfit, DUPLICATE, reasons)
+            is_repeated = pa.array(repeated[number : number + batch.num_rows])
+            is_duplicate = pc.and_(pc.equal(reasons, ""), is_repeated)
+            reasons = pc.if_else(is_duplicate, DUPLICATE, reasons)
         if near:
             pairs = zip(batch["text"].to_pylist(), reasons.to_pylist(), strict=True)
-            found = [
+            marked = [
                 reason or ("" if near.is_new(text) else NEAR_DUPLICATE) for text, reason in pairs
             ]
-            reasons = pa.array(found, pa.string())
+            reasons = pa.array(marked, pa.string())
         yield batch.set_column(REASON, "reason", reasons)
         number += batch.num_rows
 
 
-def _check_balance(out: Path, tally: _IngestCounts) -> None:
-    """Every row that came in is kept or rejected: by our counts, and by what is on disk."""
-    kept, rejected = count_rows(out / "sentences"), count_rows(out / "rejects")
-    told = (tally.kept, sum(tally.rejected.values()))
-    if (kept, rejected) != told or kept + rejected != tally.rows_in:
+def _check_balance(out: Path, counts: _IngestCounts) -> None:
+    """Raise StoreError if rows on disk and rows counted differ."""
+    on_disk = (count_rows(out / "sentences"), count_rows(out / "rejects"))
+    counted = (counts.kept, sum(counts.rejected.values()))
+    if on_disk != counted or sum(on_disk) != counts.rows_in:
         raise StoreError(
-            f"the corpus in {out} does not add up: {tally.rows_in} rows in, {kept} kept and "
-            f"{rejected} rejected on disk, {told[0]} and {told[1]} counted; please report this"
+            f"the corpus in {out} has wrong counts: {counts.rows_in} rows read, {on_disk[0]} kept "
+            f"and {on_disk[1]} rejected on disk, {counted[0]} and {counted[1]} counted; report "
+            "this as an issue"
         )
 
 
-def _nothing_kept(recipe: Recipe, tally: _IngestCounts) -> CorpusError:
-    place = find_source(recipe.corpus.source).describe(recipe.corpus)
-    if not tally.rows_in:
-        return CorpusError(f"there is no text in {place}: give the recipe's [corpus] other sources")
-    why = ", ".join(f"{n} {reason}" for reason, n in tally.rejected.most_common())
+def _all_rejected(recipe: Recipe, counts: _IngestCounts) -> CorpusError:
+    origin = find_source(recipe.corpus.source).describe(recipe.corpus)
+    if not counts.rows_in:
+        return CorpusError(
+            f"there is no text in {origin}: give the recipe's [corpus] other sources"
+        )
+    why = ", ".join(f"{n} {reason}" for reason, n in counts.rejected.most_common())
     return CorpusError(
-        f"nothing in {place} is kept, of {tally.rows_in} rows ({why}): give the recipe's [corpus] "
-        "other sources, or other bounds"
+        f"all {counts.rows_in} rows of {origin} are rejected ({why}): give the recipe's [corpus] "
+        "other sources, or change its bounds"
     )

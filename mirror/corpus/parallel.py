@@ -1,4 +1,4 @@
-"""Documents sifted on several cores, in order: the same rows on any number of them."""
+"""Filtering of documents in several processes: the same rows in order on any number of them."""
 
 from __future__ import annotations
 
@@ -16,56 +16,59 @@ from mirror.hardware import thread_count
 from mirror.recipe import Recipe
 from mirror.shutdown import exit_with_parent
 
-ALONE = 16_000
-"""So many documents are done before processes are worth their start of two seconds."""
-MOST_PROCESSES = 4
-"""Each takes 200 MB."""
+SERIAL_DOCUMENTS = 16_000
+"""Documents filtered in this process first: starting others takes two seconds."""
+MAX_PROCESSES = 4
+"""Each process takes 200 MB."""
 BATCH_DOCUMENTS = 1_024
 BATCH_CHARACTERS = 1 << 18
-AHEAD = 3
-"""Batches that wait for each process."""
+QUEUED_BATCHES = 3
+"""Batches queued for each process."""
 
-_sifter: DocumentFilter | None = None
-"""A process's own; nothing in the process that starts the others."""
+_document_filter: DocumentFilter | None = None
+"""The filter of a worker process; None in the main process."""
 
 
-def sift_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[FilteredDocuments]:
-    """What becomes of the documents, many at a time, in order.
+def filter_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[FilteredDocuments]:
+    """Yield the filtered documents in order, a batch at a time.
 
     Raises:
-        StoreError: a process died, as for want of memory.
+        StoreError: a process died, for example from lack of memory.
     """
     rest = iter(documents)
-    sifter = DocumentFilter(recipe)
-    yield from map(sifter.sift, _batches(islice(rest, ALONE)))
-    processes = min(thread_count(), MOST_PROCESSES)
+    document_filter = DocumentFilter(recipe)
+    yield from map(document_filter.filter, _batches(islice(rest, SERIAL_DOCUMENTS)))
+    processes = min(thread_count(), MAX_PROCESSES)
     if processes == 1 or multiprocessing.current_process().daemon:
-        yield from map(sifter.sift, _batches(rest))
+        yield from map(document_filter.filter, _batches(rest))
         return
-    for following in islice(rest, 1):
-        yield from _sift_apart(recipe, chain([following], rest), processes)
+    for document in islice(rest, 1):
+        yield from _filter_in_processes(recipe, chain([document], rest), processes)
 
 
-def _sift_apart(
+def _filter_in_processes(
     recipe: Recipe, documents: Iterable[Document], processes: int
 ) -> Iterator[FilteredDocuments]:
-    # Spawned, not forked: Prefect and pyarrow have threads by now, whose locks a fork would copy.
+    # Spawned, not forked: a fork would copy the locks of the threads of Prefect and pyarrow.
     pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(recipe,)
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(recipe,),
     )
-    waiting: deque[Future[FilteredDocuments]] = deque()
+    queue: deque[Future[FilteredDocuments]] = deque()
     try:
         for batch in _batches(documents):
-            waiting.append(pool.submit(_sift_batch, batch))
-            if len(waiting) > AHEAD * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            queue.append(pool.submit(_filter_batch, batch))
+            if len(queue) > QUEUED_BATCHES * processes:
+                yield queue.popleft().result()
+        while queue:
+            yield queue.popleft().result()
     except BrokenProcessPool as error:
         raise StoreError(
-            "a process that cleans text died: if for want of memory, give it more, or set "
-            "OMP_NUM_THREADS=1 to work in one process; a script of your own that comes here must "
-            "do so under `if __name__ == '__main__':`"
+            "a process that filters documents died: if it lacked memory, give it more, or set "
+            "OMP_NUM_THREADS=1 to work in one process; a script that ingests a corpus must do so "
+            "under `if __name__ == '__main__':`"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -83,12 +86,12 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _prepare(recipe: Recipe) -> None:
-    global _sifter
-    exit_with_parent()  # a killed run would leave its processes waiting for work
-    _sifter = DocumentFilter(recipe)
+def _start_worker(recipe: Recipe) -> None:
+    global _document_filter
+    exit_with_parent()  # else the processes of a killed run would never end
+    _document_filter = DocumentFilter(recipe)
 
 
-def _sift_batch(batch: list[Document]) -> FilteredDocuments:
-    assert _sifter is not None  # noqa: S101
-    return _sifter.sift(batch)
+def _filter_batch(batch: list[Document]) -> FilteredDocuments:
+    assert _document_filter is not None  # noqa: S101
+    return _document_filter.filter(batch)

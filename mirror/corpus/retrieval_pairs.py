@@ -1,4 +1,4 @@
-"""Queries with their answers, for label-free retrieval: a document's own, or its two halves."""
+"""Retrieval pairs for label-free evaluation: queries and answers of documents, or their halves."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mirror.corpus.parquet_writer import read_rows
 from mirror.corpus_config import find_source
 from mirror.recipe import Recipe
 
-LEAST_SENTENCES = 4
-"""A document must keep so many to be a passage of two halves."""
+MIN_SENTENCES = 4
+"""Fewest accepted sentences of a document that is split into halves."""
 
 
 class Passage(NamedTuple):
@@ -27,49 +27,49 @@ class Passage(NamedTuple):
 
 
 class PassageFinder:
-    """Finds the passages of documents that come in order, some at a time."""
+    """Passages of a corpus, whose documents are given in order, a batch at a time."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
-        """`folder` holds what documents brought themselves, where the recipe's source has that."""
+        """Open `folder`, which has the passages of documents if the recipe's source gives any."""
         section = recipe.corpus
         self._has_halves = not section.is_list
-        self._own: Iterator[tuple[Any, ...]] | None = None
+        self._given: Iterator[tuple[Any, ...]] | None = None
         self._next: Passage | None = None
         if find_source(section.source).has_passages:
-            self._own = read_rows(folder)
+            self._given = read_rows(folder)
             self._advance()
 
-    def of(self, last: int, kept: pa.Table) -> Iterator[Passage]:
-        """Passages of the documents up to `last` that keep anything; `kept` are their strings."""
-        if self._own is not None:
-            yield from self._own_of(last, kept)
+    def of(self, last: int, accepted: pa.Table) -> Iterator[Passage]:
+        """Yield passages of documents up to `last` that have rows in `accepted`."""
+        if self._given is not None:
+            yield from self._given_passages(last, accepted)
         elif self._has_halves:
-            yield from _halves(kept)
+            yield from _halves(accepted)
 
-    def _own_of(self, last: int, kept: pa.Table) -> Iterator[Passage]:
-        documents = set(kept["document"].to_pylist())
+    def _given_passages(self, last: int, accepted: pa.Table) -> Iterator[Passage]:
+        documents = set(accepted["document"].to_pylist())
         while self._next and self._next.document <= last:
             if self._next.document in documents:
                 yield self._next
             self._advance()
 
     def _advance(self) -> None:
-        found = next(self._own, None) if self._own else None
-        self._next = Passage(*found) if found else None
+        row = next(self._given, None) if self._given else None
+        self._next = Passage(*row) if row else None
 
 
-def _halves(kept: pa.Table) -> Iterator[Passage]:
+def _halves(accepted: pa.Table) -> Iterator[Passage]:
     documents, firsts, counts = np.unique(
-        kept["document"].to_numpy(), return_index=True, return_counts=True
+        accepted["document"].to_numpy(), return_index=True, return_counts=True
     )
-    long = counts >= LEAST_SENTENCES
+    long = counts >= MIN_SENTENCES
     if not long.any():
         return
-    texts, sources = kept["text"].to_pylist(), kept["source"].to_pylist()
-    places = zip(
+    texts, sources = accepted["text"].to_pylist(), accepted["source"].to_pylist()
+    long_documents = zip(
         documents[long].tolist(), firsts[long].tolist(), counts[long].tolist(), strict=True
     )
-    for document, first, count in places:
+    for document, first, count in long_documents:
         middle, end = first + count // 2, first + count
         query, answer = " ".join(texts[first:middle]), " ".join(texts[middle:end])
         yield Passage(document, sources[first], query, answer)

@@ -1,7 +1,7 @@
 """Sentence splitting, by sentencex for about 300 languages.
 
-Some text makes sentencex cut or join wrongly.  It is therefore shown a copy of the line, equally
-long, in which such places look like something else; the line itself is cut where the copy was.
+Some text makes sentencex cut or join wrongly.  It therefore splits a copy of equal length
+in which such characters are replaced; the line itself is split at the same positions.
 Measured on 6,000 paragraphs each of English, German, Spanish and biomedical text.
 """
 

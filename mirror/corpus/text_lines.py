@@ -1,4 +1,4 @@
-"""Lines of a file, whatever packs and encodes it, in bounded memory."""
+"""Lines of text files of any encoding and compression, read in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mirror.errors import CorpusError
 CHUNK = 1 << 20
 HEAD = 1 << 16
 MOST_BROKEN = 0.1
-"""Share of a file's lines that may hold bytes of another encoding; above, the encoding is wrong."""
+"""Largest share of undecodable lines; above, the encoding is wrong."""
 
 _CONTROLS = regex.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_WRITTEN_BROKEN = BROKEN.encode()
-"""U+FFFD that the file itself holds: no sign of another encoding."""
+_ENCODED_BROKEN = BROKEN.encode()
+"""U+FFFD in the file itself, which is no sign of another encoding."""
 _WIDE = ("utf_16", "utf_32")
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -37,20 +37,20 @@ class Line(NamedTuple):
     number: int
     """From 1."""
     text: str
-    """Empty if it is oversized; U+FFFD where bytes do not fit the encoding."""
+    """Empty if the line is oversized; undecodable bytes become U+FFFD."""
     oversized: bool = False
 
 
-def read_lines(place: InputFile, encoding: str) -> Iterator[Line]:
-    """The lines of a file, blank ones left out.
+def read_lines(file: InputFile, encoding: str) -> Iterator[Line]:
+    """Yield the lines of a file without blank ones.
 
     Raises:
         CorpusError: the file cannot be read, is binary, or is in another encoding.
     """
     decode = codecs.lookup(encoding)
     lines = broken = 0
-    with open_bytes(place) as stream:
-        for number, raw in enumerate(_raw_lines(_utf8(stream, place, encoding)), 1):
+    with open_bytes(file) as stream:
+        for number, raw in enumerate(_raw_lines(_utf8(stream, file, encoding)), 1):
             if raw is None:
                 yield Line(number, "", oversized=True)
                 continue
@@ -58,45 +58,45 @@ def read_lines(place: InputFile, encoding: str) -> Iterator[Line]:
                 continue
             text = _decoded(raw, decode)
             lines += 1
-            broken += BROKEN in text and _WRITTEN_BROKEN not in raw
+            broken += BROKEN in text and _ENCODED_BROKEN not in raw
             yield Line(number, text)
-    _check_encoding(place, encoding, lines, broken)
+    _check_encoding(file, encoding, lines, broken)
 
 
-def check_head(place: InputFile, encoding: str) -> str:
-    """The file's first line; reads 64 kB of it.
+def check_head(file: InputFile, encoding: str) -> str:
+    """Return the file's first line, from its first 64 kB.
 
     Raises:
         CorpusError: the file cannot be read, is binary, or is in another encoding.
     """
-    with open_bytes(place) as stream:
+    with open_bytes(file) as stream:
         head = _first(stream)
-    _check_bytes(head, place, encoding)
+    _check_bytes(head, file, encoding)
     if _is_wide(encoding):
         return head.decode(encoding, "ignore").lstrip().partition("\n")[0]
     whole, _, rest = head.removeprefix(codecs.BOM_UTF8).rpartition(b"\n")
     raw = [line for line in (whole or rest).split(b"\n") if line.strip()]
     texts = [_decoded(line, codecs.lookup(encoding)) for line in raw]
     if whole or len(head) < HEAD:
-        _check_encoding(place, encoding, len(texts), sum(BROKEN in text for text in texts))
+        _check_encoding(file, encoding, len(texts), sum(BROKEN in text for text in texts))
     return texts[0] if texts else ""
 
 
 @contextmanager
-def open_bytes(place: InputFile) -> Iterator[Any]:
-    """The file's bytes, unpacked.
+def open_bytes(file: InputFile) -> Iterator[Any]:
+    """Open a file as a stream of decompressed bytes.
 
     Raises:
-        CorpusError: it is missing, damaged or not packed as its ending says.
+        CorpusError: the file is missing or damaged, or its compression is not that of its ending.
     """
     try:
-        with place.files.open_input_stream(place.path, compression=place.compression) as stream:
+        with file.filesystem.open_input_stream(file.path, compression=file.compression) as stream:
             yield stream
     except OSError as error:
-        packing = f", packed with {place.compression}" if place.compression else ""
+        packing = f", compressed with {file.compression}" if file.compression else ""
         raise CorpusError(
-            f"{place.path} cannot be read as {place.format}{packing} ({error}): "
-            "replace it, or take it out of corpus.paths"
+            f"{file.path} cannot be read as {file.format}{packing} ({error}): "
+            "replace it, or remove it from corpus.paths"
         ) from error
 
 
@@ -107,10 +107,10 @@ def _first(stream: Any) -> bytes:
     return head
 
 
-def _utf8(stream: Any, place: InputFile, encoding: str) -> Iterator[bytes]:
-    """The bytes in chunks; those of encodings in which a line's end is no byte, as UTF-8."""
+def _utf8(stream: Any, file: InputFile, encoding: str) -> Iterator[bytes]:
+    """Yield the bytes in chunks; UTF-16 and UTF-32, whose line ends are several bytes, as UTF-8."""
     head = _first(stream)
-    _check_bytes(head, place, encoding)
+    _check_bytes(head, file, encoding)
     if not _is_wide(encoding):
         yield head.removeprefix(codecs.BOM_UTF8)
         while chunk := stream.read(CHUNK):
@@ -124,7 +124,7 @@ def _utf8(stream: Any, place: InputFile, encoding: str) -> Iterator[bytes]:
 
 
 def _raw_lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
-    """Lines; nothing in the place of one that is oversized."""
+    """Yield lines, and None for an oversized one."""
     pieces: list[bytes] = []
     length = 0
     for chunk in chunks:
@@ -151,24 +151,24 @@ def _is_wide(encoding: str) -> bool:
     return codecs.lookup(encoding).name.replace("-", "_").startswith(_WIDE)
 
 
-def _check_bytes(head: bytes, place: InputFile, encoding: str) -> None:
+def _check_bytes(head: bytes, file: InputFile, encoding: str) -> None:
     if _is_wide(encoding):
         return
     for mark, name in _MARKS.items():
         if head.startswith(mark):
             raise CorpusError(
-                f"{place.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
+                f"{file.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
             )
     if b"\0" in head or len(_CONTROLS.findall(head)) > 0.02 * len(head):
         raise CorpusError(
-            f"{place.path} is a binary file, not {place.format}: name text files in corpus.paths, "
+            f"{file.path} is a binary file, not {file.format}: name text files in corpus.paths, "
             "set corpus.format if it is Parquet, or corpus.encoding if it is UTF-16"
         )
 
 
-def _check_encoding(place: InputFile, encoding: str, lines: int, broken: int) -> None:
+def _check_encoding(file: InputFile, encoding: str, lines: int, broken: int) -> None:
     if broken > MOST_BROKEN * lines:
         raise CorpusError(
-            f"{place.path} is not in {encoding}: {broken} of {lines} lines read do not decode; set "
-            "corpus.encoding to what it is in, such as 'cp1252', 'latin-1' or 'utf-16'"
+            f"{file.path} is not in {encoding}: {broken} of {lines} lines cannot be decoded: set "
+            "corpus.encoding to its encoding, such as 'cp1252', 'latin-1' or 'utf-16'"
         )

@@ -1,4 +1,4 @@
-"""Sources of text: each module registers one, and no other module names it."""
+"""Registered corpus sources, one module each."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ MOST_ANSWER = 1_000
 
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
-"""Where a statement keeps statements."""
+"""Attributes with the statements inside a statement."""
 _LEFT_OUT = frozenset({"tests", "test", "testing", "_vendor", "vendor", "vendored", "_vendored"})
-"""Folders whose docstrings are no documentation, or another package's."""
+"""Folders with docstrings of tests or of another package."""
 
 
 class DocstringsSection(CorpusSection):
@@ -59,7 +59,7 @@ class Docstrings(CorpusSource[DocstringsSection]):
 
     def describe(self, section: DocstringsSection) -> str:
         """Return the names of the packages."""
-        which = ", ".join(section.packages) or "the Python packages installed beside it"
+        which = ", ".join(section.packages) or "the installed Python packages"
         return f"docstrings of {which}"
 
     def label(self, section: DocstringsSection) -> str:
@@ -68,7 +68,7 @@ class Docstrings(CorpusSource[DocstringsSection]):
 
 
 def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Distribution]:
-    """The distributions of those names, or all that are installed; sorted by name.
+    """Return the distributions of those names, or all that are installed, sorted by name.
 
     Raises:
         CorpusError: one is not installed.
@@ -85,8 +85,8 @@ def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Dis
             missing.append(package)
     if missing:
         raise CorpusError(
-            f"corpus.packages names what is not installed: {', '.join(missing)}; install it, or "
-            "take it out (names are those that pip list shows)"
+            f"corpus.packages names distributions that are not installed: {', '.join(missing)}; "
+            "install or remove them (`pip list` shows the names)"
         )
     return [found[name] for name in sorted(found)]
 
@@ -100,9 +100,9 @@ def distribution_digests(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def read_docstrings(packages: tuple[str, ...]) -> Iterator[Document]:
-    """Every docstring as a document: its summary, then its prose; in order of files and lines.
+    """Yield every docstring as a document, in order of files and lines.
 
-    A docstring without prose comes empty, a file that is not Python with its fault.
+    A docstring without prose is an empty document; a file that is not Python has a `fault`.
     """
     for distribution in find_distributions(packages):
         name = _name(distribution)
@@ -120,10 +120,10 @@ def _python_files(distribution: importlib.metadata.Distribution) -> list[PurePos
     ]
 
 
-def _read_file(path: Path, place: str, source: str) -> Iterator[Document]:
+def _read_file(path: Path, position: str, source: str) -> Iterator[Document]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            yield Document(place, source, fault=OVERSIZED)
+            yield Document(position, source, fault=OVERSIZED)
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -132,7 +132,7 @@ def _read_file(path: Path, place: str, source: str) -> Iterator[Document]:
         # A distribution may list what pip did not install.
         return
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        yield Document(place, source, fault=NOT_PYTHON)
+        yield Document(position, source, fault=NOT_PYTHON)
         return
     for node in _documented(tree):
         text = ast.get_docstring(node, clean=False)
@@ -141,7 +141,7 @@ def _read_file(path: Path, place: str, source: str) -> Iterator[Document]:
 
 
 def _documented(tree: ast.Module) -> Iterator[_Documented]:
-    """Modules, classes and functions in the order of their lines; expressions hold none."""
+    """Yield modules, classes and functions in the order of their lines."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -152,7 +152,7 @@ def _documented(tree: ast.Module) -> Iterator[_Documented]:
 
 
 def docstring_document(docstring: str, source: str) -> Document:
-    """Its prose, a paragraph a line; with a passage if it has a summary and enough beside it."""
+    """Return the prose, one paragraph per line, and a passage if the text is long enough."""
     paragraphs = prose_paragraphs(docstring)
     text = "\n".join(paragraphs)
     if len(paragraphs) < 2:

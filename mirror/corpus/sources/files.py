@@ -66,9 +66,9 @@ class Files(CorpusSource[FilesSection]):
 
     def digests(self, section: FilesSection, recipe: Recipe) -> dict[str, str]:
         """Return a digest per file."""
-        from mirror.corpus.input_files import place_digests
+        from mirror.corpus.input_files import input_digests
 
-        return place_digests(_find(section))
+        return input_digests(_find(section))
 
     def describe(self, section: FilesSection) -> str:
         """Return the paths."""
@@ -91,26 +91,26 @@ class Files(CorpusSource[FilesSection]):
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
-    from mirror.corpus.readers import check_place
+    from mirror.corpus.readers import check_file
 
     _check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
-        check_place(file, section)
+        check_file(file, section)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:
     """Yield the documents of files in order."""
-    from mirror.corpus.readers import read_place
+    from mirror.corpus.readers import read_file
 
     _check_encoding(section.encoding)
     for file in files:
-        yield from read_place(file, section)
+        yield from read_file(file, section)
 
 
 def _find(section: FilesSection) -> list[InputFile]:
-    from mirror.corpus.input_files import find_places
+    from mirror.corpus.input_files import find_input_files
 
-    return find_places(section.paths, section.format, section.download_instructions)
+    return find_input_files(section.paths, section.format, section.download_instructions)
 
 
 def _check_encoding(encoding: str) -> None:
@@ -119,7 +119,7 @@ def _check_encoding(encoding: str) -> None:
         "".encode(encoding)
     except LookupError as error:
         raise CorpusError(
-            f"corpus.encoding {encoding!r} is no encoding: use utf-8, cp1252, latin-1, utf-16, "
+            f"corpus.encoding {encoding!r} is not an encoding: use utf-8, cp1252, latin-1, utf-16, "
             "gb18030, shift_jis or another that Python knows"
         ) from error
 

@@ -87,12 +87,12 @@ def obtain_lists(section: PublishedSection, recipe: Recipe) -> list[InputFile]:
         ServiceError: a publisher does not answer.
         StoreError: a downloaded file cannot be written.
     """
-    from mirror.corpus.input_files import find_places
+    from mirror.corpus.input_files import find_input_files
 
     found = []
     for file in section.files:
         path = _find(file) or _fetch(file, section, recipe)
-        found.extend(find_places((str(path),), section.format))
+        found.extend(find_input_files((str(path),), section.format))
     return found
 
 

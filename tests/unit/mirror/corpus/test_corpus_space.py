@@ -1,4 +1,4 @@
-"""A corpus that comes to nothing keeps no space: what it had written so far is of use to no one."""
+"""Disk space of a failed ingestion: all of its files are removed."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def left_over(store: Store) -> list[Path]:
     return [*(store.root / "work").iterdir(), *(store.root / "stages").rglob("*.parquet")]
 
 
-@pytest.mark.parametrize("function", ["_gather", "_write_snapshot", "_check_balance"])
+@pytest.mark.parametrize("function", ["_filter_source", "_write_tables", "_check_balance"])
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "expected"),
     [
         (OSError(28, "No space left on device"), StoreError),
         (CorpusError("a file is damaged"), CorpusError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-def test_a_failure_leaves_none_of_the_corpus_behind(
+def test_a_failure_leaves_no_files(
     tmp_path: Path,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
     function: str,
     fault: BaseException,
-    said: type[BaseException],
+    expected: type[BaseException],
 ) -> None:
     whole = getattr(corpus_module, function)
 
@@ -60,13 +60,13 @@ def test_a_failure_leaves_none_of_the_corpus_behind(
         raise fault
 
     monkeypatch.setattr(corpus_module, function, fail)
-    with pytest.raises(said):
+    with pytest.raises(expected):
         ingest_corpus(recipe(tmp_path, TEXT), store)
     assert not left_over(store)
 
 
 @pytest.mark.parametrize(("text", "least"), [("", 1), ("\n\n \n", 1), (TEXT, 500)])
-def test_a_corpus_of_which_nothing_is_kept_leaves_nothing_behind(
+def test_a_corpus_without_accepted_rows_leaves_no_files(
     tmp_path: Path, store: Store, text: str, least: int
 ) -> None:
     with pytest.raises(MirrorError, match=r"a\.txt"):

@@ -114,7 +114,7 @@ def test_deeply_nested_file_is_a_fault_not_a_crash(install):
 
 
 def test_missing_package_is_named():
-    with pytest.raises(CorpusError, match=r"no-such-boat.*install it"):
+    with pytest.raises(CorpusError, match=r"no-such-boat.*install or remove"):
         list(read_docstrings(("numpy", "no-such-boat")))
 
 

@@ -11,7 +11,7 @@ from mirror.corpus.filtering import (
     BROKEN_TEXT,
     EMPTY,
     LEFT_OUT,
-    MOST_REJECT,
+    MAX_REJECT,
     OTHER_LANGUAGE,
     TOO_LONG,
     DocumentFilter,
@@ -26,7 +26,7 @@ FRENCH = (
 )
 
 
-def sifter(**corpus: object) -> DocumentFilter:
+def make_filter(**corpus: object) -> DocumentFilter:
     content = {
         "language": "en",
         "domain": "test",
@@ -39,8 +39,8 @@ def sifter(**corpus: object) -> DocumentFilter:
     return DocumentFilter(parse_recipe(content, name="test", place="test"))
 
 
-def rows(sifter: DocumentFilter, *documents: Document) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = sifter.sift(documents).rows.to_pylist()
+def rows(document_filter: DocumentFilter, *documents: Document) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document_filter.filter(documents).rows.to_pylist()
     return found
 
 
@@ -53,34 +53,34 @@ def rows(sifter: DocumentFilter, *documents: Document) -> list[dict[str, Any]]:
         Document("oar", "a \ud800"),
     ],
 )
-def test_lone_surrogates_go_wherever_the_document_ends(document: Document) -> None:
-    for row in rows(sifter(), document):
+def test_lone_surrogates_are_replaced_in_accepted_and_rejected_rows(document: Document) -> None:
+    for row in rows(make_filter(), document):
         assert row["text"].startswith("oar")
         row["source"].encode()
 
 
-def test_rows_left_out_keep_their_text_cleaned() -> None:
-    [row] = rows(sifter(), Document("one\u00a0oar\ud800\n two", "skip this"))
+def test_text_of_excluded_rows_is_cleaned() -> None:
+    [row] = rows(make_filter(), Document("one\u00a0oar\ud800\n two", "skip this"))
     assert (row["text"], row["reason"]) == ("one oar\ufffd two", LEFT_OUT)
 
 
-def test_verbatim_lines_stand_as_they_are() -> None:
+def test_raw_lines_are_unchanged() -> None:
     line = "  caf\u00e9\u00a0 &amp; \ufb01n\u2028 "
-    keep_raw = sifter(split_into="lines", keep_raw=True, max_characters=20)
+    keep_raw = make_filter(split_into="lines", keep_raw=True, max_characters=20)
     documents = [Document(line, "a"), Document("x" * 21, "a"), Document("a \ud800", "a")]
     found = [(row["text"], row["reason"]) for row in rows(keep_raw, *documents)]
     assert found == [(line, ""), ("x" * 21, TOO_LONG), ("a \ufffd\ufffd\ufffd", BROKEN_TEXT)]
-    assert rows(sifter(split_into="lines"), documents[0])[0]["text"] == "caf\u00e9 & fin"
+    assert rows(make_filter(split_into="lines"), documents[0])[0]["text"] == "caf\u00e9 & fin"
 
 
-def test_rows_say_which_document_they_are_of_and_where_they_stood() -> None:
+def test_rows_have_the_number_of_their_document_and_their_position() -> None:
     documents = [
         Document("One oar. Two oars.", "a"),
         Document("", "b", occurrences=3),
         Document("gone", "c", occurrences=3, fault="no text"),
         Document("A boat. " + "Long " * 300, "b", occurrences=2),
     ]
-    found = rows(sifter(), *documents)
+    found = rows(make_filter(), *documents)
     assert [(row["source"], row["document"], row["position"], row["count"]) for row in found] == [
         ("a", 0, 0, 1),
         ("a", 0, 1, 1),
@@ -90,23 +90,23 @@ def test_rows_say_which_document_they_are_of_and_where_they_stood() -> None:
         ("b", 3, 1, 2),
     ]
     assert [row["reason"] for row in found] == ["", "", EMPTY, "no text", "", TOO_LONG]
-    assert [len(row["text"]) for row in found] == [8, 9, 0, 4, 7, MOST_REJECT]
+    assert [len(row["text"]) for row in found] == [8, 9, 0, 4, 7, MAX_REJECT]
 
 
-def test_digests_and_passages_are_of_what_may_be_kept() -> None:
+def test_digests_and_passages_are_of_accepted_rows() -> None:
     documents = [
         Document("One oar. Two\ufffd oars.", "a", query="How many?", answer="One  oar."),
         Document("One oar.", "skip", query="How many?", answer="One."),
         Document("Two oars.", "a", query="Broken\ufffd?", answer="One."),
     ]
-    sifted = sifter().sift(documents)
-    assert sifted.digests == text_digests(["One oar.", "Two oars."])
-    assert sifted.passages == (Passage(0, "a", "How many?", "One oar."),)
+    filtered = make_filter().filter(documents)
+    assert filtered.digests == text_digests(["One oar.", "Two oars."])
+    assert filtered.passages == (Passage(0, "a", "How many?", "One oar."),)
 
 
-def test_what_becomes_of_a_document_depends_on_no_other() -> None:
+def test_each_document_is_filtered_independently() -> None:
     documents = [Document(text, "a") for text in (FRENCH, "One oar. Two oars.", FRENCH, "", "b")]
-    together = [(row["text"], row["reason"]) for row in rows(sifter(), *documents)]
-    apart = [(row["text"], row["reason"]) for one in documents for row in rows(sifter(), one)]
+    together = [(row["text"], row["reason"]) for row in rows(make_filter(), *documents)]
+    apart = [(row["text"], row["reason"]) for one in documents for row in rows(make_filter(), one)]
     assert together == apart
     assert [reason for _, reason in together].count(OTHER_LANGUAGE) == 2

@@ -79,7 +79,7 @@ def test_sentences_keep_the_order_and_place_they_had(ingest):
     }
 
 
-def test_every_row_that_is_not_kept_is_told_with_its_reason(ingest):
+def test_every_rejected_row_has_a_reason(ingest):
     lines = [
         "The boat is red. No.",
         "The boat is red.",
@@ -116,7 +116,7 @@ def test_every_row_that_is_not_kept_is_told_with_its_reason(ingest):
     assert max(len(row["text"]) for row in rejects) == 200
 
 
-def test_repetitions_are_found_over_the_whole_corpus_and_the_first_is_kept(ingest, monkeypatch):
+def test_only_the_first_of_equal_strings_in_the_whole_corpus_is_accepted(ingest, monkeypatch):
     monkeypatch.setattr(dedup, "BUFFER_ROWS", 7)
     monkeypatch.setattr(parquet_writer, "BUFFER_ROWS", 5)
     monkeypatch.setattr(parquet_writer, "ROW_GROUP", 10)
@@ -205,29 +205,29 @@ def ingested_key(folder):
     return corpus_stage(make_recipe(paths=[str(folder / "text.jsonl")])).key
 
 
-def test_killed_run_leaves_nothing_that_the_next_one_takes(ingest, store, tmp_path, monkeypatch):
+def test_files_of_a_killed_run_are_not_reused(ingest, store, tmp_path, monkeypatch):
     def die(*_):
         raise KeyboardInterrupt
 
     lines = ["One boat left. Two boats stayed."]
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(corpus_module, "_write_snapshot", die)
+        broken.setattr(corpus_module, "_write_tables", die)
         ingest(lines)
     assert not list((store.root / "stages").rglob("*.parquet"))
     assert not list((store.root / "work").iterdir())
     stale = store.root / "work" / ingested_key(tmp_path) / "candidates"
     stale.mkdir(parents=True)
-    (stale / "part-00000.parquet").write_bytes(b"what a run left that was killed outright")
+    (stale / "part-00000.parquet").write_bytes(b"part of a killed run")
     assert texts(ingest(lines)) == ["One boat left.", "Two boats stayed."]
     assert not list((store.root / "work").iterdir())
 
 
-def test_rows_that_go_missing_stop_the_run(ingest, monkeypatch):
-    whole = corpus_module._judged
+def test_lost_rows_stop_the_run(ingest, monkeypatch):
+    whole = corpus_module._mark_duplicates
     monkeypatch.setattr(
-        corpus_module, "_judged", lambda *given: (rows[1:] for rows in whole(*given))
+        corpus_module, "_mark_duplicates", lambda *given: (rows[1:] for rows in whole(*given))
     )
-    with pytest.raises(StoreError, match="2 rows in, 1 kept"):
+    with pytest.raises(StoreError, match="2 rows read, 1 kept"):
         ingest(["One boat left. Two boats stayed."])
 
 
@@ -239,8 +239,8 @@ def test_empty_corpus_is_refused_and_leaves_nothing(tmp_path, store, content):
     assert not list((store.root / "stages").rglob("*.parquet"))
 
 
-def test_corpus_of_which_nothing_is_kept_says_why(ingest):
-    with pytest.raises(CorpusError, match=r"nothing in .*of 2 rows \(2 too short\)"):
+def test_the_error_of_a_corpus_without_accepted_rows_has_the_reasons(ingest):
+    with pytest.raises(CorpusError, match=r"all 2 rows of .* are rejected \(2 too short\)"):
         ingest(["One boat.", "Two boats."], min_characters=500)
 
 
@@ -315,7 +315,7 @@ def test_docstrings_of_one_package_make_sentences_and_passages(store):
 @pytest.mark.parametrize(
     ("name", "language"), [("biomedical", "en"), ("german", "de"), ("spanish", "es")]
 )
-def test_real_paragraphs_are_mostly_kept(shared, tmp_path, store, name, language):
+def test_real_paragraphs_are_mostly_accepted(shared, tmp_path, store, name, language):
     with pq.ParquetFile(shared / "corpora" / f"{name}.parquet") as file:
         batch = next(file.iter_batches(2_000))
     path = tmp_path / f"{name}.parquet"

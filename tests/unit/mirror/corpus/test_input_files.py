@@ -1,4 +1,4 @@
-"""Files that a recipe's paths name."""
+"""Input files of a recipe: paths, globs and names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.corpus.input_files import find_places
+from mirror.corpus.input_files import find_input_files
 from mirror.errors import CorpusError
 
 
@@ -30,15 +30,15 @@ def write_latin_1(folder: Path, ending: str) -> None:
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, where: str, shown: str) -> None:
     write_latin_1(tmp_path, ".txt")
     with pytest.raises(CorpusError, match=r"not in UTF-8: rename") as caught:
-        find_places((where.format(tmp_path),))
+        find_input_files((where.format(tmp_path),))
     assert shown in str(caught.value)
     str(caught.value).encode()
 
 
-def test_names_that_are_passed_over_may_be_what_they_are(tmp_path: Path) -> None:
+def test_names_of_skipped_files_are_not_checked(tmp_path: Path) -> None:
     write_latin_1(tmp_path, ".jpg")
     (tmp_path / "a.txt").write_text("one oar\n")
-    assert [place.name for place in find_places((str(tmp_path),))] == ["a.txt"]
+    assert [file.name for file in find_input_files((str(tmp_path),))] == ["a.txt"]
 
 
 TREE = (
@@ -55,7 +55,7 @@ TREE = (
 
 
 @pytest.mark.parametrize(
-    ("pattern", "wanted"),
+    ("pattern", "expected"),
     [
         ("logs/*.txt", ["2024.txt"]),
         ("*/2*.txt", ["logs/2024.txt", "other/2024.txt"]),
@@ -76,30 +76,30 @@ TREE = (
         ("logs/*/2001.txt", []),
     ],
 )
-def test_a_glob_names_the_same_files_here_and_on_a_store(
-    tmp_path: Path, pattern: str, wanted: list[str]
+def test_a_glob_names_the_same_files_locally_and_on_a_store(
+    tmp_path: Path, pattern: str, expected: list[str]
 ) -> None:
     for name in TREE:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one oar\n")
     for start in (str(tmp_path), f"file://{tmp_path}"):
-        if wanted:
-            assert [place.name for place in find_places((f"{start}/{pattern}",))] == wanted
+        if expected:
+            assert [file.name for file in find_input_files((f"{start}/{pattern}",))] == expected
         else:
             with pytest.raises(CorpusError, match="no text at"):
-                find_places((f"{start}/{pattern}",))
+                find_input_files((f"{start}/{pattern}",))
 
 
 @pytest.mark.parametrize("start", ["{}", "file://{}"])
 @pytest.mark.parametrize("pattern", ["**.txt", "logs**/*.txt", "**a/b.txt", "***"])
-def test_two_stars_beside_other_characters_are_refused(
+def test_two_stars_next_to_other_characters_are_refused(
     tmp_path: Path, start: str, pattern: str
 ) -> None:
     (tmp_path / "a.txt").write_text("one oar\n")
     with pytest.raises(CorpusError, match=r"must be alone between slashes; write .*\*"):
-        find_places((f"{start.format(tmp_path)}/{pattern}",))
+        find_input_files((f"{start.format(tmp_path)}/{pattern}",))
 
 
-def test_the_folder_of_a_user_that_is_not_there_holds_no_text() -> None:
+def test_the_folder_of_an_unknown_user_has_no_text() -> None:
     with pytest.raises(CorpusError, match=r"no text at ~no-such-user-anywhere/x"):
-        find_places(("~no-such-user-anywhere/x",))
+        find_input_files(("~no-such-user-anywhere/x",))

@@ -60,12 +60,12 @@ def refusal(path: Path, **settings: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("kind", ["tsv", "jsonl"])
-def test_both_formats_are_read_however_they_are_packed(
-    tmp_path: Path, kind: str, packing: str
+def test_both_formats_are_read_with_any_compression(
+    tmp_path: Path, kind: str, compression: str
 ) -> None:
-    path = tmp_path / f"pairs.{kind}{packing}"
+    path = tmp_path / f"pairs.{kind}{compression}"
     if kind == "tsv":
         content = "id\tsecond\tfirst\r\n" + "".join(f"1\t{b}\t{a}\r\n" for a, b in PAIRS)
     else:
@@ -75,19 +75,19 @@ def test_both_formats_are_read_however_they_are_packed(
         "": bytes,
         ".gz": gzip.compress,
         ".zst": zstandard.ZstdCompressor().compress,
-    }[packing]
+    }[compression]
     path.write_bytes(pack(content.encode()))
     assert read_pairs(section(path)) == ReadPairs(PAIRS, {})
 
 
-def test_columns_go_by_name_or_by_number(tmp_path: Path) -> None:
+def test_columns_are_chosen_by_name_or_number(tmp_path: Path) -> None:
     named = tsv(tmp_path / "a.tsv", *PAIRS, header=("question", "answer"))
     assert read_pairs(section(named, first="question", second="answer")).pairs == PAIRS
     bare = tsv(tmp_path / "b.tsv", *(("x", b, a) for a, b in PAIRS), header=())
     assert read_pairs(section(bare, first=2, second=1)).pairs == PAIRS
 
 
-def test_what_teaches_nothing_is_counted_and_passed_over(tmp_path: Path) -> None:
+def test_useless_pairs_are_counted_and_skipped(tmp_path: Path) -> None:
     path = tsv(
         tmp_path / "a.tsv",
         ("a red boat", "a boat"),
@@ -100,10 +100,10 @@ def test_what_teaches_nothing_is_counted_and_passed_over(tmp_path: Path) -> None
     )
     found = read_pairs(section(path))
     assert found.pairs == (("a red boat", "a boat"), ("a sail", "a boat"))
-    assert found.skipped == {"duplicate": 2, "empty side": 2, "equal sides": 1}
+    assert found.skipped == {"duplicate": 2, "empty text": 2, "equal texts": 1}
 
 
-def test_files_are_read_in_order_and_duplicates_found_across_them(tmp_path: Path) -> None:
+def test_duplicates_across_files_are_skipped(tmp_path: Path) -> None:
     tsv(tmp_path / "b.tsv", PAIRS[1], PAIRS[0])
     tsv(tmp_path / "a.tsv", PAIRS[0])
     found = read_pairs(section(tmp_path))
@@ -111,9 +111,9 @@ def test_files_are_read_in_order_and_duplicates_found_across_them(tmp_path: Path
     assert found.skipped == {"duplicate": 1}
 
 
-def test_a_row_that_does_not_fit_is_named_by_its_line(tmp_path: Path) -> None:
+def test_the_error_of_a_malformed_row_names_its_line(tmp_path: Path) -> None:
     path = tsv(tmp_path / "a.tsv", PAIRS[0], ("an oar", "a blade", "a mast"))
-    assert "line 3 of" in refusal(path) and "3 cells, and the header 2" in refusal(path)
+    assert "line 3 of" in refusal(path) and "3 cells where the header has 2" in refusal(path)
     path = tsv(tmp_path / "a.tsv", PAIRS[0], ("an oar",), header=())
     assert "line 2 of" in refusal(path, first=0, second=1)
     path = tmp_path / "a.jsonl"
@@ -123,7 +123,7 @@ def test_a_row_that_does_not_fit_is_named_by_its_line(tmp_path: Path) -> None:
         assert wrong in refusal(path).replace("\\", "")
 
 
-def test_a_column_that_is_missing_is_refused_and_the_others_named(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_column_names_the_others(tmp_path: Path) -> None:
     path = tsv(tmp_path / "a.tsv", *PAIRS, header=("question", "answer"))
     assert "no column 'first'" in refusal(path) and "question, answer" in refusal(path)
     path = tmp_path / "a.jsonl"
@@ -132,15 +132,15 @@ def test_a_column_that_is_missing_is_refused_and_the_others_named(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.parquet", "a.dat", "a.csv.gz"])
-def test_other_formats_are_refused_with_those_that_are_read(tmp_path: Path, name: str) -> None:
+def test_the_error_of_another_format_names_the_readable_ones(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("first,second\na,b\n")
     assert ".tsv .jsonl" in refusal(tmp_path / name)
 
 
-def test_files_that_are_missing_or_hold_no_pair_are_refused(tmp_path: Path) -> None:
+def test_missing_files_and_files_without_pairs_are_refused(tmp_path: Path) -> None:
     assert "pairs.paths" in refusal(tmp_path / "none.tsv")
     assert "the files are empty" in refusal(tsv(tmp_path / "a.tsv"))
-    assert "1 with equal sides" in refusal(tsv(tmp_path / "b.tsv", ("an oar", "an oar")))
+    assert "1 with equal texts" in refusal(tsv(tmp_path / "b.tsv", ("an oar", "an oar")))
 
 
 def test_another_encoding_is_refused(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
     assert "rewrite it in UTF-8" in refusal(tmp_path / "a.tsv")
 
 
-def test_what_is_wrong_shows_before_any_work(tmp_path: Path) -> None:
+def test_columns_are_checked_before_any_work(tmp_path: Path) -> None:
     check_pairs(recipe(None))
     path = tsv(tmp_path / "a.tsv", *PAIRS, header=("question", "answer"))
     with pytest.raises(CorpusError, match="no column 'first'"):
@@ -157,33 +157,31 @@ def test_what_is_wrong_shows_before_any_work(tmp_path: Path) -> None:
     check_pairs(recipe({"paths": [str(path)], "first": "question", "second": "answer"}))
 
 
-def test_a_recipes_pairs_are_a_stage(tmp_path: Path, store: Store) -> None:
+def test_pairs_are_stored_with_their_counts(tmp_path: Path, store: Store) -> None:
     path = tsv(tmp_path / "a.tsv", *PAIRS, ("an oar", "an oar"))
-    wanted = recipe({"paths": [str(path)]})
-    record = gather_pairs(wanted, store)
+    pairs_recipe = recipe({"paths": [str(path)]})
+    record = gather_pairs(pairs_recipe, store)
     table = pq.read_table(record.path / "pairs.parquet")
     assert table.schema.names == ["first", "second"]
     assert list(zip(*table.to_pydict().values(), strict=True)) == list(PAIRS)
     [file] = record.counts["input_files"]
     assert file["path"] == str(path)
-    assert (record.counts["pairs"], record.counts["skipped"]) == (3, {"equal sides": 1})
-    assert gather_pairs(wanted, store).reused
+    assert (record.counts["pairs"], record.counts["skipped"]) == (3, {"equal texts": 1})
+    assert gather_pairs(pairs_recipe, store).reused
     beside = recipe({"paths": [str(path)], "with_strings": False})
     assert pairs_stage(beside).key == record.key
     tsv(path, *PAIRS[:2])
-    assert pairs_stage(wanted).key != record.key
+    assert pairs_stage(pairs_recipe).key != record.key
 
 
-def test_fewer_pairs_than_a_batch_are_refused_where_nothing_fills_it(
-    tmp_path: Path, store: Store
-) -> None:
+def test_fewer_pairs_than_a_batch_are_refused_without_strings(tmp_path: Path, store: Store) -> None:
     path = str(tsv(tmp_path / "a.tsv", *PAIRS))
     gather_pairs(recipe({"paths": [path]}, batch_size=4), store)
     with pytest.raises(SampleError, match="3 pairs, fewer than one batch of 4"):
         gather_pairs(recipe({"paths": [path], "with_strings": False}, batch_size=4), store)
 
 
-def test_a_recipe_without_pairs_has_no_such_stage() -> None:
+def test_a_recipe_without_pairs_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"no \[pairs\]"):
         pairs_stage(recipe(None))
 
@@ -192,7 +190,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=20))
-def test_every_row_is_a_pair_or_is_counted(
+def test_every_row_becomes_a_pair_or_is_counted(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "a.tsv"
@@ -207,17 +205,19 @@ def test_every_row_is_a_pair_or_is_counted(
 @pytest.mark.parametrize(
     ("first", "second", "fault"), [(-1, -2, "from 0"), (0, 0, "same column"), ("a", "a", "same")]
 )
-def test_columns_that_cannot_be_meant_are_refused(
+def test_negative_and_equal_columns_are_refused(
     first: str | int, second: str | int, fault: str
 ) -> None:
     with pytest.raises(ValidationError, match=fault):
         PairsSection(paths=("a.tsv",), first=first, second=second)
 
 
-def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_means_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     tsv(tmp_path / "mine.tsv", *PAIRS)
     assert read_pairs(PairsSection(paths=("~/mine.tsv",))).pairs == PAIRS
     (tmp_path / "mine.csv").write_text("a,b\n")
-    with pytest.raises(CorpusError, match=r"~/mine\.csv .* does not end like a file of pairs"):
+    with pytest.raises(
+        CorpusError, match=r"~/mine\.csv .* has another ending than a file of pairs"
+    ):
         read_pairs(PairsSection(paths=("~/mine.csv",)))

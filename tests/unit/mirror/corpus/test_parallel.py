@@ -8,7 +8,7 @@ import pytest
 
 from mirror.corpus import parallel
 from mirror.corpus.filtering import DocumentFilter
-from mirror.corpus.parallel import sift_documents
+from mirror.corpus.parallel import filter_documents
 from mirror.documents import Document
 from mirror.paths import CHECKOUT
 from mirror.recipe import parse_recipe
@@ -33,11 +33,11 @@ from mirror.corpus import parallel
 from mirror.documents import Document
 from mirror.recipe import parse_recipe
 if __name__ == "__main__":
-    parallel.ALONE = 1
+    parallel.SERIAL_DOCUMENTS = 1
     parallel.thread_count = lambda: 2
     recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
     endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
-    for number, _ in enumerate(parallel.sift_documents(recipe, endless)):
+    for number, _ in enumerate(parallel.filter_documents(recipe, endless)):
         if number == 50:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             sys.stdin.read()
@@ -52,7 +52,7 @@ def lives(pid):
 
 @pytest.fixture
 def killed_script(tmp_path):
-    """A process that sifts without end in two others."""
+    """A process that filters documents endlessly in two others."""
     script = tmp_path / "script.py"
     script.write_text(KILLED)
     process = subprocess.Popen(
@@ -84,27 +84,27 @@ def test_processes_end_with_a_run_that_is_killed(killed_script):
             os.kill(int(pid), signal.SIGKILL)
 
 
-def test_processes_give_the_rows_that_one_gives_in_the_same_order(monkeypatch, sentences):
+def test_processes_give_the_same_rows_in_the_same_order_as_one(monkeypatch, sentences):
     documents = [
         Document(f"{text.capitalize()}. Dr. Oar saw {number} boats.", f"source {number % 3}")
         for number, text in enumerate(sentences)
     ]
-    alone = DocumentFilter(RECIPE).sift(documents)
-    assert alone.rows.num_rows == 800
-    monkeypatch.setattr(parallel, "ALONE", 10)
+    serial = DocumentFilter(RECIPE).filter(documents)
+    assert serial.rows.num_rows == 800
+    monkeypatch.setattr(parallel, "SERIAL_DOCUMENTS", 10)
     monkeypatch.setattr(parallel, "BATCH_DOCUMENTS", 7)
     monkeypatch.setattr(parallel, "thread_count", lambda: 2)
-    found = list(sift_documents(RECIPE, iter(documents)))
-    assert [sifted.documents for sifted in found] == [7, 3, *[7] * 55, 5]
-    assert b"".join(sifted.digests for sifted in found) == alone.digests
+    batches = list(filter_documents(RECIPE, iter(documents)))
+    assert [filtered.documents for filtered in batches] == [7, 3, *[7] * 55, 5]
+    assert b"".join(filtered.digests for filtered in batches) == serial.digests
     for column in ("text", "source", "position", "count", "reason"):
-        rows = [value for sifted in found for value in sifted.rows[column].to_pylist()]
-        assert rows == alone.rows[column].to_pylist()
-    [first, second] = sift_documents(RECIPE, iter(documents[:10]))
+        rows = [value for filtered in batches for value in filtered.rows[column].to_pylist()]
+        assert rows == serial.rows[column].to_pylist()
+    [first, second] = filter_documents(RECIPE, iter(documents[:10]))
     assert first.documents + second.documents == 10
 
 
-def test_batches_hold_all_documents_and_stay_small(monkeypatch):
+def test_batches_contain_all_documents_and_are_bounded(monkeypatch):
     monkeypatch.setattr(parallel, "BATCH_CHARACTERS", 100)
     documents = [Document("oar " * (number % 30), "a") for number in range(100)]
     batches = list(parallel._batches(documents))

@@ -1,4 +1,4 @@
-"""Documents of files in rows."""
+"""Readers of JSONL, CSV and TSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from mirror.corpus.input_files import InputFile
-from mirror.corpus.readers import check_place, read_place
+from mirror.corpus.readers import check_file, read_file
 from mirror.corpus.sources.files import FilesSection
 
 
@@ -22,12 +22,12 @@ from mirror.corpus.sources.files import FilesSection
         ("tsv", "text\tid\none oar\t1\n"),
     ],
 )
-def test_files_with_a_byte_order_mark_are_checked_as_they_are_read(
+def test_files_with_a_byte_order_mark_are_checked_and_read(
     tmp_path: Path, kind: str, content: str
 ) -> None:
     path = tmp_path / f"a.{kind}"
     path.write_bytes(codecs.BOM_UTF8 + content.encode())
-    place = InputFile(fs.LocalFileSystem(), str(path), path.name, kind, None)
+    file = InputFile(fs.LocalFileSystem(), str(path), path.name, kind, None)
     section = FilesSection(source="files", paths=(str(path),))
-    check_place(place, section)
-    assert [document.text for document in read_place(place, section)] == ["one oar"]
+    check_file(file, section)
+    assert [document.text for document in read_file(file, section)] == ["one oar"]

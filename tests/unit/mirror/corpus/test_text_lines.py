@@ -16,6 +16,6 @@ from mirror.corpus.text_lines import check_head, read_lines
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(codecs.BOM_UTF8 + "über\nzwei\n".encode())
-    place = InputFile(fs.LocalFileSystem(), str(path), "a.txt", "text", None)
-    assert check_head(place, encoding) == "über"
-    assert [line.text for line in read_lines(place, encoding)] == ["über", "zwei"]
+    file = InputFile(fs.LocalFileSystem(), str(path), "a.txt", "text", None)
+    assert check_head(file, encoding) == "über"
+    assert [line.text for line in read_lines(file, encoding)] == ["über", "zwei"]

@@ -97,5 +97,5 @@ def test_what_no_one_publishes_says_whom_to_ask(tmp_path: Path) -> None:
 
 
 def test_local_files_cannot_be_named_as_addresses() -> None:
-    with pytest.raises(ValidationError, match="no http"):
+    with pytest.raises(ValidationError, match="not an http"):
         definition("file:///etc/passwd")
