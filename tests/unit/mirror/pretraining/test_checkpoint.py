@@ -1,4 +1,4 @@
-"""Checkpoints of pretraining: whole or left aside, and a full disk is told as one."""
+"""Checkpoints of pretraining: damaged ones, and a full disk."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def trained(steps: int, width: int = 40) -> tuple[nn.Module, torch.optim.Optimiz
 
 
 @contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that fills up, as far as a process can have one of its own."""
+def limited_file_size(size: int) -> Iterator[None]:
+    """Context manager: writing a file beyond `size` bytes fails, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -51,7 +51,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_model_moments_and_place_come_back_exactly(tmp_path: Path) -> None:
+def test_model_optimizer_and_position_are_restored_exactly(tmp_path: Path) -> None:
     model, optimizer = trained(3)
     save_checkpoint(tmp_path / "constant", model, optimizer, TrainingPosition(3, 300))
     other, fresh = trained(0)
@@ -64,28 +64,28 @@ def test_model_moments_and_place_come_back_exactly(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["constant"]
 
 
-def test_without_a_checkpoint_there_is_none(tmp_path: Path) -> None:
+def test_load_returns_none_without_a_checkpoint(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "constant", *trained(0)) is None
 
 
-def tear(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_checkpoint_before_serves_where_one_is_torn(tmp_path: Path, name: str) -> None:
+def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(tmp_path: Path, name: str) -> None:
     model, optimizer = trained(2)
     save_checkpoint(tmp_path / "constant", *trained(3), TrainingPosition(3, 300))
     save_checkpoint(tmp_path / "constant.old", model, optimizer, TrainingPosition(2, 200))
-    tear(tmp_path / "constant" / name)
+    truncate(tmp_path / "constant" / name)
     other, fresh = trained(0)
     assert load_checkpoint(tmp_path / "constant", other, fresh) == TrainingPosition(2, 200)
     assert torch.equal(model.weight, other.weight)
 
 
-@pytest.mark.parametrize("damage", [tear, Path.unlink], ids=["torn", "missing"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink], ids=["truncated", "missing"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_checkpoint_alone_is_an_error_that_names_it(tmp_path: Path, name, damage) -> None:
+def test_the_error_of_a_single_damaged_checkpoint_names_it(tmp_path: Path, name, damage) -> None:
     save_checkpoint(tmp_path / "constant", *trained(3), TrainingPosition(3, 300))
     damage(tmp_path / "constant" / name)
     model, optimizer = trained(0)
@@ -95,25 +95,25 @@ def test_a_damaged_checkpoint_alone_is_an_error_that_names_it(tmp_path: Path, na
     assert torch.equal(model.weight, before)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "constant", *trained(1), TrainingPosition(1, 100))
-    with files_of_at_most(4_000), pytest.raises(OSError, match="File too large"):
+    with limited_file_size(4_000), pytest.raises(OSError, match="File too large"):
         save_checkpoint(tmp_path / "constant", *trained(2), TrainingPosition(2, 200))
     assert load_checkpoint(tmp_path / "constant", *trained(0)) == TrainingPosition(1, 100)
 
 
-def test_everything_is_on_the_disk_before_it_takes_its_place(
+def test_files_are_flushed_before_the_folder_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
     rename = Path.rename
 
-    def note(path: Path, target: Path) -> Path:
+    def record_rename(path: Path, target: Path) -> Path:
         flushed.append("renamed")
         return rename(path, target)
 
     monkeypatch.setattr(checkpoint, "flush", lambda path: flushed.append(path.name))
-    monkeypatch.setattr(Path, "rename", note)
+    monkeypatch.setattr(Path, "rename", record_rename)
     save_checkpoint(tmp_path / "constant", *trained(1), TrainingPosition(1, 100))
     assert flushed.index("renamed") == 4
     assert set(flushed[:4]) == {*FILES, "constant.new"}
@@ -143,22 +143,20 @@ def settings(tmp_path: Path, sentences: list[str]) -> PretrainingSettings:
     return PretrainingSettings.model_validate(content)
 
 
-def test_a_disk_that_fills_while_pretraining_is_told_as_one(
-    settings: PretrainingSettings, store: Store
-) -> None:
-    with files_of_at_most(50_000), pytest.raises(StoreError, match="free some space"):
+def test_a_full_disk_is_a_store_error(settings: PretrainingSettings, store: Store) -> None:
+    with limited_file_size(50_000), pytest.raises(StoreError, match="free some space"):
         prepare_pieces(settings, store)
     pieces = prepare_pieces(settings, store)
-    with files_of_at_most(50_000), pytest.raises(StoreError, match="free some space"):
+    with limited_file_size(50_000), pytest.raises(StoreError, match="free some space"):
         pretrain_model(settings, pieces, store)
     assert pretrain_model(settings, pieces, store).counts["steps"] == 4
 
 
-def test_a_disk_that_fills_when_the_model_is_written_is_an_error_of_the_system(
+def test_a_full_disk_while_the_model_is_written_is_an_os_error(
     settings: PretrainingSettings, store: Store, tmp_path: Path
 ) -> None:
     pieces = prepare_pieces(settings, store)
     model = AutoModelForMaskedLM.from_pretrained(pieces.path / "start")
     last = PretrainingStep(4, 256, 256, 1.0, 1.0, 1.0, 0.0, 1.0)
-    with files_of_at_most(20_000), pytest.raises(OSError, match="File too large"):
+    with limited_file_size(20_000), pytest.raises(OSError, match="File too large"):
         write_model(settings, pieces, (model, last), tmp_path / "out")

@@ -53,7 +53,7 @@ def corpus(tokenizer, tmp_path: Path) -> TokenCorpus:
     return write_token_corpus(PARAGRAPHS, tokenizer, tmp_path)
 
 
-def test_tokenizer_adds_its_special_tokens_and_survives_a_reload(tokenizer, tmp_path: Path) -> None:
+def test_a_reloaded_tokenizer_adds_its_special_tokens(tokenizer, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer.save_pretrained(tmp_path)
@@ -64,10 +64,10 @@ def test_tokenizer_adds_its_special_tokens_and_survives_a_reload(tokenizer, tmp_
     assert again.model_max_length == 32
 
 
-def test_pieces_are_the_tokenizers_with_a_separator_after_each_paragraph(corpus, tokenizer) -> None:
+def test_a_separator_follows_each_paragraph(corpus, tokenizer) -> None:
     first, second = corpus.paragraph_starts[:2]
-    want = tokenizer(PARAGRAPHS[0], add_special_tokens=False)["input_ids"]
-    assert corpus.tokens[first:second].tolist() == [*want, tokenizer.sep_token_id]
+    expected = tokenizer(PARAGRAPHS[0], add_special_tokens=False)["input_ids"]
+    assert corpus.tokens[first:second].tolist() == [*expected, tokenizer.sep_token_id]
     assert len(corpus.paragraph_starts) == len(PARAGRAPHS) + 1
     assert corpus.paragraph_starts[-1] == corpus.size
 
@@ -81,7 +81,7 @@ def test_sentences_start_after_full_stops(corpus, tokenizer) -> None:
     assert len(starts) - 1 == 6 * 20
 
 
-def test_read_gives_what_was_written(corpus, tmp_path: Path) -> None:
+def test_a_written_corpus_is_read_back(corpus, tmp_path: Path) -> None:
     again = read_token_corpus(tmp_path)
     assert np.array_equal(again.tokens, corpus.tokens)
     assert np.array_equal(again.sentence_starts, corpus.sentence_starts)
@@ -99,7 +99,7 @@ def test_no_text_is_an_error(tokenizer, tmp_path: Path) -> None:
         write_token_corpus(["", ""], tokenizer, tmp_path)
 
 
-def test_an_epoch_of_packed_rows_holds_every_piece_as_often_as_the_corpus(corpus) -> None:
+def test_an_epoch_of_packed_rows_has_each_token_at_most_as_often_as_the_corpus(corpus) -> None:
     rows = PackedRows(corpus, 10, seed=1)
     drawn = np.concatenate([rows.row(number) for number in range(rows.rows_per_epoch)])
     assert drawn.size == rows.rows_per_epoch * 10
@@ -108,7 +108,7 @@ def test_an_epoch_of_packed_rows_holds_every_piece_as_often_as_the_corpus(corpus
     assert missing.sum() == corpus.size - drawn.size
 
 
-def test_packed_rows_are_known_by_number_alone(corpus) -> None:
+def test_packed_rows_depend_only_on_their_number(corpus) -> None:
     one, two = PackedRows(corpus, 10, seed=1), PackedRows(corpus, 10, seed=1)
     far = one.rows_per_epoch + 3
     late = one.row(far)
@@ -123,18 +123,18 @@ def test_a_corpus_shorter_than_a_row_is_an_error(corpus) -> None:
         PackedRows(corpus, corpus.size + 1, seed=1)
 
 
-def test_words_are_whole_and_their_targets_stand_beside_them(corpus, tokenizer) -> None:
+def test_words_are_whole_and_their_targets_are_from_their_paragraph(corpus, tokenizer) -> None:
     rows = ContextRows(corpus, tokenizer, threshold=1.0)
     strings, bags = rows.words(np.random.default_rng(0), 50, window=4, targets=6)
     assert bags.shape == (50, 6)
     paragraphs = {tuple(tokenizer(p, add_special_tokens=False)["input_ids"]) for p in PARAGRAPHS}
     for string, bag in zip(strings, bags, strict=True):
         assert not tokenizer.convert_ids_to_tokens(int(string[0])).startswith("##")
-        homes = [p for p in paragraphs if _holds(p, tuple(string.tolist()))]
-        assert any(set(bag.tolist()) <= set(home) for home in homes)
+        sources = [p for p in paragraphs if _contains(p, tuple(string.tolist()))]
+        assert any(set(bag.tolist()) <= set(source) for source in sources)
 
 
-def test_sentences_are_of_the_corpus(corpus, tokenizer) -> None:
+def test_sentences_are_those_of_the_corpus(corpus, tokenizer) -> None:
     rows = ContextRows(corpus, tokenizer, threshold=1.0)
     strings, bags = rows.sentences(np.random.default_rng(0), 20, max_tokens=30, targets=4)
     texts = {tokenizer.decode(string) for string in strings}
@@ -143,13 +143,13 @@ def test_sentences_are_of_the_corpus(corpus, tokenizer) -> None:
     assert tokenizer.sep_token_id not in np.concatenate(strings)
 
 
-def test_no_sentence_of_usable_length_is_an_error_not_an_endless_loop(corpus, tokenizer) -> None:
+def test_a_corpus_without_sentences_of_usable_length_is_refused(corpus, tokenizer) -> None:
     rows = ContextRows(corpus, tokenizer, threshold=1.0)
     with pytest.raises(CorpusError, match="sentences_per_step = 0"):
         rows.sentences(np.random.default_rng(0), 2, max_tokens=1, targets=4)
 
 
-def _holds(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
+def _contains(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
     return any(whole[i : i + len(part)] == part for i in range(len(whole)))
 
 
@@ -170,14 +170,14 @@ def test_paragraphs_are_read_in_order_without_excluded_sources(tmp_path: Path) -
     assert events[-1].done == 27
 
 
-def test_a_file_without_texts_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_text_column_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"words": ["a"]}), tmp_path / "text.parquet")
     with pytest.raises(CorpusError, match="no column `text`"):
         list(read_texts(settings_of(tmp_path / "text.parquet")))
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+def test_memory_does_not_depend_on_the_files_size(tmp_path: Path) -> None:
     """Of a file of 200 MB only a few row groups are in memory."""
     path = tmp_path / "text.parquet"
     schema = pa.schema({"text": pa.string()})
@@ -186,13 +186,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             rows = [f"{number} " * 150 for number in range(100_000 + start, 110_000 + start)]
             writer.write_table(pa.table({"text": rows}, schema))
     assert path.stat().st_size > 180_000_000
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", GROWTH, str(path)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=True,
     )
-    number, first, last = map(int, done.stdout.split())
+    number, first, last = map(int, process.stdout.split())
     assert number == 200_000
     assert last - first < 80_000  # kibibytes

@@ -1,4 +1,4 @@
-"""The pretraining stages: what their keys hold, and which bases are refused at once."""
+"""Pretraining stages: what their keys depend on, and bases that are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mirror.pretraining.stage import (
 )
 from mirror.store import StageRecord, Store
 
-PIECES = StageRecord("pieces", "k", "/nowhere", "d")
+PIECES = StageRecord("pieces", "k", "/absent", "d")
 
 
 def settings(*corpus: Path, **changes: Any) -> PretrainingSettings:
@@ -31,74 +31,74 @@ def settings(*corpus: Path, **changes: Any) -> PretrainingSettings:
 
 
 @pytest.fixture
-def namesakes(tmp_path: Path) -> tuple[Path, Path]:
-    """Two files of one name, in two folders."""
+def corpus_files(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files with the same name, in two folders."""
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "corpus.parquet").write_text(folder)
     return tmp_path / "a" / "corpus.parquet", tmp_path / "b" / "corpus.parquet"
 
 
-def test_every_corpus_file_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
-    first, second = namesakes
+def test_every_corpus_file_is_part_of_the_key(corpus_files: tuple[Path, Path]) -> None:
+    first, second = corpus_files
     before = pieces_stage(settings(first, second)).key
     assert pieces_stage(settings(second)).key != before
     first.write_text("changed")
     assert pieces_stage(settings(first, second)).key != before
 
 
-def test_the_order_of_corpus_files_is_part_of_the_key(namesakes: tuple[Path, Path]) -> None:
-    first, second = namesakes
+def test_the_order_of_corpus_files_is_part_of_the_key(corpus_files: tuple[Path, Path]) -> None:
+    first, second = corpus_files
     assert pieces_stage(settings(first, second)).key != pieces_stage(settings(second, first)).key
 
 
-def test_a_corpus_files_name_is_not(namesakes: tuple[Path, Path]) -> None:
-    first, second = namesakes
+def test_the_name_of_a_corpus_file_is_not_part_of_the_key(corpus_files: tuple[Path, Path]) -> None:
+    first, second = corpus_files
     before = pieces_stage(settings(first)).key
     second.write_bytes(first.read_bytes())
     assert pieces_stage(settings(second.rename(second.with_name("other.parquet")))).key == before
 
 
-def test_the_pieces_stage_covers_the_code_of_corpus_and_first_weights(
-    namesakes: tuple[Path, Path],
+def test_the_key_of_the_pieces_covers_the_code_that_makes_them(
+    corpus_files: tuple[Path, Path],
 ) -> None:
-    reached = reached_modules(f"mirror.{pieces_stage(settings(*namesakes)).module}")
+    reached = reached_modules(f"mirror.{pieces_stage(settings(*corpus_files)).module}")
     for name in ("model", "tokenizer", "dataset"):
         assert f"mirror.pretraining.{name}" in reached
 
 
-def test_the_pieces_stage_names_its_libraries(namesakes: tuple[Path, Path]) -> None:
-    libraries = set(pieces_stage(settings(*namesakes)).libraries)
+def test_the_pieces_stage_names_its_libraries(corpus_files: tuple[Path, Path]) -> None:
+    libraries = set(pieces_stage(settings(*corpus_files)).libraries)
     assert {"numpy", "pyarrow", "tokenizers", "torch", "transformers"} <= libraries
     assert ("gensim" in libraries) == (find_spec("gensim") is not None)
-    without = settings(*namesakes, shape={"word_vector_epochs": 0})
+    without = settings(*corpus_files, shape={"word_vector_epochs": 0})
     assert "gensim" not in pieces_stage(without).libraries
 
 
-def test_the_pretrained_stage_covers_the_code_of_training_and_export(
-    namesakes: tuple[Path, Path],
+def test_the_key_of_the_model_covers_the_code_of_training_and_export(
+    corpus_files: tuple[Path, Path],
 ) -> None:
-    reached = reached_modules(f"mirror.{pretrained_stage(settings(*namesakes), PIECES).module}")
+    reached = reached_modules(f"mirror.{pretrained_stage(settings(*corpus_files), PIECES).module}")
     for name in ("export", "trainer", "objective", "checkpoint"):
         assert f"mirror.pretraining.{name}" in reached
 
 
-def test_runs_of_any_length_share_checkpoints(
-    namesakes: tuple[Path, Path],
+def test_runs_of_different_length_share_checkpoints(
+    corpus_files: tuple[Path, Path],
 ) -> None:
-    short, long = (settings(*namesakes, total_tokens=tokens) for tokens in (1_000, 2_000))
-    stages = [pretrained_stage(chosen, PIECES) for chosen in (short, long)]
+    short, long = (settings(*corpus_files, total_tokens=tokens) for tokens in (1_000, 2_000))
+    stages = [pretrained_stage(run, PIECES) for run in (short, long)]
     assert stages[0].key != stages[1].key
     checkpoints = [checkpoint_stage(stage) for stage in stages]
     assert checkpoints[0].key == checkpoints[1].key
     assert "mirror.pretraining.export" not in reached_modules(f"mirror.{checkpoints[0].module}")
-    other = settings(*namesakes, learning_rate=1e-4)
+    other = settings(*corpus_files, learning_rate=1e-4)
     assert checkpoint_stage(pretrained_stage(other, PIECES)).key != checkpoints[0].key
 
 
 @pytest.fixture
 def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy of the tiny base that a test may damage."""
     return Path(shutil.copytree(tiny_base, tmp_path / "base"))
 
 
@@ -134,14 +134,17 @@ def test_a_base_with_an_unsupported_head_is_refused_before_the_corpus_is_read(
 
 
 def test_paths_of_corpus_and_base_are_resolved_as_in_recipes(
-    tiny_base: Path, namesakes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path,
+    corpus_files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path / "b")
     shutil.copytree(tiny_base, tmp_path / "mine")
-    first, second = namesakes
-    named = settings(Path("~/a/corpus.parquet"), Path("corpus.parquet"), base="~/mine")
-    spelt = settings(first, second, base=str(tmp_path / "mine"))
-    assert pieces_stage(named).inputs == pieces_stage(spelt).inputs
+    first, second = corpus_files
+    relative = settings(Path("~/a/corpus.parquet"), Path("corpus.parquet"), base="~/mine")
+    absolute = settings(first, second, base=str(tmp_path / "mine"))
+    assert pieces_stage(relative).inputs == pieces_stage(absolute).inputs
     with pytest.raises(CorpusError, match=rf"no corpus at {tmp_path / 'none.parquet'}"):
         pieces_stage(settings(Path("~/none.parquet")))

@@ -7,15 +7,15 @@ from mirror.tuning.batch_sampler import batch_count, epoch_batches
 
 
 @given(st.integers(2, 300), st.integers(2, 40), st.integers(0, 3))
-def test_an_epoch_shows_each_string_at_most_once_in_whole_batches(
+def test_an_epoch_has_full_batches_and_each_string_at_most_once(
     strings: int, batch_size: int, epoch: int
 ) -> None:
     batches = list(epoch_batches(strings, batch_size, seed=1, epoch=epoch))
-    shown = [index for batch in batches for index in batch]
+    drawn = [index for batch in batches for index in batch]
     assert len(batches) == batch_count(strings, batch_size) == strings // batch_size
     assert {len(batch) for batch in batches} <= {batch_size}
-    assert len(set(shown)) == len(shown)
-    assert set(shown) <= set(range(strings))
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) <= set(range(strings))
 
 
 def test_epochs_and_seeds_are_shuffled_differently() -> None:

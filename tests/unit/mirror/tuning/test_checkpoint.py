@@ -34,7 +34,7 @@ from mirror.tuning_config import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 section = TuningSection(**json.loads((root / "settings.json").read_text()))
 strings = json.loads((root / "strings.json").read_text())
-if seconds:  # as if every step took long enough for a checkpoint
+if seconds:  # every step seems to take long enough for a checkpoint
     clock = iter(range(0, 10**9, 100))
     trainer.time.monotonic = lambda: next(clock)
 def slow(step):
@@ -45,7 +45,7 @@ trainer.tune(section, strings, trainer.TrainingPaths(base, root / "out", root / 
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_is_resumed_to_the_same_bytes(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
     def start(root: Path, seconds: float) -> subprocess.Popen[str]:
@@ -57,13 +57,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
             stdout=subprocess.PIPE,
         )
 
-    roots = [tmp_path / "whole", tmp_path / "killed"]
+    roots = [tmp_path / "complete", tmp_path / "killed"]
     for root in roots:
         (root / "out").mkdir(parents=True)
         (root / "work").mkdir()
         (root / "settings.json").write_text(SETTINGS.model_dump_json())
         (root / "strings.json").write_text(json.dumps(sentences))
-    whole, killed = start(roots[0], 0), start(roots[1], 0.2)
+    complete, killed = start(roots[0], 0), start(roots[1], 0.2)
     assert killed.stdout is not None
     for line in killed.stdout:
         if int(line) == 14:  # in the middle of the second epoch
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert again.returncode == 0
     assert 10 < steps[0] <= 15
     assert steps[-1] == 30
-    assert whole.communicate(timeout=120)[0].split()[0] == "1"
+    assert complete.communicate(timeout=120)[0].split()[0] == "1"
     assert file_digests(roots[1] / "out") == file_digests(roots[0] / "out")
 
 
@@ -93,7 +93,7 @@ def trained(steps: int) -> tuple[nn.Module, AdamW]:
     return model, optimizer
 
 
-def test_model_optimizer_and_state_come_back_exactly(tmp_path: Path) -> None:
+def test_model_optimizer_and_state_are_restored_exactly(tmp_path: Path) -> None:
     model, optimizer = trained(3)
     save_checkpoint(tmp_path, model, optimizer, TrainingState(3, [1.1, 0.3, 0.1], [0.1] * 3, 2))
     other, fresh = trained(0)
@@ -113,7 +113,7 @@ def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
-def test_a_damaged_checkpoint_is_ignored_and_changes_nothing(tmp_path: Path, name: str) -> None:
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, name: str) -> None:
     save_checkpoint(tmp_path, *trained(2), TrainingState(2, [0.0] * 2, [0.1] * 2))
     damaged = tmp_path / "checkpoint-00000002" / name
     damaged.write_bytes(damaged.read_bytes()[:-9])

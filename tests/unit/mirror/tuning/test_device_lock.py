@@ -19,7 +19,7 @@ HOLD = """
 import time
 from mirror.tuning.device_lock import device_lock
 with device_lock("cpu"):
-    print("held", flush=True)
+    print("locked", flush=True)
     time.sleep(600)
 """
 
@@ -32,7 +32,7 @@ def lock_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "locks"
 
 
-def test_a_run_waits_until_the_other_has_released_the_lock() -> None:
+def test_a_run_waits_until_the_lock_is_released() -> None:
     order: list[str] = []
     waiting = threading.Event()
 
@@ -49,7 +49,7 @@ def test_a_run_waits_until_the_other_has_released_the_lock() -> None:
     assert order == ["first out", "second in"]
 
 
-def test_as_many_runs_as_allowed_hold_it_at_a_time(monkeypatch) -> None:
+def test_runs_per_device_may_hold_the_lock_together(monkeypatch) -> None:
     monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "2")
     with device_lock("cpu") as one, device_lock("cpu") as two:
         assert {one, two} == {0, 1}
@@ -63,7 +63,7 @@ def test_as_many_runs_as_allowed_hold_it_at_a_time(monkeypatch) -> None:
             assert other == 0
 
 
-def test_a_killed_holder_releases_it_within_a_second() -> None:
+def test_a_killed_holder_releases_the_lock_within_a_second() -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD],
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
@@ -71,7 +71,7 @@ def test_a_killed_holder_releases_it_within_a_second() -> None:
         text=True,
     )
     assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+    assert holder.stdout.readline() == "locked\n"
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     began = time.monotonic()
@@ -80,9 +80,9 @@ def test_a_killed_holder_releases_it_within_a_second() -> None:
     holder.stdout.close()
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", "", "²"])
-def test_an_invalid_number_of_runs_is_refused(wrong, monkeypatch) -> None:
-    monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", wrong)
+@pytest.mark.parametrize("value", ["0", "-1", "two", "", "²"])
+def test_an_invalid_number_of_runs_per_device_is_refused(value, monkeypatch) -> None:
+    monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", value)
     with pytest.raises(InputError, match=r"MIRROR_RUNS_PER_DEVICE is .* set it to a number"):
         runs_per_device()
 

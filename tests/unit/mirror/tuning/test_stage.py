@@ -55,21 +55,21 @@ def sample(store: Store, sentences: list[str]) -> StageRecord:
     return sample_of(sentences, store)
 
 
-def test_a_run_leaves_an_encoder_and_is_reused(
+def test_the_stage_has_an_encoder_and_is_reused(
     store: Store, sample: StageRecord, base: EncoderRef
 ) -> None:
     steps: list[TuningStep] = []
-    signs: list[ProgressEvent] = []
-    made = tune_in_process(recipe(), sample, base, store, signs.append, steps.append)
-    assert not made.reused
-    assert (made.path / "encoder" / "modules.json").is_file()
-    assert len((made.path / "steps.jsonl").read_text().splitlines()) == 8
-    assert made.counts["steps"] == len(steps) == len(signs) == 8
-    assert "strings/s" in signs[-1].text
-    assert (signs[-1].done, signs[-1].total) == (8, 8)
+    events: list[ProgressEvent] = []
+    record = tune_in_process(recipe(), sample, base, store, events.append, steps.append)
+    assert not record.reused
+    assert (record.path / "encoder" / "modules.json").is_file()
+    assert len((record.path / "steps.jsonl").read_text().splitlines()) == 8
+    assert record.counts["steps"] == len(steps) == len(events) == 8
+    assert "strings/s" in events[-1].text
+    assert (events[-1].done, events[-1].total) == (8, 8)
     again = tune_in_process(recipe(), sample, base, store)
     assert again.reused
-    assert again.digest == made.digest
+    assert again.digest == record.digest
     assert not list((store.root / "work").iterdir())
 
 
@@ -90,7 +90,7 @@ assert not {{"torch", "transformers"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
 
 
-def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: EncoderRef) -> None:
+def test_the_key_depends_on_what_changes_the_weights(sample: StageRecord, base: EncoderRef) -> None:
     key = tuning_stage(recipe(), sample, base).key
     assert tuning_stage(recipe(checkpoint_seconds=5), sample, base).key == key
     assert tuning_stage(recipe(seed=1), sample, base).key != key
@@ -101,15 +101,15 @@ def test_the_key_follows_what_changes_the_weights(sample: StageRecord, base: Enc
     assert tuning_stage(recipe(), sample, moved).key == key
 
 
-def test_the_key_follows_the_code_that_tunes() -> None:
-    ours = ("trainer", "train_step", "losses", "batch_sampler", "views", "masking")
-    ours += ("drophead", "training_log", "checkpoint")
-    names = {f"tuning.{name}" for name in ours} | {"hardware", "parallel"}
+def test_the_key_depends_on_the_code_of_tuning() -> None:
+    modules = ("trainer", "train_step", "losses", "batch_sampler", "views", "masking")
+    modules += ("drophead", "training_log", "checkpoint")
+    names = {f"tuning.{name}" for name in modules} | {"hardware", "parallel"}
     names |= {f"encoders.{name}" for name in ("encoder", "length_buckets", "prompt")}
     assert {f"mirror.{name}" for name in names} <= reached_modules("mirror.tuning.stage")
 
 
-def test_too_small_a_sample_leaves_nothing(
+def test_a_sample_below_a_batch_leaves_no_stage(
     store: Store, sentences: list[str], base: EncoderRef
 ) -> None:
     with pytest.raises(SampleError, match="49 different strings"):
@@ -117,7 +117,7 @@ def test_too_small_a_sample_leaves_nothing(
     assert not (store.root / "stages" / "tune").exists()
 
 
-def test_a_missing_base_leaves_nothing(store: Store, sample: StageRecord, tmp_path: Path) -> None:
+def test_a_missing_base_leaves_no_stage(store: Store, sample: StageRecord, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="no base model"):
         tune_in_process(recipe(), sample, EncoderRef(str(tmp_path / "absent"), "0", "x"), store)
     assert not (store.root / "stages" / "tune").exists()

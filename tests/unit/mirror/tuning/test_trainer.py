@@ -40,7 +40,7 @@ def settings(**changes: Any) -> TuningSection:
 
 
 def items(texts: list[str]) -> list[TextPair]:
-    """Each paired with itself."""
+    """Return each text paired with itself."""
     return [TextPair(text, text) for text in texts]
 
 
@@ -54,7 +54,7 @@ def paths(tiny_base: Path, tmp_path: Path) -> TrainingPaths:
 
 @pytest.fixture
 def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Callable[..., dict[str, str]]:
-    """Tunes in folders of its own and gives the digests of what came out."""
+    """A function that tunes in new folders and returns the digests of the output files."""
 
     def tune_once(**changes: Any) -> dict[str, str]:
         root = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
@@ -104,12 +104,12 @@ def test_the_same_seed_gives_the_same_bytes_in_bf16(tuned: Callable[..., dict[st
     assert first != tuned(epochs=1)
 
 
-def test_another_seed_gives_other_weights(tuned: Callable[..., dict[str, str]]) -> None:
+def test_another_seed_changes_the_weights(tuned: Callable[..., dict[str, str]]) -> None:
     weights = "encoder/model.safetensors"
     assert tuned()[weights] != tuned(seed=43)[weights]
 
 
-def test_checkpoint_frequency_changes_no_byte(
+def test_the_number_of_checkpoints_changes_no_byte(
     tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rare = tuned()
@@ -141,7 +141,7 @@ def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
     for ours, theirs in zip(
         trainer.encoder.model.parameters(), twin.model.parameters(), strict=True
     ):
-        # keys' biases have gradients of rounding alone, which AdamW blows up to its rate
+        # gradients of the keys' biases are rounding errors, which AdamW scales to its learning rate
         torch.testing.assert_close(ours, theirs, atol=2.1e-3, rtol=0)
     table = trainer.encoder.model.get_input_embeddings().weight
     torch.testing.assert_close(
@@ -149,23 +149,19 @@ def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
     )
 
 
-def test_a_mask_cut_off_with_the_rest_does_not_count(
-    paths: TrainingPaths, sentences: list[str]
-) -> None:
+def test_a_truncated_mask_is_not_counted(paths: TrainingPaths, sentences: list[str]) -> None:
     counts = tune(settings(max_tokens=5, epochs=1), sentences, paths)
     assert 0.05 < counts["masked_share"] < 0.7
 
 
-def test_short_strings_are_not_masked_and_counted_so(
-    paths: TrainingPaths, sentences: list[str]
-) -> None:
+def test_masked_share_excludes_short_strings(paths: TrainingPaths, sentences: list[str]) -> None:
     strings = [*(text[:20] for text in sentences[::4]), *sentences[:200]]
     strings = list(dict.fromkeys(strings))
     counts = tune(settings(epochs=1, batch_size=len(strings)), strings, paths)
     assert counts["masked_share"] == pytest.approx(200 / len(strings))
 
 
-def test_the_learning_rate_rises_over_the_warm_up_and_stays(
+def test_the_learning_rate_rises_during_warm_up_and_is_then_constant(
     paths: TrainingPaths, sentences: list[str]
 ) -> None:
     steps: list[TuningStep] = []
@@ -175,16 +171,16 @@ def test_the_learning_rate_rises_over_the_warm_up_and_stays(
 
 
 @pytest.mark.parametrize("strings", [[], ["one"] * 500, [f"string {n}" for n in range(39)]])
-def test_too_few_different_strings_are_refused_before_anything_is_loaded(
+def test_too_few_different_strings_are_refused_before_the_base_is_loaded(
     strings: list[str], paths: TrainingPaths
 ) -> None:
-    nowhere = TrainingPaths(paths.base / "absent", paths.out, paths.work)
+    no_base = TrainingPaths(paths.base / "absent", paths.out, paths.work)
     with pytest.raises(SampleError, match=r"a batch takes 40.*tuning\.batch_size"):
-        tune(settings(), strings, nowhere)
+        tune(settings(), strings, no_base)
     assert not list(paths.out.iterdir())
 
 
-def test_masks_need_a_mask_token(
+def test_masking_needs_a_mask_token(
     paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(paths.base, tmp_path / "base"))
@@ -237,21 +233,21 @@ def test_a_full_disk_is_an_os_error(paths: TrainingPaths, sentences: list[str]) 
 
 
 @pytest.mark.gpu
-def test_a_gpu_tunes_to_the_same_bytes_each_time(tuned: Callable[..., dict[str, str]]) -> None:
+def test_a_gpu_gives_the_same_bytes_each_time(tuned: Callable[..., dict[str, str]]) -> None:
     assert torch.cuda.is_available()
     assert tuned(precision="auto") == tuned(precision="auto")
 
 
-def test_tuning_drives_strings_apart_and_keeps_views_together(
+def test_tuning_separates_strings_more_than_their_views(
     paths: TrainingPaths, sentences: list[str]
 ) -> None:
     def margin(encoder: Encoder) -> float:
-        """How much nearer a string is to itself without its last words than to others."""
-        whole = encoder.encode(sentences)
-        part = encoder.encode([text.rsplit(" ", 3)[0] for text in sentences])
-        whole /= np.linalg.norm(whole, axis=1, keepdims=True)
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-        cosines = whole @ part.T
+        """Return how much higher a string's cosine to its beginning is than to other strings'."""
+        full = encoder.encode(sentences)
+        beginning = encoder.encode([text.rsplit(" ", 3)[0] for text in sentences])
+        full /= np.linalg.norm(full, axis=1, keepdims=True)
+        beginning /= np.linalg.norm(beginning, axis=1, keepdims=True)
+        cosines = full @ beginning.T
         return float(np.diag(cosines).mean() - cosines.mean())
 
     tune(settings(epochs=5), sentences, paths)
@@ -292,24 +288,24 @@ def test_a_linear_learning_rate_falls_to_zero_after_the_warm_up(
     ],
     ids=str,
 )
-def test_each_setting_changes_what_is_learned_and_can_be_repeated(
+def test_each_setting_changes_the_weights_reproducibly(
     changes: dict[str, Any], tuned: Callable[..., dict[str, str]]
 ) -> None:
     weights = "encoder/model.safetensors"
-    # The corpus of the test has equal strings only where a test says so.
-    usual = tuned(epochs=1)[weights]
-    found = tuned(epochs=1, **changes)[weights]
+    # The sentences have no duplicates, so that `duplicates` changes no weight.
+    default = tuned(epochs=1)[weights]
+    changed = tuned(epochs=1, **changes)[weights]
     if changes == {"duplicates": "negatives"}:
-        assert found == usual
+        assert changed == default
     else:
-        assert found != usual
-    assert tuned(epochs=1, **changes)[weights] == found
+        assert changed != default
+    assert tuned(epochs=1, **changes)[weights] == changed
 
 
 def test_gradient_caching_gives_the_same_weights(
     paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
-    """With dropout, drophead and a head on; sums are rounded in another order."""
+    """With dropout, drophead and a projection head; only the order of sums differs."""
     options = {
         "augmentation": "both",
         "projection_head": "mlp",
@@ -317,37 +313,37 @@ def test_gradient_caching_gives_the_same_weights(
         "epochs": 1,
     }
     options |= {"learning_rate": 1e-4}
-    found = []
+    results = []
     for caching in (False, True):
         out = TrainingPaths(paths.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
         out.out.mkdir()
         out.work.mkdir()
         counts = tune(settings(**options, gradient_caching=caching), sentences, out)
-        found.append((counts["final_loss"], Encoder.load(out.out / "encoder")))
-    (loss, encoder), (cached_loss, cached) = found
+        results.append((counts["final_loss"], Encoder.load(out.out / "encoder")))
+    (loss, encoder), (cached_loss, cached) = results
     assert cached_loss == pytest.approx(loss, abs=1e-4)
     raw = Encoder.load(paths.base, "mean").encode(sentences)
-    whole, part = encoder.encode(sentences), cached.encode(sentences)
-    assert np.abs(whole - part).max() < 0.05 * np.abs(whole - raw).max()
+    plain, with_caching = encoder.encode(sentences), cached.encode(sentences)
+    assert np.abs(plain - with_caching).max() < 0.05 * np.abs(plain - raw).max()
 
 
-def test_without_augmentation_only_masks_make_views_differ(
+def test_without_augmentation_views_differ_only_by_masks(
     paths: TrainingPaths, sentences: list[str]
 ) -> None:
     trainer = Trainer(settings(augmentation="none"), items(sentences), paths)
     batch = trainer.views.batch(range(40), 0)
     trainer.encoder.model.train()
-    outcome = trainer.train_step.forward_backward(replace(batch, second=batch.first), 3)
-    same = torch.nn.functional.normalize(outcome.first, dim=-1)
+    output = trainer.train_step.forward_backward(replace(batch, second=batch.first), 3)
+    same = torch.nn.functional.normalize(output.first, dim=-1)
     expected = info_nce(same, same, 0.04, batch.text_ids)
-    assert outcome.loss.item() == pytest.approx(expected.item(), abs=1e-5)
-    assert trainer.train_step.forward_backward(batch, 3).loss.item() > outcome.loss.item() + 1e-3
+    assert output.loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert trainer.train_step.forward_backward(batch, 3).loss.item() > output.loss.item() + 1e-3
 
 
-def test_controlled_dropout_drops_the_same_units_on_both_sides(
+def test_controlled_dropout_drops_the_same_units_in_both_views(
     paths: TrainingPaths, sentences: list[str]
 ) -> None:
-    """Equal sides then have equal vectors, slice by slice; usual dropout has not."""
+    """Equal views have equal vectors in each micro-batch; with ordinary dropout they differ."""
     for augmentation, equal in (("controlled", True), ("dropout", False)):
         trainer = Trainer(
             settings(
@@ -358,9 +354,9 @@ def test_controlled_dropout_drops_the_same_units_on_both_sides(
         )
         trainer.encoder.model.train()
         batch = trainer.views.batch(range(40), 0)
-        made = trainer.train_step.forward_backward(replace(batch, second=batch.first), 5)
-        assert torch.equal(made.first, made.second) is equal
-        assert not torch.equal(made.first, trainer.train_step.forward_backward(batch, 6).first)
+        output = trainer.train_step.forward_backward(replace(batch, second=batch.first), 5)
+        assert torch.equal(output.first, output.second) is equal
+        assert not torch.equal(output.first, trainer.train_step.forward_backward(batch, 6).first)
 
 
 @pytest.mark.parametrize(
@@ -375,14 +371,14 @@ def test_controlled_dropout_drops_the_same_units_on_both_sides(
 def test_the_number_of_threads_changes_no_byte(
     tuned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    made = []
+    digests = []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        made.append(tuned(tokens_per_microbatch=150, epochs=1, **changes))
-    assert made[0] == made[1] == made[2]
+        digests.append(tuned(tokens_per_microbatch=150, epochs=1, **changes))
+    assert digests[0] == digests[1] == digests[2]
 
 
-def test_bf16_is_fp32_but_for_rounding(paths: TrainingPaths, sentences: list[str]) -> None:
+def test_the_loss_in_bf16_is_near_that_in_fp32(paths: TrainingPaths, sentences: list[str]) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
         trainer = Trainer(settings(precision=precision), items(sentences), paths)
@@ -409,11 +405,11 @@ def test_the_projection_head_is_trained_and_not_saved(
     assert [module["type"].rsplit(".")[-1] for module in modules] == ["Transformer", "Pooling"]
 
 
-def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
+def test_a_run_with_a_projection_head_is_resumed_to_the_same_bytes(
     tuned: Callable[..., dict[str, str]], tmp_path: Path, tiny_base: Path, sentences: list[str]
 ) -> None:
     changes = {"projection_head": "mlp", "augmentation": "both", "epochs": 1}
-    whole = tuned(**changes)
+    uninterrupted = tuned(**changes)
     paths = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
     paths.out.mkdir()
     paths.work.mkdir()
@@ -425,15 +421,17 @@ def test_a_killed_run_with_a_head_goes_on_to_the_same_bytes(
     save_checkpoint(paths.work, trainer.trained, trainer.optimizer, trainer.state)
     counts = tune(settings(**changes), sentences, paths)
     assert counts["steps"] == 10
-    assert file_digests(paths.out) == whole
+    assert file_digests(paths.out) == uninterrupted
 
 
-def test_the_encoder_reads_inference_max_tokens(paths: TrainingPaths, sentences: list[str]) -> None:
+def test_the_saved_encoder_has_inference_max_tokens(
+    paths: TrainingPaths, sentences: list[str]
+) -> None:
     tune(settings(epochs=1, inference_max_tokens=25), sentences, paths)
     assert Encoder.load(paths.out / "encoder").settings.max_tokens == 25
 
 
-def test_lower_case_is_tuned_and_saved(
+def test_lowercase_is_used_and_saved(
     paths: TrainingPaths,
     sentences: list[str],
     vocabulary: dict[str, int],
@@ -442,7 +440,7 @@ def test_lower_case_is_tuned_and_saved(
 ) -> None:
     texts = [text.upper() for text in sentences[:40]]
     ids = []
-    for name, lowercase in (("low", True), ("as-it-is", False)):
+    for name, lowercase in (("lowercase", True), ("cased", False)):
         out = TrainingPaths(cased_base, tmp_path / name / "out", tmp_path / name / "work")
         out.out.mkdir(parents=True)
         tune(settings(epochs=1, lowercase=lowercase), texts, out)
@@ -451,7 +449,7 @@ def test_lower_case_is_tuned_and_saved(
     assert vocabulary["[UNK]"] not in ids[0] and vocabulary["[UNK]"] in ids[1]
 
 
-def test_centering_subtracts_the_mean_and_nothing_else(
+def test_centering_only_subtracts_the_mean(
     paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
     tune(settings(epochs=1, center=True), sentences, paths)
@@ -465,13 +463,13 @@ def test_centering_subtracts_the_mean_and_nothing_else(
     np.testing.assert_allclose(centred, vectors - vectors.mean(axis=0), atol=1e-4)
 
 
-def test_labelled_pairs_are_drawn_together(paths: TrainingPaths, sentences: list[str]) -> None:
-    """Pairs of unlike texts end nearer to each other than they began."""
+def test_labelled_pairs_become_more_similar(paths: TrainingPaths, sentences: list[str]) -> None:
+    """Tuning raises the cosine of paired texts above that of others."""
     pairs = [TextPair(a, b) for a, b in zip(sentences[:40], sentences[40:80], strict=True)]
 
     def cosine(encoder: Encoder) -> float:
         first, second = (
-            encoder.encode([getattr(pair, side) for pair in pairs]) for side in ("first", "second")
+            encoder.encode([getattr(pair, name) for pair in pairs]) for name in ("first", "second")
         )
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         others = (first * np.roll(second, 1, axis=0)).sum(1)

@@ -23,7 +23,7 @@ def views(encoder: Encoder, texts: list[str | tuple[str, str]], **changes: Any) 
     return Views(settings, [TextPair(*pair) for pair in pairs], encoder, Path("base"))
 
 
-def test_only_the_second_side_is_masked(encoder: Encoder, sentences: list[str]) -> None:
+def test_only_the_second_view_is_masked(encoder: Encoder, sentences: list[str]) -> None:
     batch = views(encoder, sentences).batch(range(40), 0)
     mask = encoder.tokenizer.mask_token_id
     assert all(row.count(mask) == 1 for row in batch.second)
@@ -42,7 +42,7 @@ def test_masks_of_an_item_depend_only_on_its_index_and_the_epoch(
 
 
 @pytest.mark.parametrize(("masking", "masks"), [("words", 2), ("word-pieces", 2)])
-def test_k_counts_words_or_word_pieces(
+def test_mask_length_counts_words_or_word_pieces(
     masking: str, masks: int, encoder: Encoder, sentences: list[str]
 ) -> None:
     batch = views(encoder, sentences, masking=masking, mask_length=2).batch(range(30), 0)
@@ -53,9 +53,7 @@ def test_k_counts_words_or_word_pieces(
         assert all(row[0] != mask != row[-1] for row in batch.second)
 
 
-def test_items_that_share_a_text_share_an_id_even_through_others(
-    encoder: Encoder, sentences: list[str]
-) -> None:
+def test_items_connected_by_equal_texts_share_an_id(encoder: Encoder, sentences: list[str]) -> None:
     a, b, c, d, e = sentences[:5]
     texts = [a, b, a.upper(), (c, b), (d, c), e, (e, a)]
     batch = views(encoder, texts).batch(range(7), 0)
@@ -70,7 +68,7 @@ def test_with_duplicates_as_negatives_there_are_no_text_ids(
     assert batches.batch(range(4), 0).text_ids is None
 
 
-def test_the_sides_of_a_labelled_pair_are_not_swapped(
+def test_the_texts_of_a_labelled_pair_are_not_swapped(
     encoder: Encoder, sentences: list[str]
 ) -> None:
     pairs = list(zip(sentences[:10], sentences[10:20], strict=True))
