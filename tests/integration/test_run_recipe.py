@@ -63,7 +63,7 @@ def client(first: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
     return MlflowClient(f"sqlite:///{first.home / 'mlflow.db'}")
 
 
-def test_a_run_says_what_it_came_to(first: SimpleNamespace) -> None:
+def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
     shown = first.done.stdout
     assert "passage-retrieval" in shown
     assert "Challenger – it is not made champion" in shown

@@ -9,7 +9,7 @@ import pytest
 Script = Callable[[str], ModuleType]
 
 
-def test_a_row_tells_median_spread_and_verdict(script: Script) -> None:
+def test_a_row_shows_median_spread_and_verdict(script: Script) -> None:
     row = script("measuring").Row("ours / theirs", "times", [2.0, 4.0, 3.0], 2.5)
     assert row.cells() == [
         "ours / theirs",
@@ -23,11 +23,11 @@ def test_a_row_tells_median_spread_and_verdict(script: Script) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "0.00"), (0.001, "1.0e-03"), (3.14159, "3.14"), (12345.6, "12,346")]
 )
-def test_numbers_are_told_in_three_figures(script: Script, value: float, text: str) -> None:
+def test_numbers_have_three_significant_figures(script: Script, value: float, text: str) -> None:
     assert script("measuring").shown(value) == text
 
 
-def test_sides_take_turns(script: Script) -> None:
+def test_programs_take_turns(script: Script) -> None:
     order: list[str] = []
     sides = {name: lambda name=name: order.append(name) or {} for name in "AB"}
     made = script("measuring").take_turns(sides, 2)

@@ -48,7 +48,7 @@ def test_the_table_has_every_benchmark_and_the_machine_as_it_was_before(
     assert "cores, 1 threads" in shown
 
 
-def test_what_was_found_before_a_failure_is_kept(
+def test_results_before_a_failure_are_kept(
     speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(speed, "QUICK", "tuning_speed.py\nencoding_speed.py --fails\n")

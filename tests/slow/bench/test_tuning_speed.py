@@ -108,7 +108,7 @@ def test_work_counts_weights_tokens_and_attention(
     assert per_string(tiny_base, sentences[:1], 20, "cls")[0] == expected
 
 
-def test_goals_are_told_apart_from_what_was_measured(script: Script) -> None:
+def test_goals_are_distinguished_from_measurements(script: Script) -> None:
     tuning = script("tuning_speed")
     sides = {"official": 10.0, "official, autocast": 20.0, "trainer": 30.0, "ours": 85.0}
     results = {

@@ -130,16 +130,14 @@ def weights(encoder: str) -> str:
 
 
 @pytest.mark.parametrize("name", KILLS)
-def test_every_run_was_killed_where_it_was_meant_to_be(
-    killed_runs: SimpleNamespace, name: str
-) -> None:
+def test_every_run_was_killed_at_its_position(killed_runs: SimpleNamespace, name: str) -> None:
     assert killed_runs.left[name].code == -signal.SIGKILL
     if stage := KILLS[name]["stage"]:
         assert killed_runs.left[name].events[-1][0] == stage
 
 
 @pytest.mark.parametrize("name", [name for name, kill in KILLS.items() if kill["stage"]])
-def test_a_killed_stage_is_not_there_and_those_before_it_are(
+def test_a_killed_stage_is_missing_and_earlier_ones_exist(
     killed_runs: SimpleNamespace, name: str
 ) -> None:
     before = list(KILLS)[: list(KILLS).index(name)]
@@ -166,11 +164,11 @@ def test_killed_runs_end_with_the_same_bytes(
     assert weights(resumed_run.record.encoder) == weights(expected.encoder)
 
 
-def test_the_last_run_makes_nothing_anew(resumed_run: SimpleNamespace) -> None:
+def test_the_last_run_reuses_every_finished_stage(resumed_run: SimpleNamespace) -> None:
     assert "9 of 9 stages reused" in resumed_run.done.stdout
 
 
-def test_nothing_half_made_is_left(resumed_run: SimpleNamespace) -> None:
+def test_no_partial_folders_remain(resumed_run: SimpleNamespace) -> None:
     assert list((resumed_run.home / "work").iterdir()) == []
     assert list(resumed_run.home.glob("runs/*/*.part")) == []
 

@@ -34,7 +34,7 @@ def records(home: Path) -> list[RunRecord]:
     return [read_record(path) for path in home.glob("runs/*/*.json")]
 
 
-def test_both_come_to_the_same(records: list[RunRecord]) -> None:
+def test_both_runs_have_the_same_results(records: list[RunRecord]) -> None:
     assert len(records) == 2
     assert records[0].started_at != records[1].started_at
     for what in ("encoder", "report", "model", "scores"):

@@ -188,7 +188,7 @@ def test_a_corpus_without_text_names_its_columns(tmp_path: Path, store: Store) -
         prepare_pieces(settings(tmp_path / "t.parquet"), store)
 
 
-def test_faults_of_a_pretraining_file_are_told_together(tmp_path: Path) -> None:
+def test_faults_of_a_pretraining_file_are_reported_together(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
     path.write_text('language = "en"\nmask_ratio = 2.0\n[shape]\nhidden_size = 33\nnum_heads = 2\n')
     with pytest.raises(RecipeError, match="3 fault") as caught:

@@ -46,7 +46,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
-def test_a_refusal_and_a_failure_are_told(
+def test_a_refusal_and_a_failure_are_notified(
     webhook: tuple[str, list[dict[str, Any]]],
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
@@ -76,7 +76,7 @@ def test_a_refusal_and_a_failure_are_told(
     assert "label-free retrieval needs" in failure["body"]
 
 
-def test_a_webhook_that_is_away_is_a_warning_and_no_failure(
+def test_an_unreachable_webhook_is_a_warning(
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,

@@ -60,7 +60,7 @@ def made_strings(record: RunRecord) -> str:
     return hashlib.sha256((sample.path / "strings.parquet").read_bytes()).hexdigest()
 
 
-def test_a_run_says_what_it_came_to(first: SimpleNamespace) -> None:
+def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
     shown = first.done.stdout
     assert "passage-retrieval" in shown
     assert "Challenger – it is not made champion" in shown

@@ -20,7 +20,7 @@ main()
 MODEL = "mirror-en-tiny"
 
 
-def test_a_successor_comes_with_a_word_for_those_who_hold_an_index(
+def test_a_successor_has_an_index_compatibility_report(
     tmp_path: Path,
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],

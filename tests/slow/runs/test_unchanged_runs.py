@@ -40,12 +40,12 @@ def crowned(
     return SimpleNamespace(recipe=recipe, home=home, client=client, text=folder / "text.jsonl")
 
 
-def test_without_a_champion_it_runs_whole(crowned) -> None:
+def test_without_a_champion_the_run_is_complete(crowned) -> None:
     assert not find_record(crowned.home).unchanged
     assert crowned.client.get_model_version(MODEL, "1").tags["corpus_digest"]
 
 
-def test_it_stops_on_the_champions_text_and_goes_on_with_new(
+def test_a_run_stops_on_unchanged_text_and_continues_on_new_text(
     crowned, mirror_run, prefect_api, ask_api
 ) -> None:
     done = mirror_run(crowned.recipe, crowned.home, IF_CHANGED, PREFECT_API_URL=prefect_api)

@@ -41,7 +41,7 @@ def test_a_run_made_again_gives_the_same_bytes(
     assert tuned.read_bytes() == packaged.read_bytes()
 
 
-def test_a_source_that_changed_is_found_out(
+def test_a_changed_source_is_reported(
     recorded: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = recorded.recipe.parent / "text.jsonl"
@@ -63,7 +63,7 @@ def test_the_runs_own_workspace_is_refused(
     assert "every stage would be found" in capsys.readouterr().err
 
 
-def test_a_run_that_found_nothing_to_do_is_told_so(
+def test_an_unchanged_run_is_refused(
     recorded: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from dataclasses import replace
@@ -74,7 +74,7 @@ def test_a_run_that_found_nothing_to_do_is_told_so(
 
 
 @pytest.mark.parametrize("run", ["en-nothing", "models:/mirror-nothing/1", "nothing.json"])
-def test_a_run_that_is_not_there_is_told_so(
+def test_a_missing_run_is_an_error(
     recorded: SimpleNamespace, run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify(run) == 1

@@ -121,7 +121,7 @@ def left_in(folder: Path) -> list[Path]:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_what_a_hostile_server_sends_is_not_kept(
+def test_hostile_downloads_are_not_stored(
     answer: Answer,
     fault: type[MirrorError],
     hostile: tuple[dict[str, Answer], str],
@@ -137,7 +137,7 @@ def test_what_a_hostile_server_sends_is_not_kept(
     assert left_in(tmp_path) == []
 
 
-def test_a_service_of_this_machine_that_a_redirect_leads_to_tells_nothing(
+def test_a_redirect_to_a_local_service_leaks_no_content(
     hostile: tuple[dict[str, Answer], str], tmp_path: Path
 ) -> None:
     """As a cloud's own at 169.254.169.254: it may be asked, and what it says goes nowhere."""
@@ -150,9 +150,7 @@ def test_a_service_of_this_machine_that_a_redirect_leads_to_tells_nothing(
     assert left_in(tmp_path) == []
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -192,14 +190,14 @@ def test_a_definition_writes_nowhere_else_and_reads_the_web_alone(
     "url",
     ["http://127.0.0.1:9/a\r\nX-Evil: 1", "http://", "http://[::1", "http://127.0.0.1:99999/a"],
 )
-def test_an_address_that_is_none_is_told_as_a_fault(url: str, tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_error(url: str, tmp_path: Path) -> None:
     with pytest.raises((InputError, ServiceError)):
         download_file(FILE, url, tmp_path / "root", "a test", CorpusError)
     assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("packing", ["gz", "zst"])
-def test_a_packed_bomb_takes_no_memory(
+def test_a_decompression_bomb_takes_no_memory(
     packing: str, write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
     bomb = tmp_path / f"bomb.txt.{packing}"

@@ -46,7 +46,7 @@ def credulous(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("kind", ["AutoConfig", "AutoModel", "AutoTokenizer"])
-def test_code_of_a_base_is_not_run_though_somebody_says_yes(
+def test_code_of_a_base_is_not_run_even_if_the_user_agrees(
     file: str, kind: str, base: Path, payload: Payload, edit: Callable[..., None]
 ) -> None:
     (base / "evil.py").write_text(f"{payload.code}\nclass Evil: ...\n")
@@ -223,7 +223,9 @@ def test_a_version_with_code_is_not_served(
 @pytest.mark.parametrize(
     "poison", [a_module_in_the_encoder, a_loader_with_code, code_that_the_configuration_asks_for]
 )
-def test_mlflow_by_itself_would_run_it(poison: Poison, registered: Path, payload: Payload) -> None:
+def test_mlflow_without_our_checks_would_run_the_code(
+    poison: Poison, registered: Path, payload: Payload
+) -> None:
     """So that the attacks above are attacks."""
     import mlflow
 

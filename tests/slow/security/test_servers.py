@@ -121,7 +121,7 @@ def mlflow_routes() -> list[tuple[str, str]]:
     return [*found, *(("GET", path) for path in MORE), *(("POST", path) for path in MORE)]
 
 
-def test_nobody_without_a_login_is_told_anything(team: Team) -> None:
+def test_requests_without_a_login_are_refused(team: Team) -> None:
     prefect, mlflow = team.ports
     asked = {prefect: prefect_routes(prefect), mlflow: mlflow_routes()}
     assert len(asked[prefect]) > 150 and len(asked[mlflow]) > 300
@@ -136,7 +136,7 @@ def test_nobody_without_a_login_is_told_anything(team: Team) -> None:
     assert list(answers.values()).count(401) > 450
 
 
-def test_a_wrong_login_is_none(team: Team) -> None:
+def test_a_wrong_login_is_refused(team: Team) -> None:
     prefect, mlflow = team.ports
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
     for word in ("chief:", "chief:wrong", "admin:password1234", "admin:password", f":{PASSWORD}"):
@@ -147,7 +147,7 @@ def test_a_wrong_login_is_none(team: Team) -> None:
     assert ask(mlflow, search, **login(MLFLOW_LOGIN)).status == 200
 
 
-def test_no_password_stands_in_a_command_or_a_file(team: Team, database: str) -> None:
+def test_no_password_is_in_a_command_or_a_file(team: Team, database: str) -> None:
     shown = team.mirror("doctor").stdout
     assert "worker-1 online" in " ".join(shown.split())
     secrets = [PASSWORD, *([database.split(":")[2].partition("@")[0]] if database else [])]
@@ -159,7 +159,7 @@ def test_no_password_stands_in_a_command_or_a_file(team: Team, database: str) ->
         assert not [path for path in files if secret.encode() in path.read_bytes()]
 
 
-def test_state_and_logs_are_their_owners_alone(team: Team) -> None:
+def test_only_the_owner_can_read_state_and_logs(team: Team) -> None:
     servers = team.home / "servers"
     for path in (servers, servers / "state.json", *(servers / "logs").iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
@@ -188,7 +188,7 @@ def test_logins_are_kept_with_the_runs(team: Team, database: str) -> None:
     assert not list((team.home / "servers").rglob("*.db"))
 
 
-def test_a_page_of_another_origin_gets_no_leave(open_team: Team) -> None:
+def test_pages_of_another_origin_get_no_cors_permission(open_team: Team) -> None:
     prefect, mlflow = open_team.ports
     asks = {"Origin": EVIL, "Access_Control_Request_Method": "POST"}
     leave = "Access-Control-Allow-Origin"
@@ -212,7 +212,7 @@ def test_a_page_of_another_origin_gets_no_leave(open_team: Team) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example"])
-def test_a_name_that_is_made_to_lead_here_reaches_nothing(open_team: Team, host: str) -> None:
+def test_dns_rebinding_is_refused(open_team: Team, host: str) -> None:
     """As a page has it whose own name is answered, the second time, with 127.0.0.1."""
     for port, path in zip(
         open_team.ports, ("/api/admin/settings", "/api/2.0/mlflow/experiments/search"), strict=True
@@ -295,7 +295,7 @@ def answer_to(headers: list[tuple[bytes, bytes]], kind: str) -> int:
     return int(sent[0].get("status") or sent[0].get("code") or 1000)
 
 
-def test_a_port_is_no_part_of_a_name() -> None:
+def test_a_host_name_excludes_the_port() -> None:
     assert [host_name(host) for host in ("a:1", "A", "[::1]:2", "[::1]", "a:b")] == [
         *("a", "a", "[::1]", "[::1]", "a:b")
     ]

@@ -138,7 +138,7 @@ def test_a_schedule_that_was_paused_by_hand_is_shown_and_set_again(deployer: Dep
     assert deployer.found()["a"]["schedules"][0]["active"] is True
 
 
-def test_somebody_elses_deployments_are_not_touched(deployer: Deployer) -> None:
+def test_deployments_without_the_tag_are_not_changed(deployer: Deployer) -> None:
     deployer.write(deployment("a"), deployment("b"))
     deployer.deploy("--yes")
     for name in ("a", "b"):

@@ -97,7 +97,7 @@ def test_every_command_succeeds(walk: SimpleNamespace) -> None:
     assert walk.done.returncode == 0, walk.done.stdout[-3_000:] + walk.done.stderr[-3_000:]
 
 
-def test_what_is_scheduled_is_deployed(walk: SimpleNamespace) -> None:
+def test_scheduled_flows_are_deployed(walk: SimpleNamespace) -> None:
     assert "en-python-docs" in output(walk, "mirror deploy")
 
 
@@ -116,7 +116,7 @@ def said_of_runs(walk: SimpleNamespace) -> list[str]:
     return [part for part in parts if "stages reused" in part]
 
 
-def test_who_holds_an_index_learns_whether_it_serves(walk: SimpleNamespace) -> None:
+def test_promotion_and_comparison_report_index_compatibility(walk: SimpleNamespace) -> None:
     # The run has compared them only where its gate lets version 2 through.
     told = output(walk, "promote mirror-en-notes 2")
     command = "mirror compare models:/mirror-en-notes/1 models:/mirror-en-notes/2 --recipe en-notes"
@@ -127,14 +127,14 @@ def test_who_holds_an_index_learns_whether_it_serves(walk: SimpleNamespace) -> N
     assert back in output(walk, "mirror rollback")
 
 
-def test_the_rollback_is_told_in_the_history_with_its_reason(walk: SimpleNamespace) -> None:
+def test_the_history_shows_the_rollback_and_its_reason(walk: SimpleNamespace) -> None:
     assert "version 1" in output(walk, "mirror rollback")
     page = (walk.folder / "history.html").read_text()
     assert "search got worse" in page
     assert "rolled back" in page
 
 
-def test_nothing_runs_any_more(walk: SimpleNamespace) -> None:
+def test_no_process_remains(walk: SimpleNamespace) -> None:
     left = []
     for process in psutil.process_iter(["cmdline"]):
         words = " ".join(process.info["cmdline"] or ())

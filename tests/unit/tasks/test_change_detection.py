@@ -76,7 +76,7 @@ def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
     assert change_of(recipe, made) == ChangeReport(True, ("There is no champion yet.",))
 
 
-def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made) -> None:
+def test_the_registry_has_the_lineage_of_the_champion(champion, recipe, made) -> None:
     for named in ({"alias": "champion"}, {"version": "1"}):
         origin = fetch_metadata(MODEL, **named)
         assert origin is not None
@@ -86,7 +86,7 @@ def test_the_registry_keeps_what_a_champion_was_made_from(champion, recipe, made
     assert fetch_metadata(MODEL, version="7") is None
 
 
-def test_the_champions_own_text_leaves_nothing_to_do(champion, recipe, made) -> None:
+def test_the_champions_text_is_unchanged(champion, recipe, made) -> None:
     change = change_of(recipe, made)
     assert not change.has_changed
     assert change.champion == "1"

@@ -55,7 +55,7 @@ def test_runs_and_servers_are_kept_in_the_workspace(seen: Seen, tmp_path: Path) 
     assert environment["PREFECT_HOME"] == f"{tmp_path}/home/prefect"
 
 
-def test_nothing_is_told_to_anyone(seen: Seen) -> None:
+def test_telemetry_is_off(seen: Seen) -> None:
     environment = seen()
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert environment["DO_NOT_TRACK"] == "true"
@@ -63,7 +63,7 @@ def test_nothing_is_told_to_anyone(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("how", ["command", "worker"])
-def test_threads_that_wait_sleep(seen: Seen, how: str) -> None:
+def test_waiting_threads_sleep(seen: Seen, how: str) -> None:
     assert seen(how)["OMP_WAIT_POLICY"] == "PASSIVE"
     assert seen(how, OMP_WAIT_POLICY="ACTIVE")["OMP_WAIT_POLICY"] == "ACTIVE"
 
@@ -79,7 +79,7 @@ def test_what_the_user_has_set_stays(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_PROFILE"])
-def test_who_has_told_prefect_of_a_server_keeps_its_home(seen: Seen, name: str) -> None:
+def test_a_configured_server_keeps_its_prefect_home(seen: Seen, name: str) -> None:
     assert "PREFECT_HOME" not in seen(**{name: "mine"})
 
 
@@ -89,7 +89,7 @@ def test_in_a_worker_prefect_is_as_the_worker_has_it(seen: Seen, tmp_path: Path)
     assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/home/mlflow.db"
 
 
-def test_the_workspace_is_where_it_was_told_and_else_in_the_checkout(
+def test_the_workspace_is_mirror_home_or_in_the_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -96,7 +96,7 @@ def check_recipe(recipe: Recipe) -> RunContext:
     return run
 
 
-def test_a_run_that_was_handed_over_is_neither_read_nor_checked_again(
+def test_a_checked_run_is_not_checked_again(
     recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunContext(recipe_on(), Store(workspace_root()), ("en-trades", ""))
@@ -113,11 +113,11 @@ def test_a_run_that_was_handed_over_is_neither_read_nor_checked_again(
         preflight.load_run("en-trades")
 
 
-def test_what_is_ready_passes_and_gives_the_workspace(recipe_on: Judged, workspace: Path) -> None:
+def test_a_ready_recipe_passes(recipe_on: Judged, workspace: Path) -> None:
     assert check_recipe(recipe_on()).workspace == workspace
 
 
-def test_text_that_is_not_there_is_named(recipe_on: Judged) -> None:
+def test_missing_text_is_named(recipe_on: Judged) -> None:
     with pytest.raises(CorpusError, match=r"no text at /no/text\.txt"):
         check_recipe(recipe_on(corpus={"source": "files", "paths": ["/no/text.txt"]}))
 
@@ -134,7 +134,7 @@ def test_a_language_whose_words_are_not_known_here_is_found(
     assert check_recipe(recipe_on(language="zh", level="word", corpus=LIST))
 
 
-def test_a_base_that_is_not_there_is_named(recipe_on: Judged) -> None:
+def test_a_missing_base_is_named(recipe_on: Judged) -> None:
     with pytest.raises(BaseModelError, match=r"no base model at .*no/such-base.*base\.path"):
         check_recipe(recipe_on(base={"path": "no/such-base"}))
 
@@ -204,14 +204,16 @@ def test_a_workspace_that_cannot_be_written_comes_first(
     assert place.read_text() == "not a folder"
 
 
-def test_a_full_disk_is_told_in_numbers(recipe_on: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_gigabytes(
+    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_space(monkeypatch, free=1 << 30)
     with pytest.raises(StoreError, match=r"has 1\.0 GiB free and a run needs 2\.0"):
         check_recipe(recipe_on())
 
 
 @pytest.mark.parametrize(("free", "fits"), [(100, True), (99, False)])
-def test_what_is_just_enough_is_enough(
+def test_just_enough_disk_space_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
 ) -> None:
     no_space(monkeypatch, free)
@@ -222,7 +224,7 @@ def test_what_is_just_enough_is_enough(
         check_space(tmp_path, needed=100)
 
 
-def test_all_faults_are_told_at_once(
+def test_all_faults_are_reported_together(
     recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong_checksum(tmp_path, monkeypatch)
@@ -249,7 +251,7 @@ def test_all_faults_are_told_at_once(
     assert all(part in line for part, line in zip(told, lines, strict=True))
 
 
-def test_what_may_pass_is_told_apart_from_what_will_not(
+def test_temporary_faults_are_distinguished(
     recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task tries again after the first kind only."""

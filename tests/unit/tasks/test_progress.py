@@ -17,7 +17,7 @@ from tasks.progress import Reporter, listening
 STEP = ProgressEvent("tune", 3, 10, "steps", "loss 2.5")
 
 
-def test_a_listener_hears_everything_in_order() -> None:
+def test_a_listener_receives_all_events_in_order() -> None:
     heard: list[ProgressEvent] = []
     told = [ProgressEvent("tune", done, 4, "steps") for done in range(4)]
     with listening(heard.append):
@@ -27,7 +27,7 @@ def test_a_listener_hears_everything_in_order() -> None:
     assert heard == told
 
 
-def test_a_listener_is_told_nothing_after_its_block() -> None:
+def test_a_listener_receives_no_events_after_its_block() -> None:
     heard: list[ProgressEvent] = []
     with listening(heard.append):
         pass
@@ -35,7 +35,7 @@ def test_a_listener_is_told_nothing_after_its_block() -> None:
     assert heard == []
 
 
-def test_a_thread_that_carries_the_context_is_heard() -> None:
+def test_events_of_a_thread_with_the_context_are_received() -> None:
     heard: list[ProgressEvent] = []
     with listening(heard.append):
         context = copy_context()

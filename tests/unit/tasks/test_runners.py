@@ -18,14 +18,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def test_what_is_asked_for_wins_over_the_environment(monkeypatch) -> None:
+def test_an_argument_overrides_the_environment(monkeypatch) -> None:
     assert runner_kind(None) == "thread"
     monkeypatch.setenv("MIRROR_RUNNER", "dask")
     assert runner_kind(None) == "dask"
     assert runner_kind("process") == "process"
 
 
-def test_an_unknown_runner_is_refused_with_those_there_are(monkeypatch) -> None:
+def test_an_unknown_runner_is_refused_with_a_list(monkeypatch) -> None:
     monkeypatch.setenv("MIRROR_RUNNER", "spark")
     with pytest.raises(InputError, match="'spark' is no runner: set MIRROR_RUNNER to thread, pro"):
         runner_kind(None)

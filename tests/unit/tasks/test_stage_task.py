@@ -78,7 +78,7 @@ def states_of(run: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
     return result, [(name, made.state.name) for name, made in zip(names, ordered, strict=True)]
 
 
-def test_what_is_made_is_completed_and_what_is_found_is_cached(tmp_path: Path) -> None:
+def test_a_computed_stage_is_completed_and_a_reused_one_cached(tmp_path: Path) -> None:
     def run() -> list[StageRecord]:
         return [make_sample(tmp_path), make_sample(tmp_path)]
 
@@ -88,7 +88,7 @@ def test_what_is_made_is_completed_and_what_is_found_is_cached(tmp_path: Path) -
     assert dataclasses.replace(found, reused=False) == made
 
 
-def test_what_is_gone_from_the_store_is_not_cached(tmp_path: Path) -> None:
+def test_a_removed_stage_is_not_cached(tmp_path: Path) -> None:
     """Prefect itself remembers nothing."""
 
     def run() -> None:
@@ -107,7 +107,7 @@ def test_the_next_task_is_given_the_record(tmp_path: Path) -> None:
     assert states == [("make_sample", "Cached"), ("read_sample", "Completed")]
 
 
-def test_whoever_asks_for_the_state_is_given_it(tmp_path: Path) -> None:
+def test_return_state_returns_the_state(tmp_path: Path) -> None:
     make_sample.fn(tmp_path)
     state, _ = states_of(lambda: [make_sample(tmp_path, return_state=True)])
     assert isinstance(state[0], State)
@@ -120,7 +120,7 @@ def test_outside_a_run_the_record_is_as_it_is(tmp_path: Path) -> None:
     assert isinstance(record, StageRecord)
 
 
-def test_a_failing_stage_raises_its_own_error() -> None:
+def test_a_failing_stage_raises_its_error() -> None:
     @stage_task()
     def fail(report: Reporter) -> StageRecord:
         raise CorpusError("no text at here")
@@ -144,13 +144,13 @@ def failing_first(times: int, error: Exception, kind: Callable[..., Any]) -> tup
 
 
 @pytest.mark.parametrize("kind", [task, cached_task])
-def test_a_service_that_answers_later_is_asked_again(kind: Callable[..., Any]) -> None:
+def test_a_service_that_answers_later_is_retried(kind: Callable[..., Any]) -> None:
     fetch, calls = failing_first(2, ServiceError("the hub did not answer"), kind)
     assert states_of(fetch)[0].key == "7"
     assert len(calls) == 3
 
 
-def test_a_service_that_never_answers_is_given_up() -> None:
+def test_retries_of_a_service_end() -> None:
     fetch, calls = failing_first(9, ServiceError("the hub did not answer"), task)
     with pytest.raises(ServiceError, match="the hub did not answer"):
         states_of(fetch)

@@ -76,7 +76,7 @@ def disk(mount: Callable[..., Path]) -> Path:
     return mount("-t", "tmpfs", "-o", "size=32m", "tmpfs")
 
 
-def test_a_disk_that_is_full_is_told_before_anything_runs(
+def test_a_full_disk_is_reported_before_the_run(
     disk: Path, reference_run: SimpleNamespace, mirror_run: Callable[..., Any]
 ) -> None:
     done = mirror_run(reference_run.recipe, disk / "home")
@@ -105,7 +105,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
     assert all(line.reused for line in record.stages)
 
 
-def test_a_disk_that_prefects_own_database_fills_is_told_too(
+def test_a_disk_filled_by_prefects_database_is_reported(
     disk: Path,
     reference_run: SimpleNamespace,
     seeded: Callable[[Path], Path],

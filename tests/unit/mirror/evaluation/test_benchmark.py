@@ -73,7 +73,7 @@ def test_sick_is_free_of_carriage_returns(shared: Path) -> None:
     assert (first.gold, first.first[-3:], first.second[-10:]) == (3.3, "ing", "background")
 
 
-def test_quotes_are_only_quotes(tmp_path: Path) -> None:
+def test_quotes_have_no_special_meaning(tmp_path: Path) -> None:
     name = table(tmp_path, 'sentence1\tsentence2\tscore\n"open\tclosed"\t1\nnext\tone\t2\n')
     assert load_pairs(read_definition(name)) == (
         Pair('"open', 'closed"', 1),
@@ -149,7 +149,7 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_faults_of_a_definition_are_told(tmp_path: Path, text: str, said: str) -> None:
+def test_faults_of_a_definition_are_reported(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BenchmarkError, match=said):
         read_definition(write(tmp_path, text))
 
@@ -184,7 +184,7 @@ def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, members: str, 
         check_benchmarks(["all"])
 
 
-def test_the_gate_needs_something_to_judge_by(shipped: Path) -> None:
+def test_the_gate_needs_a_gated_benchmark(shipped: Path) -> None:
     write(shipped, 'task = "similarity"\nused_by_gate = false\nfile = "mine.tsv"\n', "shown")
     check_benchmarks(["shown", "mine"])
     with pytest.raises(
@@ -230,7 +230,7 @@ def test_missing_data_says_how_to_get_it(declared: tuple[str, Path]) -> None:
         check_benchmarks([declared[0]])
 
 
-def test_all_missing_benchmarks_are_told_at_once() -> None:
+def test_all_missing_benchmarks_are_reported_together() -> None:
     with pytest.raises(BenchmarkError) as caught:
         check_benchmarks(["nothing-a", "nothing-b"])
     assert "nothing-a" in str(caught.value)
@@ -238,7 +238,7 @@ def test_all_missing_benchmarks_are_told_at_once() -> None:
     assert "stsb" in str(caught.value)
 
 
-def test_what_cannot_be_fetched_says_how_to_get_it() -> None:
+def test_a_benchmark_without_url_shows_its_instructions() -> None:
     for name in definition_names():
         definition = read_definition(name)
         if any(file.url is None for file in definition.files):
@@ -247,7 +247,7 @@ def test_what_cannot_be_fetched_says_how_to_get_it() -> None:
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["missing", "other bytes"])
-def test_the_remedy_for_what_cannot_be_fetched_is_not_to_fetch_it(
+def test_fetch_is_not_suggested_for_a_benchmark_without_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     definition = read_definition("multisimlex-en")
@@ -385,9 +385,7 @@ def test_qnli_has_as_many_answers_as_its_publisher_says(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["/etc/hostname", "../secret.tsv", "in/../../secret.tsv", "", "."])
-def test_a_table_of_ones_own_cannot_be_outside_the_definitions_folder(
-    tmp_path: Path, file: str
-) -> None:
+def test_a_local_table_cannot_be_outside_the_definitions_folder(tmp_path: Path, file: str) -> None:
     (tmp_path / "secret.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
     folder = tmp_path / "mine"
     folder.mkdir()

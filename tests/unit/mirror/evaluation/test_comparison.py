@@ -72,7 +72,7 @@ def test_labels_are_compared_by_auc(tmp_path: Path) -> None:
     assert (found.change, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
-def test_what_is_not_gated_neither_promotes_nor_blocks(tmp_path: Path) -> None:
+def test_ungated_benchmarks_neither_promote_nor_block(tmp_path: Path) -> None:
     places = []
     for name, score in (("a", 0.9), ("b", 0.1)):
         scores = {
@@ -142,7 +142,7 @@ def test_slices_are_compared_each_by_itself(tmp_path: Path) -> None:
     assert (south.before, south.after) == pytest.approx((0.3, 0.425))
 
 
-def test_small_slices_and_those_of_one_part_are_not_judged_by(tmp_path: Path) -> None:
+def test_small_and_single_subsets_are_not_compared(tmp_path: Path) -> None:
     small = [sliced(tmp_path / name, lift, (120, 48)) for name, lift in (("a", 0), ("b", 1))]
     assert [found.benchmark for found in compare_slices(*small, GateSection())] == ["x, north"]
 

@@ -35,7 +35,7 @@ def definition(url: str | None, content: bytes = CONTENT) -> SimilarityBenchmark
     )
 
 
-def test_a_file_comes_whole_and_only_once(publisher: str, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_once(publisher: str, tmp_path: Path) -> None:
     wanted = definition(f"{publisher}/pairs.tsv")
     (fetched,) = fetch_benchmark(wanted, tmp_path / "data")
     assert fetched == tmp_path / "data" / "own" / "pairs.tsv"
@@ -51,13 +51,13 @@ def test_a_damaged_file_is_fetched_again(publisher: str, tmp_path: Path) -> None
     assert place.read_bytes() == CONTENT
 
 
-def test_another_file_than_declared_is_not_kept(publisher: str, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_not_stored(publisher: str, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="sent another file"):
         fetch_benchmark(definition(f"{publisher}/pairs.tsv", b"other"), tmp_path / "data")
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def test_a_publisher_that_is_down_may_be_tried_again(tmp_path: Path) -> None:
+def test_a_publisher_that_is_down_is_retryable(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="does not answer"):
         fetch_benchmark(definition("http://127.0.0.1:9/pairs.tsv"), tmp_path / "data")
 
@@ -74,9 +74,7 @@ def test_a_missing_page_is_an_error(publisher: str, tmp_path: Path) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\ncut off",
     ],
 )
-def test_a_publisher_that_answers_nonsense_may_be_tried_again(
-    tmp_path: Path, answer: bytes
-) -> None:
+def test_an_invalid_answer_of_a_publisher_is_retryable(tmp_path: Path, answer: bytes) -> None:
     def serve() -> None:
         connection, _ = server.accept()
         with connection:
@@ -91,7 +89,7 @@ def test_a_publisher_that_answers_nonsense_may_be_tried_again(
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def test_what_no_one_publishes_says_whom_to_ask(tmp_path: Path) -> None:
+def test_a_file_without_url_shows_the_download_instructions(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"https://example\.org"):
         fetch_benchmark(definition(None), tmp_path / "data")
 

@@ -61,7 +61,7 @@ def test_an_average_of_labelled_pairs_is_their_mean(shipped: Path) -> None:
     assert result.score == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_what_members_of_an_average_share_is_encoded_once() -> None:
+def test_texts_shared_by_members_of_an_average_are_encoded_once() -> None:
     met = []
 
     class Counts(Lengths):

@@ -83,7 +83,7 @@ def digest_of():
     return lambda text: sha256(text.encode()).hexdigest()
 
 
-def test_its_keys_and_checks_are_its_own(odd: str, tmp_path: Path) -> None:
+def test_the_kind_declares_keys_and_checks(odd: str, tmp_path: Path) -> None:
     assert read_definition(odd).metric == "accuracy"
     text = (tmp_path / "odd.toml").read_text()
     for faulty, message in (

@@ -23,7 +23,7 @@ def bootstrap(before: Predictions, after: Predictions, **how) -> Estimate:
     return paired_bootstrap([(before, after)], change, "x", **how)
 
 
-def test_spearman_by_hand() -> None:
+def test_spearman_matches_a_value_computed_by_hand() -> None:
     assert score(pairs([0.1, 0.2, 0.3, 0.9], [1, 2, 4, 3]), "x") == pytest.approx(0.8)
 
 
@@ -40,12 +40,12 @@ def test_cosines_are_of_rows() -> None:
     ("predicted", "said"),
     [([0.1, float("nan")], "not numbers"), ([0.3, 0.3], "all predictions"), ([], "no items")],
 )
-def test_what_cannot_be_ranked_is_an_error(predicted, said) -> None:
+def test_predictions_that_cannot_be_ranked_are_an_error(predicted, said) -> None:
     with pytest.raises(BenchmarkError, match=said):
         score(pairs(predicted, range(len(predicted))), "x")
 
 
-def test_vectors_of_zeros_are_found() -> None:
+def test_zero_vectors_are_an_error() -> None:
     zero = np.zeros((2, 3), np.float32)
     with pytest.raises(BenchmarkError, match="2 of 2"):
         score(pairs(cosines(zero, zero), [1, 2]), "x")
@@ -81,7 +81,7 @@ def area(predicted, gold) -> float:
     return float(mannwhitneyu(above, below).statistic) / (len(above) * len(below))
 
 
-def test_auc_by_hand() -> None:
+def test_auc_matches_a_value_computed_by_hand() -> None:
     # Of 4 pairs of a positive and a negative item two are in order and one is equal.
     assert score(labelled([(0.4, 0), (0.1, 0), (0.4, 1), (0.3, 1)]), "x") == 2.5 / 4
 
@@ -103,7 +103,7 @@ def test_auc_and_its_replicates_are_mann_whitneys_with_ties(items) -> None:
             assert replicate == pytest.approx(area(predicted[again], gold[again]))
 
 
-def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     rng = np.random.default_rng(5)
     covered = 0
     for _ in range(200):
@@ -123,14 +123,14 @@ def test_pairing_makes_the_interval_narrower_than_chance_alone() -> None:
     assert found.mean == pytest.approx(after.mean() - before.mean())
 
 
-def test_no_difference_is_no_difference() -> None:
+def test_equal_predictions_give_a_change_of_zero() -> None:
     rng = np.random.default_rng(2)
     same = pairs(rng.normal(size=50), rng.normal(size=50))
     found = bootstrap(same, same, resamples=100, confidence=0.95)
     assert (found.mean, found.low, found.high) == (0, 0, 0)
 
 
-def test_same_call_same_interval() -> None:
+def test_the_same_call_gives_the_same_interval() -> None:
     rng = np.random.default_rng(3)
     a, b = pairs(rng.normal(size=80)), pairs(rng.normal(size=80))
     first, second = (bootstrap(a, b, resamples=150, confidence=0.95) for _ in range(2))
@@ -156,6 +156,6 @@ def test_resamples_without_a_rare_score_are_left_out_of_the_interval() -> None:
     assert 0 < found.low < found.high < 0.3
 
 
-def test_scores_that_hardly_differ_cannot_be_compared() -> None:
+def test_almost_constant_scores_cannot_be_compared() -> None:
     with pytest.raises(BenchmarkError, match=r"on x: in 1\d% of its resamples"):
         bootstrap(rare(2, 0.0), rare(2, 3.0), resamples=1_000, confidence=0.95)

@@ -19,9 +19,7 @@ def found() -> SpaceMap:
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "npz"])
-def test_a_saved_map_brings_vectors_where_it_brought_them(
-    found: SpaceMap, tmp_path: Path, ending: str
-) -> None:
+def test_a_saved_map_gives_the_same_vectors(found: SpaceMap, tmp_path: Path, ending: str) -> None:
     place = tmp_path / f"map.{ending}"
     save_map(found, place)
     assert [path.name for path in tmp_path.iterdir()] == [place.name]
@@ -41,12 +39,12 @@ def test_a_saved_map_brings_vectors_where_it_brought_them(
         ("none/map.npz", "lies in no folder"),
     ],
 )
-def test_a_place_where_no_map_can_be_is_refused(tmp_path: Path, place: str, complaint: str) -> None:
+def test_an_invalid_path_of_a_map_is_refused(tmp_path: Path, place: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         check_map_path(tmp_path / place)
 
 
-def test_a_map_that_cannot_be_written_is_told(found: SpaceMap, tmp_path: Path) -> None:
+def test_a_map_that_cannot_be_written_is_an_error(found: SpaceMap, tmp_path: Path) -> None:
     (tmp_path / "map.npz").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
         save_map(found, tmp_path / "map.npz")

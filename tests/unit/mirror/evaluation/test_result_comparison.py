@@ -29,7 +29,7 @@ def average(*members: BenchmarkResult) -> BenchmarkResult:
     return BenchmarkResult("mrr@10", score, sum(m.n for m in members), members=parts)
 
 
-def test_an_even_change_has_an_interval_of_no_width() -> None:
+def test_a_constant_change_has_an_interval_of_width_zero() -> None:
     before, after = ranks([0.1, 0.5, 0.3] * 10), ranks([0.3, 0.7, 0.5] * 10)
     line = compare_results("search", before, after, GATE)
     assert (line.benchmark, line.metric, line.n) == ("search", "mrr@10", 30)

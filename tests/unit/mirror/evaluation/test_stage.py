@@ -10,7 +10,7 @@ from mirror.run_data import RunData
 from mirror.store import StageRecord
 
 
-def test_the_key_holds_every_library_that_moves_a_score(recipe: Recipe) -> None:
+def test_the_key_contains_every_library_that_affects_a_score(recipe: Recipe) -> None:
     names = ("docstrings-retrieval", "sample-space")
     chosen = recipe.model_copy(
         update={"evaluation": recipe.evaluation.model_copy(update={"benchmarks": names})}

@@ -41,7 +41,7 @@ class Broken(Invented):
 
 
 @pytest.mark.parametrize(("name", "binary"), [("word2vec.txt", False), ("word2vec.bin", True)])
-def test_gensim_reads_the_very_vectors(tmp_path: Path, name: str, binary: bool) -> None:
+def test_gensim_reads_the_exported_vectors(tmp_path: Path, name: str, binary: bool) -> None:
     models = pytest.importorskip("gensim.models")
     export_words(Invented(), WORDS, tmp_path / "table")
     read = models.KeyedVectors.load_word2vec_format(str(tmp_path / "table" / name), binary=binary)
@@ -91,7 +91,7 @@ def test_a_list_gives_each_word_once(tmp_path: Path) -> None:
         read_words(path)
 
 
-def test_a_corpuss_words_come_by_falling_frequency(store: Store, tmp_path: Path) -> None:
+def test_words_of_a_corpus_are_sorted_by_frequency(store: Store, tmp_path: Path) -> None:
     from mirror.corpus.ingest import ingest_corpus
 
     text = tmp_path / "text.txt"

@@ -110,12 +110,12 @@ def test_missing_and_wrong_packages_are_named(installed):
         ("3.9.1", "0.165.0", "ok"),
     ],
 )
-def test_prefect_that_a_newer_fastapi_breaks_is_found(installed, prefect, fastapi, state):
+def test_prefect_that_a_newer_fastapi_breaks_is_bad(installed, prefect, fastapi, state):
     installed(prefect=prefect, fastapi=fastapi)
     assert packages.check_prefect_with_fastapi().state == state
 
 
-def test_difference_from_the_pins_is_told(installed, tmp_path):
+def test_differences_from_the_pins_are_a_warning(installed, tmp_path):
     path = tmp_path / "constraints.txt"
     path.write_text("# made by pip\nnumpy==2.4.6\ntorch==2.13.0\nclick==8.5.1\n")
     installed(numpy="2.4.6", torch="2.13.0+cpu")
@@ -135,7 +135,7 @@ def test_extras_that_are_absent_are_no_fault_but_named(installed):
     assert "'.[th]'" in result.remedy
 
 
-def test_checkout_without_project_file_is_told(monkeypatch, tmp_path):
+def test_a_checkout_without_project_file_is_bad(monkeypatch, tmp_path):
     monkeypatch.setattr(packages, "CHECKOUT", tmp_path)
     assert [each.state for each in packages.check_packages()] == ["ok", "bad"]
 
@@ -151,7 +151,7 @@ def test_checkout_without_project_file_is_told(monkeypatch, tmp_path):
         (2, 8, 0.0, "warn", "OMP_NUM_THREADS=2"),
     ],
 )
-def test_threads_that_would_share_a_core_are_warned_of(cores, threads, load, state, remedy):
+def test_threads_that_share_a_core_are_a_warning(cores, threads, load, state, remedy):
     result = hardware.check_cores(cores, threads, load)
     assert result.state == state
     assert result.remedy.endswith(remedy)
@@ -169,7 +169,7 @@ def test_workspace_below_a_file_is_bad(tmp_path):
 
 
 @pytest.mark.parametrize(("gigabytes", "state"), [(9, "ok"), (4.9, "warn"), (0.4, "bad")])
-def test_little_disk_is_warned_of(monkeypatch, tmp_path, gigabytes, state):
+def test_low_disk_space_is_a_warning(monkeypatch, tmp_path, gigabytes, state):
     usage = namedtuple("usage", "total used free")(0, 0, int(gigabytes * 1e9))
     monkeypatch.setattr(hardware.shutil, "disk_usage", lambda path: usage)
     assert hardware.check_disk(tmp_path).state == state
@@ -201,7 +201,7 @@ def test_tracking_server_is_asked_for_its_health(serve, status, state):
     assert server.asked == ["/health"]
 
 
-def test_tracking_server_that_is_down_is_bad_and_told_fast():
+def test_a_tracking_server_that_is_down_is_bad_within_seconds():
     began = time.monotonic()
     result = check_tracking("http://127.0.0.1:1")
     assert result.state == "bad"
@@ -256,7 +256,7 @@ def test_base_that_is_missing_or_cut_short_is_bad(tiny_base, tmp_path):
     assert doctor.check_shipped_base(tmp_path).state == "bad"
 
 
-def test_benchmark_data_is_found_where_it_is(monkeypatch, tmp_path):
+def test_benchmark_data_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path / "chosen"))
     assert doctor.check_benchmarks(tmp_path).state == "warn"
     (tmp_path / "chosen").mkdir()

@@ -124,7 +124,7 @@ def must_stay(world: World) -> set[str]:
 
 @settings(deadline=None, max_examples=150)
 @given(worlds)
-def test_what_is_referred_to_stays_and_all_else_goes(world: World) -> None:
+def test_only_unreferenced_folders_are_removed(world: World) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "home"
         made = build(root, world)
@@ -188,7 +188,7 @@ def test_using_a_stage_while_the_clock_is_set_back_does_not_make_it_old(
     assert folder.is_dir()
 
 
-def test_a_stage_that_is_being_made_is_left_alone(store: Store) -> None:
+def test_a_locked_stage_is_not_removed(store: Store) -> None:
     work = aged(store.root / "work" / "k", 90)
     found = find_removable(store.root, References(), DAYS)
     with FileLock(store.root / "locks" / "k.lock"):
@@ -197,19 +197,21 @@ def test_a_stage_that_is_being_made_is_left_alone(store: Store) -> None:
     assert remove(store.root, found, DAYS) == found
 
 
-def test_a_record_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs" / "one").mkdir(parents=True)
     (tmp_path / "runs" / "one" / "20260101.json").write_text("{}")
     with pytest.raises(StoreError, match="is not a run record"):
         referred_by_runs(tmp_path, DAYS)
 
 
-def test_less_than_a_days_grace_is_refused(tmp_path: Path) -> None:
+def test_less_than_one_day_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="a run may still use"):
         find_removable(tmp_path, References(), 0)
 
 
-def test_what_cannot_be_removed_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_removed_is_an_error(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = Removable("work", aged(store.root / "work" / "k", 90), 5, "k.lock")
 
     def refuse(self: Path, target: Path) -> None:

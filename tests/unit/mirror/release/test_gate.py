@@ -63,19 +63,19 @@ def test_one_benchmark_much_worse_refuses_though_the_mean_is_better(recipe) -> N
     assert "Worse than the base on words" in verdict.reasons[0]
 
 
-def test_a_small_sure_loss_to_the_champion_is_tolerated_and_told(recipe) -> None:
+def test_a_small_significant_loss_to_the_champion_is_tolerated_and_reported(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), (change(-0.008, half=0.001),), SOUND)
     assert verdict.promote
     assert any("within the tolerance" in reason for reason in verdict.reasons)
 
 
-def test_a_sure_loss_to_the_champion_is_refused(recipe) -> None:
+def test_a_significant_loss_to_the_champion_is_refused(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND)
     assert not verdict.promote
     assert "Worse than the champion" in verdict.reasons[0]
 
 
-def test_an_unsure_loss_to_the_champion_is_no_loss(recipe) -> None:
+def test_an_insignificant_loss_to_the_champion_is_accepted(recipe) -> None:
     assert judge(recipe, (change(0.05),), (change(-0.03, half=0.05),), SOUND).promote
 
 
@@ -114,7 +114,7 @@ def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
         assert "is not a number on stsb" in verdict.reasons[0]
 
 
-def test_losing_to_bm25_never_looks_good(recipe) -> None:
+def test_a_score_below_bm25_is_reported(recipe) -> None:
     verdict = judge(recipe, (change(0.05, baselines={"bm25": 0.7}),), None, SOUND)
     assert verdict.promote
     assert "BM25" in verdict.reasons[-1]
@@ -130,7 +130,7 @@ def with_gate(recipe: Recipe, **changes: Any) -> Recipe:
     )
 
 
-def test_a_slice_worse_than_the_champions_is_refused_though_the_benchmark_is_not(recipe) -> None:
+def test_a_subset_worse_than_the_champions_is_refused(recipe) -> None:
     slices = (change(0.05, name="sts, sts12"), change(-0.03, name="sts, sts13"))
     verdict = judge(recipe, (change(0.05),), (change(0.02),), SOUND, slices=slices)
     assert not verdict.promote
@@ -138,7 +138,7 @@ def test_a_slice_worse_than_the_champions_is_refused_though_the_benchmark_is_not
     assert verdict.input.slices == slices
 
 
-def test_a_slice_has_a_tolerance_of_its_own(recipe) -> None:
+def test_subsets_have_a_separate_tolerance(recipe) -> None:
     slices = (change(-0.03, name="sts, sts13"),)
     looser = with_gate(recipe, slice_tolerance=0.03)
     assert judge(looser, (change(0.05),), (change(0.02),), SOUND, slices=slices).promote
@@ -146,7 +146,7 @@ def test_a_slice_has_a_tolerance_of_its_own(recipe) -> None:
     assert judge(recipe, (change(0.05),), (change(0.02),), SOUND, slices=unsure).promote
 
 
-def test_an_encoder_that_answers_within_bounds_is_let_through_with_its_probe(recipe) -> None:
+def test_an_encoder_within_the_limits_passes(recipe) -> None:
     bounded = with_gate(recipe, max_megabytes=15.0, max_milliseconds=5.0)
     verdict = judge(bounded, (change(0.05),), None, SOUND, smoke_test=FIT)
     assert verdict.promote
@@ -160,7 +160,7 @@ def test_an_encoder_that_answers_within_bounds_is_let_through_with_its_probe(rec
         ({"max_milliseconds": 3.5}, "One text takes 4.0 ms; the recipe allows 3.5"),
     ],
 )
-def test_what_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
+def test_an_encoder_that_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
     verdict = judge(with_gate(recipe, **bounds), (change(0.05),), None, SOUND, smoke_test=FIT)
     assert not verdict.promote
     assert said in verdict.reasons[0]
@@ -173,7 +173,7 @@ def test_what_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
         (SmokeTestResult(difference=0.01, milliseconds=4.0, megabytes=1.0), "other vectors"),
     ],
 )
-def test_what_a_service_cannot_use_is_refused_whatever_the_scores(recipe, result, said) -> None:
+def test_a_failed_smoke_test_is_refused_despite_good_scores(recipe, result, said) -> None:
     verdict = judge(recipe, (change(0.3),), None, SOUND, smoke_test=result)
     assert not verdict.promote
     assert said in verdict.reasons[0]

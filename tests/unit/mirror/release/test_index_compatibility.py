@@ -56,7 +56,7 @@ def test_the_same_encoder_is_kept() -> None:
     assert (found.fitted, found.judged, found.widths) == (200, 200, (16, 16))
 
 
-def test_a_turned_space_is_rotated_and_nothing_is_lost() -> None:
+def test_a_rotated_space_is_mapped_back_without_loss() -> None:
     old = space(1)
     found, space_map = compare_spaces(old, old @ rotation(2))
     assert found.verdict == "rotate"
@@ -69,7 +69,7 @@ def test_a_turned_space_is_rotated_and_nothing_is_lost() -> None:
     np.testing.assert_allclose(space_map.turn, rotation(2), atol=1e-5)
 
 
-def test_unrelated_encoders_ask_for_another_index() -> None:
+def test_unrelated_encoders_need_a_new_index() -> None:
     found, _ = compare_spaces(space(1), space(2))
     assert found.verdict == "re-embed"
     chance = 10 / 199
@@ -86,7 +86,7 @@ def with_noise(noise: float) -> tuple[np.ndarray, np.ndarray]:
     return old, old + noise * drawn
 
 
-def test_an_index_that_rotating_makes_no_better_is_left_as_it_is() -> None:
+def test_an_index_that_rotation_does_not_improve_is_kept() -> None:
     old, new = with_noise(0.025)
     found, _ = compare_spaces(old, new)
     assert found.kept is not None and found.gained is not None
@@ -99,7 +99,7 @@ def test_an_index_that_rotating_makes_no_better_is_left_as_it_is() -> None:
     assert "(not significantly more): an index can stay as it is" in found.reasons[0]
 
 
-def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
+def test_the_gain_of_rotation_is_the_mean_difference_per_text() -> None:
     found, _ = compare_spaces(space(1), space(1) @ rotation(2))
     assert found.kept is not None and found.gained is not None
     apart = found.rotated.overlap.mean - found.kept.overlap.mean
@@ -108,7 +108,7 @@ def test_what_rotating_adds_is_the_mean_of_each_texts_own_difference() -> None:
     assert f"and {found.kept.overlap.mean:.1%} among unchanged ones" in found.reasons[0]
 
 
-def test_a_space_that_rotating_does_not_help_is_not_said_to_be_helped_by_it() -> None:
+def test_rotation_that_does_not_help_is_not_reported_as_help() -> None:
     found, _ = compare_spaces(*with_noise(0.12))
     assert found.verdict == "re-embed"
     assert "Even brought over" not in found.reasons[0]
@@ -140,7 +140,7 @@ def test_rotating_must_be_significantly_better_than_keeping(
     assert decide(side(kept) if kept else None, side(rotated), more) == verdict
 
 
-def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
+def test_the_map_centres_shifted_spaces() -> None:
     old = checked_unit_rows(space(1), "old")
     aside = np.zeros(WIDTH)
     aside[3] = 2.0
@@ -155,7 +155,7 @@ def test_a_space_moved_aside_is_brought_back_by_its_means() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(16, 24), (24, 16)])
-def test_spaces_of_other_widths_are_rotated_or_made_again(old: int, new: int) -> None:
+def test_spaces_of_different_dimensions_are_rotated(old: int, new: int) -> None:
     wide = space(1, max(old, new))
     wide[:, 16:] *= 0.01
     found, space_map = compare_spaces(wide[:, :old], wide[:, :new])
@@ -166,7 +166,7 @@ def test_spaces_of_other_widths_are_rotated_or_made_again(old: int, new: int) ->
     assert "dimensions differ" in found.reasons[1]
 
 
-def test_what_is_judged_by_was_not_fitted_on() -> None:
+def test_evaluation_texts_are_not_used_for_fitting() -> None:
     """With as many dimensions as texts, a map fits any two spaces perfectly."""
     old, new = space(1, 300, 120), space(2, 300, 120)
     found, _ = compare_spaces(old, new)
@@ -189,7 +189,7 @@ def test_the_map_is_orthogonal_on_its_shorter_side(old: int, new: int, seed: int
     np.testing.assert_allclose(product, np.eye(min(old, new)), atol=1e-9)
 
 
-def test_no_rotation_brings_them_nearer() -> None:
+def test_no_other_rotation_has_a_smaller_distance() -> None:
     x, y = (
         checked_unit_rows(space(1), "a"),
         checked_unit_rows(space(1) @ rotation(2) + space(3), "b"),
@@ -202,7 +202,7 @@ def test_no_rotation_brings_them_nearer() -> None:
         assert other > best
 
 
-def test_the_nearest_are_those_of_a_full_sort_and_a_text_is_no_neighbour_of_its_own() -> None:
+def test_nearest_equals_a_full_sort_without_the_text_itself() -> None:
     unit = checked_unit_rows(space(1, texts=1_100), "a")
     found = nearest(unit, unit, include_self=False)
     cosines = unit @ unit.T
@@ -212,7 +212,7 @@ def test_the_nearest_are_those_of_a_full_sort_and_a_text_is_no_neighbour_of_its_
     assert all(row in nearest(unit, unit, include_self=True)[row] for row in (0, 600, 1_099))
 
 
-def test_overlap_counts_what_both_have() -> None:
+def test_overlap_counts_shared_neighbours() -> None:
     found = np.arange(20).reshape(2, 10)
     expected = found + np.array([[0], [3]])
     assert overlaps(found, expected).tolist() == [1.0, 0.7]
@@ -231,7 +231,7 @@ def test_the_interval_is_that_of_a_mean() -> None:
 @pytest.mark.parametrize(
     ("row", "whose"), [((np.nan,) * WIDTH, "new"), ((0.0,) * WIDTH, "new")], ids=["nan", "zero"]
 )
-def test_vectors_that_are_no_directions_are_refused(row: tuple[float, ...], whose: str) -> None:
+def test_zero_and_nan_vectors_are_refused(row: tuple[float, ...], whose: str) -> None:
     new = space(1)
     new[7] = row
     with pytest.raises(InputError, match=f"the {whose} encoder gives vectors of zeros or nan"):
@@ -244,7 +244,7 @@ def test_too_few_texts_are_refused() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 12])
-def test_a_report_is_read_as_it_was_written(tmp_path: Path, width: int) -> None:
+def test_a_report_survives_writing_and_reading(tmp_path: Path, width: int) -> None:
     found, _ = compare_spaces(space(1), space(2, width))
     (tmp_path / COMPATIBILITY).write_text(to_json(found))
     record = StageRecord("compatibility", "k", str(tmp_path), "d", {})
@@ -259,7 +259,7 @@ def report(width: int = WIDTH) -> Compatibility:
     return compare_spaces(space(1), space(1, width))[0]
 
 
-def test_three_lines_tell_it() -> None:
+def test_the_summary_has_three_lines() -> None:
     lines = summary(report())
     assert lines[0].startswith("Keep. New queries find 100.0%")
     assert (

@@ -38,7 +38,7 @@ def encoder(tiny_base: Path, tmp_path: Path) -> EncoderRef:
     return EncoderRef(str(tmp_path / "encoder"), "e" * 64, label="champion")
 
 
-def test_report_page_and_map_are_left_and_reused(
+def test_report_page_and_map_are_written_and_reused(
     encoder: EncoderRef, sample: StageRecord, store: Store
 ) -> None:
     made = compare_encoders(encoder, replace(encoder, label="tuned"), sample, store)

@@ -86,7 +86,7 @@ def test_sources_have_digest_path_and_size_where_they_are_known(manifests: dict[
     ]
 
 
-def test_times_are_no_part_of_it(manifests: dict[str, Any]) -> None:
+def test_times_are_not_part_of_a_lineage(manifests: dict[str, Any]) -> None:
     drawn = build_lineage({}, BASE, manifests)
     for stage in manifests.values():
         stage |= {"made_at": "later", "seconds": 99}
@@ -115,7 +115,7 @@ def test_ingestion_records_the_files_that_it_reads(tmp_path: Path, store: Store)
     assert recorded["name"] in json.loads((record.path / MANIFEST).read_text())["inputs"]
 
 
-def test_a_package_keeps_it_beside_the_encoder(results: RunResults, store: Store) -> None:
+def test_a_package_contains_the_lineage(results: RunResults, store: Store) -> None:
     made = package_encoder(results, store)
     lineage = read_lineage(made.path)
     assert lineage == json.loads(json.dumps(lineage_of(results)))
@@ -133,7 +133,7 @@ def test_a_stage_made_by_other_code_makes_another_package(
     assert package_encoder(results, store).key != first.key
 
 
-def test_a_damaged_manifest_is_told(results: RunResults) -> None:
+def test_a_damaged_manifest_is_an_error(results: RunResults) -> None:
     (results.sample.path / "manifest.json").write_text("{}")
     with pytest.raises(StoreError, match="cannot be read"):
         lineage_of(results)
@@ -143,6 +143,6 @@ def test_a_damaged_manifest_is_told(results: RunResults) -> None:
     "content",
     [None, [], {}, {"format": 2}, {"format": 1, "stages": {"tune": {}}, "recipe": {}, "base": {}}],
 )
-def test_what_is_no_lineage_is_refused(content: Any) -> None:
+def test_invalid_lineages_are_refused(content: Any) -> None:
     with pytest.raises(StoreError, match="cannot be used"):
         parse_lineage(content, "m version 3")

@@ -94,7 +94,7 @@ def test_a_recipes_path_is_as_good_as_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a**", "*", "/far/en-trades", "../runs/en-trades", "en-[t]rades", "..", "/far/*.toml"]
 )
-def test_what_is_no_recipes_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_invalid_recipe_name_is_refused(tmp_path: Path, name: str) -> None:
     save_record(RECORD, tmp_path)
     with pytest.raises(StoreError, match=r"not a recipe's name.*`mirror recipes` lists") as fault:
         find_record(tmp_path, name)

@@ -87,7 +87,7 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
     }
 
 
-def test_the_verdict_in_words_is_never_longer_than_a_store_takes(
+def test_the_verdict_text_fits_into_a_store(
     candidate: RegistrationCandidate,
 ) -> None:
     assert candidate.verdict_text() == "Promoted:\n- Better than its base."
@@ -138,7 +138,7 @@ def test_metrics_are_each_steps_loss_and_each_encoders_scores_and_measures(
     ]
 
 
-def test_every_measure_has_a_lawful_name_of_its_own(client: Any) -> None:
+def test_every_metric_has_a_valid_unique_name(client: Any) -> None:
     find_kind("average")
     names = [metric_name(task, each) for task, kind in KINDS.items() for each in kind.EXTRA_METRICS]
     assert metric_name("sample-space", "isotropy, table 9") == "sample-space.isotropy_table_9"

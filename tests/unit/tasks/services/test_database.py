@@ -67,7 +67,7 @@ def test_a_login_that_is_not_escaped_is_refused_and_no_part_of_it_shown(
 
 
 @pytest.mark.parametrize("port", ["abc", "sEcret", "54x2"])
-def test_a_port_that_is_no_number_is_told_without_it(
+def test_an_invalid_port_is_an_error_that_does_not_show_it(
     port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="address cannot be read") as told:
@@ -117,7 +117,7 @@ def test_both_databases_are_made_once(postgres: str, monkeypatch: pytest.MonkeyP
             assert connection.execute("SELECT current_database()").fetchone() == (f"mirror_{name}",)
 
 
-def test_a_role_that_may_not_make_databases_is_told_which(
+def test_a_role_without_createdb_is_an_error_that_names_the_databases(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
@@ -131,7 +131,7 @@ def test_a_role_that_may_not_make_databases_is_told_which(
         create_databases(database)
 
 
-def test_a_wrong_password_is_told_but_not_shown(
+def test_a_wrong_password_is_an_error_that_does_not_show_it(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = postgres.rpartition("@")[2]

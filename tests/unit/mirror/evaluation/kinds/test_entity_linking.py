@@ -82,7 +82,7 @@ def test_mentions_and_concepts_are_read(linking: Benchmark) -> None:
     )
 
 
-def test_scores_by_hand(linking: Benchmark) -> None:
+def test_scores_match_values_computed_by_hand(linking: Benchmark) -> None:
     # All but the mention that MEDIC does not know are at a name of theirs.
     result = score_encoder(Compass(mystery=0), linking)
     assert (result.metric, result.n) == ("acc@1", 5)
@@ -135,7 +135,7 @@ def test_a_concept_is_as_near_as_its_nearest_name(tmp_path: Path) -> None:
     assert ranks([[1, 0]] * 5, names, right, medic, tmp_path) == [1, 2, 3, 2, np.inf]
 
 
-def test_equal_vectors_earn_nothing_but_a_shared_name_does(tmp_path: Path) -> None:
+def test_equal_vectors_score_zero_unless_a_name_is_shared(tmp_path: Path) -> None:
     medic = "A||one\nB||two\nC||three|one\n"
     right = [frozenset({0}), frozenset({1}), frozenset({2})]
     same = [[1, 0]] * 3
@@ -154,13 +154,13 @@ def test_a_vector_of_zeros_is_an_error(linking: Benchmark) -> None:
 
 
 @pytest.mark.parametrize("line", ["D01|Cold", "||Cold", "D01||"])
-def test_a_line_without_id_or_name_is_told(tmp_path: Path, line: str) -> None:
+def test_a_line_without_id_or_name_is_an_error(tmp_path: Path, line: str) -> None:
     (tmp_path / "medic.txt").write_text(f"D1||x\n{line}\n")
     with pytest.raises(BenchmarkError, match="line 2: no `ID"):
         read_dictionary(tmp_path / "medic.txt")
 
 
-def test_another_number_of_mentions_is_told(linking: Benchmark) -> None:
+def test_another_number_of_mentions_is_an_error(linking: Benchmark) -> None:
     with pytest.raises(BenchmarkError, match="holds 5 mentions and declares 6"):
         linking.model_copy(update={"items": 6}).load(None)
     with pytest.raises(BenchmarkError, match="no mention to link"):

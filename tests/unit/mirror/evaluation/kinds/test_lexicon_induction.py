@@ -144,7 +144,7 @@ def test_null_is_a_word(tmp_path: Path, monkeypatch) -> None:
         ("one\tun\n", "items = 3\n", "holds 1 test words and declares 3"),
     ],
 )
-def test_faults_of_a_dictionary_are_told(
+def test_faults_of_a_dictionary_are_reported(
     tmp_path: Path, monkeypatch, training: str, more: str, said: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=said):

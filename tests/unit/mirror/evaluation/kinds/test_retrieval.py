@@ -135,18 +135,18 @@ def test_too_few_passages_is_an_error(corpus, tmp_path: Path) -> None:
         held_out_passages(RunData(corpus, tuned))
 
 
-def test_reciprocal_ranks_by_hand() -> None:
+def test_reciprocal_ranks_match_values_computed_by_hand() -> None:
     answers = np.eye(3, dtype=np.float32)
     queries = np.array([[1, 0, 0], [3, 2, 1], [3, 2, 1]], np.float32)
     assert reciprocal_ranks(queries, answers) == pytest.approx([1, 1 / 2, 1 / 3])
 
 
-def test_a_collapsed_encoder_earns_nothing() -> None:
+def test_a_collapsed_encoder_scores_zero() -> None:
     same = np.ones((50, 4), np.float32)
     assert reciprocal_ranks(same, same).max() <= 1 / 10
 
 
-def test_ranks_beyond_ten_count_nothing() -> None:
+def test_ranks_beyond_ten_score_zero() -> None:
     answers = np.eye(12, dtype=np.float32)
     query = np.arange(12, 0, -1, dtype=np.float32)
     ranks = reciprocal_ranks(np.tile(query, (12, 1)), answers)
@@ -154,14 +154,14 @@ def test_ranks_beyond_ten_count_nothing() -> None:
     assert ranks[10] == ranks[11] == 0
 
 
-def test_vectors_that_are_no_numbers_stay_so() -> None:
+def test_nan_vectors_give_nan_ranks() -> None:
     vectors = np.eye(3, dtype=np.float32)
     zero = vectors.copy()
     zero[1] = 0
     assert np.isnan(reciprocal_ranks(zero, vectors)[1])
 
 
-def test_bm25_finds_shared_words_and_nothing_else() -> None:
+def test_bm25_finds_shared_words_only() -> None:
     passages = Passages(
         ("",) * 3,
         ("the red lantern", "an old kettle", "unseen words"),

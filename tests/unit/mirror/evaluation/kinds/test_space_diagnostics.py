@@ -36,7 +36,7 @@ class Lookup:
         return np.asarray([self.vectors.get(text, self.unknown) for text in texts], np.float32)
 
 
-def test_measures_by_hand() -> None:
+def test_diagnostics_match_values_computed_by_hand() -> None:
     encoder = Lookup({"one": [3, 0], "two": [0, 4]}, [1, 0])
     result = DEFINITION.score(encoder, ["one", "two"])
     # Along the axes, which are the eigenvectors, Z is 1 + e^3 and 1 + e^4, or with minus signs.
@@ -142,7 +142,7 @@ def test_the_histogram_counts_every_pair() -> None:
     assert diagnostics["unique_fraction"] == 1
 
 
-def test_collapsed_vectors_show() -> None:
+def test_collapsed_vectors_are_detected() -> None:
     diagnostics = space_diagnostics(list("abcd"), np.ones((4, 3), np.float32))
     assert diagnostics["mean_cosine"] == pytest.approx(1)
     assert diagnostics["unique_fraction"] == 0.25
@@ -156,5 +156,5 @@ def test_isotropy_is_one_for_a_symmetric_cloud_and_small_for_a_cone() -> None:
     assert isotropy(cone) < 0.01
 
 
-def test_isotropy_survives_large_vectors() -> None:
+def test_isotropy_is_finite_for_large_vectors() -> None:
     assert 0 <= isotropy(np.random.default_rng(0).normal(size=(50, 4)) * 1e4) <= 1
