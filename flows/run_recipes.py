@@ -1,4 +1,4 @@
-"""Many recipes at once: a subflow for each, and one that fails leaves the others alone."""
+"""Flow that runs several recipes in parallel, each as a subflow; failures are independent."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What became of one recipe's run."""
+    """Outcome of one recipe's run."""
 
     recipe: str
     record: RunRecord | None = None
-    """Nothing if it failed."""
-    fault: str = ""
-    """Why it failed."""
+    """None if the run failed."""
+    error: str = ""
+    """Message of the error, if the run failed."""
 
     @property
     def text(self) -> str:
-        """In a few words."""
+        """The outcome in a few words."""
         if self.record is None:
-            return f"failed: {self.fault}"
+            return f"failed: {self.error}"
         if self.record.unchanged:
             return "unchanged"
         return "promoted" if self.record.promote else "not promoted"
@@ -46,26 +46,26 @@ class RunOutcome:
 
 @task(task_run_name="{recipe}")
 def run_one(recipe: str, if_changed: bool) -> RunOutcome:
-    """Runs a recipe as a subflow; what goes wrong is its outcome and nobody else's."""
+    """Run a recipe as a subflow; an error becomes its outcome."""
     try:
         return RunOutcome(recipe, unwrap_state(run_recipe(recipe, if_changed=if_changed)))
-    except MirrorError as fault:
-        return RunOutcome(recipe, fault=str(fault))
-    except Exception as fault:  # a fault of our own in one run must not end the others
+    except MirrorError as error:
+        return RunOutcome(recipe, error=str(error))
+    except Exception as error:  # a bug in one run must not end the others
         log.exception("%s failed", recipe)
-        return RunOutcome(recipe, fault=f"{type(fault).__name__}: {fault}")
+        return RunOutcome(recipe, error=f"{type(error).__name__}: {error}")
 
 
 @flow
 def run_recipes(recipes: list[str], if_changed: bool = False) -> State[list[RunOutcome]]:
-    """Runs recipes side by side, as many at once as the flow's task runner takes.
+    """Run recipes in parallel, as many at a time as the flow's task runner allows.
 
     Args:
-        recipes: their names.
-        if_changed: each stops where its champion's recipe, base and text are as good.
+        recipes: names, or paths of `.toml` files.
+        if_changed: a run stops if recipe, base and text are close to its champion's.
 
     Returns:
-        A failed state if any run failed, naming those; with all outcomes in either case.
+        A state with all outcomes; a failed one, with the names, if any run failed.
     """
     report = Reporter()
     runs = [run_one.submit(recipe, if_changed) for recipe in recipes]
@@ -73,30 +73,36 @@ def run_recipes(recipes: list[str], if_changed: bool = False) -> State[list[RunO
     for done, run in enumerate(runs):
         report(ProgressEvent("runs", done, len(runs), "recipes", recipes[done]))
         outcomes.append(run.result())
-    rows = [{"recipe": found.recipe, "outcome": found.text} for found in outcomes]
+    rows = [{"recipe": outcome.recipe, "outcome": outcome.text} for outcome in outcomes]
     show_table("runs", rows, f"{len(outcomes)} recipes")
-    failed = [found.recipe for found in outcomes if found.record is None]
+    failed = [outcome.recipe for outcome in outcomes if outcome.record is None]
     if failed:
-        said = f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}"
-        return Failed(message=said, data=outcomes)
+        message = f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}"
+        return Failed(message=message, data=outcomes)
     return Completed(message=f"{len(outcomes)} runs", data=outcomes)
 
 
 def start_runs(
     recipes: Sequence[str], runner: Runner, jobs: int, if_changed: bool = False
 ) -> list[RunOutcome]:
-    """As `run_recipes`, for a person at a terminal.
+    """Run recipes from a terminal.
+
+    Args:
+        recipes: names, or paths of `.toml` files.
+        runner: kind of task runner.
+        jobs: number of runs at the same time.
+        if_changed: as for `run_recipes`.
 
     Raises:
         InputError: the runner is not installed.
         ServiceError: the Prefect server does not answer.
     """
-    fanned = run_recipes.with_options(task_runner=task_runner(runner, jobs))
+    parallel = run_recipes.with_options(task_runner=task_runner(runner, jobs))
     with temporary_api() as wait_for_api:
         wait_for_api()
-        state = fanned(list(recipes), if_changed, return_state=True)
-        came: Any = state.result(raise_on_failure=False)
-    if isinstance(came, Exception):  # the flow itself failed
-        raise came
-    outcomes: list[RunOutcome] = came
+        state = parallel(list(recipes), if_changed, return_state=True)
+        result: Any = state.result(raise_on_failure=False)
+    if isinstance(result, Exception):  # the flow itself failed
+        raise result
+    outcomes: list[RunOutcome] = result
     return outcomes

@@ -15,32 +15,36 @@ from mirror.errors import InputError
 from mirror.paths import CHECKOUT
 
 OTHERS = ("accelerate", "pytorch_metric_learning")
-"""What the method as published and sentence-transformers' trainer need, and we do not."""
+"""Packages of the other libraries' code paths that this project does not need."""
 
 
-@click.command(cls=Command, short_help="Measures tuning, encoding and ingestion beside others.")
+@click.command(cls=Command, short_help="Measure speed in comparison with other libraries.")
 @click.option("--quick", is_flag=True, help="Ten minutes instead of an hour.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of every side; else all cores."
+    "--threads", type=click.IntRange(min=1), help="Threads of each library; default: all cores."
 )
-@click.option("--texts", metavar="FILE", help="Lines, or Parquet; else the main job's strings.")
-@click.option("--out", "place", metavar="FILE", help="Write the table there too, as Markdown.")
-def bench(quick: bool, threads: int | None, texts: str | None, place: str | None) -> None:
-    """Measures tuning, encoding and ingestion beside what others use; prints one table.
+@click.option(
+    "--texts",
+    metavar="FILE",
+    help="Texts, one per line, or Parquet; default: a sample of prose.",
+)
+@click.option("--out", metavar="FILE", help="Write the table to this file too, as Markdown.")
+def bench(quick: bool, threads: int | None, texts: str | None, out: str | None) -> None:
+    """Measure the speed of tuning, encoding and ingestion in comparison with other libraries.
 
-    It needs what the tests need (`make test` sets it up), and a machine with nothing else to do.
+    Needs the packages of the tests (`make test` installs them) and an otherwise idle machine.
     """
     script = CHECKOUT / "bench" / "speed.py"
     if not script.is_file():
         raise InputError(f"no {script}: run it in a checkout of the project")
     if missing := [name for name in OTHERS if find_spec(name) is None]:
         raise InputError(
-            f"the other sides need {', '.join(missing)}: make .venv/installed-dev, or "
+            f"the other libraries need {', '.join(missing)}: make .venv/installed-dev, or "
             "pip install -c constraints.txt -e '.[dev]'"
         )
-    if place and not (folder := Path(place).absolute().parent).is_dir():
+    if out and not (folder := Path(out).absolute().parent).is_dir():
         raise InputError(f"--out: no folder {folder}: make it first")
-    named = {"--threads": threads and str(threads), "--texts": texts, "--out": place}
+    named = {"--threads": threads and str(threads), "--texts": texts, "--out": out}
     arguments = ["--quick"] if quick else []
     for name, value in named.items():
         if value:
@@ -51,4 +55,4 @@ def bench(quick: bool, threads: int | None, texts: str | None, place: str | None
         [sys.executable, str(script), *arguments], env={**os.environ, "PYTHONPATH": path}
     )
     if done.returncode:
-        raise InputError("a benchmark could not be run: see above what it said")
+        raise InputError("a benchmark failed: see its messages above")

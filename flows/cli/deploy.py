@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import Command, stderr_console, stdout_console
+from flows.cli.console import echo
+from flows.cli.options import Command
 from mirror.errors import InputError
 from mirror.paths import CHECKOUT
 
@@ -28,14 +29,14 @@ def deploy(yes: bool, file: str | None) -> None:
     with prefect_client() as client:
         diff = diff_with_server(client, path)
         if not diff:
-            _say(f"the server has what {path.name} says")
+            echo(f"the server has what {path.name} says", err=True)
             return
-        stdout_console().print("\n".join(diff.lines), markup=False, highlight=False, soft_wrap=True)
+        echo("\n".join(diff.lines))
         if not yes and not _is_confirmed():
-            _say("nothing was changed")
+            echo("nothing was changed", err=True)
             raise click.exceptions.Exit(1)
         apply(client, path, diff)
-    _say("deployed")
+    echo("deployed", err=True)
 
 
 def _is_confirmed() -> bool:
@@ -46,7 +47,3 @@ def _is_confirmed() -> bool:
         if isinstance(aborted.__context__, EOFError):
             raise InputError("there is no terminal to ask for confirmation: add --yes") from None
         raise
-
-
-def _say(text: str) -> None:
-    stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, stdout_console, workspace_option
+from flows.cli.console import stdout_console
+from flows.cli.options import Command, workspace_option
 from mirror.paths import CHECKOUT
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Encoders as users name them: a folder, or a registered model."""
+"""Encoders as the command line names them: a folder, or a registered model `models:/...`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None = None) -> Encoder:
-    """The encoder in a folder, or the one that the registry has at `models:/...`.
+    """Load an encoder.
+
+    Args:
+        name: a folder or a `models:/` URI.
+        pooling: replaces the encoder's own; a plain model needs it.
+        max_tokens: replaces the encoder's own.
 
     Raises:
-        BaseModelError: there is none, it is damaged, it is plain and no pooling is given, it takes
-            fewer tokens than `max_tokens`, or its last layer was fitted to vectors that were pooled
-            otherwise.
+        BaseModelError: it does not exist or is damaged, a plain model has no pooling, `max_tokens`
+            exceeds the model's limit, or `pooling` is not that of the encoder's projection.
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
@@ -30,24 +34,29 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
     limit = token_limit(folder)
     if max_tokens and limit and max_tokens > limit:
         raise BaseModelError(
-            f"{name} takes {limit} tokens of a text, not {max_tokens}: give --max-tokens {limit} "
+            f"{name} takes {limit} tokens per text, not {max_tokens}: give --max-tokens {limit} "
             "at most, or leave it out"
         )
     saved = read_encoder_settings(folder)
     if pooling and saved and saved.projected and pooling != saved.pooling:
         raise BaseModelError(
-            f"{name} has a last layer that was fitted to {saved.pooling} pooling, not to "
+            f"{name} has a projection that was fitted to {saved.pooling} pooling, not to "
             f"{pooling}: leave --pooling out"
         )
     return Encoder.load(folder, cast("Pooling | None", pooling), max_tokens)
 
 
-def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder:
-    """The encoder to compare with; a plain model is pooled, cut and prompted as the other one is.
+def load_encoder_like(reference: EncoderSettings, name: str, pooling: str | None) -> Encoder:
+    """Load an encoder; a plain model gets the pooling, length and prompt of a reference.
+
+    Args:
+        reference: settings of the encoder to compare with.
+        name: a folder or a `models:/` URI.
+        pooling: replaces the reference's pooling for a plain model.
 
     Raises:
-        BaseModelError: there is none, or it is damaged.
-        TokenizerError: the other one's prompt does not fit it.
+        BaseModelError: it does not exist, or is damaged.
+        TokenizerError: the reference's prompt does not fit its tokenizer.
         ServiceError: the registry does not answer.
     """
     from mirror.encoders.base_model import token_limit
@@ -57,17 +66,18 @@ def load_rival(name: str, like: EncoderSettings, pooling: str | None) -> Encoder
     folder = find_encoder_folder(name)
     if read_encoder_settings(folder) is not None:
         return load_encoder(name)
-    limit = token_limit(folder) or like.max_tokens
-    chosen = cast("Pooling | None", pooling) or like.pooling
-    return Encoder.load(folder, chosen, min(like.max_tokens, limit), prompt=like.prompt)
+    limit = token_limit(folder) or reference.max_tokens
+    chosen = cast("Pooling | None", pooling) or reference.pooling
+    max_tokens = min(reference.max_tokens, limit)
+    return Encoder.load(folder, chosen, max_tokens, prompt=reference.prompt)
 
 
 def find_encoder_folder(name: str) -> Path:
-    """The encoder's folder on this machine.
+    """Return the encoder's folder; a registered model is fetched first.
 
     Raises:
-        BaseModelError: there is none.
-        InputError: no workspace is there that could have it.
+        BaseModelError: it does not exist.
+        InputError: there is no workspace.
         ServiceError: the registry does not answer.
     """
     if name.startswith("models:/"):

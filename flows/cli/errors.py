@@ -1,6 +1,6 @@
-"""What a user sees when something goes wrong: one message, and an exit code that scripts can read.
+"""Error messages and exit codes of the command line.
 
-0 done, 1 failed, 2 the command was misused, 130 stopped, with Ctrl-C or as asked otherwise.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C or a signal.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass
 class Debugging:
-    """Whether tracebacks are wanted."""
+    """Whether `--debug` was given."""
 
     on: bool = False
 
 
 def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
-    """Runs a command; what it raises becomes a message and an exit code.
+    """Run a command and return its exit code; print expected errors as one message.
 
-    A fault of our own, which no error of the tree foresees, keeps its traceback.
+    Unexpected exceptions are bugs: they are raised, with their traceback.
     """
     from mirror.errors import MirrorError, StoppedError
 
@@ -38,39 +38,41 @@ def run_guarded(command: click.Command, arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except click.ClickException as fault:
-        fault.show()
-        return fault.exit_code
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort, StoppedError):
-        echo("stopped; what is whole is kept, and the same command goes on from there")
+        _print_error("stopped; finished work is kept: run the same command again to continue")
         return STOPPED
     except BrokenPipeError:
-        # Whoever read our output has left; Python would complain of it once more on its way out.
+        # The reader of a pipe has closed it; Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (MirrorError, OSError) as fault:
-        return _report(fault, debugging)
+    except (MirrorError, OSError) as error:
+        return _report(error, debugging)
 
 
-def _report(fault: Exception, debugging: Debugging) -> int:
+def _report(error: Exception, debugging: Debugging) -> int:
     from mirror.errors import InputError
     from mirror.secrets import without_secrets
 
     if debugging.on:
-        # What others raised, and ours came from, may quote an address whole.
-        echo(without_secrets("".join(traceback.format_exception(fault))))
-    echo(without_secrets(f"error: {fault}"))
-    # What the user gave is told whole by the message; a traceback would add nothing.
-    if not (debugging.on or fault.__cause__ is None or isinstance(fault, InputError)):
-        echo("(add --debug for the traceback)")
+        # Exceptions of libraries may quote a URL with its password.
+        _print_error(without_secrets("".join(traceback.format_exception(error))))
+    _print_error(without_secrets(f"error: {error}"))
+    # For a faulty input, the message says everything.
+    if not (debugging.on or error.__cause__ is None or isinstance(error, InputError)):
+        _print_error("(add --debug for the traceback)")
     return FAILED
 
 
-def echo(text: str) -> None:
-    """Prints a line to standard error, whatever its encoding can hold."""
+def _print_error(text: str) -> None:
+    """Print to standard error; characters that its encoding lacks are replaced."""
     encoding = sys.stderr.encoding or "utf-8"
-    # Messages quote what users wrote, and that can be anything, terminal codes included.
-    shown = "".join(mark if mark.isprintable() or mark == "\n" else UNPRINTABLE for mark in text)
-    click.echo(shown.encode(encoding, "replace").decode(encoding), err=True)
+    # Messages quote input, which may contain terminal escape codes.
+    printable = "".join(
+        mark if mark.isprintable() or mark == "\n" else UNPRINTABLE for mark in text
+    )
+    click.echo(printable.encode(encoding, "replace").decode(encoding), err=True)

@@ -1,102 +1,110 @@
-"""Scores of encoders that no run has made, or that one made long ago."""
+"""`mirror evaluate`: scores of an encoder on benchmarks, without a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+import click
 
-from flows.cli.encoders import load_encoder, load_rival
-from flows.cli.progress import live_progress
-from flows.cli.tables import extra_metric_table, result_table, score_table
+from flows.cli.console import stderr_console, stdout_console
+from flows.cli.options import Command, max_tokens_option, pooling_option, workspace_option
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Benchmark, read_definition
-from mirror.evaluation.datasets import definition_digest, fetch_benchmark
-from mirror.evaluation.score_change import MetricSummary, ScoreChange
-from mirror.progress import OnProgress, ProgressEvent
-from mirror.recipe import GateSection
-from mirror.release.run_record import find_record, find_stage
-from mirror.run_data import RunData
-from tasks.environment import workspace_root
 
 if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
+    from mirror.evaluation.benchmark import Benchmark
     from mirror.evaluation.result import BenchmarkResult
+    from mirror.evaluation.score_change import MetricSummary, ScoreChange
+    from mirror.progress import OnProgress
+    from mirror.run_data import RunData
 
 EncoderScores = dict[str, "BenchmarkResult"]
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What is to be scored."""
-
-    encoder: str | None
-    """A folder or a registry URI; nothing only fetches."""
-    benchmarks: tuple[str, ...]
-    """Names, and paths that end in `.toml`."""
-    pooling: str | None = None
-    max_tokens: int | None = None
-    baseline: str | None = None
-    recipe: str | None = None
-    fetch: bool = False
-    target_encoder: str | None = None
-    """A second encoder, for the target language of lexicons."""
-
-
-def print_scores(wanted: EvaluateOptions, out: Console, err: Console) -> None:
-    """Scores an encoder, beside another if asked, and prints a table."""
-    definitions = [read_definition(name) for name in wanted.benchmarks]
-    if wanted.target_encoder is not None:
-        _check_two_languages(definitions)
-    if wanted.fetch:
-        _fetch_missing(definitions, err)
-    for definition in definitions:
-        definition_digest(definition)  # data that is missing shows before an encoder is loaded
-    if wanted.encoder is None:
-        return
-    run = _run_data(definitions, wanted.recipe)
-    data = {definition.name: definition.load(run) for definition in definitions}
-    encoder = load_encoder(wanted.encoder, wanted.pooling, wanted.max_tokens)
-    baseline, target = (
-        load_rival(name, encoder.settings, wanted.pooling) if name else None
-        for name in (wanted.baseline, wanted.target_encoder)
-    )
-    with live_progress(err) as on_progress:
-        results = _score(encoder, definitions, data, target, on_progress)
-        before = _score(baseline, definitions, data, target, on_progress) if baseline else None
-    if before is None:
-        out.print(result_table(results, title=wanted.encoder))
-        return
-    title = f"{wanted.encoder}, compared with {wanted.baseline}"
-    _print_both(definitions, before, results, title, out)
-
-
-def _print_both(
-    definitions: Sequence[Benchmark],
-    before: EncoderScores,
-    after: EncoderScores,
-    title: str,
-    out: Console,
+@click.command(cls=Command, short_help="Score an encoder on benchmarks.")
+@click.argument("encoder", required=False)
+@click.option("--benchmarks", metavar="A,B", default="", help="Names of files in benchmarks/.")
+@click.option(
+    "--benchmark", "files", multiple=True, metavar="FILE", help="Your own definition; may repeat."
+)
+@pooling_option
+@max_tokens_option
+@click.option(
+    "--baseline", metavar="OTHER", help="Compare with this encoder, with confidence intervals."
+)
+@click.option("--target-encoder", metavar="OTHER", help="Encoder of a lexicon's target language.")
+@click.option("--recipe", help="Recipe whose newest run has the texts that a benchmark needs.")
+@click.option("--fetch", is_flag=True, help="Download missing benchmark data.")
+@workspace_option
+def evaluate(
+    encoder: str | None,
+    benchmarks: str,
+    files: tuple[str, ...],
+    pooling: str | None,
+    max_tokens: int | None,
+    baseline: str | None,
+    target_encoder: str | None,
+    recipe: str | None,
+    fetch: bool,
 ) -> None:
-    from mirror.evaluation.comparison import compare_extra_metrics, compare_results
+    """Score ENCODER on benchmarks.
 
-    gate, sides = GateSection(), ("baseline", "encoder")
-    lines: list[ScoreChange] = []
-    extra_metrics: list[MetricSummary] = []
+    ENCODER and OTHER are folders or registered models such as models:/NAME@champion.  If OTHER is a
+    plain model, it is pooled and truncated as ENCODER is.  Lexicons use ENCODER for both languages
+    unless --target-encoder is given.  To download data only, give --fetch without ENCODER.
+    """
+    names = [name.strip() for name in benchmarks.split(",") if name.strip()]
+    if not names and not files:
+        raise click.UsageError("name benchmarks with --benchmarks, or a file with --benchmark")
+    if encoder is None and not fetch:
+        raise click.UsageError("name an ENCODER, or give --fetch to download data only")
+    definitions = find_definitions((*names, *files), fetch, two_encoders=bool(target_encoder))
+    if encoder is None:
+        return
+    from flows.cli.progress import live_progress
+    from flows.cli.tables import result_table
+
+    run = _run_data(definitions, recipe)
+    data = {definition.name: definition.load(run) for definition in definitions}
+    loaded = _load(encoder, pooling, max_tokens)
+    base, target = (_load_like(loaded, name, pooling) for name in (baseline, target_encoder))
+    with live_progress(stderr_console()) as on_progress:
+        results = _score(loaded, definitions, data, target, on_progress)
+        before = _score(base, definitions, data, target, on_progress) if base else None
+    if before is None:
+        stdout_console().print(result_table(results, title=encoder))
+        return
+    _print_comparison(definitions, before, results, f"{encoder}, compared with {baseline}")
+
+
+def find_definitions(names: Sequence[str], fetch: bool, *, two_encoders: bool) -> list[Benchmark]:
+    """Return the definitions of benchmarks whose data is there.
+
+    Args:
+        names: names of files in benchmarks/, and paths that end in `.toml`.
+        fetch: download missing data.
+        two_encoders: an encoder for the target language of lexicons was given.
+
+    Raises:
+        BenchmarkError: a definition is faulty, data is missing, or no benchmark uses two encoders.
+    """
+    from mirror.evaluation.benchmark import read_definition
+    from mirror.evaluation.datasets import definition_digest
+
+    definitions = [read_definition(name) for name in names]
+    if two_encoders:
+        _check_lexicon(definitions)
+    if fetch:
+        _fetch_missing(definitions)
     for definition in definitions:
-        both = before[definition.name], after[definition.name]
-        if definition.used_by_gate:
-            lines.append(compare_results(definition.name, *both, gate))
-        extra_metrics.extend(compare_extra_metrics(definition, *both))
-    if lines:
-        out.print(score_table(lines, gate.confidence, title, sides))
-    if extra_metrics:
-        out.print(extra_metric_table(extra_metrics, sides))
+        definition_digest(definition)  # raises an error if data is missing
+    return definitions
 
 
-def _check_two_languages(definitions: Sequence[Benchmark]) -> None:
+def _check_lexicon(definitions: Sequence[Benchmark]) -> None:
+    from mirror.evaluation.benchmark import read_definition
+
     members = [read_definition(name) for definition in definitions for name in definition.members]
     if not any(definition.USES_SECOND_ENCODER for definition in (*definitions, *members)):
         raise BenchmarkError(
@@ -105,29 +113,39 @@ def _check_two_languages(definitions: Sequence[Benchmark]) -> None:
         )
 
 
-def _fetch_missing(definitions: Sequence[Benchmark], err: Console) -> None:
+def _fetch_missing(definitions: Sequence[Benchmark]) -> None:
+    from flows.cli.progress import live_progress
+    from mirror.evaluation.datasets import definition_digest, fetch_benchmark
+    from tasks.environment import workspace_root
+
     folder = workspace_root() / "benchmarks"
-    with live_progress(err) as on_progress:
+    console = stderr_console()
+    with live_progress(console) as on_progress:
         for definition in definitions:
             try:
                 definition_digest(definition)
             except BenchmarkError:
                 fetch_benchmark(definition, folder, on_progress)
-                err.print(f"{definition.name}: fetched into {folder}", markup=False, soft_wrap=True)
+                line = f"{definition.name}: downloaded to {folder}"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _run_data(definitions: Sequence[Benchmark], recipe: str | None) -> RunData | None:
-    """Return the stages of the recipe's last run, or None if no benchmark needs them."""
+    """Return the data of the recipe's newest run, or None if no benchmark needs it."""
     needing_run = [definition.name for definition in definitions if definition.NEEDS_RUN]
     if not needing_run:
         return None
     if recipe is None:
         raise BenchmarkError(
-            f"{', '.join(needing_run)}: measured on a run's own texts; name a recipe that has run "
-            "with --recipe"
+            f"{', '.join(needing_run)}: measured on the texts of a run; name a recipe that has a "
+            "run with --recipe"
         )
+    from mirror.release.run_record import find_record, find_stage
+    from mirror.run_data import RunData
+    from tasks.environment import workspace_root
+
     record = find_record(workspace_root(), recipe)
-    has_pairs = any(line.stage == "pairs" for line in record.stages)
+    has_pairs = any(stage.stage == "pairs" for stage in record.stages)
     return RunData(
         find_stage(record, "corpus"),
         find_stage(record, "sample"),
@@ -135,17 +153,52 @@ def _run_data(definitions: Sequence[Benchmark], recipe: str | None) -> RunData |
     )
 
 
+def _load(name: str, pooling: str | None, max_tokens: int | None) -> Encoder:
+    from flows.cli.encoders import load_encoder
+
+    return load_encoder(name, pooling, max_tokens)
+
+
+def _load_like(reference: Encoder, name: str | None, pooling: str | None) -> Encoder | None:
+    from flows.cli.encoders import load_encoder_like
+
+    return load_encoder_like(reference.settings, name, pooling) if name else None
+
+
 def _score(
     encoder: Encoder,
     definitions: Sequence[Benchmark],
     data: Mapping[str, Any],
-    second: Encoder | None,
+    target: Encoder | None,
     on_progress: OnProgress,
 ) -> EncoderScores:
+    from mirror.progress import ProgressEvent
+
     results: EncoderScores = {}
     for done, definition in enumerate(definitions):
         on_progress(
             ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
         )
-        results[definition.name] = definition.score(encoder, data[definition.name], second)
+        results[definition.name] = definition.score(encoder, data[definition.name], target)
     return results
+
+
+def _print_comparison(
+    definitions: Sequence[Benchmark], before: EncoderScores, after: EncoderScores, title: str
+) -> None:
+    from flows.cli.tables import extra_metric_table, score_table
+    from mirror.evaluation.comparison import compare_extra_metrics, compare_results
+    from mirror.recipe import GateSection
+
+    gate, columns = GateSection(), ("baseline", "encoder")
+    changes: list[ScoreChange] = []
+    extra_metrics: list[MetricSummary] = []
+    for definition in definitions:
+        both = before[definition.name], after[definition.name]
+        if definition.used_by_gate:
+            changes.append(compare_results(definition.name, *both, gate))
+        extra_metrics.extend(compare_extra_metrics(definition, *both))
+    if changes:
+        stdout_console().print(score_table(changes, gate.confidence, title, columns))
+    if extra_metrics:
+        stdout_console().print(extra_metric_table(extra_metrics, columns))

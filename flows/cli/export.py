@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import Command, stderr_console, workspace_option
+from flows.cli.console import echo, stderr_console
+from flows.cli.options import Command, max_tokens_option, workspace_option
 
 FORMATS = ("sentence-transformers", "onnx", "word-vectors")
 WORDS = 50_000
@@ -28,7 +29,7 @@ WORDS = 50_000
     type=click.Choice(["cls", "mean", "first-last", "last"]),
     help="Pooling of a plain model, which has no setting for it.",
 )
-@click.option("--max-tokens", type=click.IntRange(min=3), help="Truncate texts to this length.")
+@max_tokens_option
 @workspace_option
 def export(
     encoder: str,
@@ -62,7 +63,7 @@ def export(
             summary = export_word_vectors(encoder, pooling, max_tokens, listed, folder)
         case _:
             summary = export_folder(encoder, pooling, max_tokens, folder)
-    stderr_console().print(f"{out}: {summary}", markup=False, highlight=False, soft_wrap=True)
+    echo(f"{out}: {summary}", err=True)
 
 
 def check_options(format_: str, words: str | None, recipe: str | None, limit: int | None) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import Command, stdout_console, workspace_option
+from flows.cli.console import echo
+from flows.cli.options import Command, workspace_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,25 +43,21 @@ def gc(dry_run: bool, keep_days: int) -> None:
 
     if not dry_run:
         Store(root)  # a dry run works in a read-only workspace
-    kept = referred_by_runs(root, keep_days) | registry_references()
-    found = find_removable(root, kept, keep_days)
+    referred = referred_by_runs(root, keep_days) | registry_references()
+    removable = find_removable(root, referred, keep_days)
     if dry_run:
-        show(found, root, "would be removed")
+        print_folders(removable, root, "would be removed")
         return
-    gone = remove(root, found, keep_days)
-    show(gone, root, "removed")
-    if left := len(found) - len(gone):
-        _say(f"{left} kept: in use")
+    removed = remove(root, removable, keep_days)
+    print_folders(removed, root, "removed")
+    if left := len(removable) - len(removed):
+        echo(f"{left} kept: in use")
 
 
-def show(found: Sequence[Removable], root: Path, what: str) -> None:
+def print_folders(folders: Sequence[Removable], root: Path, action: str) -> None:
     """Print one line per folder, and the total size."""
-    for removable in found:
-        path = removable.path.relative_to(root)
-        _say(f"{removable.kind:<6}{removable.bytes / 1e6:>10,.1f} MB  {path}")
-    total = sum(removable.bytes for removable in found)
-    _say(f"{len(found)} folder(s), {total / 1e6:,.1f} MB {what}")
-
-
-def _say(line: str) -> None:
-    stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
+    for folder in folders:
+        path = folder.path.relative_to(root)
+        echo(f"{folder.kind:<6}{folder.bytes / 1e6:>10,.1f} MB  {path}")
+    total = sum(folder.bytes for folder in folders)
+    echo(f"{len(folders)} folder(s), {total / 1e6:,.1f} MB {action}")

@@ -1,22 +1,32 @@
-"""What all commands have in common: `--debug`, `--workspace`, where output goes."""
+"""Options that several commands share, such as `--debug` and `--workspace`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from flows.cli.errors import Debugging
 
-if TYPE_CHECKING:
-    from rich.console import Console
+POOLINGS = ("cls", "mean", "mean-with-padding", "first-last", "last")
+
+pooling_option = click.option(
+    "--pooling",
+    type=click.Choice(POOLINGS),
+    help="Pooling of a plain model, which has no setting for it.",
+)
+max_tokens_option = click.option(
+    "--max-tokens",
+    type=click.IntRange(min=3),
+    help="Truncate texts to this length; default: the encoder's setting.",
+)
 
 
 class Command(click.Command):
-    """A command that takes `--debug`."""
+    """A command with `--debug`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -24,7 +34,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands that take `--debug`, before their name or after it."""
+    """A group with `--debug`, which may come before or after the command's name."""
 
     command_class = Command
 
@@ -34,45 +44,31 @@ class Group(click.Group):
 
 
 def _debug_option() -> click.Option:
-    def switch(context: click.Context, _option: click.Parameter, on: bool) -> None:
-        if on:
+    def enable(context: click.Context, _option: click.Parameter, value: bool) -> None:
+        if value:
             context.ensure_object(Debugging).on = True
 
     return click.Option(
         ["--debug"],
         is_flag=True,
         expose_value=False,
-        callback=switch,
-        help="Show the traceback of an error, and all logs.",
+        callback=enable,
+        help="Show tracebacks and all logs.",
     )
 
 
 def workspace_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds `--workspace`, which stands for MIRROR_HOME."""
+    """Add `--workspace`, which sets MIRROR_HOME."""
 
-    def choose(_context: click.Context, _option: click.Parameter, folder: str | None) -> None:
-        if folder:
-            os.environ["MIRROR_HOME"] = str(Path(folder).absolute())
+    def set_workspace(_context: click.Context, _option: click.Parameter, path: str | None) -> None:
+        if path:
+            os.environ["MIRROR_HOME"] = str(Path(path).absolute())
 
     return click.option(
         "--workspace",
         metavar="DIR",
         expose_value=False,
         is_eager=True,
-        callback=choose,
-        help="Where stages and runs are kept; else MIRROR_HOME, else .mirror in the checkout.",
+        callback=set_workspace,
+        help="Folder of stages and runs; default: MIRROR_HOME, else .mirror in the checkout.",
     )(command)
-
-
-def stdout_console() -> Console:
-    """Where results go."""
-    from rich.console import Console
-
-    return Console()
-
-
-def stderr_console() -> Console:
-    """Where progress and faults go, so that results can be piped."""
-    from rich.console import Console
-
-    return Console(stderr=True)

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import click
 
-from flows.cli.options import Command, stderr_console, workspace_option
+from flows.cli.console import echo, stderr_console
+from flows.cli.options import Command, workspace_option
 
 
-@click.command(cls=Command, short_help="Makes the base model that models/NAME.toml describes.")
+@click.command(cls=Command, short_help="Pretrain the base model of models/NAME.toml.")
 @click.argument("name")
 @click.option(
-    "--corpus", multiple=True, metavar="FILE", help="Parquet instead of the file's; may repeat."
+    "--corpus",
+    multiple=True,
+    metavar="FILE",
+    help="Parquet file to use instead; may repeat.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stop after this time, with a checkpoint.",
+    help="Stop after this time and write a checkpoint.",
 )
 @workspace_option
 def pretrain(name: str, corpus: tuple[str, ...], minutes: float | None) -> None:
-    """Makes the base model that models/NAME.toml describes.
+    """Pretrain the base model that models/NAME.toml describes.
 
     A run that was stopped or killed continues from its last checkpoint.
     """
-    from flows.cli.running import progress_shown
+    from flows.cli.progress import task_progress
     from mirror.pretraining.config import find_pretraining
     from mirror.pretraining.stage import PretrainingPaused
 
-    console = stderr_console()
     settings = find_pretraining(name)
     try:
-        with progress_shown(console):
+        with task_progress(stderr_console()):
             from flows.pretrain_base import start_pretraining
 
             model = start_pretraining(name, corpus, minutes)
     except PretrainingPaused as paused:
-        console.print(str(paused), markup=False, highlight=False, soft_wrap=True)
+        echo(str(paused), err=True)
         return
-    how = "reused" if model.reused else f"made in {model.seconds:,.0f} s"
-    console.print(f"{settings.name}: {how}", markup=False, highlight=False)
-    console.print(str(model.path / "model"), markup=False, highlight=False, soft_wrap=True)
+    origin = "reused" if model.reused else f"made in {model.seconds:,.0f} s"
+    echo(f"{settings.name}: {origin}\n{model.path / 'model'}", err=True)

@@ -1,25 +1,58 @@
-"""Progress for people: bars on a terminal, a quiet line now and then elsewhere."""
+"""Progress of long commands: bars on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from flows.cli.errors import Debugging
 from mirror.progress import OnProgress, ProgressEvent, describe
 
 LINE_SECONDS = 10
-LONGEST_TEXT = 60
+MAX_TEXT = 60
+
+
+@contextmanager
+def task_progress(
+    console: Console, transform: Callable[[OnProgress], OnProgress] = lambda shown: shown
+) -> Iterator[None]:
+    """Show the progress of Prefect tasks within the block, and this project's warnings.
+
+    Enter the block before Prefect is imported, which reads its settings then.
+
+    Args:
+        console: where progress is shown.
+        transform: wraps the function that shows progress, for example to merge events.
+    """
+    debugging = click.get_current_context().ensure_object(Debugging)
+    if not debugging.on:
+        # Prefect logs errors with tracebacks; the command prints them as one line.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from mirror.paths import writable_workspace
+
+    writable_workspace()
+    from tasks.progress import listening
+
+    with (
+        live_progress(console) as on_progress,
+        listening(transform(on_progress)),
+        _show_warnings(console),
+    ):
+        yield
 
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[OnProgress]:
-    """Within the block, shows what it is told; may be told from any thread."""
+    """Yield a function that shows progress events; threads may call it."""
     if not console.is_terminal:
         yield PlainProgress(
             lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -37,45 +70,45 @@ def live_progress(console: Console) -> Iterator[OnProgress]:
 
 
 class PlainProgress:
-    """Says how far a stage is, at most every ten seconds."""
+    """Prints a line of progress, at most every ten seconds."""
 
     def __init__(
-        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self, print_line: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._say, self._clock = say, clock
+        self._print_line, self._clock = print_line, clock
         self._due = clock() + LINE_SECONDS
         self._lock = threading.Lock()
 
-    def __call__(self, progress: ProgressEvent) -> None:
-        """Takes one sign of life."""
+    def __call__(self, event: ProgressEvent) -> None:
+        """Print the event, if ten seconds have passed."""
         with self._lock:
             if (now := self._clock()) < self._due:
                 return
             self._due = now + LINE_SECONDS
-        self._say(describe(progress))
+        self._print_line(describe(event))
 
 
 class RichProgress:
-    """One bar for each stage, in the order in which they are heard of."""
+    """Shows one progress bar per stage, in the order of their first events."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._lock = threading.Lock()
         self._stage = ""
         self._done = 0
-        # Starting Prefect and looking at what is there take seconds in which no stage speaks.
-        self._task: TaskID = bars.add_task("looking at what is there", total=None, facts="")
+        # Starting Prefect and finding finished stages take seconds without events.
+        self._task: TaskID = bars.add_task("starting", total=None, facts="")
 
-    def __call__(self, progress: ProgressEvent) -> None:
-        """Takes one sign of life."""
+    def __call__(self, event: ProgressEvent) -> None:
+        """Update the bar of the event's stage."""
         with self._lock:
-            # Evaluation runs once for each encoder: the same stage, counted from the start again.
-            if progress.stage != self._stage or progress.done < self._done:
+            # Evaluation runs once per encoder: the same stage, counted from zero again.
+            if event.stage != self._stage or event.done < self._done:
                 self._finish()
-                self._task = self._bars.add_task(progress.stage, total=progress.total, facts="")
-            self._stage, self._done = progress.stage, progress.done
+                self._task = self._bars.add_task(event.stage, total=event.total, facts="")
+            self._stage, self._done = event.stage, event.done
             self._bars.update(
-                self._task, completed=progress.done, total=progress.total, facts=_facts(progress)
+                self._task, completed=event.done, total=event.total, facts=_facts(event)
             )
 
     def _finish(self) -> None:
@@ -85,9 +118,39 @@ class RichProgress:
             self._bars.update(self._task, total=self._done or 1, completed=self._done or 1)
 
 
-def _facts(progress: ProgressEvent) -> str:
-    of_total = f"/{progress.total:,}" if progress.total else ""
-    text = f" · {progress.text}" if progress.text else ""
-    facts = f"{progress.done:,}{of_total} {progress.unit}{text}"
-    # Text may hold brackets, which rich would take for markup.
-    return facts.replace("[", "(").replace("]", ")")[:LONGEST_TEXT]
+def _facts(event: ProgressEvent) -> str:
+    of_total = f"/{event.total:,}" if event.total else ""
+    text = f" · {event.text}" if event.text else ""
+    facts = f"{event.done:,}{of_total} {event.unit}{text}"
+    # rich takes brackets for markup.
+    return facts.replace("[", "(").replace("]", ")")[:MAX_TEXT]
+
+
+@contextmanager
+def _show_warnings(console: Console) -> Iterator[None]:
+    handler = _WarningHandler(console)
+    loggers = [logging.getLogger(name) for name in ("mirror", "tasks", "flows")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _WarningHandler(logging.Handler):
+    """Prints warnings above the progress bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one warning."""
+        self._console.print(
+            f"{record.levelname.lower()}: {record.getMessage()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

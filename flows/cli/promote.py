@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.console import echo, stdout_console
 from flows.cli.html_page import check_page_path, write_page
-from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
+from flows.cli.options import Command, workspace_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,18 +21,18 @@ NUMBER = click.IntRange(min=1)
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
-@click.command(cls=Command, short_help="Makes a version of a model its champion.")
+@click.command(cls=Command, short_help="Promote a version of a model to champion.")
 @click.argument("name")
 @click.argument("version", required=False, type=NUMBER)
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason, for the history.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Promote a version that the gate refused, or that was superseded or rolled back, too.",
+    help="Also promote a version that was refused by the gate, superseded or rolled back.",
 )
 @workspace_option
 def promote(name: str, version: int | None, reason: str, force: bool) -> None:
-    """Makes a VERSION of the model NAME champion; without VERSION, the challenger.
+    """Promote a VERSION of the model NAME to champion; without VERSION, the challenger.
 
     A version that is pending approval needs no --force.  `mirror history NAME` shows who promoted
     which version, when and why.
@@ -45,13 +46,13 @@ def promote(name: str, version: int | None, reason: str, force: bool) -> None:
     _print_result(promotion.promote(name, number, workspace, reason=reason, force=force))
 
 
-@click.command(cls=Command, short_help="Makes the previous champion champion again.")
+@click.command(cls=Command, short_help="Restore the previous champion.")
 @click.argument("name")
-@click.option("--to", type=NUMBER, metavar="VERSION", help="An earlier champion; else the last.")
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+@click.option("--to", type=NUMBER, metavar="VERSION", help="An earlier champion than the last.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason, for the history.")
 @workspace_option
 def rollback(name: str, to: int | None, reason: str) -> None:
-    """Makes the previous champion of the model NAME champion again.
+    """Restore the previous champion of the model NAME.
 
     Two rollbacks undo two promotions.  The gate does not promote a rolled-back encoder again.
     """
@@ -64,12 +65,12 @@ def rollback(name: str, to: int | None, reason: str) -> None:
     _print_result(promotion.roll_back(name, workspace, to=number, reason=reason))
 
 
-@click.command(cls=Command, short_help="Lists a model's versions and the status of each.")
+@click.command(cls=Command, short_help="List the versions of a model.")
 @click.argument("name")
 @click.option("--out", "out", metavar="FILE.html", help="Write a self-contained page too.")
 @workspace_option
 def history(name: str, out: str | None) -> None:
-    """Lists the versions of the model NAME: scores, verdict, promotions and rollbacks."""
+    """List the versions of the model NAME: scores, verdict, promotions and rollbacks."""
     page = check_page_path(out)
     from mirror.paths import open_workspace
     from mirror.release.history import render_history
@@ -81,7 +82,7 @@ def history(name: str, out: str | None) -> None:
     stdout_console().print(history_table(name, versions))
     if page:
         write_page(page, render_history(name, versions))
-        stderr_console().print(str(page), markup=False, highlight=False, soft_wrap=True)
+        echo(str(page), err=True)
 
 
 def history_table(name: str, versions: Sequence[VersionSummary]) -> Table:
@@ -128,4 +129,4 @@ def _printable(text: str) -> str:
 
 def _print_result(result: PromotionResult) -> None:
     for line in filter(None, (result.text, result.index_advice)):
-        stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
+        echo(line)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from flows.cli.console import echo
 from flows.cli.errors import STOPPED
-from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
+from flows.cli.options import Command, workspace_option
 from mirror.errors import InputError, ServiceError
 
 PORT = 5001
@@ -17,9 +18,11 @@ PORT = 5001
 EXAMPLE = {"inputs": ["How do I reshape an array?"]}
 
 
-@click.command(cls=Command, short_help="Serves embeddings of texts over HTTP.")
+@click.command(cls=Command, short_help="Serve embeddings of texts over HTTP.")
 @click.argument("model", metavar="NAME")
-@click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True, help="The port."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--unprotected",
@@ -28,7 +31,7 @@ EXAMPLE = {"inputs": ["How do I reshape an array?"]}
 )
 @workspace_option
 def serve(model: str, port: int, host: str, unprotected: bool) -> None:
-    """Serves embeddings of texts over HTTP, until it is stopped with Ctrl-C.
+    """Serve embeddings of texts over HTTP, until it is stopped with Ctrl-C.
 
     NAME is a registered model, whose champion is served, or models:/NAME@ALIAS or
     models:/NAME/VERSION.  A new champion is served after a restart.
@@ -47,15 +50,13 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
         )
     check_address(host, port)
     uri = checked_model(model)
-    stderr_console().print(
-        f"starting MLflow's scoring server for {uri}", markup=False, highlight=False
-    )
+    echo(f"starting MLflow's scoring server for {uri}", err=True)
     signal.signal(signal.SIGTERM, _stop)
     try:
         with checked_copy(uri) as copy, scoring_server(copy, host, port) as server:
             address = f"http://{bracketed(host)}:{port}/invocations"
             for line in (f"{uri} answers at {address}", example_call(address)):
-                stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
+                echo(line)
             code = server.wait()
     except KeyboardInterrupt:
         raise click.exceptions.Exit(STOPPED) from None

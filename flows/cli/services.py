@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
+from flows.cli.console import echo
+from flows.cli.options import Command, workspace_option
 
 PORT = click.IntRange(1, 65_535)
+print_step = partial(echo, err=True)
 
 
 @click.command(cls=Command, short_help="Start Prefect's server, MLflow's server and workers.")
@@ -43,8 +47,8 @@ def up(
     from tasks.services.options import ServiceOptions
 
     options = ServiceOptions(host, prefect_port, mlflow_port, workers, find_database(database))
-    state, started = start_services(services_folder(), options, _say)
-    _say("up" if started else "up already")
+    state, started = start_services(services_folder(), options, print_step)
+    print_step("up" if started else "up already")
     count = state.worker_count
     lines = [
         f"Prefect  {state.prefect_url}  work pool {POOL}, {count} worker{'s' * (count > 1)}",
@@ -53,7 +57,7 @@ def up(
         f"export PREFECT_API_URL={state.prefect_url}/api",
         f"export MLFLOW_TRACKING_URI={state.mlflow_url}",
     ]
-    stdout_console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    echo("\n".join(lines))
 
 
 @click.command(cls=Command, short_help="Stop what `mirror up` started.")
@@ -69,8 +73,5 @@ def down() -> None:
     from tasks.services import services_folder
     from tasks.services.lifecycle import stop_services
 
-    _say("down" if stop_services(services_folder(), _say) else "nothing was up")
-
-
-def _say(text: str) -> None:
-    stderr_console().print(text, highlight=False, markup=False, soft_wrap=True)
+    stopped = stop_services(services_folder(), print_step)
+    print_step("down" if stopped else "nothing was up")

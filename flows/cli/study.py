@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flows.cli.options import Command, stderr_console, stdout_console, workspace_option
+from flows.cli.console import stderr_console, stdout_console
+from flows.cli.options import Command, workspace_option
 
 LEVELS = click.Choice(["word", "name", "sentence"])
 OF_STUDIES = {

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.running import progress_shown
+from flows.cli.progress import task_progress
 from mirror.progress import OnProgress, ProgressEvent, describe
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run_and_print_study(
 ) -> None:
     """Run a study and print its report; the amount of work is printed first."""
     stdout, stderr = consoles
-    with progress_shown(stderr, TrialProgress):
+    with task_progress(stderr, TrialProgress):
         from flows.run_study import start_study
         from mirror.experiments.report import render, report_folder, write_text
         from tasks.environment import workspace_root

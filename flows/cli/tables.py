@@ -1,4 +1,4 @@
-"""What a run came to, on the terminal."""
+"""Tables on the terminal: runs, scores, recipes, checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
 def show_run(record: RunRecord, console: Console) -> None:
-    """Prints scores, verdict, stages and where everything is."""
+    """Print a run's scores, verdict, stages, and the paths of its results."""
     console.print()
     if record.unchanged:
         console.print(Text(record.recipe, "bold"))
@@ -35,76 +35,76 @@ def show_run(record: RunRecord, console: Console) -> None:
         console.print(extra_metric_table(record.extra_metrics))
     console.print(_verdict(record))
     console.print(_stages(record.stages, record.seconds))
-    for name, place in (
+    for name, path in (
         ("model", record.model),
         ("encoder", record.encoder),
         ("report", record.report),
     ):
-        if not place:
+        if not path:
             continue
-        # Never cut or wrapped: people copy it.
-        console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
+        # Never wrapped: it is there to be copied.
+        console.print(Text.assemble((f"{name:<9}", "dim"), path), soft_wrap=True)
 
 
 def score_table(
-    lines: Sequence[ScoreChange],
+    changes: Sequence[ScoreChange],
     confidence: float,
     title: str,
-    sides: tuple[str, str] = ("before", "after"),
+    columns: tuple[str, str] = ("before", "after"),
 ) -> Table:
-    """Each benchmark before and after, with the difference and its interval."""
-    others = sorted({name for line in lines for name in line.baselines})
+    """Return a table of benchmarks: two scores, their difference and its confidence interval."""
+    baselines = sorted({name for change in changes for name in change.baselines})
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
-    for name in (*sides, "difference", f"{confidence:.0%} interval", *map(str.upper, others)):
+    for name in (*columns, "difference", f"{confidence:.0%} interval", *map(str.upper, baselines)):
         table.add_column(name, justify="right")
-    for line in lines:
+    for change in changes:
         table.add_row(
-            Text(line.benchmark),
-            score(line.before),
-            Text(score(line.after), "bold"),
-            Text(signed(line.change), _colour(line)),
-            f"{signed(line.low)} to {signed(line.high)}",
-            *(_beside(line, name) for name in others),
+            Text(change.benchmark),
+            score(change.before),
+            Text(score(change.after), "bold"),
+            Text(signed(change.change), _colour(change)),
+            f"{signed(change.low)} to {signed(change.high)}",
+            *(_baseline_score(change, name) for name in baselines),
         )
     return table
 
 
 def extra_metric_table(
-    lines: Sequence[MetricSummary], sides: tuple[str, str] = ("before", "after")
+    metrics: Sequence[MetricSummary], columns: tuple[str, str] = ("before", "after")
 ) -> Table:
-    """Numbers beside the scores, before and after."""
+    """Return a table of metrics that do not decide, before and after."""
     table = plain_table(Text("also measured", "dim"))
-    for name in ("benchmark", "measure"):
+    for name in ("benchmark", "metric"):
         table.add_column(name, overflow="fold")
-    for name in sides:
+    for name in columns:
         table.add_column(name, justify="right")
-    for line in lines:
-        names = Text(line.benchmark), Text(line.metric)
-        table.add_row(*names, score(line.before), score(line.after))
+    for metric in metrics:
+        names = Text(metric.benchmark), Text(metric.metric)
+        table.add_row(*names, score(metric.before), score(metric.after))
     return table
 
 
-def _colour(line: ScoreChange) -> str:
-    if line.low > 0:
+def _colour(change: ScoreChange) -> str:
+    if change.low > 0:
         return "green"
-    return "red" if line.high < 0 else "dim"
+    return "red" if change.high < 0 else "dim"
 
 
-def _beside(line: ScoreChange, name: str) -> Text:
-    if name not in line.baselines:
+def _baseline_score(change: ScoreChange, name: str) -> Text:
+    if name not in change.baselines:
         return Text("–", "dim")
-    value = line.baselines[name]
-    return Text(score(value), "yellow" if value > line.after else "")
+    value = change.baselines[name]
+    return Text(score(value), "yellow" if value > change.after else "")
 
 
 def _verdict(record: RunRecord) -> RenderableType:
     heading = (
         Text("Champion", "bold green") if record.promote else Text("Challenger", "bold yellow")
     )
-    meaning = " – the gate let it through" if record.promote else " – it is not made champion"
+    meaning = " – passed the gate" if record.promote else " – not promoted"
     if record.unchanged:
-        heading, meaning = Text("Unchanged", "bold cyan"), " – nothing to do; the champion stays"
+        heading, meaning = Text("Unchanged", "bold cyan"), " – the champion stays"
     reasons = [Padding(Text(reason), (0, 0, 0, 2)) for reason in record.reasons]
     return Group(Text.assemble(heading, meaning), *reasons, "")
 
@@ -114,45 +114,45 @@ def _stages(stages: Sequence[StageSummary], seconds: float) -> RenderableType:
     grid.add_column()
     grid.add_column()
     grid.add_column(justify="right")
-    for line in stages:
-        how = Text("reused", "cyan") if line.reused else Text("made", "green")
-        took = f"took {line.seconds:,.1f} s" if line.reused else f"{line.seconds:,.1f} s"
-        grid.add_row(Text(line.stage, "dim"), how, Text(took, "dim" if line.reused else ""))
-    reused = sum(line.reused for line in stages)
+    for stage in stages:
+        origin = Text("reused", "cyan") if stage.reused else Text("made", "green")
+        took = f"took {stage.seconds:,.1f} s" if stage.reused else f"{stage.seconds:,.1f} s"
+        grid.add_row(Text(stage.stage, "dim"), origin, Text(took, "dim" if stage.reused else ""))
+    reused = sum(stage.reused for stage in stages)
     summary = f"{reused} of {len(stages)} stages reused; {seconds:,.1f} s in all"
     return Group(grid, Text(summary, "dim"), "")
 
 
 def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
-    """One encoder's scores."""
-    others = sorted({name for result in results.values() for name in result.baselines})
-    measured = any(result.extra_metrics for result in results.values())
+    """Return a table of one encoder's scores."""
+    names = sorted({name for result in results.values() for name in result.baselines})
+    has_extra = any(result.extra_metrics for result in results.values())
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
-    for name in ("items", "score", *map(str.upper, others)):
+    for name in ("items", "score", *map(str.upper, names)):
         table.add_column(name, justify="right")
-    if measured:
+    if has_extra:
         table.add_column("also", overflow="fold")
     for name, result in results.items():
-        baselines = (result.baselines.get(other) for other in others)
+        baselines = (result.baselines.get(baseline) for baseline in names)
         table.add_row(
             Text(name),
             result.metric,
             f"{result.n:,}",
             Text(score(result.score), "bold"),
             *("–" if value is None else score(value) for value in baselines),
-            *([_measures(result)] if measured else []),
+            *([_extra_metrics(result)] if has_extra else []),
         )
     return table
 
 
-def _measures(result: BenchmarkResult) -> Text:
+def _extra_metrics(result: BenchmarkResult) -> Text:
     return Text(", ".join(f"{name} {score(value)}" for name, value in result.extra_metrics.items()))
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:
-    """Recipes, what they are for and where they start."""
+    """Return a table of recipes with language, level, base and registered model."""
     table = plain_table()
     for name in ("recipe", "language", "level", "base", "model"):
         table.add_column(name, overflow="fold")
@@ -164,9 +164,9 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 
 def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
-    """The paper's recipes and where they start; the rest is in their names."""
+    """Return a table of the paper's recipes with their bases."""
     table = plain_table()
-    table.title, table.title_justify = "The paper's rows", "left"
+    table.title, table.title_justify = "Recipes of the paper", "left"
     table.add_column("recipe", no_wrap=True)
     table.add_column("base", overflow="fold")
     for recipe in recipes:
@@ -175,22 +175,22 @@ def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
     return table
 
 
-def doctor_table(findings: Sequence[CheckResult]) -> Table:
-    """What was looked at, how it is, and what to do about it."""
+def doctor_table(results: Sequence[CheckResult]) -> Table:
+    """Return a table of checks with their results and remedies."""
     table = plain_table()
-    for name in ("", "what", "how it is"):
+    for name in ("", "check", "result"):
         table.add_column(name, overflow="fold")
-    for finding in findings:
-        found = Text(finding.text)
-        if finding.remedy and finding.state != "ok":
-            found.append(f"\n→ {finding.remedy}", "bold")
-        mark, style = MARKS[finding.state]
-        table.add_row(Text(mark, style), Text(finding.name), found)
+    for result in results:
+        text = Text(result.text)
+        if result.remedy and result.state != "ok":
+            text.append(f"\n→ {result.remedy}", "bold")
+        mark, style = MARKS[result.state]
+        table.add_row(Text(mark, style), Text(result.name), text)
     return table
 
 
 def plain_table(title: Text | None = None) -> Table:
-    """A table in the style of all others."""
+    """Return an empty table in the style of all tables."""
     return Table(
         title=title, title_justify="left", header_style="dim", box=SIMPLE_HEAD, pad_edge=False
     )

@@ -1,4 +1,4 @@
-"""The command line: quick to answer, clear when something is wrong."""
+"""The `mirror` command: imports, help texts, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ RECORD = RunRecord(
     recipe="en-trades",
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
-    stages=(StageSummary("corpus", 12.5, True, "/made/corpus"),),
+    stages=(StageSummary("corpus", 12.5, True, "/home/corpus"),),
     scores=(ScoreChange("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),),
     promote=True,
     reasons=("Better than its base.",),
-    encoder="/made/encoder",
-    report="/made/report.html",
+    encoder="/home/encoder",
+    report="/home/report.html",
     model="models:/mirror-en-trades/3",
 )
 
 
 def imported_by(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
-    """The heavy modules that a command has imported when it is done."""
+    """Return the heavy modules that a command has imported."""
     code = (
         "import json, sys\n"
         "from flows.cli.main import mirror\n"
         "from flows.cli.errors import run_guarded\n"
         f"code = run_guarded(mirror, {arguments!r})\n"
-        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "print(json.dumps([code, found]))\n"
+        f"imported = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print(json.dumps([code, imported]))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=CHECKOUT,
         env={**os.environ, **(environment or {})},
@@ -75,50 +75,50 @@ def imported_by(arguments: list[str], environment: dict[str, str] | None = None)
         check=True,
         timeout=120,
     )
-    code, found = json.loads(done.stdout.splitlines()[-1])
-    assert code == 0, done.stderr
-    return list(found)
+    code, imported = json.loads(process.stdout.splitlines()[-1])
+    assert code == 0, process.stderr
+    return list(imported)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace of this test's own."""
+    """Return the folder of an empty workspace."""
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 
-def test_these_are_the_commands() -> None:
+def test_all_commands_are_listed() -> None:
     assert sorted(mirror.commands) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["evaluate", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     assert imported_by(arguments) == []
 
 
-def test_show_and_recipes_import_no_engine(tmp_path: Path) -> None:
+def test_show_and_recipes_import_no_heavy_library(tmp_path: Path) -> None:
     save_record(RECORD, tmp_path)
     assert imported_by(["show"], {"MIRROR_HOME": str(tmp_path)}) == []
     assert imported_by(["recipes"]) == []
 
 
-def test_recipes_shows_the_papers_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_lists_those_of_the_paper_separately(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(mirror, ["recipes"]) == 0
-    scheduled, heading, paper = capsys.readouterr().out.partition("The paper's rows")
+    scheduled, heading, paper = capsys.readouterr().out.partition("Recipes of the paper")
     assert "en-python-docs" in scheduled and "paper-" not in scheduled
     assert heading
     assert "paper-en-sentence-bert-drophead" in paper and "FacebookAI/roberta-base" in paper
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(mirror, [name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"Usage: mirror {name}" in shown
     assert "--debug" in shown
 
 
-def test_the_list_of_commands_cuts_nothing(
+def test_short_help_is_not_cut(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -129,7 +129,7 @@ def test_the_list_of_commands_cuts_nothing(
 
 
 def failing(error: BaseException) -> click.Group:
-    """A command line whose only command fails."""
+    """Return a group whose command `fail` raises the error."""
     group = type(mirror)("mirror")
 
     @group.command()
@@ -161,13 +161,13 @@ def test_debug_shows_the_traceback(
     assert "error: no space: free some" in shown
 
 
-def test_a_hidden_cause_is_hinted_at(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hidden_cause_is_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(failing(chained()), ["fail"]) == 1
     shown = capsys.readouterr().err
     assert shown == "error: no space: free some\n(add --debug for the traceback)\n"
 
 
-def test_what_the_user_gave_is_no_reason_for_a_traceback(
+def test_a_faulty_input_is_reported_without_a_hint_at_the_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.toml").write_text('language = "en')
@@ -177,17 +177,19 @@ def test_what_the_user_gave_is_no_reason_for_a_traceback(
     assert "--debug" not in shown
 
 
-def test_a_fault_of_our_own_keeps_its_traceback() -> None:
+def test_an_unexpected_exception_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         run_guarded(failing(ZeroDivisionError()), ["fail"])
 
 
-def test_ctrl_c_ends_cleanly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_gives_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(failing(KeyboardInterrupt()), ["fail"]) == 130
     assert capsys.readouterr().err.strip().startswith("stopped;")
 
 
-def test_terminal_codes_in_a_message_are_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_escape_codes_in_a_message_are_replaced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run_guarded(failing(RecipeError("bad key '\x1b[31mred' – schön")), ["fail"]) == 1
     assert capsys.readouterr().err == "error: bad key '\N{REPLACEMENT CHARACTER}[31mred' – schön\n"
 
@@ -205,12 +207,12 @@ def test_terminal_codes_in_a_message_are_not_sent(capsys: pytest.CaptureFixture[
         ["encode", "folder", "--out", "a.npy", "--pooling", "max"],
     ],
 )
-def test_misuse_gives_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_gives_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded(mirror, arguments) == 2
     assert "Error:" in capsys.readouterr().err
 
 
-def test_an_unknown_recipe_is_refused_with_those_there_are(
+def test_an_unknown_recipe_is_an_error_that_lists_recipes(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_guarded(mirror, ["run", "no-such-recipe"]) == 1
@@ -221,7 +223,7 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(
     assert "Traceback" not in shown
 
 
-def test_a_base_that_is_not_there_is_told_as_it_was_given(
+def test_a_missing_base_is_an_error_that_names_its_option(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_guarded(mirror, ["run", "en-python-docs", "--base", "/no/base"]) == 1
@@ -235,10 +237,10 @@ def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[st
     assert run_guarded(mirror, ["show", "en-trades"]) == 0
     shown = capsys.readouterr().out
     assert "+.250" in shown
-    assert "/made/report.html" in shown
+    assert "/home/report.html" in shown
 
 
-def test_show_without_a_run_says_how_to_make_one(
+def test_show_without_a_run_is_an_error_with_a_remedy(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_record(replace(RECORD, recipe="en-others"), home)
@@ -246,7 +248,7 @@ def test_show_without_a_run_says_how_to_make_one(
     assert "`mirror run en-trades`" in capsys.readouterr().err
 
 
-def test_workspace_stands_for_mirror_home(
+def test_workspace_replaces_mirror_home(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_record(RECORD, tmp_path / "other")
@@ -254,5 +256,5 @@ def test_workspace_stands_for_mirror_home(
     assert "en-trades" in capsys.readouterr().out
 
 
-def test_debugging_is_off_unless_asked_for() -> None:
+def test_debugging_is_off_by_default() -> None:
     assert Debugging().on is False

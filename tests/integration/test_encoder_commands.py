@@ -19,7 +19,7 @@ from flows.cli.main import mirror
 def run_encode(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., int]:
-    """Runs `mirror encode` on the tiny base with some standard input."""
+    """Return a function that runs `mirror encode` on the tiny base with `text` as its input."""
 
     def run(*arguments: str, text: str = "") -> int:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
@@ -28,15 +28,15 @@ def run_encode(
     return run
 
 
-def test_encode_gives_the_encoders_vectors(
+def test_encode_writes_the_encoders_embeddings(
     run_encode: Callable[..., int], tiny_base: Path, tmp_path: Path
 ) -> None:
     from mirror.encoders.encoder import Encoder
 
-    place, texts = tmp_path / "vectors.npy", ["the baker sells one mirror", "a wet letter"]
-    assert run_encode("--out", str(place), "--pooling", "cls", text="\n".join(texts)) == 0
+    path, texts = tmp_path / "vectors.npy", ["the baker sells one mirror", "a wet letter"]
+    assert run_encode("--out", str(path), "--pooling", "cls", text="\n".join(texts)) == 0
     expected = Encoder.load(tiny_base, "cls").encode(texts)
-    np.testing.assert_array_equal(np.load(place), expected)
+    np.testing.assert_array_equal(np.load(path), expected)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_encode_gives_the_encoders_vectors(
         (["missing.txt", "--out", "vectors.npy", "--pooling", "cls"], "missing.txt cannot be read"),
     ],
 )
-def test_encode_refuses_what_it_cannot_do(
+def test_encode_refuses_faulty_arguments(
     run_encode: Callable[..., int],
     arguments: list[str],
     message: str,
@@ -61,31 +61,31 @@ def test_encode_refuses_what_it_cannot_do(
     assert list(tmp_path.glob("*.npy")) == []
 
 
-def test_encode_wants_a_pooling_for_a_plain_model(
+def test_encode_needs_a_pooling_for_a_plain_model(
     run_encode: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_encode("--out", str(tmp_path / "vectors.npy"), text="one") == 1
     assert "choose cls or mean" in capsys.readouterr().err
 
 
-def test_encode_refuses_a_folder_that_is_not_there(
+def test_encode_refuses_a_missing_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = tmp_path / "texts"
     texts.write_text("one\n")
-    place = str(tmp_path / "vectors.npy")
-    assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", place]) == 1
+    out = str(tmp_path / "vectors.npy")
+    assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", out]) == 1
     assert "no encoder at no/folder" in capsys.readouterr().err
 
 
-def own_benchmark(folder: Path) -> Path:
-    """A table of a user's own and its definition."""
+def write_benchmark(folder: Path) -> Path:
+    """Write a table of pairs and its definition."""
     rows = [
         ("the baker sells a mirror", "the baker sells a mirror", 5),
         ("a wet letter", "a wet ladder", 3),
         ("the pilot hides", "two red kettles and a wagon", 1),
         ("a quiet garden", "the miner counts lanterns", 0),
-    ] * 4  # fewer and a resample may hold one pair alone, which has no rank
+    ] * 4  # with fewer, a resample may repeat one pair, which has no rank
     lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in rows)]
     (folder / "own.tsv").write_text("\n".join(lines) + "\n")
     path = folder / "own.toml"
@@ -93,10 +93,10 @@ def own_benchmark(folder: Path) -> Path:
     return path
 
 
-def test_evaluate_scores_a_table_of_ones_own(
+def test_evaluate_scores_a_users_benchmark(
     tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(write_benchmark(tmp_path))]
     assert run_guarded(mirror, ["evaluate", *arguments]) == 0
     shown = capsys.readouterr().out
     assert "own" in shown
@@ -106,30 +106,30 @@ def test_evaluate_scores_a_table_of_ones_own(
 def test_evaluate_with_itself_as_baseline_finds_no_difference(
     tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(own_benchmark(tmp_path))]
+    arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(write_benchmark(tmp_path))]
     assert run_guarded(mirror, ["evaluate", *arguments, "--baseline", str(tiny_base)]) == 0
     shown = capsys.readouterr().out
     assert "+.000 to +.000" in shown
     assert "95% interval" in shown
 
 
-def test_evaluate_refuses_an_unknown_benchmark_before_loading(
+def test_evaluate_refuses_an_unknwrite_benchmark_before_loading(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run_guarded(mirror, ["evaluate", "no/folder", "--benchmarks", "nonsense"]) == 1
     assert "no benchmark at" in capsys.readouterr().err
 
 
-def test_a_second_encoder_wants_a_lexicon(
+def test_a_target_encoder_needs_a_lexicon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["evaluate", "no/folder", "--target-encoder", "other", "--benchmark"]
-    assert run_guarded(mirror, [*arguments, str(own_benchmark(tmp_path))]) == 1
+    assert run_guarded(mirror, [*arguments, str(write_benchmark(tmp_path))]) == 1
     assert "for the target language of a lexicon" in capsys.readouterr().err
 
 
-def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dictionary that says each word again, to learn from and to be tried on."""
+def write_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a lexicon that maps each word to itself, in a training and a test file."""
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(folder))
     files = ""
     for name, words in (("train", ("baker", "farmer", "pilot")), ("test", ("judge", "miner"))):
@@ -142,27 +142,29 @@ def own_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_evaluate_takes_an_encoder_for_each_language(
+def test_evaluate_loads_the_target_encoder(
     tiny_base: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from flows.cli import evaluate
+    from flows.cli import encoders
 
     loaded = []
-    load = evaluate.load_rival
+    load = encoders.load_encoder_like
     monkeypatch.setattr(
-        evaluate, "load_rival", lambda name, *rest: loaded.append(name) or load(name, *rest)
+        encoders,
+        "load_encoder_like",
+        lambda settings, name, *rest: loaded.append(name) or load(settings, name, *rest),
     )
     arguments = [str(tiny_base), "--pooling", "mean", "--target-encoder", str(tiny_base)]
-    lexicon = str(own_lexicon(tmp_path, monkeypatch))
+    lexicon = str(write_lexicon(tmp_path, monkeypatch))
     assert run_guarded(mirror, ["evaluate", *arguments, "--benchmark", lexicon]) == 0
     assert loaded == [str(tiny_base)]
     assert "acc@1" in capsys.readouterr().out
 
 
-def test_retrieval_wants_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmarks_on_a_runs_texts_need_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval,sample-space"]
     assert run_guarded(mirror, arguments) == 1
     assert "--recipe" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def made_strings(record: RunRecord) -> str:
 def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
     shown = first.done.stdout
     assert "passage-retrieval" in shown
-    assert "Challenger – it is not made champion" in shown
+    assert "Challenger – not promoted" in shown
     assert "0 of 9 stages reused" in shown
     assert f"models:/{MODEL}/1" in shown
     assert first.record.report in shown

@@ -1,4 +1,4 @@
-"""A run that is stopped with Ctrl-C keeps what is whole."""
+"""Runs that are stopped by Ctrl-C keep finished stages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_ctrl_c_in_a_stage(
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
     done = mirror_run(recipe, home, INTERRUPTED, PREFECT_API_URL=prefect_api)
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.splitlines()[-1].startswith("stopped; what is whole is kept")
+    assert done.stderr.splitlines()[-1].startswith("stopped; finished work is kept")
     assert "Traceback" not in done.stderr
     assert {path.parent.name for path in home.glob("stages/*/*")} == {"corpus", "profile"}
     assert list(home.glob("work/*.out")) == []

@@ -35,7 +35,7 @@ def test_a_run_made_again_gives_the_same_bytes(
     assert verify("en-tiny", "--into", tmp_path / "again") == 0
     shown = capsys.readouterr().out
     assert shown.count("same bytes") == 6
-    assert "all 6 stages give the recorded bytes" in shown
+    assert "all 6 stages have the recorded bytes" in shown
     [tuned] = (tmp_path / "again" / "stages" / "tune").glob("*/encoder/model.safetensors")
     packaged = Path(find_record(recorded.home).encoder) / "model.safetensors"
     assert tuned.read_bytes() == packaged.read_bytes()
@@ -52,7 +52,7 @@ def test_a_changed_source_is_reported(
     finally:
         text.write_text(before)
     shown = capsys.readouterr().out
-    assert "first differs at corpus: source changed: 000000 text.jsonl" in shown
+    assert "first difference at corpus: source changed: 000000 text.jsonl" in shown
     assert "follows from" in shown
 
 

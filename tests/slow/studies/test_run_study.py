@@ -152,4 +152,4 @@ def test_a_study_that_waits_for_the_device_ends_when_it_is_interrupted(
             process.kill()
     ends = {signal.SIGINT: STOPPED, signal.SIGTERM: -signal.SIGTERM}
     assert process.returncode == ends[number], told
-    assert ("stopped; what is whole is kept" in told) == (number == signal.SIGINT)
+    assert ("stopped; finished work is kept" in told) == (number == signal.SIGINT)

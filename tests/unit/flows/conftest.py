@@ -1,3 +1,3 @@
-"""Fixtures of these tests."""
+"""Fixtures of the tests of flows."""
 
 from tests.fixtures.flows import *  # noqa: F403

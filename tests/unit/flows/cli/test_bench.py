@@ -1,3 +1,5 @@
+"""`mirror bench`."""
+
 from __future__ import annotations
 
 import subprocess
@@ -12,48 +14,48 @@ from flows.cli.main import mirror
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Command lines that would have been run, by a script that does nothing."""
-    seen: list[list[str]] = []
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Record the commands that would have been run."""
+    recorded: list[list[str]] = []
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        seen.append(command)
+        recorded.append(command)
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(bench.subprocess, "run", run)
-    return seen
+    return recorded
 
 
-def test_options_reach_the_script_with_whole_paths(
-    called: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_options_are_passed_to_the_script_with_absolute_paths(
+    commands: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_guarded(mirror, ["bench", "--quick", "--threads", "1", "--out", "speed.md"]) == 0
-    [command] = called
+    [command] = commands
     assert command[1].endswith("bench/speed.py")
     assert command[2:] == ["--quick", "--threads", "1", "--out", str(tmp_path / "speed.md")]
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(
-    called: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_output_in_a_missing_folder_is_refused_before_any_work(
+    commands: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_guarded(mirror, ["bench", "--out", str(tmp_path / "no" / "speed.md")]) == 1
     assert "no folder" in capsys.readouterr().err
-    assert called == []
+    assert commands == []
 
 
-def test_what_the_other_sides_need_is_asked_for_before_any_work(
-    called: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_missing_libraries_are_an_error_before_any_work(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "OTHERS", ("json", "no_such_library"))
     assert run_guarded(mirror, ["bench"]) == 1
-    said = capsys.readouterr().err
-    assert "need no_such_library" in " ".join(said.split()) and "[dev]" in said
-    assert called == []
+    message = capsys.readouterr().err
+    assert "need no_such_library" in " ".join(message.split()) and "[dev]" in message
+    assert commands == []
 
 
-def test_it_needs_a_checkout(
-    called: list[list[str]],
+def test_a_checkout_is_needed(
+    commands: list[list[str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -61,10 +63,10 @@ def test_it_needs_a_checkout(
     monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
     assert run_guarded(mirror, ["bench"]) == 1
     assert "checkout" in capsys.readouterr().err
-    assert called == []
+    assert commands == []
 
 
-def test_every_script_it_runs_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_scripts_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
     monkeypatch.syspath_prepend(str(bench.CHECKOUT / "bench"))

@@ -1,4 +1,4 @@
-"""`mirror compare`, as users give it."""
+"""`mirror compare`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.whitening import fit_whitening
 
 
-def test_a_whitened_encoder_beside_the_same_without(
+def test_a_plain_encoder_is_compared_with_its_whitened_copy(
     tiny_base: Path, sentences: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", 32)
@@ -23,39 +23,39 @@ def test_a_whitened_encoder_beside_the_same_without(
     encoder.save(tmp_path / "white")
     (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:200]))
 
-    def give(old: str, *more: str, code: int = 0) -> str:
+    def compare(old: str, *more: str, code: int = 0) -> str:
         arguments = ("compare", str(tmp_path / old), str(tmp_path / "white"), *more)
         assert run_guarded(mirror, arguments) == code
         shown = capsys.readouterr()
         return shown.out if code == 0 else shown.err
 
     texts = ("--texts", str(tmp_path / "texts.txt"))
-    places = ("--save-map", str(tmp_path / "map.npz"), "--out", str(tmp_path / "page.html"))
-    other = give("plain", *texts, *places)
-    assert "as it is" in other and "rotated" in other
-    assert "\nKeep\n" not in other
+    outputs = ("--save-map", str(tmp_path / "map.npz"), "--out", str(tmp_path / "page.html"))
+    output = compare("plain", *texts, *outputs)
+    assert "unchanged" in output and "rotated" in output
+    assert "\nKeep\n" not in output
     assert np.load(tmp_path / "map.npz", allow_pickle=False)["turn"].shape == (32, 32)
     assert "New queries on an index of old vectors" in (tmp_path / "page.html").read_text()
     (tmp_path / "few.txt").write_text("one\ntwo\n")
-    few = give("plain", "--texts", str(tmp_path / "few.txt"), code=1)
+    few = compare("plain", "--texts", str(tmp_path / "few.txt"), code=1)
     assert "2 different texts are too few: give 60 or more" in few
 
 
-def test_places_are_looked_at_before_encoders(
+def test_options_are_checked_before_encoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
-    for arguments, code, complaint in (
+    for arguments, code, message in (
         (["--save-map", "map.pkl"], 1, "ends in neither .safetensors nor .npz"),
         (["--out", "page.md"], 1, "ends in .html"),
         ([], 1, "no encoder at no-such"),
         (["--texts", "a", "--recipe", "b"], 2, "not both"),
     ):
         assert run_guarded(mirror, ["compare", "no-such", "no-such", *arguments]) == code
-        assert complaint in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
-def test_encoders_are_looked_at_before_texts_and_must_be_two(
+def test_encoders_are_checked_before_texts_and_must_differ(
     tiny_base: Path,
     sentences: list[str],
     tmp_path: Path,
@@ -70,16 +70,16 @@ def test_encoders_are_looked_at_before_texts_and_must_be_two(
     lines = tmp_path / "texts.txt"
     lines.write_text("".join(f"{line}\n" for line in sentences[:200]))
 
-    def told(*arguments: str, code: int = 1) -> str:
+    def compare(*arguments: str, code: int = 1) -> str:
         assert run_guarded(mirror, ["compare", *arguments]) == code
         shown = capsys.readouterr()
         return shown.out + shown.err
 
-    assert "no encoder at no-such" in told(first, "no-such")
+    assert "no encoder at no-such" in compare(first, "no-such")
     for same in (first, twin):
-        assert "OLD and NEW are the same encoder: name two" in told(first, same)
-    assert "are the same" in told(str(tiny_base), str(tiny_base), "--pooling", "cls")
-    assert "no workspace at" in told(first, other)
-    assert "cannot be read" in told(first, other, "--texts", str(tmp_path / "none.txt"))
-    shorter = told(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
+        assert "OLD and NEW are the same encoder: name two different" in compare(first, same)
+    assert "are the same" in compare(str(tiny_base), str(tiny_base), "--pooling", "cls")
+    assert "no workspace at" in compare(first, other)
+    assert "cannot be read" in compare(first, other, "--texts", str(tmp_path / "none.txt"))
+    shorter = compare(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
     assert "\nKeep\n" in shorter

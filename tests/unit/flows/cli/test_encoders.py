@@ -1,3 +1,5 @@
+"""Encoders by their name on the command line."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli.encoders import load_encoder, load_rival
+from flows.cli.encoders import load_encoder, load_encoder_like
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 
 
-def test_a_whitened_encoder_is_pooled_as_its_last_layer_needs(
+def test_pooling_must_be_that_of_the_projection(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean")
@@ -24,24 +26,24 @@ def test_a_whitened_encoder_is_pooled_as_its_last_layer_needs(
     np.testing.assert_allclose(vectors, encoder.encode(sentences[:3]), atol=1e-5)
 
 
-def test_more_tokens_than_a_model_takes_are_refused(tiny_base: Path) -> None:
+def test_max_tokens_over_the_models_limit_is_refused(tiny_base: Path) -> None:
     assert load_encoder(str(tiny_base), "mean", 64).settings.max_tokens == 64
     with pytest.raises(BaseModelError, match=r"takes 64 tokens .* not 65: give --max-tokens 64"):
         load_encoder(str(tiny_base), "mean", 65)
 
 
-def test_a_plain_rival_reads_as_much_as_the_encoder_or_as_it_can(tiny_base: Path) -> None:
-    for wanted, read in ((32, 32), (512, 64)):
-        rival = load_rival(str(tiny_base), EncoderSettings("mean", wanted), None)
-        assert rival.settings.max_tokens == read
+def test_a_plain_model_is_truncated_as_the_reference_up_to_its_own_limit(tiny_base: Path) -> None:
+    for max_tokens, expected in ((32, 32), (512, 64)):
+        other = load_encoder_like(EncoderSettings("mean", max_tokens), str(tiny_base), None)
+        assert other.settings.max_tokens == expected
 
 
-def test_a_plain_rival_is_read_with_the_encoders_prompt(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_plain_model_gets_the_prompt_of_the_reference(tiny_base: Path, tmp_path: Path) -> None:
     Encoder.load(tiny_base, "last", 20, prompt="{text} is one [MASK]").save(tmp_path)
     encoder = load_encoder(str(tmp_path))
-    rival = load_rival(str(tiny_base), encoder.settings, None)
-    assert rival.settings == encoder.settings
+    other = load_encoder_like(encoder.settings, str(tiny_base), None)
+    assert other.settings == encoder.settings
     texts = ["the old mirror", "wagon"]
-    np.testing.assert_allclose(rival.encode(texts), encoder.encode(texts), atol=1e-5)
+    np.testing.assert_allclose(other.encode(texts), encoder.encode(texts), atol=1e-5)
     encoder.save(tmp_path / "again")
     assert load_encoder(str(tmp_path / "again")).settings == encoder.settings

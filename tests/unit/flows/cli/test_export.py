@@ -1,4 +1,4 @@
-"""`mirror export`, as users call it."""
+"""`mirror export`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirror.encoders.encoder import Encoder
 
 @pytest.fixture(scope="module")
 def encoder_folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved encoder."""
+    """Return the folder of a saved encoder."""
     folder = tmp_path_factory.mktemp("encoders") / "encoder"
     Encoder.load(tiny_base, "mean", 24).save(folder)
     return folder
@@ -25,7 +25,7 @@ def export(*arguments: str | Path) -> int:
     return run_guarded(mirror, ["export", *map(str, arguments)])
 
 
-def test_an_encoder_is_copied(encoder_folder: Path, tmp_path: Path) -> None:
+def test_sentence_transformers_copies_the_encoder(encoder_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export(encoder_folder, "--format", "sentence-transformers", "--out", out) == 0
     assert (out / "model.safetensors").read_bytes() == (
@@ -33,7 +33,9 @@ def test_an_encoder_is_copied(encoder_folder: Path, tmp_path: Path) -> None:
     ).read_bytes()
 
 
-def test_a_table_has_the_words_of_the_list(encoder_folder: Path, tmp_path: Path) -> None:
+def test_word_vectors_are_those_of_the_words_in_the_file(
+    encoder_folder: Path, tmp_path: Path
+) -> None:
     words, out = tmp_path / "words.txt", tmp_path / "out"
     words.write_text("baker\nmirror\n")
     assert export(encoder_folder, "--format", "word-vectors", "--words", words, "--out", out) == 0
@@ -43,7 +45,7 @@ def test_a_table_has_the_words_of_the_list(encoder_folder: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_graph_is_written_and_its_difference_told(
+def test_onnx_writes_a_graph_and_prints_its_difference(
     encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime")
@@ -53,7 +55,7 @@ def test_a_graph_is_written_and_its_difference_told(
     assert (tmp_path / "out" / "model.onnx").is_file()
 
 
-def test_a_place_that_is_taken_is_refused(
+def test_an_existing_folder_is_refused(
     encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").write_text("mine")
@@ -62,7 +64,7 @@ def test_a_place_that_is_taken_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--format", "word-vectors"], "either --words FILE or --recipe NAME"),
         (["--format", "word-vectors", "--words", "w", "--recipe", "r"], "either --words FILE or"),
@@ -71,8 +73,8 @@ def test_a_place_that_is_taken_is_refused(
         (["--format", "pickle"], "is not one of"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(
-    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_contradicting_options_are_refused(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export("encoder", *options, "--out", tmp_path / "out") == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""Tables on the terminal."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RECORD = RunRecord(
     started_at="2026-01-02T03:04:05+00:00",
     seconds=75.25,
     stages=(
-        StageSummary("corpus", 12.5, True, "/made/corpus"),
-        StageSummary("tune", 61.0, False, "/made/tune"),
+        StageSummary("corpus", 12.5, True, "/home/corpus"),
+        StageSummary("tune", 61.0, False, "/home/tune"),
     ),
     scores=(
         ScoreChange("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
@@ -27,13 +27,13 @@ RECORD = RunRecord(
     ),
     promote=True,
     reasons=("Better than its base [by much].",),
-    encoder="/made/package/encoder",
-    report="/made/report/" + "a-long-name/" * 12 + "report.html",
+    encoder="/home/package/encoder",
+    report="/home/report/" + "a-long-name/" * 12 + "report.html",
     model="models:/mirror-en-trades/3",
 )
 
 
-def shown(record: RunRecord, width: int = 100) -> str:
+def render(record: RunRecord, width: int = 100) -> str:
     console = Console(width=width, no_color=True)
     with console.capture() as capture:
         show_run(record, console)
@@ -45,25 +45,25 @@ def row(text: str, start: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
-def test_each_benchmark_has_before_after_difference_interval_and_bm25() -> None:
-    text = shown(RECORD)
+def test_each_benchmark_has_two_scores_difference_interval_and_bm25() -> None:
+    text = render(RECORD)
     assert row(text, "likeness") == ["likeness", ".250", ".500", "+.250", "+.125 to +.375", "–"]
     assert row(text, "search") == ["search", ".500", ".400", "−.100", "−.200 to −.050", ".625"]
     assert row(text, "benchmark")[-2:] == ["95% interval", "BM25"]
 
 
-def test_without_other_methods_there_is_no_column_for_them() -> None:
-    assert "BM25" not in shown(replace(RECORD, scores=RECORD.scores[:1]))
+def test_without_baselines_there_is_no_column_for_them() -> None:
+    assert "BM25" not in render(replace(RECORD, scores=RECORD.scores[:1]))
 
 
-def test_measures_stand_in_a_table_of_their_own() -> None:
-    assert "also measured" not in shown(RECORD)
+def test_extra_metrics_have_their_own_table() -> None:
+    assert "also measured" not in render(RECORD)
     lines = (MetricSummary("space", "mean vector norm", 13.79, 2.11),)
-    text = shown(replace(RECORD, extra_metrics=lines))
+    text = render(replace(RECORD, extra_metrics=lines))
     assert row(text, "space") == ["space", "mean vector norm", "13.790", "2.110"]
 
 
-def test_one_encoders_measures_follow_its_score() -> None:
+def test_extra_metrics_of_one_encoder_follow_its_score() -> None:
     results = {
         "linked": BenchmarkResult("acc@1", 0.5, 9, {}, {"exact match": 0.25}, {"acc@5": 0.75}),
         "search": BenchmarkResult("mrr@10", 0.5, 9, {}, {"bm25": 0.625}),
@@ -76,21 +76,21 @@ def test_one_encoders_measures_follow_its_score() -> None:
     assert row(text, "search") == ["search", "mrr@10", "9", ".500", ".625", "–"]
 
 
-def test_the_verdict_is_in_words() -> None:
-    assert "Champion – the gate let it through" in shown(RECORD)
-    assert "Better than its base [by much]." in shown(RECORD)
-    assert "Challenger – it is not made champion" in shown(replace(RECORD, promote=False))
+def test_the_verdict_is_printed_with_its_reasons() -> None:
+    assert "Champion – passed the gate" in render(RECORD)
+    assert "Better than its base [by much]." in render(RECORD)
+    assert "Challenger – not promoted" in render(replace(RECORD, promote=False))
 
 
-def test_stages_say_whether_they_were_made_and_how_long_it_took() -> None:
-    lines = [line.split() for line in shown(RECORD).splitlines()]
+def test_stages_show_reuse_and_duration() -> None:
+    lines = [line.split() for line in render(RECORD).splitlines()]
     assert ["corpus", "reused", "took", "12.5", "s"] in lines
     assert ["tune", "made", "61.0", "s"] in lines
-    assert "1 of 2 stages reused; 75.2 s in all" in shown(RECORD)
+    assert "1 of 2 stages reused; 75.2 s in all" in render(RECORD)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_paths_are_whole_at_any_width(width: int) -> None:
-    lines = shown(RECORD, width).splitlines()
+def test_paths_are_not_wrapped_at_any_width(width: int) -> None:
+    lines = render(RECORD, width).splitlines()
     assert any(line.endswith(RECORD.report) for line in lines)
     assert any(line.endswith("models:/mirror-en-trades/3") for line in lines)
