@@ -26,7 +26,7 @@ OTHERS = ("accelerate", "pytorch_metric_learning")
 @click.option(
     "--texts",
     metavar="FILE",
-    help="Texts, one per line, or Parquet; default: a sample of prose.",
+    help="Texts, one per line, or Parquet; default: en-python-docs's.",
 )
 @click.option("--out", metavar="FILE", help="Write the table to this file too, as Markdown.")
 def bench(quick: bool, threads: int | None, texts: str | None, out: str | None) -> None:

@@ -126,7 +126,7 @@ def test_the_report_is_written_to_the_output_file_too(
     monkeypatch.setattr("flows.run_study.start_study", lambda *_: "the report")
     monkeypatch.setattr("mirror.experiments.report.render", lambda *given: " in ".join(given))
     monkeypatch.setattr(study_report, "print_report", lambda *_: None)
-    monkeypatch.setattr(study_report, "progress_shown", lambda *_: nullcontext())
+    monkeypatch.setattr(study_report, "task_progress", lambda *_: nullcontext())
     stdout, stderr = (Console(file=io.StringIO(), width=200) for _ in range(2))
     out = tmp_path / "masks.md"
     options = StudyOptions()
