@@ -1,9 +1,9 @@
-"""Independent pieces of work on threads, with one torch thread each.
+"""Worker threads for independent pieces of work, with one torch thread each.
 
-Threads that share one operation wait for each other after every one of them: where another program
-holds up one thread, all wait, hundreds of times per training step.  These threads share nothing but
-a queue, so that a thread that is held up takes less work and the others take more.  One thread
-computes each piece, so that the number of threads changes no result.
+torch's own threads share each operation and wait for each other after it: if another program delays
+one of them, all wait, hundreds of times per training step.  These threads share only a queue, so a
+delayed thread takes fewer pieces.  Each piece is computed by one thread, so the number of threads
+changes no result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class WorkerThreads:
-    """Threads that compute pieces of work; made by `worker_threads`."""
+    """Threads that compute pieces of work; see `worker_threads`."""
 
     def __init__(self, pool: ThreadPoolExecutor | None) -> None:
         self._pool = pool

@@ -28,17 +28,17 @@ ROBERTA_TOKENS = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Facts about an architecture, with the names of its `config.json`."""
+    """Properties of an architecture; names are those of its `config.json`."""
 
     dropouts: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    """Keys of every dropout rate that acts in the encoder."""
+    """Names of all dropout rates of the encoder."""
     layer_count: str = "num_hidden_layers"
     layers: str = "encoder.layer"
     """Name of the module that holds the layers."""
     shared_layers: bool = False
     """Whether all layers are one set of weights."""
     reserved_positions: int = 0
-    """Positions of the table that no token of a text gets."""
+    """Rows of the position embeddings that no token of a text gets."""
     has_pooler: bool = False
     """Whether transformers gives the model a pooler, which is left out."""
     attention_output: str = "attention.output.dense"

@@ -1,6 +1,6 @@
-"""Checks of a base model's files: weights by their headers, tokenizer by what it does.
+"""Checks of a base model's files: the headers of its weights, and the ids of its tokenizer.
 
-Nothing is loaded into memory, and torch is not imported.
+Weights are not loaded into memory, and torch is not imported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ONE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 REMEDY = "get it again from where it came from"
 PROBES = 200
-"""Words of the vocabulary that a tokenizer is tried on."""
+"""Number of words of the vocabulary that are tokenized as a check."""
 
 
 def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -> None:
@@ -39,7 +39,7 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
         if name.endswith(("word_embeddings.weight", "tok_embeddings.weight"))
     ]
     if not embeddings:
-        raise BaseModelError(f"the weights in {folder} hold no word embeddings: {REMEDY}")
+        raise BaseModelError(f"the weights in {folder} have no word embeddings: {REMEDY}")
     rows = embeddings[0][0]
     if rows != config.get("vocab_size", rows):
         raise BaseModelError(
@@ -89,7 +89,7 @@ def _file_shapes(path: Path) -> dict[str, list[int]]:
         raise BaseModelError(f"{path} cannot be read ({error}): {REMEDY}") from error
     except SafetensorError as error:
         raise BaseModelError(
-            f"{path} is cut short, damaged or no safetensors file ({error}): {REMEDY}"
+            f"{path} is truncated, damaged or no safetensors file ({error}): {REMEDY}"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Last layer for the class token only, if pooling reads no other token.
 
-Keys and values are needed of all tokens; queries, and all that follows attention, of the first.
+Keys and values are computed for all tokens; queries and everything after attention, for the first.
 With the usual feed-forward size of 4 × hidden, five sixths of the last layer's matrix products are
 saved.
 """
@@ -24,7 +24,7 @@ def compute_cls_only(model: Any) -> None:
     drawn for this row only.  Unchanged without `cls_only`, as for shared layers (ALBERT).
 
     Args:
-        model: of a kind in `ARCHITECTURES`, without its language modelling head.
+        model: of an architecture in `ARCHITECTURES`, without its language modelling head.
     """
     kind = ARCHITECTURES[model.config.model_type]
     if kind.cls_only is None:
@@ -35,23 +35,23 @@ def compute_cls_only(model: Any) -> None:
 
 
 def _bert(layer: Any, hidden: Tensor, mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
-    own, first = layer.attention.self, hidden[:, :1]
-    read = own.query(first), own.key(hidden), own.value(hidden)
-    query, key, value = (_by_head(part, own.attention_head_size) for part in read)
-    context = _attend(query, key, value, mask, own.dropout.p if layer.training else 0.0)
-    made: Tensor = layer.feed_forward_chunk(layer.attention.output(context, first))
-    return made
+    attention, first = layer.attention.self, hidden[:, :1]
+    states = attention.query(first), attention.key(hidden), attention.value(hidden)
+    query, key, value = (_by_head(part, attention.attention_head_size) for part in states)
+    context = _attend(query, key, value, mask, attention.dropout.p if layer.training else 0.0)
+    output: Tensor = layer.feed_forward_chunk(layer.attention.output(context, first))
+    return output
 
 
 def _distilbert(layer: Any, hidden: Tensor, attention_mask: Tensor | None, **_: Any) -> Tensor:
-    own, first = layer.attention, hidden[:, :1]
-    read = own.q_lin(first), own.k_lin(hidden), own.v_lin(hidden)
-    query, key, value = (_by_head(part, own.attention_head_size) for part in read)
-    rate = own.dropout.p if layer.training else 0.0
+    attention, first = layer.attention, hidden[:, :1]
+    states = attention.q_lin(first), attention.k_lin(hidden), attention.v_lin(hidden)
+    query, key, value = (_by_head(part, attention.attention_head_size) for part in states)
+    rate = attention.dropout.p if layer.training else 0.0
     context = _attend(query, key, value, attention_mask, rate)
-    first = layer.sa_layer_norm(own.out_lin(context) + first)
-    made: Tensor = layer.output_layer_norm(layer.ffn(first) + first)
-    return made
+    first = layer.sa_layer_norm(attention.out_lin(context) + first)
+    output: Tensor = layer.output_layer_norm(layer.ffn(first) + first)
+    return output
 
 
 def _modernbert(
@@ -63,15 +63,15 @@ def _modernbert(
 ) -> Tensor:
     from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
-    own = layer.attn
-    mixed = own.Wqkv(layer.attn_norm(hidden))  # one weight for all three
-    query, key, value = (_by_head(part, own.head_dim) for part in mixed.chunk(3, dim=-1))
+    attention = layer.attn
+    states = attention.Wqkv(layer.attn_norm(hidden))  # query, key and value in one matrix
+    query, key, value = (_by_head(part, attention.head_dim) for part in states.chunk(3, dim=-1))
     query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-    rate = own.attention_dropout if layer.training else 0.0
+    rate = attention.attention_dropout if layer.training else 0.0
     context = _attend(query[:, :, :1], key, value, attention_mask, rate)
-    first = hidden[:, :1] + own.out_drop(own.Wo(context))
-    made: Tensor = first + layer.mlp(layer.mlp_norm(first))
-    return made
+    first = hidden[:, :1] + attention.out_drop(attention.Wo(context))
+    output: Tensor = first + layer.mlp(layer.mlp_norm(first))
+    return output
 
 
 _FORWARDS: dict[str, Callable[..., Tensor]] = {
@@ -89,5 +89,5 @@ def _by_head(states: Tensor, size: int) -> Tensor:
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """Return the attention output of the first token, (texts, 1, heads * size)."""
     row = None if mask is None else mask[:, :, :1]
-    read = functional.scaled_dot_product_attention(query, key, value, row, rate)
-    return read.transpose(1, 2).flatten(2)
+    context = functional.scaled_dot_product_attention(query, key, value, row, rate)
+    return context.transpose(1, 2).flatten(2)

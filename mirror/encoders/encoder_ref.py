@@ -28,13 +28,13 @@ class EncoderRef:
     label: str = "base"
     """`base`, `tuned` or `champion`, for people; not part of any stage's key."""
     pooling: Pooling | None = None
-    """None: as the folder's own configuration says."""
+    """None: as the folder's configuration says."""
     max_tokens: int | None = None
-    """None: as the folder's own configuration says."""
+    """None: as the folder's configuration says."""
     prompt: str | None = None
-    """None: as the folder's tokenizer does."""
+    """None: that of the folder's tokenizer, if any."""
     record: StageRecord | None = None
-    """The stage that made it; None for a model that no stage made."""
+    """The stage that wrote the folder; None for a model from elsewhere."""
 
 
 def untuned_encoder(base: EncoderRef, tuning: TuningSection) -> EncoderRef:
@@ -75,5 +75,5 @@ def encoder_digest(files: Mapping[str, str]) -> str:
 
 
 def folder_encoder_digest(folder: Path) -> str:
-    """Return the digest of an encoder that no stage made; reads all its files."""
+    """Return the digest of an encoder without a stage's manifest; all its files are read."""
     return encoder_digest(file_digests(folder))

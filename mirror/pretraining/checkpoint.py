@@ -40,7 +40,7 @@ def save_checkpoint(
     """Write weights, optimizer state and position to a new folder, then rename it.
 
     Raises:
-        OSError: they cannot be written; the previous checkpoint is kept.
+        OSError: the files cannot be written; the previous checkpoint remains.
     """
     new, old = _sibling(folder, "new"), _sibling(folder, "old")
     shutil.rmtree(new, ignore_errors=True)

@@ -50,7 +50,7 @@ class PretrainingSettings(Section):
     """Rows whose source contains one of these are not trained on."""
     shape: ModelShape = ModelShape()
     base: str | None = None
-    """A model to continue from, path as in a recipe; its tokenizer and shape are kept."""
+    """A model to continue from, path as in a recipe; its tokenizer and shape are used."""
 
     row_lengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64, 64, 64, 128)
     """Tokens in a packed row; successive steps cycle through these lengths."""
@@ -95,14 +95,14 @@ def find_pretraining(name: str, corpus: tuple[str, ...] = ()) -> PretrainingSett
 
     Args:
         name: a model's name, or a path.
-        corpus: files that replace the settings' own.
+        corpus: files that replace those of the settings; empty for no change.
 
     Raises:
         RecipeError: see `read_pretraining`.
     """
     path = Path(name) if name.endswith(".toml") else MODELS / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.toml"))) or "none"
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml"))) or "none"
         raise RecipeError(f"no pretraining file at {path}: known names are {known}")
     settings = read_pretraining(path)
     return settings.model_copy(update={"corpus": corpus}) if corpus else settings

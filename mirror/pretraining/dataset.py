@@ -95,7 +95,7 @@ def write_token_corpus(
     """
     dtype = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.uint32
     vocabulary = tokenizer.get_vocab()
-    ends = {vocabulary[mark] for mark in SENTENCE_ENDS if mark in vocabulary}
+    ends = {vocabulary[end] for end in SENTENCE_ENDS if end in vocabulary}
     paragraph_starts, sentence_starts, size = [0], [0], 0
     with (folder / "pieces.bin").open("wb") as sink:
         for ids in _encode(texts, tokenizer):
@@ -109,7 +109,9 @@ def write_token_corpus(
             paragraph_starts.append(size)
             sentence_starts.append(size)
     if not size:
-        raise CorpusError("the corpus holds no text to pretrain on: check the sources")
+        raise CorpusError(
+            "the corpus has no text to pretrain on: check `corpus` and `exclude_sources`"
+        )
     np.save(folder / "paragraphs.npy", np.asarray(paragraph_starts, dtype=np.int64))
     np.save(folder / "sentences.npy", np.unique(np.asarray(sentence_starts, dtype=np.int64)))
     (folder / "pieces.json").write_text(json.dumps({"dtype": np.dtype(dtype).name, "size": size}))
@@ -120,12 +122,12 @@ def read_token_corpus(folder: Path) -> TokenCorpus:
     """Map the arrays that `write_token_corpus` wrote.
 
     Raises:
-        CorpusError: the file of tokens is cut short.
+        CorpusError: the file of tokens is truncated.
     """
     header = json.loads((folder / "pieces.json").read_text())
     tokens = np.memmap(folder / "pieces.bin", dtype=header["dtype"], mode="r")
     if tokens.shape[0] != header["size"]:
-        raise CorpusError(f"{folder / 'pieces.bin'} is cut short: delete {folder} and run again")
+        raise CorpusError(f"{folder / 'pieces.bin'} is truncated: delete {folder} and run again")
     return TokenCorpus(
         tokens, np.load(folder / "paragraphs.npy"), np.load(folder / "sentences.npy")
     )
@@ -149,7 +151,7 @@ class PackedRows:
         self.rows_per_epoch = corpus.size // length
         if not self.rows_per_epoch:
             raise CorpusError(
-                f"the corpus holds {corpus.size} tokens, less than one row of {length}: add text"
+                f"the corpus has {corpus.size} tokens, less than one row of {length}: add text"
             )
 
     def _shuffle(self, epoch: int) -> None:

@@ -24,7 +24,7 @@ LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
 class PretrainingPaused(Exception):
-    """The time limit ended before the run did; not a fault."""
+    """The time limit ended a session before the end of the run; not an error."""
 
 
 def pieces_stage(settings: PretrainingSettings) -> Stage:

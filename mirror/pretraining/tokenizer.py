@@ -29,7 +29,7 @@ def train_wordpiece(
     checked.
 
     Raises:
-        TokenizerError: the texts are too small for a vocabulary.
+        TokenizerError: the texts are too few for a vocabulary.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
@@ -41,7 +41,7 @@ def train_wordpiece(
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() < len(SPECIAL_TOKENS) + 26:
         raise TokenizerError(
-            f"the corpus yields a vocabulary of only {tokenizer.get_vocab_size()} tokens: add text"
+            f"the corpus gives a vocabulary of only {tokenizer.get_vocab_size()} tokens: add text"
         )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -63,5 +63,8 @@ def _wrap(tokenizer: Tokenizer, max_tokens: int) -> PreTrainedTokenizerFast:
     )
     ids = wrapped("a")["input_ids"]
     if ids[0] != wrapped.cls_token_id or ids[-1] != wrapped.sep_token_id:
-        raise TokenizerError("the trained tokenizer does not add [CLS] and [SEP]")
+        raise TokenizerError(
+            "the trained tokenizer does not add [CLS] and [SEP]: install the tokenizers of "
+            "constraints.txt"
+        )
     return wrapped

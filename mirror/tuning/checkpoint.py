@@ -35,7 +35,7 @@ class TrainingState:
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     masked: int = 0
-    """Views that were changed by masking, after cutting to length."""
+    """Views that were changed by masking, after truncation."""
 
 
 def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, state: TrainingState) -> None:
@@ -87,7 +87,7 @@ def _load(tensors: dict[str, Tensor], model: nn.Module, optimizer: AdamW) -> Non
     for name, parameter in parameters.items():
         parameter.copy_(weights[name])
         if f"step.{name}" in tensors:
-            # copied into storage of torch's own, aligned as in a run that was not killed
+            # copied into storage allocated by torch, aligned as in an uninterrupted run
             optimizer.state[parameter] = {
                 "step": tensors[f"step.{name}"].clone(),
                 "exp_avg": torch.zeros_like(parameter).copy_(tensors[f"exp_avg.{name}"]),

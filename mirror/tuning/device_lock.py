@@ -1,7 +1,7 @@
 """Device lock: how many tuning runs may use a device at a time.
 
-A lock is on a file, and the kernel releases it when its holder ends, however that happens.  So it
-works across processes, workers and workspaces of one user and machine, with or without a server.
+Each lock is a file lock, which the kernel releases when the process ends or is killed.  It works
+across the processes and workspaces of one user on one machine, with or without a server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def device_lock(
 
     Raises:
         InputError: `MIRROR_RUNS_PER_DEVICE` is not a number of at least 1.
-        StoreError: the folder of locks cannot be used.
+        StoreError: the folder of locks cannot be used, or belongs to another user.
     """
     runs = runs_per_device()
     folder = lock_folder()
@@ -63,7 +63,7 @@ def runs_per_device() -> int:
     """Return how many tuning runs may use a device at a time: `MIRROR_RUNS_PER_DEVICE`, else 1.
 
     Raises:
-        InputError: it is not a number of at least 1.
+        InputError: the variable is not a number of at least 1.
     """
     value = os.environ.get(RUNS_PER_DEVICE, "1")
     if not (value.isascii() and value.isdecimal() and int(value) > 0):
@@ -75,7 +75,7 @@ def lock_folder() -> Path:
     """Return the folder of this user's locks: `MIRROR_DEVICE_LOCK_DIR`, else a temporary one.
 
     Raises:
-        StoreError: it cannot be made, or belongs to another user.
+        StoreError: the folder cannot be created, or belongs to another user.
     """
     chosen = os.environ.get(LOCK_DIR)
     folder = (

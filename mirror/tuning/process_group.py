@@ -2,8 +2,8 @@
 
 Every process gets the vectors of all micro-batches, so that each string has all others of the batch
 as negatives.  Every process computes the same loss and the gradient of each vector, and
-backpropagates those of its own micro-batches.  The sums over all processes are the gradients that
-one process would have had.
+backpropagates those of its own micro-batches.  The sums over all processes are the gradients of a
+single process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes for all."""
+        """Whether this process writes files and messages for the group."""
         return self.rank == 0
 
     @property
@@ -52,14 +52,14 @@ class ProcessGroup:
                 dist.all_reduce(parameter.grad)
 
     def any_rank(self, condition: bool) -> bool:
-        """Return whether the condition holds in any process."""
+        """Return whether the condition is true in any process."""
         if self.size == 1:
             return condition
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
         return bool(self.all_reduce(torch.tensor(float(condition), device=device)) > 0)
 
     def barrier(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             dist.barrier()
 

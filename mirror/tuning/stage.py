@@ -1,6 +1,6 @@
-"""Tuning stage: its key, and how it is made in this process.
+"""Tuning stage: its key, and tuning in this process.
 
-Light: without importing torch it can be known whether the stage was made already.
+torch is imported only for tuning, not to look up a finished stage.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def tune_in_process(
 ) -> StageRecord:
     """Tune the base on the sample in this process, for `mirror.tuning.worker` and for tests.
 
-    A killed run is resumed, and a finished one found.  Labelled `pairs` are used in
-    addition to the sample's strings, or in place of them (`pairs.with_strings`).
+    A killed run is resumed and a finished one is reused.  Labelled `pairs` are used in addition to
+    the sample's strings, or instead of them (`pairs.with_strings`).
 
     The stage's folder has `encoder/`, for SentenceTransformer, and `steps.jsonl`.
 

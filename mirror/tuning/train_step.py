@@ -76,7 +76,7 @@ class TrainStep:
         loss = self.objective(first, second, batch.text_ids)
         loss.backward()
         gradient = vectors.grad
-        assert gradient is not None  # noqa: S101  # the line above made it
+        assert gradient is not None  # noqa: S101  # set by `loss.backward()`
 
         def backward(number: int) -> Tensor:
             output, outputs[number] = outputs[number], None  # frees its graph after this call
@@ -133,7 +133,7 @@ class TrainStep:
 
 
 class _GradientAccumulator:
-    """Sums gradients into a model's parameters, in a fixed order, from any thread."""
+    """Sum of gradients in a model's parameters, in a fixed order, from any thread."""
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
         self._parameters = [weight for weight in model.parameters() if weight.requires_grad]

@@ -1,6 +1,6 @@
 """Trainer of Mirror-BERT: tunes a base on strings, from the last checkpoint to the last step.
 
-Each string is paired with itself; one side is masked, both get dropout, and all other strings of
+Each string is paired with itself; one view is masked, both have dropout, and all other strings of
 the batch are negatives (Liu et al. 2021).
 
 Batches, masks and dropout depend only on the seed and the step's number, so that a run that was
@@ -54,9 +54,9 @@ class TrainingPaths:
 
     base: Path
     out: Path
-    """Gets `encoder/` and `steps.jsonl`."""
+    """Folder of `encoder/` and `steps.jsonl`."""
     work: Path
-    """Keeps checkpoints."""
+    """Folder of checkpoints."""
 
 
 def tune(

@@ -16,7 +16,7 @@ STEPS = "steps.jsonl"
 
 @dataclass(frozen=True)
 class TuningStep:
-    """One step that was done, as callbacks get it."""
+    """A finished step, as passed to callbacks."""
 
     step: int
     """Counted from 1."""

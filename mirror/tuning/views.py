@@ -30,11 +30,11 @@ class Batch:
 
     first: list[list[int]]
     second: list[list[int]]
-    """The masked side."""
+    """Masked views."""
     text_ids: torch.Tensor | None
     """(items,), equal for items that share a text; None where such items count as negatives."""
     masked_count: int
-    """Items whose second side was changed by masking, after cutting to length."""
+    """Items whose second text was changed by masking, after truncation."""
 
 
 def read_items(strings: Path | None, pairs: Path | None = None) -> list[TextPair]:
@@ -56,7 +56,7 @@ def read_items(strings: Path | None, pairs: Path | None = None) -> list[TextPair
 
 
 class Views:
-    """Makes batches; masks depend only on the seed, the epoch and the item's index."""
+    """Views of items, in batches; masks depend only on the seed, the epoch and the item's index."""
 
     def __init__(
         self, settings: TuningSection, items: Sequence[TextPair], encoder: Encoder, base: Path
@@ -64,7 +64,7 @@ class Views:
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
-        # Without a prompt there is one special token before the text and one after; any id will do.
+        # Without a prompt only the counts matter: one special token before the text, one after.
         backend = encoder.tokenizer.backend_tokenizer
         self._prompt = read_prompt_tokens(backend) or PromptTokens((0,), (0,))
         self._mask_duplicates = settings.duplicates == "mask"
@@ -92,7 +92,7 @@ class Views:
         return Batch(first, masked, text_ids, masked_count)
 
     def _mask_pieces(self, ids: list[int], index: int, epoch: int) -> list[int]:
-        """Mask a run of the text's word pieces, never of the prompt's."""
+        """Mask a span of the text's word pieces, never of the prompt's."""
         start, end = len(self._prompt.before), len(ids) - len(self._prompt.after)
         text = self._items[index].second
         masked = masked_ids(ids[start:end], text, index, epoch, self._masking)

@@ -1,8 +1,8 @@
 """Tuning worker: a process that tunes, with the device lock, a timeout, and a stop at a checkpoint.
 
 A thread cannot be interrupted while it computes; a process can.  The parent writes the job to the
-child's standard input and keeps it open: when the parent ends, however that happens, the child
-reads the end of its input and stops too.  The child answers with `mirror.tuning.messages`.
+child's standard input and keeps it open: when the parent ends or is killed, the child reads the end
+of its input and stops.  The child answers with `mirror.tuning.messages`.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def tune_encoder(
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
-    """Tune the base on the sample, or find it done; the only way that recipes are tuned.
+    """Tune the base on the sample in a worker process, or return the finished stage.
 
-    If there is anything to do, a worker process does it: it waits for the device lock, resumes from
-    the last checkpoint, and is stopped at a checkpoint when this call ends early.
+    The worker waits for the device lock, resumes from the last checkpoint, and stops at a
+    checkpoint if this call ends early.
 
     Raises:
         MirrorError: as `mirror.tuning.stage.tune_in_process`.
-        StoppedError: this process was asked to stop.
-        TuningError: also if the child was killed, or `tuning.timeout_minutes` is over.
+        StoppedError: this process received a request to stop.
+        TuningError: also if the child was killed, or `tuning.timeout_minutes` has passed.
     """
     if record := store.find(tuning_stage(recipe, sample, base, pairs)):
         return replace(record, reused=True)
@@ -91,7 +91,7 @@ def _child(job: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
     )
     try:
         assert child.stdin is not None  # noqa: S101  # it is a pipe
-        with suppress(BrokenPipeError):  # it has ended, as `_await_record` will see
+        with suppress(BrokenPipeError):  # the child has ended; `_await_record` reports it
             child.stdin.write(json.dumps(job) + "\n")
             child.stdin.flush()
         yield child
@@ -138,7 +138,7 @@ def _await_record(
 def main() -> None:
     """Read a job from standard input, tune, and send the record or the error."""
     output = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no message
+    os.dup2(2, 1)  # libraries' output must not mix with messages
     sending = threading.Lock()
 
     def send(kind: str, content: Any) -> None:

@@ -137,7 +137,7 @@ def test_an_index_of_weights_leads_to_no_pickle_and_nowhere_else(
     places = {"bert.embeddings.word_embeddings.weight": place.format(tmp=tmp_path)}
     index = {"metadata": {}, "weight_map": places}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(BaseModelError, match=r"cut short|not beside it"):
+    with pytest.raises(BaseModelError, match=r"is truncated|which is elsewhere"):
         check_base(base)
     assert not payload.was_executed()
 

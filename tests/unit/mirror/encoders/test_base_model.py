@@ -86,7 +86,7 @@ def test_truncated_weights_are_refused(base: Path, keep: int) -> None:
 def test_damaged_weights_are_refused(base: Path, change: Callable[[bytes], bytes]) -> None:
     weights = base / "model.safetensors"
     weights.write_bytes(change(weights.read_bytes()))
-    with pytest.raises(BaseModelError, match=r"model\.safetensors is cut short, damaged or no"):
+    with pytest.raises(BaseModelError, match=r"model\.safetensors is truncated, damaged or no"):
         check_base(base)
 
 

@@ -87,14 +87,14 @@ def test_a_written_corpus_is_read_back(corpus, tmp_path: Path) -> None:
     assert np.array_equal(again.sentence_starts, corpus.sentence_starts)
 
 
-def test_a_file_cut_short_is_an_error(corpus, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(corpus, tmp_path: Path) -> None:
     path = tmp_path / "pieces.bin"
     path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(CorpusError, match="cut short"):
+    with pytest.raises(CorpusError, match="is truncated"):
         read_token_corpus(tmp_path)
 
 
-def test_no_text_is_an_error(tokenizer, tmp_path: Path) -> None:
+def test_a_corpus_without_text_is_refused(tokenizer, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no text"):
         write_token_corpus(["", ""], tokenizer, tmp_path)
 
@@ -118,7 +118,7 @@ def test_packed_rows_depend_only_on_their_number(corpus) -> None:
     assert not np.array_equal(PackedRows(corpus, 10, seed=2).row(far), late)
 
 
-def test_a_corpus_shorter_than_a_row_is_an_error(corpus) -> None:
+def test_a_corpus_shorter_than_a_row_is_refused(corpus) -> None:
     with pytest.raises(CorpusError, match="less than one row"):
         PackedRows(corpus, corpus.size + 1, seed=1)
 
