@@ -1,1 +1,1 @@
-"""The strings to tune on."""
+"""Sampling of strings and words for tuning."""

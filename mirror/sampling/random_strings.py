@@ -1,4 +1,4 @@
-"""Strings of letters and digits that mean nothing, in place of words (paper, Table 10)."""
+"""Random strings of letters and digits, a baseline for words (paper, Table 10)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from mirror.store import Stage, StageRecord, Store
 
 CHARACTERS = string.ascii_lowercase + string.digits
-SHORTEST, LONGEST = 3, 10
-"""Characters; the paper does not say how long its own are."""
+MIN_CHARACTERS, MAX_CHARACTERS = 3, 10
+"""Length of a string; the paper does not give it."""
 
 
 def random_corpus(count: int, seed: int, store: Store) -> dict[str, Any]:
-    """A recipe's `[corpus]` of `count` different random strings, taken as they are.
+    """Return the `[corpus]` of a recipe for `count` different random strings, unprocessed.
 
     Raises:
-        StoreError: their folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     return {
         "source": "files",
@@ -32,14 +32,14 @@ def random_corpus(count: int, seed: int, store: Store) -> dict[str, Any]:
 
 
 def random_strings(count: int, seed: int, store: Store) -> StageRecord:
-    """Draws `count` different strings, each with a letter; `strings.txt` has one a line.
+    """Draw `count` different strings, each with a letter; `strings.txt` has one per line.
 
     Raises:
         StoreError: the folder cannot be written.
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        (out / "strings.txt").write_text("".join(f"{each}\n" for each in _draw(count, seed)))
+        (out / "strings.txt").write_text("".join(f"{text}\n" for text in _draw(count, seed)))
         return {"strings": count}
 
     stage = Stage("random-strings", "sampling.random_strings", {}, {"count": count, "seed": seed})
@@ -47,10 +47,12 @@ def random_strings(count: int, seed: int, store: Store) -> StageRecord:
 
 
 def _draw(count: int, seed: int) -> list[str]:
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     drawn: dict[str, None] = {}
     while len(drawn) < count:
-        text = "".join(draw.choices(CHARACTERS, k=draw.randint(SHORTEST, LONGEST)))
-        if not text.isdigit():  # else it would be no word, and left out
+        text = "".join(
+            generator.choices(CHARACTERS, k=generator.randint(MIN_CHARACTERS, MAX_CHARACTERS))
+        )
+        if not text.isdigit():  # a number is no word and would be rejected
             drawn[text] = None
     return list(drawn)

@@ -1,7 +1,7 @@
-"""The strings that an encoder is tuned on, drawn from a corpus.
+"""Sample of a corpus: the strings or words that an encoder is tuned on.
 
-Strings come in the order of a hash of seed and text, which no library's version, number of threads
-or layout of files can change; a smaller sample is therefore part of every larger one.
+Strings are ordered by a hash of seed and text, which does not depend on versions of libraries, the
+number of threads or the layout of files.  A smaller sample is therefore part of every larger one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SELECT text, arg_min(source, (document, source)) AS source, min(document) AS doc
        sum(count)::BIGINT AS count, md5($seed || ':' || text) AS hash
 FROM read_parquet($parts, hive_partitioning = false) GROUP BY text
 """
-# A line's second and later occurrences have hashes of their own.
+# Each occurrence of a line has a hash of its own.
 _ALL_LINES = """
 CREATE TEMP TABLE strings AS
 WITH numbered AS (
@@ -52,10 +52,10 @@ SELECT text, source, document, count,
        md5($seed || ':' || text || CASE nth WHEN 1 THEN '' ELSE ':' || nth END) AS hash
 FROM numbered
 """
-# A word belongs to the source that has it most often; it comes from no one document.
+# A word belongs to the source where it is most frequent, and to no document.
 _ALL_WORDS = """
 CREATE TEMP TABLE strings AS
-WITH by_source AS (SELECT text, source, sum(count) AS count FROM tallies GROUP BY text, source)
+WITH by_source AS (SELECT text, source, sum(count) AS count FROM word_counts GROUP BY text, source)
 SELECT text, arg_min(source, (-count, source)) AS source, NULL::BIGINT AS document,
        sum(count)::BIGINT AS count, md5($seed || ':' || text) AS hash
 FROM by_source GROUP BY text HAVING sum(count) >= $min_count
@@ -70,33 +70,32 @@ _BY_COUNT = "count DESC, hash, text"
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What is drawn: a recipe's part in a sample."""
+    """Settings of a sample."""
 
     size: int
     seed: int
     stratify_by_source: bool
     min_count: int
     split: Splitter | None
-    """How a text falls into words; nothing where whole strings are drawn."""
+    """Function from a text to its words; None if whole strings are drawn."""
     repeats: bool = False
-    """Whether equal strings are drawn as often as the corpus has them."""
+    """Whether equal strings may be drawn repeatedly, as often as the corpus has them."""
 
 
 def check_sampling(recipe: Recipe) -> None:
-    """Whether the recipe's text can be cut into what is sampled; takes no time.
+    """Check that the recipe's language can be split into words, if words are sampled.
 
     Raises:
-        InputError: words of the recipe's language need an extra that is not installed, or are not
-            known here.
+        InputError: the language needs an extra that is not installed, or has no tokenizer.
     """
     if recipe.level == "word" and not _is_list(recipe):
         check_words(recipe.language)
 
 
 def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
-    """The stage that draws a recipe's strings.
+    """Return the stage that draws a recipe's strings.
 
-    DuckDB's version is no part of it: it changes nothing, since the order is ours.
+    DuckDB's version is not part of its key, because the order does not depend on it.
 
     Raises:
         InputError: words of the recipe's language need an extra that is not installed.
@@ -115,29 +114,29 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
 def sample_strings(
     recipe: Recipe, corpus: StageRecord, store: Store, on_progress: OnProgress = no_progress
 ) -> StageRecord:
-    """Draws the recipe's strings from the corpus, or finds them drawn.
+    """Draw the recipe's strings from the corpus, or reuse them.
 
     The folder holds `strings.parquet` (text, source, document, count) in hash order: `count` is
-    how often the corpus has the string or word, `document` is null for words.  Where the corpus is
-    `keep_raw`, a line stands as often as it comes.
+    the frequency of the string or word in the corpus, `document` is null for words.  With
+    `keep_raw`, repeated lines are repeated.
 
     Raises:
-        SampleError: the corpus does not hold as many different strings as the recipe asks for.
+        SampleError: the corpus has fewer different strings than `sample.size`.
         InputError: words of the recipe's language need an extra that is not installed.
         StoreError: the folder cannot be written.
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        draw = _draw_of(recipe)
-        with connect(work) as engine:
+        spec = _sample_spec(recipe)
+        with connect(work) as connection:
             try:
-                available = build_candidates(engine, corpus.path, draw, on_progress)
-                _check_enough(engine, recipe, corpus, available)
-                table = draw_sample(engine, draw)
+                available = build_candidates(connection, corpus.path, spec, on_progress)
+                _check_enough(connection, recipe, corpus, available)
+                table = draw_sample(connection, spec)
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 raise StoreError(
-                    f"the corpus in {corpus.folder} could not be sampled with {MEMORY_LIMIT} of "
-                    f"memory and {work} for the rest ({error}): free some space and run again"
+                    f"the corpus in {corpus.folder} cannot be sampled with {MEMORY_LIMIT} of "
+                    f"memory and temporary files in {work} ({error}): free disk space and run again"
                 ) from error
         pq.write_table(table, out / "strings.parquet", ROW_GROUP, compression="zstd")
         on_progress(ProgressEvent("sample", table.num_rows, table.num_rows, "strings", "drawn"))
@@ -147,46 +146,46 @@ def sample_strings(
 
 
 def build_candidates(
-    engine: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection,
     corpus: Path,
-    draw: SampleSpec,
+    spec: SampleSpec,
     on_progress: OnProgress = no_progress,
 ) -> int:
-    """Makes the table `strings` of all strings or words, each once unless the draw repeats them.
+    """Create the table `strings` of all strings or words, each once unless `spec.repeats`.
 
     Returns:
-        How many there are.
+        The number of rows.
     """
     parts = sorted((corpus / "sentences").glob("part-*.parquet"))
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
-    seed = str(draw.seed)
-    if draw.split is None:
+    seed = str(spec.seed)
+    if spec.split is None:
         names = exact_names(parts)
-        query = _ALL_LINES if draw.repeats else _ALL_STRINGS
-        engine.execute(query, {"seed": seed, "parts": names})
+        query = _ALL_LINES if spec.repeats else _ALL_STRINGS
+        connection.execute(query, {"seed": seed, "parts": names})
     else:
-        count_words(engine, parts, draw.split, on_progress)
-        engine.execute(_ALL_WORDS, {"seed": seed, "min_count": draw.min_count})
-    [(available,)] = engine.execute("SELECT count(*) FROM strings").fetchall()
+        count_words(connection, parts, spec.split, on_progress)
+        connection.execute(_ALL_WORDS, {"seed": seed, "min_count": spec.min_count})
+    [(available,)] = connection.execute("SELECT count(*) FROM strings").fetchall()
     return int(available)
 
 
-def draw_sample(engine: duckdb.DuckDBPyConnection, draw: SampleSpec) -> pa.Table:
-    """The sample, in hash order, from the table `strings`.
+def draw_sample(connection: duckdb.DuckDBPyConnection, spec: SampleSpec) -> pa.Table:
+    """Return the sample in hash order from the table `strings`.
 
-    With `stratify_by_source`, sources take turns: each gives equally many while it has any left.
+    With `stratify_by_source`, each source gives equally many strings until it has no more.
     """
-    order = _BY_HASH if draw.split is None else _BY_COUNT
+    order = _BY_HASH if spec.split is None else _BY_COUNT
     turn = (
         f"row_number() OVER (PARTITION BY source ORDER BY {order})"
-        if draw.stratify_by_source
+        if spec.stratify_by_source
         else "0"
     )
     query = _DRAWN.format(turn=turn, order=order)
-    drawn = engine.sql(query, params={"size": draw.size}).to_arrow_table()
-    # Sorted here: without preserve_insertion_order, DuckDB 2.0 may hand Arrow an ordered result's
-    # pieces in any order (2 threads, 10,000 of 725,394 rows).
+    drawn = connection.sql(query, params={"size": spec.size}).to_arrow_table()
+    # Sorted again: without preserve_insertion_order, DuckDB 2.0 may return the parts of an ordered
+    # result in any order (seen with 2 threads, 10,000 of 725,394 rows).
     return (
         drawn.sort_by([("hash", "ascending"), ("text", "ascending")])
         .select(SCHEMA.names)
@@ -198,7 +197,7 @@ def _is_list(recipe: Recipe) -> bool:
     return recipe.corpus.is_list
 
 
-def _draw_of(recipe: Recipe) -> SampleSpec:
+def _sample_spec(recipe: Recipe) -> SampleSpec:
     sample, split, repeats = recipe.sample, None, recipe.corpus.keep_raw
     if recipe.level == "word" and not repeats:
         split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
@@ -212,31 +211,31 @@ def _whole_word(text: str) -> list[str]:
 
 
 def _check_enough(
-    engine: duckdb.DuckDBPyConnection, recipe: Recipe, corpus: StageRecord, available: int
+    connection: duckdb.DuckDBPyConnection, recipe: Recipe, corpus: StageRecord, available: int
 ) -> None:
     size, batch = recipe.sample.size, recipe.tuning.batch_size
     if available >= size:
         return
-    what = "words" if recipe.level == "word" else "strings"
-    place = f"the corpus in {corpus.folder}"
-    if what == "words" and recipe.sample.min_count > 1:
-        place = f"{place}, of words seen at least {recipe.sample.min_count} times,"
-    more = "give it more text, or reject less of it (recipe's [corpus])"
+    unit = "words" if recipe.level == "word" else "strings"
+    origin = f"the corpus in {corpus.folder}"
+    if unit == "words" and recipe.sample.min_count > 1:
+        origin = f"{origin}, of words with at least {recipe.sample.min_count} occurrences,"
+    remedy = "add text, or reject less of it (recipe's [corpus])"
     if available == 0:
-        raise SampleError(f"{place} has no {what}: {more}")
+        raise SampleError(f"{origin} has no {unit}: {remedy}")
     if available == 1:
-        [(text,)] = engine.execute("SELECT text FROM strings").fetchall()
+        [(text,)] = connection.execute("SELECT text FROM strings").fetchall()
         raise SampleError(
-            f"{place} is one string only, over and over ({text[:60]!r}): there is nothing to tell "
-            f"apart; {more}"
+            f"{origin} has only one string ({text[:60]!r}), and tuning needs different ones: "
+            f"{remedy}"
         )
     if available < batch:
         raise SampleError(
-            f"{place} has {available} different {what}, fewer than one batch of {batch}: {more}, "
-            f"or set tuning.batch_size and sample.size to {available} or less"
+            f"{origin} has {available} different {unit}, fewer than one batch of {batch}: "
+            f"{remedy}, or set tuning.batch_size and sample.size to {available} or less"
         )
     raise SampleError(
-        f"{place} has {available} different {what} where sample.size asks for {size}: {more}, or "
+        f"{origin} has {available} different {unit}, and sample.size is {size}: {remedy}, or "
         f"set sample.size to {available} or less"
     )
 

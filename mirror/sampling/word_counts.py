@@ -1,4 +1,4 @@
-"""How often each word stands in a corpus, counted in bounded memory."""
+"""Word counts of a corpus, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,57 +15,59 @@ from mirror.sampling.words import Splitter
 
 BATCH_ROWS = 8_192
 FLUSH_WORDS = 500_000
-"""Different words held in Python's memory before they go to DuckDB, which spills to disk."""
+"""Most different words in memory before they are moved to DuckDB, which spills to disk."""
 
-_TALLIES = pa.schema([("text", pa.string()), ("source", pa.string()), ("count", pa.int64())])
+_SCHEMA = pa.schema([("text", pa.string()), ("source", pa.string()), ("count", pa.int64())])
 
 
 def count_words(
-    engine: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection,
     parts: Sequence[Path],
     split: Splitter,
     on_progress: OnProgress,
 ) -> None:
-    """Makes the table `tallies` (text, source, count): how often each source has each word.
+    """Create the table `word_counts` (text, source, count): frequency of each word in each source.
 
-    A row of the corpus weighs by its `count`.  The same word and source may stand in several rows
-    of the table; their order means nothing.
+    A row of the corpus counts `count` times.  The same word and source may have several rows, in
+    any order.
     """
-    engine.execute("CREATE TEMP TABLE tallies (text VARCHAR, source VARCHAR, count BIGINT)")
+    connection.execute("CREATE TEMP TABLE word_counts (text VARCHAR, source VARCHAR, count BIGINT)")
     total = sum(pq.read_metadata(part).num_rows for part in parts)
-    tallies: dict[str, Counter[str]] = {}
+    word_counts: dict[str, Counter[str]] = {}
     done = 0
     for batch in _batches(parts):
-        _tally(batch, split, tallies)
+        _count_batch(batch, split, word_counts)
         done += batch.num_rows
         on_progress(ProgressEvent("sample", done, total, "strings", "counting words"))
-        if sum(map(len, tallies.values())) > FLUSH_WORDS:
-            _flush(engine, tallies)
-    _flush(engine, tallies)
+        if sum(map(len, word_counts.values())) > FLUSH_WORDS:
+            _flush(connection, word_counts)
+    _flush(connection, word_counts)
 
 
 def _batches(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         with pq.ParquetFile(part) as file:
-            for group in range(file.num_row_groups):  # all at once, it would keep what it has read
-                yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=_TALLIES.names)
+            for group in range(file.num_row_groups):  # all groups at once would stay in memory
+                yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=_SCHEMA.names)
 
 
-def _tally(batch: pa.RecordBatch, split: Splitter, tallies: dict[str, Counter[str]]) -> None:
-    rows = zip(*(batch.column(name).to_pylist() for name in _TALLIES.names), strict=True)
+def _count_batch(
+    batch: pa.RecordBatch, split: Splitter, word_counts: dict[str, Counter[str]]
+) -> None:
+    rows = zip(*(batch.column(name).to_pylist() for name in _SCHEMA.names), strict=True)
     for text, source, count in rows:
-        tally = tallies.setdefault(source, Counter())
+        counter = word_counts.setdefault(source, Counter())
         if count == 1:
-            tally.update(split(text))
+            counter.update(split(text))
         else:
             for word in split(text):
-                tally[word] += count
+                counter[word] += count
 
 
-def _flush(engine: duckdb.DuckDBPyConnection, tallies: dict[str, Counter[str]]) -> None:
-    for source, tally in tallies.items():
-        columns = [list(tally.keys()), [source] * len(tally), list(tally.values())]
-        engine.register("tally", pa.table(columns, schema=_TALLIES))
-        engine.execute("INSERT INTO tallies SELECT text, source, count FROM tally")
-        engine.unregister("tally")
-    tallies.clear()
+def _flush(connection: duckdb.DuckDBPyConnection, word_counts: dict[str, Counter[str]]) -> None:
+    for source, counter in word_counts.items():
+        columns = [list(counter.keys()), [source] * len(counter), list(counter.values())]
+        connection.register("batch_counts", pa.table(columns, schema=_SCHEMA))
+        connection.execute("INSERT INTO word_counts SELECT text, source, count FROM batch_counts")
+        connection.unregister("batch_counts")
+    word_counts.clear()

@@ -1,4 +1,4 @@
-"""Words of a text, script by script: nothing is downloaded, and no state is kept between texts."""
+"""Word tokenization by script, without downloads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Splitter = Callable[[str], list[str]]
 APOSTROPHES = "'’ʼ＇"
 HYPHENS = "-‐‑"
 INNER = APOSTROPHES + HYPHENS + "·" + "׳״" + "\u200c\u200d"
-"""What may stand inside a word: also Catalan's l·l, Hebrew's geresh and gershayim, and the
-joiners that Persian and Indic scripts are written with."""
+"""Characters inside a word, with Catalan's l·l, Hebrew's geresh and gershayim, and the joiners of
+Persian and Indic scripts."""
 
 _START = r"[\p{L}\p{N}]"
 _RUN = rf"{_START}[\p{{L}}\p{{N}}\p{{M}}]*+"
@@ -32,7 +32,7 @@ _SAME = str.maketrans(
 TURKIC = frozenset({"tr", "az", "tur", "aze"})
 _TURKIC_LOWER = str.maketrans({"I": "ı", "İ": "i"})
 ELIDING = frozenset({"ca", "cat", "fr", "fra", "it", "ita", "oc", "oci"})
-"""Languages whose articles and pronouns lose their vowel before a noun: l'eau is two words."""
+"""Languages with elided articles and pronouns: l'eau is two words."""
 ELISION = regex.compile(r"^((?:[cdjlmnstv]|qu|jusqu|lorsqu|puisqu|un|\p{L}*[aeou](?:ll|st))')(.+)$")
 UNSPACED = {
     "bo": "Tibetan",
@@ -44,12 +44,12 @@ UNSPACED = {
     "my": "Burmese",
     "mya": "Burmese",
 }
-"""Written without spaces, and without a tokenizer here."""
+"""Languages written without spaces that have no tokenizer here."""
 
 
 @dataclass(frozen=True)
 class Extra:
-    """An optional part of the installation that knows a language's words."""
+    """An extra of this package that splits a language into words."""
 
     name: str
     language: str
@@ -59,10 +59,10 @@ class Extra:
 
 
 def word_splitter(language: str) -> Splitter:
-    """A function from a text to its words: lower-cased, in order, each with a letter in it.
+    """Return a function from a text to its words: lower-cased, in order, each with a letter.
 
     Raises:
-        InputError: the language needs an extra that is not installed, or has no tokenizer here.
+        InputError: the language needs an extra that is not installed, or has no tokenizer.
     """
     check_words(language)
     extra = EXTRAS.get(language)
@@ -70,22 +70,22 @@ def word_splitter(language: str) -> Splitter:
 
 
 def check_words(language: str) -> None:
-    """Whether `word_splitter` knows the language's words here; loads nothing.
+    """Raise the errors of `word_splitter` without loading a tokenizer.
 
     Raises:
-        InputError: as `word_splitter`.
+        InputError: the language needs an extra that is not installed, or has no tokenizer.
     """
     if language in UNSPACED:
         raise InputError(
-            f"{UNSPACED[language]} is written without spaces, and no tokenizer for it is known "
-            "here: give a list of words instead (corpus.split_into = 'lines')"
+            f"{UNSPACED[language]} is written without spaces, and has no tokenizer here: "
+            "use a list of words instead (corpus.split_into = 'lines')"
         )
     if extra := EXTRAS.get(language):
         _check_installed(extra)
 
 
 def word_libraries(language: str) -> tuple[str, ...]:
-    """Distributions whose version can change a language's words.
+    """Return distributions whose version can change a language's words.
 
     Raises:
         InputError: the language needs an extra that is not installed.
@@ -98,12 +98,12 @@ def word_libraries(language: str) -> tuple[str, ...]:
 
 
 def is_word(text: str) -> bool:
-    """Whether a string has a letter, so is more than digits and punctuation."""
+    """Return whether a string has a letter."""
     return text.isalpha() or _LETTER.search(text) is not None
 
 
 def missing_modules(extra: Extra) -> list[str]:
-    """Modules of an extra that are not installed; none of them is imported."""
+    """Return the modules of an extra that are not installed, without importing any."""
     return [name for name in extra.modules if importlib.util.find_spec(name) is None]
 
 
@@ -133,7 +133,7 @@ def _without_elision(word: str) -> list[str]:
 
 
 def _segmented(cut: Splitter) -> Splitter:
-    """Splits what the tokenizer took for a word with a mark in it; leaves the rest as it is."""
+    """Return a splitter that also splits the tokenizer's words at punctuation marks."""
 
     def split(text: str) -> list[str]:
         pieces = (piece for part in cut(text) for piece in _WORD.findall(part.translate(_SAME)))
@@ -145,7 +145,7 @@ def _segmented(cut: Splitter) -> Splitter:
 def _load_jieba() -> Splitter:
     jieba = importlib.import_module("jieba")
     tokenizer = jieba.Tokenizer()
-    # Its own way of loading reads and writes a cache in the temporary folder, which others share.
+    # jieba's own loading uses a cache in the shared temporary folder.
     with tokenizer.get_dict_file() as dictionary:
         tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(dictionary)
     tokenizer.initialized = True
@@ -182,4 +182,4 @@ EXTRAS = {
     **dict.fromkeys(("ja", "jpn"), _JA),
     **dict.fromkeys(("th", "tha"), _TH),
 }
-"""By ISO 639 code; Cantonese with Chinese's dictionary, for want of its own."""
+"""Extras by ISO 639 code; Cantonese uses the Chinese dictionary."""

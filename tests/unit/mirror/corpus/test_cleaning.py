@@ -28,7 +28,7 @@ def test_text_is_repaired(given_text, expected):
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=200))
-def test_any_text_becomes_one_that_can_be_stored(text):
+def test_any_text_can_be_stored_after_cleaning(text):
     cleaned = clean_text(text)
     assert unicodedata.is_normalized("NFKC", cleaned)
     assert not [

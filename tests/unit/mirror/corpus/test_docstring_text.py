@@ -131,5 +131,5 @@ def test_fences_tables_and_lists_of_parameters_are_dropped():
         ("snake_case and __init__ stay", "snake_case and __init__ stay"),
     ],
 )
-def test_markup_goes_and_words_stay(marked, plain):
+def test_markup_is_removed_and_words_stay(marked, plain):
     assert plain_text(marked) == plain

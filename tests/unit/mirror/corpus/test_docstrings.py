@@ -27,7 +27,7 @@ STYLED = """
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Lays a distribution out as pip does, on the import path."""
+    """Return a function that installs a distribution on the import path, as pip does."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     def write(name, files, version="1.0"):

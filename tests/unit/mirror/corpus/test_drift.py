@@ -80,7 +80,7 @@ def test_divergence_is_scipys_within_its_bounds_and_symmetric(pairs) -> None:
     assert 0 <= found <= 1 + 1e-12
 
 
-def test_what_moved_is_named_most_first_and_only_beginnings_of_words() -> None:
+def test_word_initial_pieces_are_named_by_their_part_of_the_divergence() -> None:
     now = profile(pieces={"baker": 5, "sells": 10, "##s": 60, "covid": 40, "vaccine": 5})
     drift = measure_drift(now, profile())
     assert drift.risen == ("covid", "vaccine")
@@ -121,7 +121,7 @@ def test_fewer_pieces_for_a_word_are_no_reason() -> None:
     assert reasons_to_run(better, DriftSection()) == ()
 
 
-def test_the_numbers_are_told_in_words_and_rows() -> None:
+def test_drift_is_described_as_a_sentence_and_as_rows() -> None:
     drift = measure_drift(profile(range(2, 102)), profile())
     assert "2.0% of 100 strings are new and 2.0% of 100 are gone" in describe_drift(drift)
     rows = {line["what"]: (line["before"], line["now"]) for line in drift_lines(drift)}

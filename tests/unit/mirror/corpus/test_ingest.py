@@ -53,7 +53,7 @@ def texts(record):
     return [row["text"] for row in table(record, "sentences")]
 
 
-def test_sentences_keep_the_order_and_place_they_had(ingest):
+def test_sentences_are_in_order_with_their_positions(ingest):
     record = ingest(["The boat is red. The oar is long.", "Nobody rows."])
     assert table(record, "sentences") == [
         {
@@ -155,7 +155,7 @@ def test_documents_of_four_sentences_are_passages_of_two_halves(ingest):
     assert record.counts["passages"] == 1
 
 
-def test_lines_are_taken_whole_where_the_unit_is_the_line(ingest):
+def test_lines_are_not_split_with_split_into_lines(ingest):
     record = ingest(["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."], split_into="lines")
     assert texts(record) == ["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."]
     assert table(record, "passages") == []

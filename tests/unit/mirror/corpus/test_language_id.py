@@ -44,7 +44,7 @@ def test_letters_and_spaces_are_counted_as_unicode_has_them(text):
     assert _is_prose(text) == (letters >= 80 and prose >= 0.6 * len(text))
 
 
-def test_what_is_decided_of_a_text_depends_on_no_other():
+def test_each_text_is_judged_independently():
     texts = [*TEXTS.values(), "", "Лодка ушла."]
     detect = foreign_detector("de")
     alone = [detect([text])[0] for text in texts]
@@ -52,7 +52,7 @@ def test_what_is_decided_of_a_text_depends_on_no_other():
     assert detect(texts[::-1]) == alone[::-1]
 
 
-def test_text_in_capitals_is_read_as_any_other():
+def test_text_in_capitals_is_identified():
     assert foreign_detector("en")([TEXTS["en"].upper(), TEXTS["de"].upper()]) == [False, True]
 
 

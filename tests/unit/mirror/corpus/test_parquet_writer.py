@@ -15,7 +15,7 @@ def write(folder, rows):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 57])
-def test_rows_come_back_in_order_whatever_the_parts(tmp_path, monkeypatch, rows):
+def test_rows_are_read_in_order_from_any_number_of_parts(tmp_path, monkeypatch, rows):
     monkeypatch.setattr(parquet_writer, "BUFFER_ROWS", 3)
     monkeypatch.setattr(parquet_writer, "ROW_GROUP", 5)
     monkeypatch.setattr(parquet_writer, "PART_ROWS", 10)
@@ -27,7 +27,7 @@ def test_rows_come_back_in_order_whatever_the_parts(tmp_path, monkeypatch, rows)
 
 
 @pytest.mark.parametrize("sizes", [[57], [1, 0, 30, 26], [5, 5, 5, 42]])
-def test_equal_rows_give_equal_bytes_however_they_came(tmp_path, monkeypatch, sizes):
+def test_equal_rows_give_equal_bytes_with_any_batch_size(tmp_path, monkeypatch, sizes):
     monkeypatch.setattr(parquet_writer, "BUFFER_ROWS", 3)
     monkeypatch.setattr(parquet_writer, "ROW_GROUP", 5)
     monkeypatch.setattr(parquet_writer, "PART_ROWS", 10)
@@ -46,7 +46,7 @@ def test_equal_rows_give_equal_bytes_however_they_came(tmp_path, monkeypatch, si
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_failure_leaves_no_open_file_and_is_told(tmp_path):
+def test_a_failure_is_raised_and_leaves_no_open_file(tmp_path):
     with pytest.raises(ZeroDivisionError), TableWriter(tmp_path / "table", SCHEMA) as writer:
         writer.add("oar", 1 // 0)
     assert writer._file.is_open is False

@@ -23,7 +23,7 @@ NOBODY = "http://127.0.0.1:9/words.txt"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty workspace, and no list at hand."""
+    """Use an empty workspace without lists."""
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MIRROR_CORPORA", raising=False)
     return tmp_path / "home"
@@ -57,7 +57,7 @@ def texts(folder: Path) -> list[str]:
     return found
 
 
-def test_a_list_is_fetched_before_any_work_and_taken_as_it_is(
+def test_a_list_is_downloaded_before_any_work_and_read_unchanged(
     served: tuple[Path, str], home: Path, store: Store
 ) -> None:
     (served[0] / "words.txt").write_bytes(CONTENT)
@@ -72,7 +72,7 @@ def test_a_list_is_fetched_before_any_work_and_taken_as_it_is(
     assert sorted(texts(sample.path / "strings.parquet")) == sorted(LINES)
 
 
-def test_a_list_is_taken_from_a_folder_that_is_named(
+def test_a_list_is_read_from_the_folder_in_the_environment(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine" / "test-lists").mkdir(parents=True)
@@ -91,7 +91,7 @@ def test_a_damaged_list_is_fetched_again(served: tuple[Path, str], home: Path) -
     assert place.read_bytes() == CONTENT
 
 
-def test_a_publisher_that_is_away_may_be_tried_again() -> None:
+def test_a_publisher_that_does_not_answer_is_a_service_error() -> None:
     with pytest.raises(ServiceError, match=r"does not answer.*download it by hand to .*words\.txt"):
         check_sources(recipe(NOBODY))
 
@@ -102,7 +102,7 @@ def test_another_list_than_was_declared_is_refused(served: tuple[Path, str]) -> 
         check_sources(recipe(f"{served[1]}/words.txt"))
 
 
-def test_what_no_one_publishes_says_how_to_get_it() -> None:
+def test_the_error_of_a_list_without_url_has_the_instructions() -> None:
     with pytest.raises(CorpusError, match=r"words\.txt with SHA-256.*Ask the harbour master"):
         check_sources(recipe(download_instructions="Ask the\n  harbour master"))
     with pytest.raises(CorpusError, match="Ask the harbour master"):

@@ -46,7 +46,7 @@ def test_lists_have_no_halves(tmp_path, corpus):
     assert list(PassageFinder(recipe(**corpus), tmp_path).of(0, kept((0, "abcd")))) == []
 
 
-def test_own_passages_are_kept_where_their_document_is(tmp_path):
+def test_passages_of_a_document_need_an_accepted_row(tmp_path):
     own = [(number, "s", f"query {number}", "answer") for number in (0, 2, 3, 5)]
     with TableWriter(tmp_path / "own", PASSAGES) as writer:
         for row in own:

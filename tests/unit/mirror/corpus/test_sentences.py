@@ -90,7 +90,7 @@ def test_ordinal_numbers_end_no_sentence_where_the_language_has_them(language, t
         ("es", "—¡Venid! gritó ella. No.", ["—¡Venid! gritó ella.", "No."]),
     ],
 )
-def test_faults_of_sentencex_are_mended(language, text, expected):
+def test_faults_of_sentencex_are_corrected(language, text, expected):
     assert split_sentences(text, language) == expected
 
 

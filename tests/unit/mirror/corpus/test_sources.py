@@ -63,7 +63,7 @@ def write_texts(path, kind, packing=""):
 @pytest.mark.parametrize(
     ("kind", "ending"), [("text", "txt"), ("jsonl", "jsonl"), ("csv", "csv"), ("tsv", "tsv")]
 )
-def test_every_format_is_read_however_it_is_packed(tmp_path, kind, ending, packing):
+def test_every_format_is_read_with_any_compression(tmp_path, kind, ending, packing):
     path = tmp_path / ".".join(filter(None, ["corpus", ending, packing]))
     write_texts(path, kind, packing)
     assert texts_of(path) == TEXTS
@@ -187,7 +187,7 @@ def test_oversized_row_is_a_fault_and_the_rest_is_read(tmp_path, monkeypatch, ki
     assert [found[0].text, found[2].text] == ["before", "after"]
 
 
-def test_json_lines_that_hold_no_text_are_faults(tmp_path):
+def test_json_lines_without_text_are_faults(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "fine"}\nnot json\n{"text": 3}\n[1]\n{"text": "\\ud800"}\n')
     assert [document.fault for document in read(path)] == [
@@ -211,7 +211,7 @@ def test_csv_rows_of_another_width_are_faults_and_quoted_line_ends_are_text(tmp_
 
 
 def refusal(path, **corpus):
-    """What is said about a file, the same at once and while it is read."""
+    """Return the error about a file, which is the same in the check and in reading."""
     recipe = make_recipe(paths=[str(path)], **corpus)
     with pytest.raises(MirrorError) as early:
         check_sources(recipe)
@@ -283,7 +283,7 @@ def test_unknown_encoding_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["txt.gz", "txt.zst"])
-def test_damaged_packing_is_refused(tmp_path, ending):
+def test_damaged_compression_is_refused(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     path.write_bytes(b"this is not packed at all, whatever its ending says")
     assert ending[4:] in refusal(path)

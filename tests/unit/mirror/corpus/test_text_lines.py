@@ -1,4 +1,4 @@
-"""Lines of a file, and what its first bytes say."""
+"""Lines of text files, and byte order marks."""
 
 from __future__ import annotations
 

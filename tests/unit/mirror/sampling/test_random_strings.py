@@ -1,4 +1,4 @@
-"""Strings that mean nothing."""
+"""Random strings as a baseline for words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def drawn(count: int, seed: int, store: Store) -> list[str]:
     return (random_strings(count, seed, store).path / "strings.txt").read_text().splitlines()
 
 
-def test_they_are_different_have_a_letter_and_nothing_but_letters_and_digits(store: Store) -> None:
+def test_random_strings_are_distinct_and_alphanumeric_with_a_letter(store: Store) -> None:
     found = drawn(3_000, 5, store)
     assert len(set(found)) == 3_000
     assert set("".join(found)) == set(CHARACTERS)
@@ -20,7 +20,9 @@ def test_they_are_different_have_a_letter_and_nothing_but_letters_and_digits(sto
     assert {len(text) for text in found} == set(range(3, 11))
 
 
-def test_the_seed_decides_and_fewer_are_the_first_of_more(store: Store, tmp_path: Path) -> None:
+def test_a_smaller_draw_is_the_start_of_a_larger_one_of_the_same_seed(
+    store: Store, tmp_path: Path
+) -> None:
     found = drawn(50, 5, store)
     assert drawn(50, 5, Store(tmp_path / "elsewhere")) == found
     assert drawn(20, 5, store) == found[:20]

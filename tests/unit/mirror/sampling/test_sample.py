@@ -89,7 +89,7 @@ def drawn(corpus, work, draw, threads=1):
 NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
 
 
-def test_strings_come_in_the_order_of_a_hash_that_anyone_can_compute(store, tmp_path):
+def test_strings_are_in_the_order_of_a_documented_hash(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
     record = sample_strings(make_recipe(size=40, seed=7), corpus, store)
     assert texts_of(record) == hash_order(NUMBERED, 7)[:40]
@@ -102,7 +102,7 @@ KEEP_RAW = {"source": "files", "paths": ["text"], "split_into": "lines", "keep_r
 
 
 @pytest.mark.parametrize("level", ["word", "name", "sentence"])
-def test_verbatim_lines_are_drawn_as_often_as_they_come(store, tmp_path, level):
+def test_raw_lines_are_drawn_as_often_as_they_occur(store, tmp_path, level):
     lines = ["oar", "mast", "oar", "7", "oar", " sail "]
     corpus = write_corpus(tmp_path / "corpus", rows_of(lines))
     record = sample_strings(make_recipe(level, corpus=KEEP_RAW, size=6), corpus, store)
@@ -113,7 +113,7 @@ def test_verbatim_lines_are_drawn_as_often_as_they_come(store, tmp_path, level):
     assert len(texts_of(few)) == 5
 
 
-def test_verbatim_lines_without_repeats_are_drawn_as_others_are(store, tmp_path):
+def test_raw_lines_without_repeats_are_drawn_like_others(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
     record = sample_strings(make_recipe(corpus=KEEP_RAW, size=40), corpus, store)
     assert texts_of(record) == hash_order(NUMBERED, 42)[:40]
@@ -132,7 +132,7 @@ def test_second_run_reuses_the_sample(store, tmp_path):
     assert first.digest == second.digest
 
 
-def test_a_string_seen_twice_is_one_string_from_its_first_document(store, tmp_path):
+def test_a_repeated_string_is_drawn_once_from_its_first_document(store, tmp_path):
     rows = [("an oar", "b", 4, 0, 1), ("an oar", "a", 9, 0, 3), ("a mast", "a", 1, 0, 1)]
     corpus = write_corpus(tmp_path / "corpus", rows)
     table = strings_of(sample_strings(make_recipe(size=2), corpus, store))
@@ -140,7 +140,7 @@ def test_a_string_seen_twice_is_one_string_from_its_first_document(store, tmp_pa
     assert oar == {"text": "an oar", "source": "b", "document": 4, "count": 4}
 
 
-def test_counts_tell_sources_and_lengths(store, tmp_path):
+def test_counts_have_sources_and_lengths(store, tmp_path):
     rows = rows_of(["x" * 5, "y" * 12], "a") + rows_of(["z" * 19], "b")
     corpus = write_corpus(tmp_path / "corpus", rows)
     counts = sample_strings(make_recipe(size=3), corpus, store).counts
@@ -148,7 +148,7 @@ def test_counts_tell_sources_and_lengths(store, tmp_path):
     assert counts["lengths"] == [[0, 1], [10, 2]]
 
 
-def test_sources_take_turns_as_far_as_each_goes(store, tmp_path):
+def test_stratified_sources_give_equally_many_strings(store, tmp_path):
     rows = (
         rows_of([f"long {n}" for n in range(90)], "long")
         + rows_of([f"middle {n}" for n in range(20)], "middle")
@@ -163,7 +163,7 @@ def test_sources_take_turns_as_far_as_each_goes(store, tmp_path):
 WORDS = ["oak " * 5, "Elm elm elm", "the elm-tree isn't an oak", "ash ash", "77 -- 77 77 77 77 77"]
 
 
-def test_words_are_the_most_frequent_ones(store, tmp_path):
+def test_the_most_frequent_words_are_drawn(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
     table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
     found = {row["text"]: row["count"] for row in table.to_pylist()}
@@ -179,15 +179,15 @@ def test_equally_frequent_words_are_chosen_by_hash(store, tmp_path):
     assert texts_of(record) == hash_order(words, 3)[:10]
 
 
-def test_min_count_leaves_rare_words_out_and_says_so(store, tmp_path):
+def test_words_rarer_than_min_count_are_not_drawn(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
     record = sample_strings(make_recipe("word", size=3, min_count=2), corpus, store)
     assert record.counts["available"] == 3
-    with pytest.raises(SampleError, match=r"seen at least 2 times, has 3 different words"):
+    with pytest.raises(SampleError, match=r"with at least 2 occurrences, has 3 different words"):
         sample_strings(make_recipe("word", size=4, min_count=2), corpus, store)
 
 
-def test_words_of_a_frequency_list_are_whole_and_weigh_by_their_count(store, tmp_path):
+def test_words_of_a_frequency_list_are_not_split_and_have_its_counts(store, tmp_path):
     rows = [
         ("New York", "list", 0, 0, 50),
         ("l'eau", "list", 1, 0, 70),
@@ -201,7 +201,7 @@ def test_words_of_a_frequency_list_are_whole_and_weigh_by_their_count(store, tmp
     assert found == {"l'eau": 70, "New York": 50}
 
 
-def test_rows_that_stand_for_many_weigh_their_words(store, tmp_path):
+def test_word_counts_are_weighted_by_the_rows_count(store, tmp_path):
     rows = [("tin tin cup", "a", 0, 0, 10), ("cup", "b", 1, 0, 15), ("jug", "b", 2, 0, 1)]
     corpus = write_corpus(tmp_path / "corpus", rows)
     table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
@@ -209,7 +209,7 @@ def test_rows_that_stand_for_many_weigh_their_words(store, tmp_path):
     assert found == {"tin": ("a", 20), "cup": ("b", 25), "jug": ("b", 1)}
 
 
-def test_counting_in_small_pieces_counts_the_same(tmp_path, monkeypatch):
+def test_word_counts_do_not_depend_on_the_batch_size(tmp_path, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED + WORDS), parts=3)
     draw = SampleSpec(20, 42, stratify_by_source=False, min_count=1, split=word_splitter("en"))
     whole = drawn(corpus.path, tmp_path, draw)
@@ -232,10 +232,10 @@ def test_progress_reaches_its_total(store, tmp_path):
 @pytest.mark.parametrize(
     ("texts", "size", "batch", "message"),
     [
-        ([], 5, 2, r"has no strings: give it more text"),
-        (["one bell"] * 9, 5, 2, r"one string only, over and over \('one bell'\)"),
+        ([], 5, 2, r"has no strings: add text"),
+        (["one bell"] * 9, 5, 2, r"only one string \('one bell'\)"),
         (["a", "b", "c"], 9, 4, r"3 different strings, fewer than one batch of 4.*3 or less"),
-        (["a", "b", "c"], 4, 2, r"3 different strings where sample.size asks for 4.*to 3 or less"),
+        (["a", "b", "c"], 4, 2, r"3 different strings, and sample.size is 4.*to 3 or less"),
     ],
 )
 def test_too_few_strings_are_refused_with_their_number(
@@ -255,25 +255,25 @@ def test_corpus_without_files_is_refused(store, tmp_path):
         sample_strings(make_recipe(), corpus, store)
 
 
-def test_missing_tokenizer_is_told_before_anything_is_read(store, tmp_path, monkeypatch):
+def test_a_missing_tokenizer_is_refused_before_reading(store, tmp_path, monkeypatch):
     monkeypatch.setattr("mirror.sampling.words.missing_modules", lambda extra: ["jieba"])
     corpus = StageRecord("corpus", "0" * 20, str(tmp_path / "gone"), "digest")
     with pytest.raises(InputError, match=r"pip install -e \.\[zh\]"):
         sample_strings(make_recipe("word", "zh"), corpus, store)
 
 
-def test_no_memory_and_no_disk_is_a_clear_error(store, tmp_path, monkeypatch):
+def test_lack_of_memory_and_disk_space_is_a_clear_error(store, tmp_path, monkeypatch):
     corpus = write_corpus(
         tmp_path / "corpus", rows_of([f"{n} " + "x" * 200 for n in range(40_000)])
     )
     for module in (duckdb_connection, sampling):
         monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
-    with pytest.raises(StoreError, match=r"could not be sampled with 4MB"):
+    with pytest.raises(StoreError, match=r"cannot be sampled with 4MB"):
         sample_strings(make_recipe(), corpus, store)
     assert not list((store.root / "work").glob("*.out"))
 
 
-def test_stage_depends_on_what_changes_the_sample_and_on_nothing_else(tmp_path):
+def test_the_stage_key_depends_only_on_settings_that_change_the_sample(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
     key = sample_stage(make_recipe(), corpus).key
     assert sample_stage(make_recipe(min_count=3, batch_size=4, language="de"), corpus).key == key
@@ -319,7 +319,9 @@ slowly = settings(
 
 @slowly
 @given(ROWS, DRAWN, st.booleans(), st.integers(1, 4), st.integers(1, 4))
-def test_threads_and_layout_change_nothing(tmp_path_factory, rows, how, by_source, threads, parts):
+def test_the_sample_does_not_depend_on_threads_and_layout(
+    tmp_path_factory, rows, how, by_source, threads, parts
+):
     folder = tmp_path_factory.mktemp("any")
     split, repeats = how
     draw = SampleSpec(

@@ -75,7 +75,7 @@ def test_tokenizers_of_extras_open_no_connection(language, monkeypatch):
     word_splitter(language)("abc")
 
 
-def test_chinese_leaves_no_cache_behind(monkeypatch, tmp_path):
+def test_chinese_writes_no_cache(monkeypatch, tmp_path):
     pytest.importorskip("jieba")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     word_splitter("zh")("桌子")
@@ -100,7 +100,7 @@ def test_language_without_spaces_or_tokenizer_is_refused():
         word_splitter("km")
 
 
-def test_libraries_name_what_can_change_the_words():
+def test_libraries_that_can_change_the_words_are_named():
     assert word_libraries("en") == ("regex",)
     pytest.importorskip("fugashi")
     assert word_libraries("ja") == ("regex", "fugashi", "unidic-lite")
@@ -119,7 +119,7 @@ def test_a_word_has_a_letter():
 
 
 @given(st.text(max_size=200), st.sampled_from(["en", "fr", "tr", "hi"]))
-def test_any_text_falls_into_words_that_stay_whole(text, language):
+def test_words_of_any_text_are_split_no_further(text, language):
     split = word_splitter(language)
     for word in split(text):
         assert is_word(word)
