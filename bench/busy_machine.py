@@ -1,17 +1,16 @@
-"""What tuning loses beside a busy program: ours, and one whose threads share every operation.
+"""Speed of tuning on a busy machine, ours and that of sentence-transformers' trainer.
 
-    python bench/busy_machine.py --steps 10
+    python -m bench.busy_machine --steps 10
 
-Each tunes on a quiet machine and beside programs that keep one core each busy; the table gives
-strings per second and what is left of the quiet speed.  Fair would be the cores that are left and
-half of the one that is shared: 75% beside one busy program on two cores.  sentence-transformers'
-trainer stands for all that leave threads to torch, with each way that OpenMP's threads can wait.
+Each side tunes on a quiet machine, and while other programs keep one core each busy. The table has
+strings per second and the share of the quiet speed that is left. A fair share is that of the free
+cores and half of each shared one: 75 % with one busy program on two cores. The trainer leaves
+threads to torch, so it runs with each way in which OpenMP's threads can wait.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,11 +21,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measuring import Findings, Row, begin, each, parser, ratios, run_side, take_turns, tell
-from strings import read_texts
+from bench.measuring import (
+    Findings,
+    Row,
+    Settings,
+    add_base_and_texts,
+    begin,
+    each,
+    make_parser,
+    print_findings,
+    ratios,
+    run_side,
+    take_turns,
+)
+from bench.strings import read_texts, write_texts
 
 SCRIPT = str(Path(__file__).with_name("tuning_speed.py"))
-SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
+SIDES: dict[str, tuple[str, dict[str, str]]] = {
     "ours": ("ours", {}),
     "ours, one thread": ("ours", {"OMP_NUM_THREADS": "1"}),
     "the trainer": ("trainer", {}),
@@ -39,7 +50,7 @@ SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
 
 @contextmanager
 def busy_programs(count: int) -> Iterator[None]:
-    """Within the block, so many programs compute without end."""
+    """Within the block, run so many programs that each keep a core busy."""
     code = "while True: pass"
     programs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
     try:
@@ -51,21 +62,21 @@ def busy_programs(count: int) -> Iterator[None]:
             program.wait()
 
 
-def run_beside(count: int, asked: dict[str, Any], setting: str) -> dict[str, Any]:
-    """Tuning beside `count` busy programs."""
-    side, environment = SETTINGS[setting]
+def run_beside(count: int, settings: Settings, name: str) -> dict[str, Any]:
+    """Run a side while `count` busy programs run."""
+    side, environment = SIDES[name]
     with busy_programs(count):
-        return run_side(SCRIPT, side, asked, environment)
+        return run_side(SCRIPT, side, settings, environment)
 
 
-def compare(asked: argparse.Namespace, folder: Path) -> Findings:
-    """Every setting, quiet and busy."""
-    texts = read_texts(asked.texts, asked.steps * asked.batch_size, asked.workspace)
-    (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+def compare(arguments: argparse.Namespace, folder: Path) -> Findings:
+    """Run every side on a quiet and on a busy machine."""
+    count = arguments.steps * arguments.batch_size
+    texts = read_texts(arguments.texts, count, arguments.workspace)
     common = {
-        "base": str(asked.base.absolute()),
-        "texts": str(folder / "texts.json"),
-        "batch_size": asked.batch_size,
+        "base": str(arguments.base.absolute()),
+        "texts": write_texts(texts, folder),
+        "batch_size": arguments.batch_size,
         "learning_rate": 2e-5,
         "temperature": 0.04,
         "max_tokens": 50,
@@ -78,39 +89,41 @@ def compare(asked: argparse.Namespace, folder: Path) -> Findings:
         "extra": {},
         "device": "cpu",
     }
-    chosen = [name for name in SETTINGS if not asked.only or name in asked.only]
+    chosen = [name for name in SIDES if not arguments.only or name in arguments.only]
     sides = {
         f"{name} beside {count}": partial(run_beside, count, common, name)
         for name in chosen
-        for count in (0, asked.programs)
+        for count in (0, arguments.programs)
     }
-    results = take_turns(sides, asked.rounds)
+    results = take_turns(sides, arguments.rounds)
     rows = []
     for name in chosen:
         quiet = each(results[f"{name} beside 0"], "strings_per_second")
-        busy = each(results[f"{name} beside {asked.programs}"], "strings_per_second")
-        kept = [100 * ratio for ratio in ratios(busy, quiet)]
+        busy = each(results[f"{name} beside {arguments.programs}"], "strings_per_second")
+        shares = [100 * ratio for ratio in ratios(busy, quiet)]
         rows.append(Row(f"{name}: quiet", "strings/s", quiet))
-        rows.append(Row(f"{name}: beside busy programs", "strings/s", busy))
-        rows.append(Row(f"{name}: kept", "%", kept, 50.0 if name == "ours" else None))
-    settings = {"busy programs": asked.programs, "batch": asked.batch_size, "steps": asked.steps}
+        rows.append(Row(f"{name}: on a busy machine", "strings/s", busy))
+        rows.append(Row(f"{name}: share left", "%", shares, 50.0 if name == "ours" else None))
+    settings = {
+        "busy programs": arguments.programs,
+        "batch": arguments.batch_size,
+        "steps": arguments.steps,
+    }
     return Findings("A busy machine", settings, rows)
 
 
 def main() -> None:
-    """Prints the table, or the JSON of it."""
-    made = parser(str(__doc__))
-    made.add_argument("--base", type=Path, default=Path("models/mirror-mini-en"))
-    made.add_argument("--texts", type=Path, help="lines, or Parquet; else the main job's strings")
-    made.add_argument("--workspace", type=Path, default=Path(".mirror/bench"))
-    made.add_argument("--steps", type=int, default=8)
-    made.add_argument("--batch-size", type=int, default=200)
-    made.add_argument("--programs", type=int, default=1, help="busy programs beside")
-    made.add_argument("--only", nargs="+", choices=list(SETTINGS), help="settings; else all")
-    asked = made.parse_args()
-    machine = begin(asked)
+    """Print the findings as a table or as JSON."""
+    parser = make_parser(str(__doc__))
+    add_base_and_texts(parser, random_weights=False)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=200)
+    parser.add_argument("--programs", type=int, default=1, help="busy programs")
+    parser.add_argument("--only", nargs="+", choices=list(SIDES), help="sides; else all")
+    arguments = parser.parse_args()
+    machine = begin(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        tell(compare(asked, Path(folder)), machine, asked.json)
+        print_findings(compare(arguments, Path(folder)), machine, arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""How fast text is ingested and sampled, beside DuckDB's own reading and writing of the same file.
+"""Speed of ingestion and sampling, compared with DuckDB reading and writing the same file.
 
-    python bench/data_speed.py --gigabytes 0.1 1 5 --lines
+    python -m bench.data_speed --gigabytes 0.1 1 5 --lines
 
-A seeded generator writes documents of four sentences, of English words drawn by how frequent they
-are, into one Parquet file; ten sentences in a hundred are repeated.  DuckDB reads the file and
-writes it again, which is the least that anything could do.  Ingesting it is splitting, cleaning,
-checking the language, finding what is repeated, and writing what is kept; with `--lines` a document
-is taken as it is, and its language is not checked.  The slope is that of seconds over size, both as
-logarithms: 1 means that twice the text takes twice the time.
+A seeded generator writes a Parquet file of documents of four sentences. Their words are English,
+drawn by frequency, and a tenth of the sentences are repeated. DuckDB reads the file and writes it
+again, which is the least possible work. Ingestion splits, cleans, checks the language, removes
+duplicates and writes the rest; with `--lines` documents are not split, and their language is not
+checked. The slope is that of the logarithm of seconds over the logarithm of size: 1 means that
+twice the text takes twice the time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import tempfile
@@ -27,22 +26,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring import (
-    MEGABYTE,
+from rich.console import Console
+
+from bench.machine import MEGABYTE
+from bench.measuring import (
     Findings,
     Row,
+    Settings,
+    Side,
     begin,
     each,
-    parser,
+    make_parser,
+    print_findings,
+    print_line,
     ratios,
+    run_if_side,
     run_side,
     take_turns,
-    tell,
 )
-
 from mirror.recipe import Recipe, parse_recipe
 
-Asked = dict[str, Any]
 PHRASES = 50_000
 PHRASE_WORDS = 6
 SENTENCES = 4
@@ -54,7 +57,7 @@ LINES = {"split_into": "lines", "check_language": False}
 
 
 def write_text(path: Path, gigabytes: float, seed: int) -> int:
-    """Writes about so many gigabytes of text, of 10^9 bytes; returns the number of sentences."""
+    """Write about so many gigabytes (10^9 bytes) of text, and return the number of sentences."""
     draw = np.random.default_rng(seed)
     phrases = _phrases(draw)
     recent = [f"{phrases[0]} {phrases[1]}.".capitalize()]
@@ -90,13 +93,13 @@ def _phrases(draw: np.random.Generator) -> list[str]:
     return [" ".join(words[number] for number in row) for row in picks]
 
 
-def mirrored(asked: Asked) -> dict[str, Any]:
-    """Ingest, then sample."""
+def mirrored(settings: Settings) -> dict[str, Any]:
+    """Ingest the file, then sample from it."""
     from mirror.corpus.ingest import ingest_corpus
     from mirror.sampling.sample import sample_strings
     from mirror.store import Store
 
-    recipe, store = _recipe(asked), Store(Path(asked["work"]) / "home")
+    recipe, store = _recipe(settings), Store(Path(settings["work"]) / "home")
     with peak_of_tree() as ingesting:
         began, worked = time.perf_counter(), _worked()
         corpus = ingest_corpus(recipe, store)
@@ -116,49 +119,49 @@ def mirrored(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _recipe(asked: Asked) -> Recipe:
+def _recipe(settings: Settings) -> Recipe:
     content = {
         "language": "en",
         "domain": "bench",
         "level": "sentence",
-        "corpus": {"source": "files", "paths": [asked["file"]], **asked["corpus"]},
-        "sample": {"size": asked["sample"]},
+        "corpus": {"source": "files", "paths": [settings["file"]], **settings["corpus"]},
+        "sample": {"size": settings["sample"]},
         "base": {"path": "models/mirror-mini-en"},
-        "tuning": {"batch_size": min(200, asked["sample"])},
+        "tuning": {"batch_size": min(200, settings["sample"])},
         "evaluation": {"benchmarks": ["passage-retrieval"]},
         "registry": {"model": "bench"},
     }
     return parse_recipe(content, name="bench", place="bench")
 
 
-def duckdb_copy(asked: Asked) -> dict[str, Any]:
-    """Read and write, nothing else, with our settings of threads and memory."""
+def duckdb_copy(settings: Settings) -> dict[str, Any]:
+    """Read the file and write it again, with our settings of threads and memory."""
     from mirror.duckdb_connection import connect
 
-    out = Path(asked["work"]) / "copy.parquet"
-    with peak_of_tree() as peak, connect(Path(asked["work"])) as engine:
+    out = Path(settings["work"]) / "copy.parquet"
+    with peak_of_tree() as peak, connect(Path(settings["work"])) as engine:
         began, worked = time.perf_counter(), _worked()
-        engine.read_parquet(asked["file"]).write_parquet(str(out), compression="zstd")
+        engine.read_parquet(settings["file"]).write_parquet(str(out), compression="zstd")
         seconds, worked = time.perf_counter() - began, _worked() - worked
     return {"seconds": seconds, "processor_seconds": worked, "mb": peak[0]}
 
 
 def _worked() -> float:
-    """Seconds of processor time of this process and of those below it that have ended.
+    """Return the processor time in seconds of this process and of its children that have ended.
 
-    What neighbours take lengthens a run, and this hardly.
+    Unlike the time of the clock, it hardly depends on other programs.
     """
     return sum(os.times()[:4])
 
 
-SIDES = {"mirrored": mirrored, "duckdb": duckdb_copy}
+SIDES: dict[str, Side] = {"mirrored": mirrored, "duckdb": duckdb_copy}
 
 
 @contextmanager
 def peak_of_tree(every: float = 0.1) -> Iterator[list[float]]:
-    """Within the block, the most memory of this process and all below it, MB, in a list of one.
+    """Yield a list with the peak memory in MB of this process and its descendants so far.
 
-    Pages that several of them share count once.
+    Shared pages count once.
     """
     peak, done = [_tree_memory()], threading.Event()
 
@@ -180,43 +183,44 @@ def _tree_memory() -> float:
     while waiting:
         process = Path("/proc") / str(waiting.pop())
         try:
-            told = (process / "smaps_rollup").read_text(encoding="ascii")
+            text = (process / "smaps_rollup").read_text(encoding="ascii")
             for children in process.glob("task/*/children"):
                 waiting += map(int, children.read_text(encoding="ascii").split())
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
-        found = re.search(r"^Pss:\s+(\d+) kB$", told, re.MULTILINE)
-        total += int(found[1]) if found else 0
+        match = re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE)
+        total += int(match[1]) if match else 0
     return total * 1024 / MEGABYTE
 
 
-def compare(asked: argparse.Namespace, folder: Path, gigabytes: float) -> dict[str, Any]:
-    """Both sides at one size."""
+def compare(arguments: argparse.Namespace, folder: Path, gigabytes: float) -> dict[str, Any]:
+    """Run both sides at one size."""
     file = folder / "text.parquet"
+    print_line(Console(stderr=True), f"writing {gigabytes:g} GB of text")
     sentences = write_text(file, gigabytes, seed=42)
 
     def side(name: str) -> Any:
         def run() -> dict[str, Any]:
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                common = {"file": str(file), "work": work, "sample": asked.sample}
-                common["corpus"] = LINES if asked.lines else {}
+                common = {"file": str(file), "work": work, "sample": arguments.sample}
+                common["corpus"] = LINES if arguments.lines else {}
                 return run_side(__file__, name, common)
 
         return run
 
-    results = take_turns({name: side(name) for name in SIDES}, asked.rounds)
+    results = take_turns({name: side(name) for name in SIDES}, arguments.rounds)
     file.unlink()
-    rows = sentences // SENTENCES if asked.lines else sentences
+    rows = sentences // SENTENCES if arguments.lines else sentences
     return {"gigabytes": gigabytes, "rows": rows, **results}
 
 
-def sum_up(asked: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
-    """Rows for each size, and the slopes."""
+def sum_up(arguments: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
+    """Return the rows of each size, and the slopes."""
     rows = []
     seconds: dict[str, list[float]] = {"ingest": [], "sample": [], "DuckDB": []}
-    for made in sizes:
-        size, count = f"{made['gigabytes']:g} GB", made["rows"]
-        ours, theirs = made["mirrored"], made["duckdb"]
+    for result in sizes:
+        size, count = f"{result['gigabytes']:g} GB", result["rows"]
+        ours, theirs = result["mirrored"], result["duckdb"]
         plain = each(theirs, "seconds")
         seconds["DuckDB"].append(float(np.median(plain)))
         rows.append(
@@ -225,43 +229,47 @@ def sum_up(asked: argparse.Namespace, sizes: list[dict[str, Any]]) -> Findings:
         for what in ("ingest", "sample"):
             taken = each(ours, f"{what}_seconds")
             seconds[what].append(float(np.median(taken)))
-            rows.append(Row(f"{what}, {size}", "rows/s", [count / each_of for each_of in taken]))
+            rows.append(
+                Row(f"{what}, {size}", "rows/s", [count / each_time for each_time in taken])
+            )
             rows.append(Row(f"{what} / DuckDB, time, {size}", "times", ratios(taken, plain)))
         worked = each(ours, "ingest_processor_seconds"), each(theirs, "processor_seconds")
         rows.append(
-            Row(f"ingest, {size}, a processor", "rows/s", [count / taken for taken in worked[0]])
+            Row(
+                f"ingest, {size}, by processor time",
+                "rows/s",
+                [count / taken for taken in worked[0]],
+            )
         )
         rows.append(Row(f"ingest / DuckDB, processor time, {size}", "times", ratios(*worked)))
         rows.append(Row(f"peak memory, DuckDB, {size}", "MB", each(theirs, "mb")))
         rows.append(Row(f"peak memory, ingest, {size}", "MB", each(ours, "ingest_mb")))
         rows.append(Row(f"peak memory, sample, {size}", "MB", each(ours, "sample_mb")))
     if len(sizes) > 1:
-        logs = np.log([made["rows"] for made in sizes])
+        logs = np.log([result["rows"] for result in sizes])
         for what, taken in seconds.items():
             slope = float(np.polyfit(logs, np.log(taken), 1)[0])
             rows.append(Row(f"slope of time over size, {what}", "", [slope]))
-    settings = {"sentences a document": SENTENCES, "sample": asked.sample}
-    title = "Ingestion and sampling" + (", line by line" if asked.lines else "")
-    note = f"A row is {'a document' if asked.lines else 'a sentence'}."
+    settings = {"sentences a document": SENTENCES, "sample": arguments.sample}
+    title = "Ingestion and sampling" + (", line by line" if arguments.lines else "")
+    note = f"A row is {'a document' if arguments.lines else 'a sentence'}."
     return Findings(title, settings, rows, [note])
 
 
 def main() -> None:
-    """Prints the table, or the JSON of it."""
-    made = parser(str(__doc__))
-    made.add_argument("--gigabytes", type=float, nargs="+", default=[0.02, 0.06])
-    made.add_argument("--lines", action="store_true", help="no splitting, no language check")
-    made.add_argument("--sample", type=int, default=SAMPLE)
-    made.add_argument("--folder", type=Path, help="where temporary files go; 4 times the text")
-    asked = made.parse_args()
-    machine = begin(asked)
-    if asked.side:
-        name, settings = asked.side
-        print(json.dumps(SIDES[name](json.loads(settings))))
+    """Print the findings as a table or as JSON."""
+    parser = make_parser(str(__doc__))
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.02, 0.06])
+    parser.add_argument("--lines", action="store_true", help="no splitting, no language check")
+    parser.add_argument("--sample", type=int, default=SAMPLE)
+    parser.add_argument("--folder", type=Path, help="where temporary files go; 4 times the text")
+    arguments = parser.parse_args()
+    machine = begin(arguments)
+    if run_if_side(arguments, SIDES):
         return
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        sizes = [compare(asked, Path(folder), size) for size in sorted(asked.gigabytes)]
-    tell(sum_up(asked, sizes), machine, asked.json)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        sizes = [compare(arguments, Path(folder), size) for size in sorted(arguments.gigabytes)]
+    print_findings(sum_up(arguments, sizes), machine, arguments.json)
 
 
 if __name__ == "__main__":

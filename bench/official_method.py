@@ -1,8 +1,8 @@
-"""Mirror-BERT's training step as published, written from ../shared/paper.md, to compare with.
+"""Published training step of Mirror-BERT (section 2 of the paper), to compare with.
 
-Every string is put beside itself; `[MASK]` stands for a run of characters in the second of the two;
-each side is padded to the longest that is allowed and has a forward pass of its own; the loss is
-pytorch-metric-learning's, which the official code calls; AdamW decays every weight.
+Each string makes a pair with itself, and `[MASK]` replaces a span of the second one's characters.
+Each side is padded to the maximum length and has its own forward pass. The loss is that of
+pytorch-metric-learning, as in the official code. AdamW applies weight decay to all weights.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class OfficialMethod:
 
     Args:
         base: folder of a masked language model.
-        asked: `temperature`, `max_tokens`, `mask_length`, `dropout`, `learning_rate`,
+        settings: `temperature`, `max_tokens`, `mask_length`, `dropout`, `learning_rate`,
             `weight_decay`, `pooling` (`cls` or `mean`, which averages padding too), `device`.
     """
 
-    def __init__(self, base: Path, asked: dict[str, Any]) -> None:
-        self.asked, self.device = asked, torch.device(asked["device"])
+    def __init__(self, base: Path, settings: dict[str, Any]) -> None:
+        self.settings, self.device = settings, torch.device(settings["device"])
         rates = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-        dropout = dict.fromkeys(rates, asked["dropout"])
+        dropout = dict.fromkeys(rates, settings["dropout"])
         self.model = AutoModel.from_pretrained(
             base,
             dtype=torch.float32,
@@ -42,20 +42,22 @@ class OfficialMethod:
         )
         self.model.to(self.device).train()
         self.tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-        self.criterion = NTXentLoss(temperature=asked["temperature"])
+        self.criterion = NTXentLoss(temperature=settings["temperature"])
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=asked["learning_rate"], weight_decay=asked["weight_decay"]
+            self.model.parameters(),
+            lr=settings["learning_rate"],
+            weight_decay=settings["weight_decay"],
         )
         self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=bool(asked["autocast"]) and self.device.type == "cuda"
+            self.device.type, enabled=bool(settings["autocast"]) and self.device.type == "cuda"
         )
-        self.generator = random.Random(asked["seed"])
+        self.generator = random.Random(settings["seed"])
 
     def step(self, texts: Sequence[str]) -> float:
-        """One step on one batch; its loss."""
+        """Take a step on a batch, and return its loss."""
         views = [self.masked(text) for text in texts]
         half = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        with torch.autocast(self.device.type, half, enabled=bool(self.asked["autocast"])):
+        with torch.autocast(self.device.type, half, enabled=bool(self.settings["autocast"])):
             loss = self.loss(texts, views)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
@@ -64,27 +66,27 @@ class OfficialMethod:
         return float(loss.detach())
 
     def loss(self, texts: Sequence[str], views: Sequence[str]) -> Tensor:
-        """NTXent over both sides, each encoded by itself."""
+        """Return the NTXent loss over both sides, each encoded by itself."""
         vectors = torch.cat([self.vectors(texts), self.vectors(views)])
         labels = torch.arange(len(texts), device=self.device).repeat(2)
         loss: Tensor = self.criterion(vectors, labels)
         return loss
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """Pooled vectors (texts, width)."""
+        """Return pooled vectors (texts, width)."""
         inputs = self.tokenizer(
             list(texts),
-            max_length=self.asked["max_tokens"],
+            max_length=self.settings["max_tokens"],
             padding="max_length",
             truncation=True,
             return_tensors="pt",
         ).to(self.device)
         hidden: Tensor = self.model(**inputs).last_hidden_state
-        return hidden[:, 0] if self.asked["pooling"] == "cls" else hidden.mean(1)
+        return hidden[:, 0] if self.settings["pooling"] == "cls" else hidden.mean(1)
 
     def masked(self, text: str) -> str:
-        """The text with `[MASK]` for the first run that reads like the one drawn."""
-        length = self.asked["mask_length"]
+        """Return the text with `[MASK]` for the first span that is equal to the one drawn."""
+        length = self.settings["mask_length"]
         if not length or len(text) < LEAST_CHARACTERS:
             return text
         start = self.generator.randrange(len(text) - length)

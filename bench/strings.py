@@ -1,7 +1,9 @@
-"""The strings and bases that the speed benchmarks run on."""
+"""Strings and bases of the speed benchmarks."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,24 +16,34 @@ from mirror.store import Store
 MAIN_JOB = "en-python-docs"
 
 
-def read_texts(place: Path | None, count: int, workspace: Path) -> list[str]:
-    """The first `count` different strings of a file, or else of the main job's sample.
+def read_texts(path: Path | None, count: int, workspace: Path) -> list[str]:
+    """Return the first `count` different strings of a file, or of the main job's sample.
 
     Args:
-        place: a line each, or Parquet with a column `text`.
-        count: how many.
-        workspace: where the main job's corpus is made, if no file is named.
+        path: lines of text, or Parquet with a column `text`; None for the main job's sample.
+        count: number of strings.
+        workspace: where the main job's corpus is made, for `path` None.
     """
-    if place is None:
+    if path is None:
         texts = _main_job(count, workspace)
-    elif place.suffix == ".parquet":
-        texts = pq.read_table(place, columns=["text"])["text"].to_pylist()
+    elif path.suffix == ".parquet":
+        texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
     else:
-        texts = place.read_text(encoding="utf-8").splitlines()
+        texts = path.read_text(encoding="utf-8").splitlines()
     different = list(dict.fromkeys(text.strip() for text in texts if text.strip()))[:count]
     if len(different) < count:
-        raise SystemExit(f"{place} has {len(different)} different strings; {count} are wanted")
+        raise SystemExit(
+            f"{path or MAIN_JOB} has {len(different)} different strings, but {count} are needed: "
+            "give --texts a larger file"
+        )
     return different
+
+
+def write_texts(texts: Sequence[str], folder: Path) -> str:
+    """Write strings as JSON for the sides, and return the file's path."""
+    path = folder / "texts.json"
+    path.write_text(json.dumps(texts), encoding="utf-8")
+    return str(path)
 
 
 def _main_job(count: int, workspace: Path) -> list[str]:
@@ -44,7 +56,7 @@ def _main_job(count: int, workspace: Path) -> list[str]:
 
 
 def random_base(tokenizer: Path, layers: int, width: int, folder: Path) -> Path:
-    """A BERT with random weights and another model's tokenizer, with heads of 64 numbers."""
+    """Make a BERT of random weights, with heads of 64 numbers and another model's tokenizer."""
     import torch
     from transformers import AutoConfig, AutoTokenizer, BertConfig, BertForMaskedLM
 

@@ -10,6 +10,7 @@ from mirror.evaluation.score_change import ScoreChange
 from mirror.formatting import score, signed
 from mirror.release.run_record import RunRecord, StartTime, save_record, stage_summaries
 from mirror.release.run_results import metric_changes, score_changes
+from mirror.rendering import markdown_table
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
 from tasks.artifacts import rounded, show_markdown, show_table
@@ -108,7 +109,7 @@ def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str
     """
     yield f"## {'Champion' if record.promote else 'Challenger'}: {registration.text}"
     yield ""
-    yield from _table(record.scores, record.confidence)
+    yield _table(record.scores, record.confidence)
     yield ""
     yield from (f"- {reason}" for reason in record.reasons if reason != registration.text)
     yield ""
@@ -118,17 +119,17 @@ def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str
     yield f"On the machine that ran it: report `{record.report}`, encoder `{record.encoder}`"
 
 
-def _table(lines: tuple[ScoreChange, ...], confidence: float) -> Iterator[str]:
+def _table(lines: tuple[ScoreChange, ...], confidence: float) -> str:
     others = sorted({name for line in lines for name in line.baselines})
     heads = ["benchmark", "base", "tuned", "change", f"{confidence:.0%} interval"]
     heads += [name.upper() for name in others]
-    yield f"| {' | '.join(heads)} |"
-    yield f"|---{'|---:' * (len(heads) - 1)}|"
+    rows = []
     for line in lines:
         cells = [line.benchmark, score(line.before), f"**{score(line.after)}**"]
         cells += [signed(line.change), f"{signed(line.low)} to {signed(line.high)}"]
         cells += [score(line.baselines[name]) if name in line.baselines else "–" for name in others]
-        yield f"| {' | '.join(cells)} |"
+        rows.append(cells)
+    return markdown_table(heads, rows)
 
 
 def _show(record: RunRecord) -> None:

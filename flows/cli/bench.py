@@ -1,4 +1,4 @@
-"""`mirror bench`: the speed benchmarks of `bench/`, which are part of the checkout only."""
+"""`mirror bench`: the speed benchmarks of `bench/`, which only a checkout has."""
 
 from __future__ import annotations
 
@@ -34,25 +34,29 @@ def bench(quick: bool, threads: int | None, texts: str | None, out: str | None) 
 
     Needs the packages of the tests (`make test` installs them) and an otherwise idle machine.
     """
-    script = CHECKOUT / "bench" / "speed.py"
-    if not script.is_file():
-        raise InputError(f"no {script}: run it in a checkout of the project")
+    folder = CHECKOUT / "bench"
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no folder {folder}: run the command in a checkout of the project"
+        )
     if missing := [name for name in OTHERS if find_spec(name) is None]:
         raise InputError(
-            f"the other libraries need {', '.join(missing)}: make .venv/installed-dev, or "
-            "pip install -c constraints.txt -e '.[dev]'"
+            f"the other libraries need {', '.join(missing)}: run `make .venv/installed-dev` or "
+            "`pip install -c constraints.txt -e '.[dev]'`"
         )
-    if out and not (folder := Path(out).absolute().parent).is_dir():
-        raise InputError(f"--out: no folder {folder}: make it first")
-    named = {"--threads": threads and str(threads), "--texts": texts, "--out": out}
+    if out and not (parent := Path(out).absolute().parent).is_dir():
+        raise InputError(f"--out: there is no folder {parent}: create it first")
     arguments = ["--quick"] if quick else []
-    for name, value in named.items():
-        if value:
-            given = value if name == "--threads" else str(Path(value).absolute())
-            arguments += [name, given]
+    if threads:
+        arguments += ["--threads", str(threads)]
+    for name, file in (("--texts", texts), ("--out", out)):
+        if file:
+            arguments += [name, str(Path(file).absolute())]
     path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, str(script), *arguments], env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-m", "bench.speed", *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=CHECKOUT,
     )
     if done.returncode:
         raise InputError("a benchmark failed: see its messages above")

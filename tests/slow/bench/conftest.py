@@ -1,4 +1,4 @@
-"""The benchmarks' scripts as modules, as Python finds them when it runs one."""
+"""Modules of the benchmarks, imported anew for each test, which may replace their names."""
 
 from __future__ import annotations
 
@@ -12,26 +12,21 @@ from typing import Any
 
 import pytest
 
-from mirror.paths import CHECKOUT
-
-BENCH = CHECKOUT / "bench"
-
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Imports a script of `bench/`."""
+    """Import a module of `bench/`."""
 
     def load(name: str) -> ModuleType:
-        monkeypatch.syspath_prepend(str(BENCH))
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        return importlib.import_module(name)
+        monkeypatch.delitem(sys.modules, f"bench.{name}", raising=False)
+        return importlib.import_module(f"bench.{name}")
 
     return load
 
 
 @pytest.fixture
-def asked(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> dict[str, Any]:
-    """What a side of the tuning benchmark is told: two steps on the tiny base."""
+def settings(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> dict[str, Any]:
+    """Return settings of a side of the tuning benchmark: two steps on the tiny base."""
     texts = tmp_path / "texts.json"
     texts.write_text(json.dumps(sentences[:40]))
     return {

@@ -9,7 +9,7 @@ Script = Callable[[str], ModuleType]
 
 
 def running() -> int:
-    """Busy programs of ours that are there."""
+    """Return the number of busy programs that a benchmark started."""
     found = 0
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -34,8 +34,8 @@ def test_quiet_and_busy_are_compared_setting_by_setting(
     (tmp_path / "texts.txt").write_text("\n".join(sentences))
     seen = []
 
-    def beside(count: int, asked: dict, setting: str) -> dict:
-        seen.append((count, setting))
+    def beside(count: int, settings: dict, name: str) -> dict:
+        seen.append((count, name))
         return {"strings_per_second": 100.0 if count == 0 else 40.0}
 
     busy.run_beside = beside
@@ -55,6 +55,6 @@ def test_quiet_and_busy_are_compared_setting_by_setting(
     )
     rows = {row.what: row for row in busy.compare(given, tmp_path).rows}
     both = ("ours", "ours, one thread")
-    assert seen == [(count, setting) for setting in both for count in (0, 1)]
-    assert rows["ours: kept"].values == [40.0]
-    assert rows["ours: kept"].met is False
+    assert seen == [(count, name) for name in both for count in (0, 1)]
+    assert rows["ours: share left"].values == [40.0]
+    assert rows["ours: share left"].met is False

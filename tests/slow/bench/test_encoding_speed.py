@@ -13,11 +13,11 @@ Script = Callable[[str], ModuleType]
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_both_sides_give_the_same_vectors(
-    script: Script, asked: dict[str, Any], tiny_base: Path, tmp_path: Path, pooling: str
+    script: Script, settings: dict[str, Any], tiny_base: Path, tmp_path: Path, pooling: str
 ) -> None:
     encoding = script("encoding_speed")
     encoder = encoding.make_encoder(tiny_base, pooling, 20, tmp_path / "encoder")
-    common = {"encoder": str(encoder), "texts": asked["texts"], "device": "cpu"}
+    common = {"encoder": str(encoder), "texts": settings["texts"], "device": "cpu"}
     vectors = []
     for side in ("ours", "theirs"):
         made = encoding.SIDES[side](common | {"vectors": str(tmp_path / f"{side}.npy")})

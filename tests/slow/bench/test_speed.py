@@ -22,17 +22,17 @@ FINDINGS = {
 
 @pytest.fixture
 def speed(script: Script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`bench/speed.py` with two benchmarks, which print what they found; `calls` are theirs."""
+    """Return `bench.speed` with two benchmarks; `calls` are their arguments."""
     made: Any = script("speed")
     made.calls = []
 
     def run(command: list[str], **_: Any) -> SimpleNamespace:
-        made.calls.append(command[2:])
+        made.calls.append(command[3:])
         failed = "--fails" in command
         return SimpleNamespace(returncode=int(failed), stdout=f"{json.dumps(FINDINGS)}\n")
 
     monkeypatch.setattr(made, "subprocess", SimpleNamespace(run=run, PIPE=-1))
-    monkeypatch.setattr(made, "QUICK", "tuning_speed.py --steps 2\nencoding_speed.py\n")
+    monkeypatch.setattr(made, "QUICK", "tuning_speed --steps 2\nencoding_speed\n")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     return made
 
@@ -51,10 +51,10 @@ def test_the_table_has_every_benchmark_and_the_machine_as_it_was_before(
 def test_results_before_a_failure_are_kept(
     speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(speed, "QUICK", "tuning_speed.py\nencoding_speed.py --fails\n")
+    monkeypatch.setattr(speed, "QUICK", "tuning_speed\nencoding_speed --fails\n")
     out = tmp_path / "speed.md"
     monkeypatch.setattr(sys, "argv", ["speed.py", "--quick", "--out", str(out)])
-    with pytest.raises(SystemExit, match=r"encoding_speed\.py failed"):
+    with pytest.raises(SystemExit, match=r"bench\.encoding_speed failed"):
         speed.main()
     assert out.read_text().count("| ours | 5.00 strings/s |") == 1
 
@@ -67,9 +67,9 @@ def test_every_benchmark_takes_the_arguments_that_it_is_given(
         """The arguments were taken."""
 
     for name, *arguments in script("speed").commands(quick):
-        module = script(name.removesuffix(".py"))
+        module = script(name)
 
-        def begin(asked: Any) -> None:
+        def begin(arguments: Any) -> None:
             raise Parsed
 
         monkeypatch.setattr(module, "begin", begin)

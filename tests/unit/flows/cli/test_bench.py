@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import speed
 from flows.cli import bench
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
@@ -26,21 +30,21 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return recorded
 
 
-def test_options_are_passed_to_the_script_with_absolute_paths(
+def test_options_are_passed_to_the_benchmarks_with_absolute_paths(
     commands: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_guarded(mirror, ["bench", "--quick", "--threads", "1", "--out", "speed.md"]) == 0
     [command] = commands
-    assert command[1].endswith("bench/speed.py")
-    assert command[2:] == ["--quick", "--threads", "1", "--out", str(tmp_path / "speed.md")]
+    assert command[1:3] == ["-m", "bench.speed"]
+    assert command[3:] == ["--quick", "--threads", "1", "--out", str(tmp_path / "speed.md")]
 
 
 def test_an_output_in_a_missing_folder_is_refused_before_any_work(
     commands: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_guarded(mirror, ["bench", "--out", str(tmp_path / "no" / "speed.md")]) == 1
-    assert "no folder" in capsys.readouterr().err
+    assert "there is no folder" in capsys.readouterr().err
     assert commands == []
 
 
@@ -66,11 +70,19 @@ def test_a_checkout_is_needed(
     assert commands == []
 
 
-def test_all_scripts_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib
+def test_every_benchmark_that_it_runs_exists() -> None:
+    for module, *_ in (*speed.commands(quick=False), *speed.commands(quick=True)):
+        assert module.endswith("_speed") or module == "busy_machine"
+        assert find_spec(f"bench.{module}") is not None
 
-    monkeypatch.syspath_prepend(str(bench.CHECKOUT / "bench"))
-    speed = importlib.import_module("speed")
-    for script, *_ in (*speed.commands(quick=False), *speed.commands(quick=True)):
-        assert script.endswith("_speed.py") or script == "busy_machine.py"
-        assert (speed.BENCH / script).is_file()
+
+@pytest.mark.parametrize("arguments", [["--quick", "--threads", "2"], ["--out", "no/such.md"]])
+def test_the_package_is_run_as_the_command_is(
+    commands: list[list[str]], arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = run_guarded(mirror, ["bench", *arguments])
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("bench", run_name="__main__")
+    assert ended.value.code == code
+    assert commands == commands[: len(commands) // 2] * 2
