@@ -1,4 +1,4 @@
-"""Texts, names and numbers that somebody else wrote stand in pages as text, in each of them.
+"""Foreign texts, names and numbers appear in every page as escaped text.
 
 `tests/unit/mirror/release/test_report.py`, `test_history.py`, `test_compatibility.py` and
 `paper/test_filling.py` escape names in each page; `test_pages.py` looks at them in a browser.
@@ -153,7 +153,7 @@ def test_a_study_of_hostile_names_is_drawn_and_written_as_text() -> None:
 
 def test_the_registry_has_the_verdict_and_nothing_of_the_texts(hostile_run: HostileRun) -> None:
     with closing(sqlite3.connect(hostile_run.home / "mlflow.db")) as database:
-        told = "\n".join(database.iterdump())
-    assert "mirror-en-tiny" in told
-    assert SOURCE not in told
-    assert "onerror" not in told.replace(str(hostile_run.folder), "")
+        dump = "\n".join(database.iterdump())
+    assert "mirror-en-tiny" in dump
+    assert SOURCE not in dump
+    assert "onerror" not in dump.replace(str(hostile_run.folder), "")

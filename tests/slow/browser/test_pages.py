@@ -92,9 +92,9 @@ def look(chromium: str, folder: Path, width: int) -> tuple[dict[str, object], li
         text=True,
         timeout=120,
     )
-    told = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert told, done.stderr[-2_000:]
-    return json.loads(told[1]), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title, done.stderr[-2_000:]
+    return json.loads(title[1]), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 @pytest.mark.parametrize("width", [390, 1280])

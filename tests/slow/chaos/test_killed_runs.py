@@ -119,7 +119,7 @@ def killed_runs(
 def resumed_run(
     killed_runs: SimpleNamespace, mirror_run: Callable[..., Any], prefect_api: str
 ) -> SimpleNamespace:
-    """The last run, which nothing kills."""
+    """The last run, which is not killed."""
     done = mirror_run(killed_runs.recipe, killed_runs.home, PREFECT_API_URL=prefect_api)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(home=killed_runs.home, done=done, record=find_record(killed_runs.home))

@@ -19,7 +19,7 @@ def home(
     write_recipe: Callable[..., Path],
     mirror_run: Callable[..., Any],
 ) -> Path:
-    """The workspace of both, which nobody had made before them."""
+    """The new workspace of both runs."""
     folder = tmp_path_factory.mktemp("at-once")
     recipe, home = write_recipe(folder), folder / "home"
     with ThreadPoolExecutor(2) as threads:

@@ -156,7 +156,7 @@ def test_a_killed_parent_takes_the_child_with_it(store, sample, base, reference_
     assert tune_encoder(recipe(), sample, base, store).digest == reference_run.digest
 
 
-def test_a_killed_child_is_told_with_its_signal(store, sample, base) -> None:
+def test_a_killed_child_is_reported_with_its_signal(store, sample, base) -> None:
     def kill(sign: ProgressEvent) -> None:
         for child in tuning_children():
             child.kill()

@@ -1,4 +1,4 @@
-"""Promotion, refusal and failure are told through Prefect's blocks, to a real webhook."""
+"""Notifications of promotion, refusal and failure by Prefect's blocks, to a real webhook."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_refusal_and_a_failure_are_notified(
 ) -> None:
     address, posted = webhook
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    told = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
-    done = mirror_run(recipe, home, COMMAND, HOOK=address, **told)
+    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    done = mirror_run(recipe, home, COMMAND, HOOK=address, **variables)
     assert done.returncode == 0, done.stderr
     [refusal] = posted
     assert refusal["path"] == "/s3cret"
@@ -69,7 +69,7 @@ def test_a_refusal_and_a_failure_are_notified(
     text = tmp_path / "one-sentence-each.txt"
     text.write_text("".join(f"The baker sells {number} wet hats.\n\n" for number in range(40)))
     failing = write_recipe(tmp_path / "failing", text=str(text))
-    done = mirror_run(failing, home, COMMAND, HOOK=address, **told)
+    done = mirror_run(failing, home, COMMAND, HOOK=address, **variables)
     assert done.returncode == 1
     [_, failure] = posted
     assert failure["subject"].endswith("en-tiny.toml: failed")
@@ -82,9 +82,9 @@ def test_an_unreachable_webhook_is_a_warning(
     prefect_api: str,
     tmp_path: Path,
 ) -> None:
-    told = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
     away = "http://127.0.0.1:9/"
-    done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **told)
+    done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **variables)
     assert done.returncode == 0, done.stderr
     assert "custom-webhook/team was not told of 'en-tiny: not promoted'" in done.stderr
     assert "s3cret" not in done.stderr

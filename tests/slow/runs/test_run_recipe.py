@@ -107,6 +107,6 @@ def test_labelled_pairs_are_tuned_on_and_named(
     options = ("--benchmarks", line.benchmark, "--recipe", "en-tiny")
     monkeypatch.setenv("MIRROR_HOME", str(home))
     assert run_guarded(mirror, ["evaluate", record.encoder, *options]) == 0
-    [told] = [row for row in capsys.readouterr().out.splitlines() if line.benchmark in row]
-    assert str(line.n) in told.split() and score(line.after) in told.split()
+    [printed] = [row for row in capsys.readouterr().out.splitlines() if line.benchmark in row]
+    assert str(line.n) in printed.split() and score(line.after) in printed.split()
     assert "Labelled pairs were used too." in (Path(record.encoder) / "README.md").read_text()

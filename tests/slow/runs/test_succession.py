@@ -1,4 +1,4 @@
-"""A run that succeeds a champion says whether an index of the champion's vectors still serves."""
+"""A run that replaces a champion reports index compatibility with it."""
 
 from __future__ import annotations
 

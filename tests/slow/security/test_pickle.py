@@ -191,8 +191,8 @@ def test_a_data_set_of_pickles_or_with_a_script_is_not_read(
         "---\nconfigs:\n- config_name: default\n  data_files: '*'\n---\n"
     )
     recipe = write_recipe(tmp_path / "recipe")
-    told = recipe.read_text().replace('source = "files"', f'source = "hub"\ndataset = "{folder}"')
-    recipe.write_text("".join(line for line in told.splitlines(True) if "paths =" not in line))
+    toml = recipe.read_text().replace('source = "files"', f'source = "hub"\ndataset = "{folder}"')
+    recipe.write_text("".join(line for line in toml.splitlines(True) if "paths =" not in line))
     with pytest.raises(MirrorError):
         list(read_documents(read_recipe(recipe)))
     assert not payload.was_executed()

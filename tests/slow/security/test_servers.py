@@ -32,7 +32,7 @@ LOGINS = {
 }
 EVIL = "http://evil.example"
 OPEN = re.compile(r"/(static-files/|health|version$|$)|.*/server-info$|/api/(health|ready)$")
-"""What tells nothing of anybody's data, and is asked before anyone can log in."""
+"""Routes without user data that are used before the login."""
 MORE = (
     *("/api/2.0/mlflow/users/list", "/api/2.0/mlflow/users/get?username=chief", "/signup"),
     *("/v1/traces", "/ajax-api/3.0/jobs", "/api/3.0/jobs/search", "/gateway/x/mlflow/invocations"),
@@ -92,7 +92,7 @@ def team(make_team: Callable[..., Team], database: str) -> Iterator[Team]:
 
 @pytest.fixture(scope="module")
 def open_team(make_team: Callable[..., Team]) -> Iterator[Team]:
-    """Both servers as a person has them who sets nothing."""
+    """Both servers with default settings."""
     made = make_team()
     try:
         made.up()
@@ -110,7 +110,7 @@ def prefect_routes(port: int) -> list[tuple[str, str]]:
 
 
 def mlflow_routes() -> list[tuple[str, str]]:
-    """Likewise of MLflow's, as its own table has it, and what stands in none."""
+    """Method and path of MLflow's routes, including those outside its table."""
     from mlflow.server import app
 
     found = [
@@ -132,7 +132,7 @@ def test_requests_without_a_login_are_refused(team: Team) -> None:
         if not OPEN.fullmatch(path)
     }
     refused = (401, 403, 404, 405)
-    assert {told: status for told, status in answers.items() if status not in refused} == {}
+    assert {route: status for route, status in answers.items() if status not in refused} == {}
     assert list(answers.values()).count(401) > 450
 
 
@@ -234,8 +234,8 @@ def test_servers_that_others_reach_are_not_started_without_a_login(
     make_team: Callable[..., Team],
 ) -> None:
     alone = make_team()
-    told = alone.mirror("up", "--host", "0.0.0.0", code=1).stderr
-    assert "others can reach the servers" in told
+    message = alone.mirror("up", "--host", "0.0.0.0", code=1).stderr
+    assert "others can reach the servers" in message
     assert alone.running() == []
 
 

@@ -93,8 +93,8 @@ def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) 
     assert deployer.slugs("a") == {"weekly", "daily"}
     assert deployer.found()["a"]["parameters"] == {"recipe": "a"}
 
-    _, told = deployer.deploy("--yes")
-    assert "the server has what prefect.yaml says" in told
+    _, message = deployer.deploy("--yes")
+    assert "the server has what prefect.yaml says" in message
 
     deployer.write(deployment("a", schedules=[DAILY], description="other words"))
     lines, _ = deployer.deploy("--yes")
@@ -107,9 +107,12 @@ def test_what_is_taken_out_of_the_file_goes_from_the_server(deployer: Deployer) 
 
 def test_nothing_is_changed_without_a_yes(deployer: Deployer) -> None:
     deployer.write(deployment("a"))
-    for answer, told in (("n\n", "nothing was changed"), ("", "ask for confirmation: add --yes")):
-        lines, said = deployer.deploy(answer=answer, code=1)
-        assert lines == ["+ run-recipe/a"] and told in said
+    for answer, expected in (
+        ("n\n", "nothing was changed"),
+        ("", "ask for confirmation: add --yes"),
+    ):
+        lines, message = deployer.deploy(answer=answer, code=1)
+        assert lines == ["+ run-recipe/a"] and expected in message
         assert deployer.found() == {}
     deployer.deploy(answer="y\n")
     assert list(deployer.found()) == ["a"]
@@ -151,7 +154,7 @@ def test_deployments_without_the_tag_are_not_changed(deployer: Deployer) -> None
     assert set(deployer.found()) == {"a", "b", "c"}
 
 
-def test_a_pool_that_is_not_there_is_told_before_anything_is_made(deployer: Deployer) -> None:
+def test_a_missing_pool_is_an_error_before_any_change(deployer: Deployer) -> None:
     deployer.write(deployment("a", work_pool={"name": "nowhere"}))
     assert "no work pool nowhere" in deployer.deploy("--yes", code=1)[1]
     assert deployer.found() == {}

@@ -1,4 +1,4 @@
-"""prefect.yaml for real: a server, a worker, and a run of what is deployed."""
+"""prefect.yaml with a real server, a worker, and a run of a deployment."""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ def test_the_server_ends_with_its_block(start: Start, ending: str, code: int) ->
     process = start(ending)
     url = read_url(process)
     assert answers(url)
-    told, faults = process.communicate("\n", timeout=60)
+    printed, faults = process.communicate("\n", timeout=60)
     assert process.returncode == code
-    assert told == "None\n"
+    assert printed == "None\n"
     assert ("ZeroDivisionError: a fault of the run" in faults) == bool(code)
     assert not answers(url)
 
@@ -146,8 +146,8 @@ def test_a_server_that_is_configured_is_used_and_none_started(
     url = serve(200)
     process = start("well", PREFECT_API_URL=url)
     assert read_url(process) == url
-    told, _ = process.communicate("\n", timeout=60)
-    assert told == f"{url}\n"
+    printed, _ = process.communicate("\n", timeout=60)
+    assert printed == f"{url}\n"
     assert not list((tmp_path / "home").rglob("prefect.db"))
 
 

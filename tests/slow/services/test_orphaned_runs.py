@@ -1,4 +1,4 @@
-"""Runs whose processes are gone are told to a real Prefect server, and no others."""
+"""Only runs without a process are reported to a real Prefect server."""
 
 from __future__ import annotations
 

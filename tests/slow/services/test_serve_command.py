@@ -58,8 +58,8 @@ def served(
     )
     try:
         assert server.stdout is not None
-        said = [server.stdout.readline(), server.stdout.readline()]
-        yield SimpleNamespace(port=port, said=said, home=reference_run.home, process=server)
+        message = [server.stdout.readline(), server.stdout.readline()]
+        yield SimpleNamespace(port=port, message=message, home=reference_run.home, process=server)
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(30)
@@ -101,8 +101,8 @@ def test_the_readmes_call_gets_the_encoders_vectors(served: SimpleNamespace) -> 
 @pytest.mark.slow
 def test_it_says_which_version_answers_and_how_to_call_it(served: SimpleNamespace) -> None:
     address = f"http://127.0.0.1:{served.port}/invocations"
-    assert served.said[0] == f"models:/mirror-en-tiny/1 answers at {address}\n"
-    assert served.said[1] == f"{example_call(address)}\n"
+    assert served.message[0] == f"models:/mirror-en-tiny/1 answers at {address}\n"
+    assert served.message[1] == f"{example_call(address)}\n"
 
 
 @pytest.mark.slow
@@ -123,25 +123,25 @@ def test_the_readmes_call_is_the_one_that_is_printed() -> None:
 def test_an_address_that_others_reach_wants_a_word(
     host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refusal(["serve", "mirror-x", "--host", host], capsys)
-    assert "has no login" in said
-    assert "--unprotected" in said
+    message = refusal(["serve", "mirror-x", "--host", host], capsys)
+    assert "has no login" in message
+    assert "--unprotected" in message
 
 
-def test_a_port_in_use_is_told_before_anything_starts(
+def test_a_port_in_use_is_an_error_before_the_start(
     taken_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refusal(["serve", "mirror-x", "--port", str(taken_port)], capsys)
-    assert f"port {taken_port} of 127.0.0.1 (Address already in use)" in said
-    assert "--port" in said
+    message = refusal(["serve", "mirror-x", "--port", str(taken_port)], capsys)
+    assert f"port {taken_port} of 127.0.0.1 (Address already in use)" in message
+    assert "--port" in message
 
 
-def test_an_address_of_no_interface_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(["serve", "m", "--host", "192.0.2.7", "--unprotected"], capsys)
-    assert "nothing can listen on port 5001 of 192.0.2.7" in said
+def test_an_address_without_interface_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(["serve", "m", "--host", "192.0.2.7", "--unprotected"], capsys)
+    assert "nothing can listen on port 5001 of 192.0.2.7" in message
 
 
-def test_loopback_is_told_from_the_rest() -> None:
+def test_loopback_addresses_are_recognised() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "10.0.0.1", "::", "localhost.example")))
     assert bracketed("::1") == "[::1]"

@@ -137,9 +137,9 @@ def test_all_listen_on_loopback_alone(team: Team) -> None:
 
 def test_up_with_other_ports_is_refused(team: Team) -> None:
     before = team.pids
-    told = team.mirror("up", "--prefect-port", "4999", code=1).stderr
-    assert "Prefect port 4999" in told
-    assert "mirror down" in told
+    message = team.mirror("up", "--prefect-port", "4999", code=1).stderr
+    assert "Prefect port 4999" in message
+    assert "mirror down" in message
     assert team.pids == before
 
 
@@ -149,9 +149,9 @@ def test_a_port_in_use_stops_up_before_anything_starts(
     other = make_team()
     free = other.ports[0]
     arguments = ("--prefect-port", str(free), "--mlflow-port", str(team.ports[1]))
-    told = other.mirror("up", *arguments, code=1).stderr
-    assert f"nothing can listen on port {team.ports[1]}" in told
-    assert "starting" not in told
+    message = other.mirror("up", *arguments, code=1).stderr
+    assert f"nothing can listen on port {team.ports[1]}" in message
+    assert "starting" not in message
     assert other.running() == []
     assert not (other.home / "servers" / "state.json").exists()
 

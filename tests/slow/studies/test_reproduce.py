@@ -45,7 +45,7 @@ def alter(again: dict[str, Any], *roles: str) -> None:
         again["stages"][role] |= {"digest": f"{role} 2", "files": {"a": "2", "b": "1", "c": "1"}}
 
 
-def told(recorded: dict[str, Any], again: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def reasons_by_stage(recorded: dict[str, Any], again: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     verdicts = compare_lineages(recorded, again)
     assert [verdict.stage for verdict in verdicts] == ["corpus", "sample", "tune"]
     return {verdict.stage: verdict.reasons for verdict in verdicts if not verdict.same}
@@ -55,14 +55,14 @@ def test_equal_bytes_are_the_same_whatever_else_changed(
     recorded: dict[str, Any], again: dict[str, Any]
 ) -> None:
     again["stages"]["tune"] |= {"code": "code 2", "versions": {"numpy": "3"}, "key": "l"}
-    assert told(recorded, again) == {}
+    assert reasons_by_stage(recorded, again) == {}
 
 
 def test_bytes_that_nothing_explains_are_not_reproducible(
     recorded: dict[str, Any], again: dict[str, Any]
 ) -> None:
     alter(again, "tune")
-    assert told(recorded, again) == {"tune": (NOTHING_CHANGED,)}
+    assert reasons_by_stage(recorded, again) == {"tune": (NOTHING_CHANGED,)}
     assert compare_lineages(recorded, again)[2].files == ("a", "c")
 
 
@@ -83,7 +83,7 @@ def test_what_changed_is_named(
 ) -> None:
     alter(again, "corpus")
     again["stages"]["corpus"] |= change
-    [found] = told(recorded, again)["corpus"]
+    [found] = reasons_by_stage(recorded, again)["corpus"]
     assert found.startswith(reason)
 
 
@@ -92,7 +92,7 @@ def test_another_base_is_a_source_that_changed(
 ) -> None:
     alter(again, "tune")
     again["base"]["digest"] = again["stages"]["tune"]["inputs"]["base"] = "c" * 64
-    assert told(recorded, again) == {"tune": ("source changed: the base some/base",)}
+    assert reasons_by_stage(recorded, again) == {"tune": ("source changed: the base some/base",)}
 
 
 def test_what_follows_from_another_stage_says_from_which(
@@ -101,7 +101,7 @@ def test_what_follows_from_another_stage_says_from_which(
     alter(again, "corpus", "sample", "tune")
     again["stages"]["sample"]["inputs"]["corpus"] = "corpus 2"
     again["stages"]["tune"]["inputs"]["sample"] = "sample 2"
-    assert told(recorded, again) == {
+    assert reasons_by_stage(recorded, again) == {
         "corpus": (NOTHING_CHANGED,),
         "sample": ("follows from corpus",),
         "tune": ("follows from sample",),
@@ -112,7 +112,7 @@ def test_a_stage_that_was_not_made_is_a_difference(
     recorded: dict[str, Any], again: dict[str, Any]
 ) -> None:
     del again["stages"]["sample"]
-    assert "not made" in told(recorded, again)["sample"][0]
+    assert "not made" in reasons_by_stage(recorded, again)["sample"][0]
 
 
 def test_a_lineage_that_goes_round_is_still_compared(

@@ -95,12 +95,12 @@ def printed(
     (here / "own.tsv").write_text("\n".join(PAIRS) + "\n")
     (here / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
     (here / "tables" / "01-noise.toml").write_text(TABLE)
-    told = []
+    outputs = []
     for _ in range(2):
         done = mirror_run(here, here / "home", CODE, PREFECT_API_URL=prefect_api)
         assert done.returncode == 0, done.stderr
-        told.append(done.stdout)
-    return here, told
+        outputs.append(done.stdout)
+    return here, outputs
 
 
 def test_the_tables_are_printed_and_written(printed: tuple[Path, list[str]]) -> None:

@@ -125,7 +125,7 @@ def test_the_timeout_of_tuning_holds_for_the_chain_of_verify(
         run_chain(limited, trial.base, store)
 
 
-def test_a_raw_trial_tunes_nothing_and_is_pooled_as_told(trial: Trial, store: Store) -> None:
+def test_a_raw_trial_is_untuned_with_the_given_pooling(trial: Trial, store: Store) -> None:
     found = {
         pooling: run_trial(replace(trial, kind="raw", pooling=pooling), store)
         for pooling in ("cls", "mean", None)

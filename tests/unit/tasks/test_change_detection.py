@@ -1,4 +1,4 @@
-"""Whether a run has anything to do, beside what the registry keeps of the champion."""
+"""Change detection against the champion's lineage and profile in the registry."""
 
 from __future__ import annotations
 

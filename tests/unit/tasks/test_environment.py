@@ -1,4 +1,4 @@
-"""What this project sets for Prefect and MLflow, and what it leaves to the user."""
+"""Environment defaults for Prefect and MLflow; values set by the user remain."""
 
 from __future__ import annotations
 

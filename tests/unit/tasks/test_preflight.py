@@ -239,7 +239,7 @@ def test_all_faults_are_reported_together(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with pytest.raises(InputError, match="en-trades cannot run, for 6 reasons") as fault:
         check_recipe(recipe)
-    told = [
+    expected = [
         "GiB free",
         "no text at",
         "without spaces",
@@ -248,7 +248,7 @@ def test_all_faults_are_reported_together(
         "127.0.0.1:1 did not answer",
     ]
     lines = str(fault.value).splitlines()[1:]
-    assert all(part in line for part, line in zip(told, lines, strict=True))
+    assert all(part in line for part, line in zip(expected, lines, strict=True))
 
 
 def test_temporary_faults_are_distinguished(

@@ -1,4 +1,4 @@
-"""Progress of tasks reaches whoever listens, and the log if no one does."""
+"""Progress of tasks: to a listener, or else to the log."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STEP = ProgressEvent("tune", 3, 10, "steps", "loss 2.5")
 
 def test_a_listener_receives_all_events_in_order() -> None:
     heard: list[ProgressEvent] = []
-    told = [ProgressEvent("tune", done, 4, "steps") for done in range(4)]
+    events = [ProgressEvent("tune", done, 4, "steps") for done in range(4)]
     with listening(heard.append):
         reporter = Reporter()
-        for step in told:
+        for step in events:
             reporter(step)
-    assert heard == told
+    assert heard == events
 
 
 def test_a_listener_receives_no_events_after_its_block() -> None:
@@ -65,5 +65,7 @@ def test_work_goes_on_where_prefects_server_is_away(caplog: pytest.LogCaptureFix
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: address}):
             Reporter().show(STEP, 30.0)
-    [said] = [record.getMessage() for record in caplog.records if record.name == "tasks.progress"]
-    assert said.startswith("progress of tune is not shown by Prefect (")
+    [message] = [
+        record.getMessage() for record in caplog.records if record.name == "tasks.progress"
+    ]
+    assert message.startswith("progress of tune is not shown by Prefect (")

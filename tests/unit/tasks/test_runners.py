@@ -1,4 +1,4 @@
-"""What runs are fanned out on, by one setting."""
+"""Task runners for many recipes, selected by one setting."""
 
 from __future__ import annotations
 

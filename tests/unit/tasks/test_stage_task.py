@@ -1,4 +1,4 @@
-"""Prefect's states agree with the store, and only what may answer later is tried again."""
+"""Stage tasks: Prefect's states agree with the store, and only retryable errors are retried."""
 
 from __future__ import annotations
 

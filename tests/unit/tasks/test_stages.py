@@ -1,4 +1,4 @@
-"""An encoder that succeeds a champion comes with a word for those who hold an index."""
+"""Stage tasks: index compatibility of an encoder with the champion it replaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong around a run: disks, clocks, servers and neighbours, all of them real."""
+"""Faults around a run: disks, clocks, servers and other processes, all of them real."""
 
 from __future__ import annotations
 

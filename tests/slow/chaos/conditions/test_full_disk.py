@@ -99,7 +99,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
     home = disk / "home"
     environment = environment_of(home, PREFECT_API_URL=prefect_api)
     done = python(FILLING, "run", reference_run.recipe, disk, *PLACES, env=environment)
-    check_said(done, PLACES, home)
+    check_messages(done, PLACES, home)
     record = check_whole(home)
     assert record.model == f"models:/{MODEL}/1"
     assert all(line.reused for line in record.stages)
@@ -116,19 +116,21 @@ def test_a_disk_filled_by_prefects_database_is_reported(
     home = seeded(disk / "home")
     shutil.rmtree(home / "stages" / "sample")
     done = python(FILLING, "run", reference_run.recipe, disk, "sample", env=environment_of(home))
-    check_said(done, ("sample",), home)
+    check_messages(done, ("sample",), home)
     check_whole(home)
 
 
-def check_said(done: subprocess.CompletedProcess[str], places: tuple[str, ...], home: Path) -> None:
+def check_messages(
+    done: subprocess.CompletedProcess[str], places: tuple[str, ...], home: Path
+) -> None:
     """Checks that each run with a full disk said so, and that the last one, with room, ended."""
     assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert [place for place, *_ in said] == [*places, None]
-    for place, was_filled, kind, text in said[:-1]:
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [place for place, *_ in results] == [*places, None]
+    for place, was_filled, kind, text in results[:-1]:
         assert was_filled, place
         assert kind == "StoreError", (place, text)
         assert FULL in text or "disk is full" in text, (place, text)
         assert "free" in text, (place, text)
         assert str(home) in text, (place, text)
-    assert said[-1][3] == "done"
+    assert results[-1][3] == "done"

@@ -57,14 +57,14 @@ def test_what_would_write_is_refused_at_once_and_what_reads_works(
         assert "MIRROR_HOME" in first, arguments
         assert str(frozen) in first
         assert "Traceback" not in done.stderr
-    said = {}
+    outputs = {}
     for arguments in READS:
         done = mirror(arguments)
         assert done.returncode == 0, (arguments, done.stderr)
-        said[arguments[0]] = done.stdout
-    assert f"models:/{MODEL}/1" in said["show"]
-    assert "refused" in said["history"]
-    assert "would be removed" in said["gc"]
+        outputs[arguments[0]] = done.stdout
+    assert f"models:/{MODEL}/1" in outputs["show"]
+    assert "refused" in outputs["history"]
+    assert "would be removed" in outputs["gc"]
     examined = mirror(("doctor",))
     assert examined.returncode == 1
     assert f"{frozen} cannot be written: Read-only file system" in examined.stdout

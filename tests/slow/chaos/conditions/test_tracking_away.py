@@ -1,4 +1,4 @@
-"""A tracking server that goes away when a run has its encoder, and comes back."""
+"""A tracking server that stops after tuning, and is started again."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     home = seeded(tmp_path / "home")
     impatient = begin(home, "impatient")
     tracking_server.kill()
-    _, said = impatient.communicate("go on\n", timeout=200)
-    assert impatient.returncode == 1, said
-    assert f"warning: the tracking store {tracking_server.url} did not answer" in said
-    assert "trying again in 1 s (1 of 1)" in said
-    assert f"error: the tracking store {tracking_server.url} did not answer" in said
-    assert "start it, or set MLFLOW_TRACKING_URI" in said
+    _, errors = impatient.communicate("go on\n", timeout=200)
+    assert impatient.returncode == 1, errors
+    assert f"warning: the tracking store {tracking_server.url} did not answer" in errors
+    assert "trying again in 1 s (1 of 1)" in errors
+    assert f"error: the tracking store {tracking_server.url} did not answer" in errors
+    assert "start it, or set MLFLOW_TRACKING_URI" in errors
     servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
     refused = mirror_run(reference_run.recipe, home, **servers)
     assert refused.returncode == 1
@@ -106,12 +106,12 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     back = threading.Timer(AWAY_SECONDS, tracking_server.start)
     back.start()
     began = time.monotonic()
-    out, said = patient.communicate("go on\n", timeout=300)
-    assert patient.returncode == 0, said
+    out, errors = patient.communicate("go on\n", timeout=300)
+    assert patient.returncode == 0, errors
     assert time.monotonic() - began > AWAY_SECONDS
     back.join()
-    assert "did not answer" in said
-    assert "trying again in 2 s (1 of 5)" in said
+    assert "did not answer" in errors
+    assert "trying again in 2 s (1 of 5)" in errors
     assert "9 of 9 stages reused" in out
     found = registered()
     [version] = found.versions

@@ -1,4 +1,4 @@
-"""One workspace that two machines, or two containers of one, use at once; and what a dead one left.
+"""One workspace used by two machines or containers at once, and the lock of a dead one.
 
 The machines are processes that believe so: each sees another kernel, and the second one's locks do
 not reach the first, as on some shared folders.
@@ -84,9 +84,9 @@ def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_ov
         )
         for code, before in ((machine(""), apart()), (machine("far-host"), ()))
     ]
-    said = [run.communicate(timeout=500)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    assert "waiting for process 7 on dead-host" in "".join(said)
+    errors = [run.communicate(timeout=500)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], errors
+    assert "waiting for process 7 on dead-host" in "".join(errors)
     check_whole(home)
     records = [read_record(path) for path in record_paths(home)]
     assert len(records) == 2

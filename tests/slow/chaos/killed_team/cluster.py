@@ -23,7 +23,7 @@ class Cluster:
     """One server with the database `mirror`, on a port of its own."""
 
     def __init__(self, folder: Path) -> None:
-        """Makes it in a folder; nothing runs yet."""
+        """Create the cluster in a folder, without starting it."""
         self.folder, self.data = folder, folder / "data"
         self.user: dict[str, Any] = postgres_user(folder)
         with socket.socket() as probe:
@@ -38,11 +38,11 @@ class Cluster:
 
     @property
     def server(self) -> str:
-        """The server's address, password in it."""
+        """The server's address with password."""
         return f"postgresql://{NAME}:{POSTGRES_PASSWORD}@127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts it, and waits until it takes queries."""
+        """Start the server and wait until it answers queries."""
         # Bytes that a killed process wrote stay; only a machine that loses power needs fsync.
         options = ["-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1", "-F"]
         with (self.folder / "log").open("ab") as log:
@@ -59,7 +59,7 @@ class Cluster:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """Ends all its processes at once, with no word to any of them."""
+        """Kill all its processes at once."""
         assert self.process is not None
         family = [psutil.Process(self.process.pid)]
         family += family[0].children(recursive=True)
@@ -71,7 +71,7 @@ class Cluster:
         self.process = None
 
     def make_database(self) -> None:
-        """Makes the database that the address names."""
+        """Create the database of the address."""
         import psycopg
 
         with psycopg.connect(f"{self.server}/postgres", autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The team setting for real, on PostgreSQL, and a run there that nothing disturbed."""
+"""Servers and a worker on PostgreSQL, and a reference run without failures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ model = "{model}"
 
 @dataclass(frozen=True)
 class ReferenceRun:
-    """A run that nothing disturbed: what it came to, and when its processes lived."""
+    """A run without failures: its results, and the lifetimes of its processes."""
 
     home: Path
     model: str
@@ -70,10 +70,10 @@ def documents() -> list[str]:
     found = []
     for subject, adjective, place in about:
         pairs = zip(drawn.sample(VERBS, 4), drawn.sample(OBJECTS, 4), strict=True)
-        said = (
+        description = (
             f"The {subject} {verb} a {adjective} {thing} near the {place}." for verb, thing in pairs
         )
-        found.append(" ".join(said))
+        found.append(" ".join(description))
     return found
 
 
@@ -146,7 +146,7 @@ def reference_run(
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: WriteRecipe,
 ) -> ReferenceRun:
-    """What a run comes to that nothing disturbs."""
+    """Return the results of a run without failures."""
     folder = tmp_path_factory.mktemp("reference_run") / "reference_run"
     recipe, model = write_recipe(folder)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Servers, worker and deployment as a team has them, and a look at what their runs do."""
+"""Servers, worker and deployment of a team, and queries of their runs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Team:
         return str(self.ask(f"deployments/{self.deployment}/create_flow_run", wanted)["id"])
 
     def state_of(self, run: str) -> tuple[str, str]:
-        """Type and message of a run's state; nothing where the server does not answer."""
+        """Return type and message of a run's state; empty if the server does not answer."""
         with suppress(OSError, ValueError):
             state = self.ask(f"flow_runs/{run}")["state"]
             return state["type"], f"{state['name']}: {state['message']}"

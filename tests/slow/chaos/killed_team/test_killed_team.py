@@ -1,4 +1,4 @@
-"""What a team runs on is killed, one thing at a random moment of a run; and then healed."""
+"""Processes of a team are killed at random moments of a run, and restarted."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def heal(moment: Moment, team: Team) -> None:
     if moment.victim in ("postgres", MACHINE):
         team.cluster.start()
     if moment.victim not in ("flow", "tuning"):
-        told = team.up().splitlines()
-        say("; ".join(line for line in told if line.startswith(("starting", "was killed"))))
+        printed = team.up().splitlines()
+        say("; ".join(line for line in printed if line.startswith(("starting", "was killed"))))
 
 
 def see_it_end(run: str, team: Team, recipe: Path, home: Path) -> None:
@@ -176,7 +176,7 @@ def say(text: str) -> None:
 
 
 def outcome_of(home: Path, model: str) -> dict[str, Any]:
-    """What a run came to, without names and times."""
+    """Return the results of a run, without names and times."""
     record = find_record(home)
     files = file_digests(Path(record.encoder))
     files.pop(CARD)  # it names the model

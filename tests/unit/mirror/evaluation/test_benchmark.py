@@ -103,7 +103,7 @@ def test_the_digest_follows_a_users_own_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("sentence1\tsentence2\ngreen\tred\n", "no column 'score'; its first line has sentence1"),
         ("sentence1\tsentence2\tscore\na\tb\tmuch\n", "line 2: the score 'much' is not a number"),
@@ -113,8 +113,8 @@ def test_the_digest_follows_a_users_own_file(tmp_path: Path) -> None:
         ("", "first line has no field"),
     ],
 )
-def test_faults_of_a_table_say_what_and_where(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(BenchmarkError, match=said):
+def test_faults_of_a_table_say_what_and_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
         load_pairs(read_definition(table(tmp_path, text)))
 
 
@@ -126,7 +126,7 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('task = "similarity"', "needs `file`"),
         ('task = "average"', "needs `members`"),
@@ -149,8 +149,8 @@ def test_a_table_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_faults_of_a_definition_are_reported(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(BenchmarkError, match=said):
+def test_faults_of_a_definition_are_reported(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
         read_definition(write(tmp_path, text))
 
 
@@ -163,7 +163,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "message"),
     [
         ('"all"', "all is an average of all, whose task is 'average'"),
         ('"mine", "others"', "all is an average of others, whose task is 'average'"),
@@ -172,15 +172,17 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('"mine", "answers"', "average of spearman, and the metric of answers is auc"),
     ],
 )
-def test_an_average_is_of_benchmarks_of_one_metric(shipped: Path, members: str, said: str) -> None:
+def test_an_average_is_of_benchmarks_of_one_metric(
+    shipped: Path, members: str, message: str
+) -> None:
     write(shipped, 'task = "average"\nmembers = ["all"]', "others")
     write(shipped, 'task = "retrieval"\nmetric = "mrr@10"', "search")
     labels = 'labels = ["no", "yes"]'
     write(shipped, f'task = "classification"\nmetric = "auc"\nfile = "x"\n{labels}', "answers")
     write(shipped, f'task = "average"\nmembers = [{members}]', "all")
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         read_definition("all")
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         check_benchmarks(["all"])
 
 
@@ -258,8 +260,13 @@ def test_fetch_is_not_suggested_for_a_benchmark_without_url(
     with pytest.raises(BenchmarkError) as caught:
         definition_digest(definition)
     assert "--fetch" not in str(caught.value)
-    for told in ("multisimlex.com", "Vulic-2020-2244.tsv", "ENG 1 and ENG 2", "copy this definit"):
-        assert told in str(caught.value)
+    for expected in (
+        "multisimlex.com",
+        "Vulic-2020-2244.tsv",
+        "ENG 1 and ENG 2",
+        "copy this definit",
+    ):
+        assert expected in str(caught.value)
 
 
 MULTISIMLEX = {
@@ -293,7 +300,7 @@ def test_a_users_own_copy_of_multisimlex_is_read(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("translation.csv", "ID,ENG 1,ENG 2\n1,a,b\n2,c,d\n", "no column 'POS'"),
         ("scores.csv", "number,ENG\n1,2.5\n2,4\n", "no column 'ID'"),
@@ -304,16 +311,16 @@ def test_a_users_own_copy_of_multisimlex_is_read(
     ],
 )
 def test_faults_of_a_users_own_multisimlex_say_what_and_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str
 ) -> None:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
     definition = read_definition(own_multisimlex(tmp_path, {**MULTISIMLEX, name: text}))
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         load_pairs(definition)
 
 
 @pytest.mark.parametrize(
-    ("form", "count", "said"),
+    ("form", "count", "message"),
     [
         ("multisimlex", 1, "two `files`: words, then scores"),
         ("semeval", 1, "`files` two by two"),
@@ -321,11 +328,11 @@ def test_faults_of_a_users_own_multisimlex_say_what_and_where(
     ],
 )
 def test_a_format_says_how_many_files_it_takes(
-    tmp_path: Path, form: str, count: int, said: str
+    tmp_path: Path, form: str, count: int, message: str
 ) -> None:
     files = f'[[files]]\npath = "own/a"\nsha256 = "{"0" * 64}"\n' * count
     head = f'task = "similarity"\nformat = "{form}"\ncolumn = "ENG"\n'
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         read_definition(write(tmp_path, head + files))
 
 

@@ -37,11 +37,11 @@ def test_cosines_are_of_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predicted", "said"),
+    ("predicted", "message"),
     [([0.1, float("nan")], "not numbers"), ([0.3, 0.3], "all predictions"), ([], "no items")],
 )
-def test_predictions_that_cannot_be_ranked_are_an_error(predicted, said) -> None:
-    with pytest.raises(BenchmarkError, match=said):
+def test_predictions_that_cannot_be_ranked_are_an_error(predicted, message) -> None:
+    with pytest.raises(BenchmarkError, match=message):
         score(pairs(predicted, range(len(predicted))), "x")
 
 

@@ -1,4 +1,4 @@
-"""A map is kept whole, without pickle, and gives what it gave."""
+"""Files of Procrustes maps: without pickle, with the same results after loading."""
 
 from __future__ import annotations
 

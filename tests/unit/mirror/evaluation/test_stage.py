@@ -1,4 +1,4 @@
-"""What an evaluation's key depends on."""
+"""Inputs of an evaluation's key."""
 
 from __future__ import annotations
 

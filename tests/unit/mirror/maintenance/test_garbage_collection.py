@@ -1,4 +1,4 @@
-"""Nothing that is referred to, used or locked is ever removed, and the rest is."""
+"""Garbage collection removes folders that are unreferenced, unused and unlocked."""
 
 from __future__ import annotations
 

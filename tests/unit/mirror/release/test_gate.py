@@ -80,17 +80,17 @@ def test_an_insignificant_loss_to_the_champion_is_accepted(recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("diagnostics", "said"),
+    ("diagnostics", "message"),
     [
         ({"mean_cosine": 0.999, "unique_fraction": 1.0}, "collapsed"),
         ({"mean_cosine": float("nan"), "unique_fraction": 1.0}, "collapsed"),
         ({"mean_cosine": 0.1, "unique_fraction": 0.2}, "20% of distinct strings"),
     ],
 )
-def test_collapse_is_refused_whatever_the_scores(recipe, diagnostics, said) -> None:
+def test_collapse_is_refused_whatever_the_scores(recipe, diagnostics, message) -> None:
     verdict = judge(recipe, (change(0.3),), None, diagnostics)
     assert not verdict.promote
-    assert said in verdict.reasons[0]
+    assert message in verdict.reasons[0]
 
 
 def test_a_score_that_is_no_number_is_refused(recipe) -> None:
@@ -154,26 +154,26 @@ def test_an_encoder_within_the_limits_passes(recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "said"),
+    ("bounds", "message"),
     [
         ({"max_megabytes": 14.0}, "It takes 14.7 MB; the recipe allows 14"),
         ({"max_milliseconds": 3.5}, "One text takes 4.0 ms; the recipe allows 3.5"),
     ],
 )
-def test_an_encoder_that_is_too_large_or_slow_is_refused(recipe, bounds, said) -> None:
+def test_an_encoder_that_is_too_large_or_slow_is_refused(recipe, bounds, message) -> None:
     verdict = judge(with_gate(recipe, **bounds), (change(0.05),), None, SOUND, smoke_test=FIT)
     assert not verdict.promote
-    assert said in verdict.reasons[0]
+    assert message in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "message"),
     [
         (SmokeTestResult(fault="no answer within 300 seconds"), "smoke test failed"),
         (SmokeTestResult(difference=0.01, milliseconds=4.0, megabytes=1.0), "other vectors"),
     ],
 )
-def test_a_failed_smoke_test_is_refused_despite_good_scores(recipe, result, said) -> None:
+def test_a_failed_smoke_test_is_refused_despite_good_scores(recipe, result, message) -> None:
     verdict = judge(recipe, (change(0.3),), None, SOUND, smoke_test=result)
     assert not verdict.promote
-    assert said in verdict.reasons[0]
+    assert message in verdict.reasons[0]

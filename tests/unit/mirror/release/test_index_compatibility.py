@@ -1,4 +1,4 @@
-"""Whether an index still serves: on spaces that are made so that the answer is known."""
+"""Index compatibility on constructed spaces with a known answer."""
 
 from __future__ import annotations
 
@@ -229,12 +229,12 @@ def test_the_interval_is_that_of_a_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "whose"), [((np.nan,) * WIDTH, "new"), ((0.0,) * WIDTH, "new")], ids=["nan", "zero"]
+    ("row", "which"), [((np.nan,) * WIDTH, "new"), ((0.0,) * WIDTH, "new")], ids=["nan", "zero"]
 )
-def test_zero_and_nan_vectors_are_refused(row: tuple[float, ...], whose: str) -> None:
+def test_zero_and_nan_vectors_are_refused(row: tuple[float, ...], which: str) -> None:
     new = space(1)
     new[7] = row
-    with pytest.raises(InputError, match=f"the {whose} encoder gives vectors of zeros or nan"):
+    with pytest.raises(InputError, match=f"the {which} encoder gives vectors of zeros or nan"):
         compare_spaces(space(1), new)
 
 

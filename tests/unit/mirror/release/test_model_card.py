@@ -1,4 +1,4 @@
-"""The card says what the hub reads and what a user must know."""
+"""Model card: front matter for the hub, and text for users."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_pooling_is_stated_loudly(results: RunResults, pooling: str, words: str)
     assert words in card
 
 
-def test_a_prompt_is_told_with_what_to_do_about_it(results: RunResults) -> None:
+def test_a_prompt_is_explained(results: RunResults) -> None:
     assert "adds a prompt to" not in render_card(results)
     tuning = results.recipe.tuning.model_copy(update={"prompt": "{text} means [MASK]"})
     card = render_card(

@@ -1,4 +1,4 @@
-"""The report is one safe page that needs nothing else, and the same every time."""
+"""Run report: one self-contained, escaped, reproducible page."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> Non
         assert told in text
 
 
-def test_an_encoder_that_is_held_back_is_said_to_be(results: RunResults) -> None:
+def test_a_refused_encoder_is_reported_as_refused(results: RunResults) -> None:
     text = Page(render_report(results, Verdict(False, ("Not better.",)))).text
     assert "Not promoted by the gate" in text
     assert "Promoted by the gate" not in text
@@ -149,7 +149,7 @@ def test_a_run_without_rejects_is_reported(results: RunResults) -> None:
     assert "nothing was rejected" in Page(render_report(clean, VERDICT)).text
 
 
-def test_the_champion_the_slices_the_probe_and_the_text_are_told(results: RunResults) -> None:
+def test_champion_subsets_smoke_test_and_drift_are_reported(results: RunResults) -> None:
     whole = ScoreChange("search", "mrr@10", 120, 0.35, 0.4, 0.05, 0.01, 0.09)
     part = ScoreChange("likeness, north", "spearman", 60, 0.5, 0.45, -0.05, -0.09, -0.01)
     smoke_test = SmokeTestResult(difference=2e-7, milliseconds=4.25, megabytes=14.7)

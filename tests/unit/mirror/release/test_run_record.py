@@ -77,7 +77,7 @@ def test_a_runs_length_is_not_measured_by_a_clock_that_is_set() -> None:
     assert 0 <= replace(began, at="2001-01-01T00:00:00+00:00").seconds() < 60
 
 
-def test_no_run_is_said_with_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_run_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="make one with `mirror run en-trades`"):
         find_record(tmp_path, "en-trades")
 
@@ -109,7 +109,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
         find_record(tmp_path)
 
 
-def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_read_only_workspace_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file in the way")
     with pytest.raises(StoreError, match="MIRROR_HOME"):
         save_record(RECORD, tmp_path)

@@ -1,4 +1,4 @@
-"""One address of PostgreSQL becomes two databases; its password goes nowhere."""
+"""One PostgreSQL address for two databases; its password is never shown."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_addresses_are_refused_without_their_password(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="write it as postgresql://") as told:
+    with pytest.raises(InputError, match="write it as postgresql://") as fault:
         found(url, monkeypatch)
-    assert "ann:word" not in str(told.value)
+    assert "ann:word" not in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_other_addresses_are_refused_without_their_password(
 def test_a_login_that_is_not_escaped_is_refused_and_no_part_of_it_shown(
     login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="percent-encode the password") as told:
+    with pytest.raises(InputError, match="percent-encode the password") as fault:
         found(f"postgresql://{login}@127.0.0.1/mirror", monkeypatch)
-    assert not any(part in str(told.value) for part in ("sE", "ret", "corp"))
+    assert not any(part in str(fault.value) for part in ("sE", "ret", "corp"))
 
 
 @pytest.mark.parametrize("port", ["abc", "sEcret", "54x2"])
 def test_an_invalid_port_is_an_error_that_does_not_show_it(
     port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="address cannot be read") as told:
+    with pytest.raises(InputError, match="address cannot be read") as fault:
         found(f"postgresql://u:p@127.0.0.1:{port}/mirror", monkeypatch)
-    assert port not in str(told.value) and told.value.__suppress_context__
+    assert port not in str(fault.value) and fault.value.__suppress_context__
 
 
 @pytest.mark.parametrize("port", [0, 99_999])
@@ -86,10 +86,10 @@ def test_a_port_that_no_machine_has_is_refused(port: int, monkeypatch: pytest.Mo
 def test_the_example_is_still_whole_when_secrets_are_taken_out(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as fault:
         found(url, monkeypatch)
     example = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"
-    assert without_secrets(str(told.value)).endswith(example)
+    assert without_secrets(str(fault.value)).endswith(example)
 
 
 def test_options_that_one_driver_would_not_know_are_refused(
@@ -100,9 +100,9 @@ def test_options_that_one_driver_would_not_know_are_refused(
 
 
 def test_a_password_on_the_command_line_is_refused() -> None:
-    with pytest.raises(InputError, match="MIRROR_DATABASE_URL") as told:
+    with pytest.raises(InputError, match="MIRROR_DATABASE_URL") as fault:
         find_database("postgresql://ann:word@db/team")
-    assert "word@" not in str(told.value)
+    assert "word@" not in str(fault.value)
     assert find_database("postgresql://ann@db/team") is not None
 
 
@@ -136,6 +136,6 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
 ) -> None:
     place = postgres.rpartition("@")[2]
     database = found(f"postgresql://mirror:wrong-word@{place}", monkeypatch)
-    with pytest.raises(ServiceError, match=r"cannot be used.*password authentication") as told:
+    with pytest.raises(ServiceError, match=r"cannot be used.*password authentication") as fault:
         create_databases(database)
-    assert "wrong-word" not in str(told.value)
+    assert "wrong-word" not in str(fault.value)

@@ -136,7 +136,7 @@ def test_null_is_a_word(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("training", "more", "said"),
+    ("training", "more", "message"),
     [
         ("one two\n", "", "train.tsv, line 1: not two words"),
         ("one\t\n", "", "train.tsv, line 1: not two words"),
@@ -145,23 +145,23 @@ def test_null_is_a_word(tmp_path: Path, monkeypatch) -> None:
     ],
 )
 def test_faults_of_a_dictionary_are_reported(
-    tmp_path: Path, monkeypatch, training: str, more: str, said: str
+    tmp_path: Path, monkeypatch, training: str, more: str, message: str
 ) -> None:
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         define(tmp_path, monkeypatch, training, "two\tdeux\n", more).load(None)
 
 
 @pytest.mark.parametrize(
-    ("vector", "said"),
+    ("vector", "message"),
     [
         (np.array([np.nan, 1]), "zeros or nan"),
         (np.zeros(2), "zeros or nan"),
         (np.ones(2), "collaps"),
     ],
 )
-def test_a_collapsed_encoder_is_an_error(tmp_path: Path, monkeypatch, vector, said: str) -> None:
+def test_a_collapsed_encoder_is_an_error(tmp_path: Path, monkeypatch, vector, message: str) -> None:
     definition = define(tmp_path, monkeypatch, "a\tb\n", "c\td\n")
-    with pytest.raises(BenchmarkError, match=said):
+    with pytest.raises(BenchmarkError, match=message):
         score_encoder(Table(dict.fromkeys("abcd", vector)), definition)
 
 

@@ -1,4 +1,4 @@
-"""Label-free retrieval, and BM25 beside it."""
+"""Label-free retrieval and its BM25 baseline."""
 
 from __future__ import annotations
 
