@@ -41,7 +41,8 @@ def test_both_sides_read_the_same_file(
     settings = {"file": file, "work": str(tmp_path), "sample": 200, "corpus": {}}
     ours, theirs = data.mirrored(settings), data.duckdb_copy(settings)
     assert pq.read_metadata(tmp_path / "copy.parquet").num_rows * 4 == count
-    assert 0.97 * count < ours["rows"] <= count  # a sentence may end like an abbreviation
+    # A sentence that ends in a single letter or "me" is joined with the next, as an abbreviation.
+    assert 0.95 * count < ours["rows"] <= count
     assert 0.8 * count < ours["kept"] < count
     for made in (ours["ingest_seconds"], ours["sample_seconds"], theirs["seconds"]):
         assert made > 0
