@@ -1,3 +1,3 @@
-"""Fixtures of these tests."""
+"""Fixtures of the integration tests."""
 
 from tests.fixtures.flows import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""The chain from text to registered encoder, in one process; all tests read from one run."""
+"""Whole runs in one process; all tests read the results of the same run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STAGE_TASKS = [
 
 @pytest.fixture(scope="module")
 def first(finished_run: SimpleNamespace) -> SimpleNamespace:
-    """The first run, which ended well, with its record."""
+    """Return the first run, which succeeded, and its record."""
     assert finished_run.done.returncode == 0, finished_run.done.stderr
     record = find_record(finished_run.home)
     return SimpleNamespace(**vars(finished_run), record=record)
@@ -49,7 +49,7 @@ def first(finished_run: SimpleNamespace) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def again(first: SimpleNamespace, run_here: Callable[..., Any]) -> SimpleNamespace:
-    """The same once more, with nothing changed."""
+    """Run the recipe again, unchanged."""
     done = run_here(first.recipe, first.home)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(**vars(first) | {"done": done, "record": find_record(first.home)})
@@ -57,7 +57,7 @@ def again(first: SimpleNamespace, run_here: Callable[..., Any]) -> SimpleNamespa
 
 @pytest.fixture
 def client(first: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """MLflow, on the first run's store."""
+    """Return a client of the first run's MLflow store."""
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(f"sqlite:///{first.home / 'mlflow.db'}")
@@ -74,7 +74,7 @@ def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
     assert "Loading weights" not in first.done.stderr
 
 
-def test_a_run_leaves_its_record_and_its_report(first: SimpleNamespace) -> None:
+def test_a_run_writes_its_record_and_its_report(first: SimpleNamespace) -> None:
     record = first.record
     assert [line.stage for line in record.stages] == STAGES
     assert not any(line.reused for line in record.stages)
@@ -93,7 +93,7 @@ def sampled_documents(record: RunRecord) -> int:
     return len(table["document"].unique())
 
 
-def test_the_version_tells_what_it_was_made_from(first: SimpleNamespace, client: Any) -> None:
+def test_the_version_records_its_inputs(first: SimpleNamespace, client: Any) -> None:
     version = client.get_model_version_by_alias(MODEL, "challenger")
     recipe = read_recipe(first.recipe)
     expected = {
@@ -113,7 +113,7 @@ def test_the_version_tells_what_it_was_made_from(first: SimpleNamespace, client:
     assert client.get_registered_model(MODEL).aliases == {"challenger": 1}
 
 
-def test_the_verdict_is_kept_in_words_and_numbers(first: SimpleNamespace, client: Any) -> None:
+def test_the_verdict_is_recorded_as_text_and_metrics(first: SimpleNamespace, client: Any) -> None:
     import mlflow
 
     version = client.get_model_version_by_alias(MODEL, "challenger")
@@ -130,7 +130,7 @@ def test_the_verdict_is_kept_in_words_and_numbers(first: SimpleNamespace, client
     assert len(client.get_metric_history(version.run_id, "tuning/loss")) == 8
 
 
-def test_the_registered_files_are_those_measured_and_no_pickles(
+def test_the_registered_files_are_the_evaluated_ones_without_pickles(
     first: SimpleNamespace, client: Any
 ) -> None:
     version = client.get_model_version_by_alias(MODEL, "challenger")
@@ -142,7 +142,9 @@ def test_the_registered_files_are_those_measured_and_no_pickles(
     assert version.source == f"models:/{model.name}"
 
 
-def test_a_second_run_makes_and_registers_nothing(again: SimpleNamespace, client: Any) -> None:
+def test_a_second_run_reuses_all_stages_and_registers_no_version(
+    again: SimpleNamespace, client: Any
+) -> None:
     assert "9 of 9 stages reused" in again.done.stdout
     assert "registered before; reused" in again.done.stdout
     assert all(line.reused for line in again.record.stages)
@@ -152,7 +154,7 @@ def test_a_second_run_makes_and_registers_nothing(again: SimpleNamespace, client
 
 
 def task_states(ask_api: Callable[[str, Any], Any], recipe: Path, number: int) -> dict[str, str]:
-    """The states of the tasks of a recipe's flow run, the first or the last, by name."""
+    """Return the task states of a recipe's first or last flow run, by task name."""
     wanted = {"flows": {"name": {"any_": ["run-recipe"]}}}
     wanted |= {"flow_runs": {"name": {"any_": [str(recipe)]}}}
     run = ask_api("flow_runs/filter", wanted | {"sort": "START_TIME_ASC"})[number]
@@ -163,7 +165,7 @@ def task_states(ask_api: Callable[[str, Any], Any], recipe: Path, number: int) -
     return states
 
 
-def test_prefect_shows_what_was_made_as_completed(
+def test_prefect_shows_new_stages_as_completed(
     first: SimpleNamespace, ask_api: Callable[[str, Any], Any]
 ) -> None:
     states = task_states(ask_api, first.recipe, 0)
@@ -172,7 +174,7 @@ def test_prefect_shows_what_was_made_as_completed(
     )
 
 
-def test_prefect_shows_what_was_reused_as_cached(
+def test_prefect_shows_reused_stages_as_cached(
     again: SimpleNamespace, ask_api: Callable[[str, Any], Any]
 ) -> None:
     states = task_states(ask_api, again.recipe, -1)

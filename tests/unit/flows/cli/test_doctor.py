@@ -12,7 +12,7 @@ from flows.cli.main import mirror
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace of this test's own."""
+    """Return the folder of an empty workspace."""
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -28,17 +28,18 @@ def test_doctor_fails_only_if_something_is_bad(
     from mirror.maintenance import doctor
     from mirror.maintenance.health_check import CheckResult
 
-    found = [
-        CheckResult(f"thing {n}", state, "as it is", "mend it") for n, state in enumerate(states)
+    results = [
+        CheckResult(f"check {n}", state, "the result", "the remedy")
+        for n, state in enumerate(states)
     ]  # type: ignore[arg-type]
-    monkeypatch.setattr(doctor, "run_checks", lambda *_: tuple(found))
+    monkeypatch.setattr(doctor, "run_checks", lambda *_: tuple(results))
     assert run_guarded(mirror, ["doctor"]) == code
     shown = capsys.readouterr().out
-    assert shown.count("mend it") == 1
-    assert "thing 0" in shown
+    assert shown.count("the remedy") == 1
+    assert "check 0" in shown
 
 
-def test_a_setting_that_cannot_be_read_is_shown(
+def test_a_faulty_setting_is_shown(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from mirror.maintenance import doctor
