@@ -1,7 +1,7 @@
 """The recipe's `[corpus]`: settings of every source, and the registry of sources.
 
-A source is a module in `mirror/corpus/sources/` that calls `register_source`; nothing else names
-it.  This module is light: recipes are read without the libraries that read text.
+A source is a module in `mirror/corpus/sources/` that calls `register_source`.  This module imports
+none of the libraries that read text, because every recipe is read with it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 SOURCES_PACKAGE = "mirror.corpus.sources"
 FileFacts = Mapping[str, int | str]
-"""Of an input file: its `name` among the stage's inputs, its `path` and its `bytes`."""
+"""An input file: `name` among the stage's inputs, `path` and size in `bytes`."""
 
 
 class CorpusSection(Section):
-    """What is kept of a text; each source adds settings of its own."""
+    """Settings of every source; each source adds its own."""
 
     source: str
     """Name of a registered source."""
@@ -36,8 +36,8 @@ class CorpusSection(Section):
     split_into: Literal["sentences", "lines"] = "sentences"
     """Split text into sentences, or take each line as one string (lists of words or names)."""
     keep_raw: bool = False
-    """Take each line unrepaired and with its duplicates, as the paper's code does (paper.md,
-    part 3, no. 11); `min_characters` and `max_characters` still hold."""
+    """Take each line unrepaired and with duplicates, as the paper's code does (paper.md,
+    part 3, no. 11); `min_characters` and `max_characters` still apply."""
     min_characters: Positive = 1
     max_characters: Positive = 1_000
     """Bounds of a string's length."""
@@ -58,9 +58,13 @@ class CorpusSection(Section):
         if self.keep_raw and (self.split_into != "lines" or not find_source(self.source).has_lines):
             raise ValueError("`keep_raw` is for lists of lines: set `split_into` to 'lines'")
         if self.keep_raw and self.near_duplicates is not None:
-            raise ValueError("`keep_raw` keeps duplicates, `near_duplicates` rejects them: choose")
+            raise ValueError(
+                "`keep_raw` keeps duplicates, `near_duplicates` rejects them: choose one"
+            )
         if self.min_characters > self.max_characters:
-            raise ValueError("`min_characters` is above `max_characters`: no string would fit")
+            raise ValueError(
+                "`min_characters` is above `max_characters`: lower the one or raise the other"
+            )
         return self
 
     @property
@@ -155,7 +159,7 @@ def _with_settings_of_source(content: Any) -> Any:
     if not isinstance(content, dict):
         return content
     source = _registered().get(str(content.get("source")))
-    if source is None:  # only the fault of `source` is worth telling
+    if source is None:  # report the unknown source only
         return CorpusSection.model_validate({k: v for k, v in content.items() if k == "source"})
     return source.settings.model_validate(content)
 
