@@ -1,4 +1,4 @@
-"""What every section of a TOML file has in common: strict types, and faults listed all at once."""
+"""Base class of sections of TOML files: strict types, and error messages that list all faults."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Address = Annotated[str, AfterValidator(check_no_secret)]
-"""A path, or an address without a secret."""
+"""A path or URL without a secret."""
 
 
 class Section(BaseModel):
-    """A part of a recipe: frozen, and strict about keys, types and numbers without end."""
+    """A frozen section of a TOML file: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
@@ -37,24 +37,24 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: Any) -> Any:
-        """TOML and JSON have no tuples, and strict fields take nothing else."""
+        """Convert lists to tuples, which TOML and JSON do not have and strict fields require."""
         return tuple(value) if isinstance(value, list) else value
 
 
 def list_faults(error: ValidationError) -> str:
-    """All faults that pydantic found, a line each, with place and remedy."""
-    return "\n".join(map(tell_fault, error.errors()))
+    """Return one line per fault that pydantic found, with key, fault and remedy."""
+    return "\n".join(map(describe_fault, error.errors()))
 
 
-def tell_fault(fault: ErrorDetails) -> str:
-    """A line for one of them."""
-    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+def describe_fault(fault: ErrorDetails) -> str:
+    """Return a line for a fault, with key, fault and remedy."""
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
     match fault["type"]:
         case "extra_forbidden":
-            return f"  {place}: unknown key; remove it or correct its spelling"
+            return f"  {key}: unknown key; remove it or correct its spelling"
         case "missing":
-            return f"  {place}: missing; add it"
+            return f"  {key}: missing; add it"
         case _:
             message = without_secrets(fault["msg"].removeprefix("Value error, "))
-            given = without_secrets(repr(fault["input"]))
-            return f"  {place}: {message}; got {given:.80}"
+            value = without_secrets(repr(fault["input"]))
+            return f"  {key}: {message}; got {value:.80}"

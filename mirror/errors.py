@@ -1,31 +1,31 @@
-"""What can go wrong, as a tree.
+"""Exceptions of this project.
 
 MirrorError
-├── InputError              something the user gave is wrong: never retried
-│   ├── RecipeError         a recipe, or the settings in it
-│   ├── CorpusError         a source of text, or the text in it
+├── InputError              an input from the user is wrong: never retried
+│   ├── RecipeError         a recipe or its settings
+│   ├── CorpusError         a source of text, or its text
 │   ├── SampleError         too few strings, or none that fit
-│   ├── TokenizerError      a tokenizer without what the method needs
+│   ├── TokenizerError      a tokenizer that lacks something the method needs
 │   ├── BaseModelError      a base model that is missing, damaged or unfit
 │   ├── BenchmarkError      a definition or a data file of a benchmark
-│   └── StudyError          a study, or what it was asked to run on
+│   └── StudyError          a study, or the bases and trials it was asked to run
 ├── TuningError             the loss is not a number, or the vectors have collapsed
-├── StoppedError            someone asked for an end; what is whole is kept
+├── StoppedError            stopped on request; finished stages and checkpoints are kept
 ├── StoreError              the workspace cannot be read or written
-└── ServiceError            a server or a network that may answer later: may be retried
+└── ServiceError            a server or network does not answer: may be retried
 
-Every message says what, where and the remedy, in that order.
+Each message names the fault, its place and the remedy, in that order.
 """
 
 from __future__ import annotations
 
 
 class MirrorError(Exception):
-    """Anything this project raises on purpose; shown to users without a traceback."""
+    """Base class of this project's exceptions, which users see without a traceback."""
 
 
 class InputError(MirrorError):
-    """Something the user gave is wrong, and will be wrong again on a retry."""
+    """An input from the user is wrong; a retry would fail again."""
 
 
 class RecipeError(InputError):
@@ -37,7 +37,7 @@ class CorpusError(InputError):
 
 
 class SampleError(InputError):
-    """The corpus does not hold the strings that the recipe asks for."""
+    """The corpus has fewer strings than the recipe needs."""
 
 
 class TokenizerError(InputError):
@@ -53,15 +53,15 @@ class BenchmarkError(InputError):
 
 
 class StudyError(InputError):
-    """A study's file is wrong, or it cannot be run on what was asked for."""
+    """A study's file is wrong, or the study cannot run on the requested bases."""
 
 
 class TuningError(MirrorError):
-    """Tuning went wrong: the loss is not a number, or the vectors have collapsed."""
+    """Tuning failed: the loss is not a number, or the vectors have collapsed."""
 
 
 class StoppedError(MirrorError):
-    """Someone asked a computation to end before it was done."""
+    """A computation was stopped on request."""
 
 
 class StoreError(MirrorError):
@@ -69,4 +69,4 @@ class StoreError(MirrorError):
 
 
 class ServiceError(MirrorError):
-    """A server or a network did not answer; it may later."""
+    """A server or network does not answer; it may answer later."""

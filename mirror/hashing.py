@@ -100,10 +100,9 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
     path = _path(name)
     if path is None:
         raise ModuleNotFoundError(f"no module {name} under {ROOT}", name=name)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = tuple(_imports(tree))
-    code = ast.dump(_without_docstrings(tree))
-    return hashlib.sha256(code.encode()).hexdigest(), imports
+    imports: list[str] = []
+    content = _content(ast.parse(path.read_text(encoding="utf-8")), imports)
+    return hashlib.sha256(repr(content).encode()).hexdigest(), tuple(imports)
 
 
 def _path(module: str) -> Path | None:
@@ -112,30 +111,33 @@ def _path(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.ImportFrom(module=str(module), names=names) if _is_ours(module):
-                yield module
-                inner = (f"{module}.{name.name}" for name in names)
-                yield from (name for name in inner if _path(name) is not None)
-            case ast.Import(names=names):
-                yield from (name.name for name in names if _is_ours(name.name))
+def _content(node: Any, imports: list[str]) -> Any:
+    """Return a syntax tree without places and docstrings; append the modules that it imports."""
+    if isinstance(node, list):
+        return [_content(part, imports) for part in node if not _is_docstring(part)]
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports += _imported(node)
+    fields = [_content(getattr(node, name, None), imports) for name in node._fields]
+    return (type(node).__name__, *fields)
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """Yield the modules of `mirror` that a statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (name.name for name in node.names if _is_ours(name.name))
+    elif node.module and _is_ours(node.module):
+        yield node.module
+        inner = (f"{node.module}.{name.name}" for name in node.names)
+        yield from (name for name in inner if _path(name) is not None)
 
 
 def _is_ours(module: str) -> bool:
     return module.split(".")[0] == PACKAGE
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return tree
-
-
-def _is_text(node: ast.AST) -> bool:
+def _is_docstring(node: Any) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -1,10 +1,9 @@
-"""One at a time, in a folder that several machines may share; and the dead hold nothing.
+"""Exclusive locks in a folder that several machines may share.
 
-The kernel's lock on a file (`flock`) is freed when its holder dies, but not every shared folder
-carries it from one machine to another.  So its holder leaves a note beside it too, which can be
-made once only, and changes it every few seconds.  A note of this machine's that stands while the
-kernel's lock is free is a dead one's; another machine's is one when it stands unchanged for a
-minute.
+The kernel's lock on a file (`flock`) is freed when its process ends, but not every shared file
+system passes it from one machine to another.  So the holder also creates a note next to the lock
+file and rewrites it every few seconds.  A note is stale in two cases: it is from this machine and
+the kernel's lock is free, or it is from another machine and has not changed for a minute.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from mirror.errors import StoreError
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-DEAD_SECONDS = 60.0
-"""Seen by a clock that is never set, of whoever waits: machines' clocks differ."""
-TELL_SECONDS = 2.0
-"""Who waits for longer says so."""
+STALE_SECONDS = 60.0
+"""Measured by the monotonic clock of the waiting process: machines' clocks differ."""
+WARN_SECONDS = 2.0
+"""A longer wait is logged."""
 PAUSE_SECONDS = 0.1
 NO_KERNEL_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 SHARED_KERNEL = Path("/proc/sys/kernel/random/boot_id")
@@ -39,30 +38,31 @@ NOTE = ".held"
 
 
 class BusyError(StoreError):
-    """Somebody holds the lock, and the caller would not wait."""
+    """Another process holds the lock, and the caller asked not to wait."""
 
 
 @contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[Callable[[], None]]:
-    """Within the block, nobody else who asks here holds the lock `path`.
+    """Hold the lock `path` within the block; no other process or thread can hold it then.
 
     Args:
-        path: a file, which is made and stays; the note lies beside it.
-        wait: for whoever holds it now.
+        path: the lock file, which is created and stays; the note is next to it.
+        wait: whether to wait while another process holds the lock.
 
     Yields:
-        To be called before what must not be done twice: raises StoreError if the caller slept so
-        long that another machine took it for dead.
+        A function that raises StoreError if another machine has taken the lock over, because this
+        process did not rewrite its note for a minute.  Call it before work that must not be done
+        twice.
 
     Raises:
-        BusyError: it is held, and `wait` is false.
-        StoreError: the lock cannot be made.
+        BusyError: the lock is held, and `wait` is false.
+        StoreError: the lock file or its note cannot be created.
     """
     note = path.with_name(path.name + NOTE)
     token = uuid4().hex
     waiting = _Waiting(path, note, wait)
     with _opened(path) as handle:
-        freed_by_kernel = _take_kernels(handle, waiting)
+        freed_by_kernel = _take_kernel_lock(handle, waiting)
         _take_note(note, token, waiting, freed_by_kernel)
         stop = threading.Event()
         beating = threading.Thread(target=_beat, args=[note, token, stop], daemon=True)
@@ -71,8 +71,8 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[Callable[[], No
         def check() -> None:
             if _read(note).get("token") != token:
                 raise StoreError(
-                    f"another machine took over {path} from this one, which was silent for a "
-                    "minute: run again"
+                    f"another machine took over the lock {path}, because this process did not "
+                    "answer for a minute: run again"
                 )
 
         try:
@@ -98,16 +98,16 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 class _Waiting:
-    """Somebody else holds it: says so once, or does not wait at all."""
+    """Wait for a lock that another process holds: log it once, or refuse to wait."""
 
     def __init__(self, path: Path, note: Path, wait: bool) -> None:
         self._path, self._note, self.wait = path, note, wait
         self._began = time.monotonic()
-        self._told = False
+        self._warned = False
 
-    def go_on(self) -> None:
-        if not self._told and time.monotonic() - self._began > TELL_SECONDS:
-            self._told = True
+    def pause(self) -> None:
+        if not self._warned and time.monotonic() - self._began > WARN_SECONDS:
+            self._warned = True
             log.warning("waiting for %s, which holds %s", _holder(self._note), self._path)
         time.sleep(PAUSE_SECONDS)
 
@@ -115,8 +115,8 @@ class _Waiting:
         raise BusyError(f"{self._path} is held by {_holder(self._note)}: wait for it, or stop it")
 
 
-def _take_kernels(handle: int, waiting: _Waiting) -> bool:
-    """Whether there is a kernel's lock at all; then it is held."""
+def _take_kernel_lock(handle: int, waiting: _Waiting) -> bool:
+    """Take the kernel's lock; return False if this file system has none."""
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +124,7 @@ def _take_kernels(handle: int, waiting: _Waiting) -> bool:
         except (BlockingIOError, PermissionError):
             if not waiting.wait:
                 waiting.refuse()
-            waiting.go_on()
+            waiting.pause()
         except OSError as error:
             if error.errno not in NO_KERNEL_LOCKS:
                 raise
@@ -134,23 +134,23 @@ def _take_kernels(handle: int, waiting: _Waiting) -> bool:
 def _take_note(note: Path, token: str, waiting: _Waiting, freed_by_kernel: bool) -> None:
     seen, since = b"", time.monotonic()
     while not _write(note, token):
-        held = _bytes(note)
-        if freed_by_kernel and _parsed(held).get("kernel") == _kernel():
+        content = _bytes(note)
+        if freed_by_kernel and _parsed(content).get("kernel") == _kernel():
             note.unlink(missing_ok=True)
             continue
-        if held != seen:
+        if content != seen:
             if seen and not waiting.wait:
                 waiting.refuse()
-            seen, since = held, time.monotonic()
-        elif held and time.monotonic() - since > DEAD_SECONDS:
-            log.warning("%s left its note on %s when it ended; taken over", _holder(note), note)
-            _put_aside(note, seen)
+            seen, since = content, time.monotonic()
+        elif content and time.monotonic() - since > STALE_SECONDS:
+            log.warning("the lock of %s is stale and is taken over: %s", _holder(note), note)
+            _remove_stale(note, seen)
             continue
-        waiting.go_on()
+        waiting.pause()
 
 
 def _write(note: Path, token: str) -> bool:
-    """Whether the note could be made; not if there is one."""
+    """Create the note; return False if there is one already."""
     content = {"kernel": _kernel(), "host": platform.node(), "pid": os.getpid(), "token": token}
     try:
         handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -169,7 +169,7 @@ def _write(note: Path, token: str) -> bool:
 
 
 def _line(content: dict[str, Any], beat: int) -> bytes:
-    """Of the same length at every beat, so that it is changed in place, on a full disk too."""
+    """Return the note's bytes, of constant length: it is rewritten in place, on a full disk too."""
     return json.dumps({**content, "beat": f"{beat:012}"}).encode()
 
 
@@ -180,7 +180,7 @@ def _beat(note: Path, token: str, stop: threading.Event) -> None:
         content = _read(note)
         if content.get("token") != token:
             return
-        # What cannot be written now may be at the next beat; `check` tells who was too late.
+        # If a write fails, the next beat may succeed; `check` detects a lost lock.
         with suppress(OSError):
             handle = os.open(note, os.O_WRONLY | os.O_CLOEXEC)
             try:
@@ -189,15 +189,15 @@ def _beat(note: Path, token: str, stop: threading.Event) -> None:
                 os.close(handle)
 
 
-def _put_aside(note: Path, seen: bytes) -> None:
-    """Removes a note, if it is still the one that was seen."""
-    aside = note.with_name(f"{note.name}.{uuid4().hex}")
+def _remove_stale(note: Path, seen: bytes) -> None:
+    """Remove a note if its content is still `seen`."""
+    renamed = note.with_name(f"{note.name}.{uuid4().hex}")
     with suppress(FileNotFoundError):
-        note.rename(aside)
-        if _bytes(aside) != seen:  # somebody was quicker, and this is his
+        note.rename(renamed)
+        if _bytes(renamed) != seen:  # another process has taken the lock meanwhile: restore it
             with suppress(OSError):
-                os.link(aside, note)
-        aside.unlink()
+                os.link(renamed, note)
+        renamed.unlink()
 
 
 def _bytes(note: Path) -> bytes:
@@ -209,10 +209,10 @@ def _bytes(note: Path) -> bytes:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        parsed = json.loads(content)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _read(note: Path) -> dict[str, Any]:
@@ -220,12 +220,14 @@ def _read(note: Path) -> dict[str, Any]:
 
 
 def _holder(note: Path) -> str:
-    held = _read(note)
-    return f"process {held['pid']} on {held['host']}" if {"pid", "host"} <= held.keys() else "a run"
+    content = _read(note)
+    if {"pid", "host"} <= content.keys():
+        return f"process {content['pid']} on {content['host']}"
+    return "a run"
 
 
 def _kernel() -> str:
-    """The same for all containers of one machine, and another after it was started again."""
+    """Return the boot's ID: the same in all containers of a machine, another after a reboot."""
     try:
         return SHARED_KERNEL.read_text(encoding="ascii").strip()
     except OSError:
@@ -234,6 +236,6 @@ def _kernel() -> str:
 
 def _unusable(path: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"{path} cannot be written ({error.strerror}): free or allow the folder, or set "
-        "MIRROR_HOME to another"
+        f"{path} cannot be written ({error.strerror}): free some space, correct the folder's "
+        "permissions, or set MIRROR_HOME to another folder"
     )

@@ -1,7 +1,7 @@
-"""A recipe: one language or domain, one reproducible run, one registered model.
+"""Recipes: settings of one reproducible run, for one language or domain and one registered model.
 
-Recipes are TOML (YAML reads Norwegian's `no` as false).  They are strict: an unknown key, a wrong
-type or an impossible combination is refused before anything runs, all faults at once.
+Recipes are TOML, since YAML reads Norwegian's `no` as false.  They are strict: unknown keys, wrong
+types and impossible combinations are errors before anything runs, and all are listed at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from mirror.config_base import Address, Language, Level, Name, Positive, Section, tell_fault
+from mirror.config_base import Address, Language, Level, Name, Positive, Section, describe_fault
 from mirror.corpus_config import AnyCorpusSection
 from mirror.errors import RecipeError
 from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_REVISION = """`revision`, a commit's 40 hexadecimal digits: \
-what a branch, a tag or a short commit means may change"""
+_REVISION = """`revision`, a commit's 40 hexadecimal digits, \
+because a branch, a tag or a short commit may change its meaning"""
 
 
 class SampleSection(Section):
-    """Which strings the encoder is tuned on."""
+    """The strings that the encoder is tuned on."""
 
     size: Positive = 10_000
-    """How many strings; the paper found 10,000 to 20,000 best (Fig. 5)."""
+    """The number of strings; the paper found 10,000 to 20,000 best (Fig. 5)."""
     seed: int = 42
     stratify_by_source: bool = False
-    """The same number from each source, as far as it goes."""
+    """Draw the same number from each source, or all of a source that has fewer."""
     min_count: Positive = 1
     """word: leave out words seen less often."""
 
@@ -46,16 +46,17 @@ class BaseSection(Section):
     """The masked language model to start from: exactly one of `path`, `hub` and `registry`."""
 
     path: Address | None = None
-    """A folder: from the checkout, from the working folder, from `~`, or absolute."""
+    """A folder: relative to the checkout, the working folder or `~`, or absolute."""
     hub: str | None = None
+    """A model's id on the Hugging Face Hub."""
     revision: str | None = None
-    """hub: the commit, in full; required, or a run could not be repeated."""
+    """hub: the full commit; required, so that the run can be repeated."""
     registry: Address | None = None
     """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if sum(place is not None for place in (self.path, self.hub, self.registry)) != 1:
+        if sum(value is not None for value in (self.path, self.hub, self.registry)) != 1:
             raise ValueError("name exactly one of `path`, `hub` and `registry`")
         if self.hub is not None and not _COMMIT.fullmatch(self.revision or ""):
             raise ValueError(f"`hub` needs {_REVISION}")
@@ -65,26 +66,27 @@ class BaseSection(Section):
 
 
 class GateSection(Section):
-    """What an encoder must show to become champion."""
+    """The conditions for promotion to champion."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Level of the bootstrap intervals."""
     tolerance: Annotated[float, Field(ge=0)] = 0.01
-    """How far below today's champion a score may fall before it counts as worse, in score points
-    (0 to 1), when the interval of the difference lies wholly below zero."""
+    """How far a score may fall below the current champion's, in score points (0 to 1), although
+    the interval of the difference is entirely below zero."""
     slice_tolerance: Annotated[float, Field(ge=0)] = 0.02
-    """Likewise for the parts that benchmarks fall into, of 50 items or more."""
+    """Likewise for slices of benchmarks with 50 items or more."""
     resamples: Positive = 1_000
+    """Bootstrap resamples of each interval."""
     max_megabytes: Annotated[float, Field(gt=0)] | None = None
-    """The most that the encoder's folder may take."""
+    """The largest size of the encoder's folder."""
     max_milliseconds: Annotated[float, Field(gt=0)] | None = None
-    """The most that one text may take on one thread of this machine's processor, by median."""
+    """The longest median time for one text on one thread of this machine's processor."""
     require_approval: bool = False
-    """Whether a person must say `mirror promote` before an encoder that passes is champion."""
+    """Whether an encoder that passes becomes champion only by `mirror promote`."""
 
 
 class EvaluationSection(Section):
-    """What base and tuned encoder are measured on."""
+    """The benchmarks of the base and the tuned encoder, and the gate's conditions."""
 
     benchmarks: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Names of files in `benchmarks/`."""
@@ -92,9 +94,9 @@ class EvaluationSection(Section):
 
 
 class DriftSection(Section):
-    """How much a corpus must differ from the champion's before a scheduled run goes on.
+    """Thresholds of drift from the champion's corpus, at any of which `--if-changed` goes on.
 
-    Any one is enough; see `mirror.corpus.drift`.
+    See `mirror.corpus.drift`.
     """
 
     new_strings: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -102,30 +104,30 @@ class DriftSection(Section):
     divergence: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Jensen-Shannon divergence of the word pieces, in bits."""
     unknown: Annotated[float, Field(ge=0, le=1)] = 0.005
-    """Rise of the share of pieces that the base's vocabulary does not have."""
+    """Rise of the share of unknown word pieces."""
     pieces_per_word: Annotated[float, Field(ge=0)] = 0.05
-    """Rise of the pieces for a word, as a share of what they were."""
+    """Relative rise of the word pieces per word."""
     lengths: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Kolmogorov-Smirnov distance of the strings' lengths."""
 
 
 class RegistrySection(Section):
-    """Where the encoder is registered."""
+    """The registered model that the encoder becomes a version of."""
 
     model: Name
 
 
 class PairsSection(Section):
-    """Pairs of texts that mean the same, in place of or beside strings paired with themselves."""
+    """Labelled pairs of texts with the same meaning, instead of or in addition to the sample."""
 
     paths: Annotated[tuple[Address, ...], Field(min_length=1)]
-    """TSV or JSONL files, found as `corpus.paths` are."""
+    """TSV or JSONL files, found like `corpus.paths`."""
     first: str | int = "first"
     """The column with one text: its name, or its number from 0 in a TSV without a header."""
     second: str | int = "second"
-    """The column with the other."""
+    """The column with the other text."""
     with_strings: bool = True
-    """Whether the sample's strings, each paired with itself, are tuned on too."""
+    """Whether the sample's strings, each paired with itself, are also tuned on."""
 
     @model_validator(mode="after")
     def _one_way_of_naming(self) -> Self:
@@ -134,12 +136,12 @@ class PairsSection(Section):
         if self.first == self.second:
             raise ValueError("`first` and `second` are the same column: name two")
         if any(isinstance(column, int) and column < 0 for column in (self.first, self.second)):
-            raise ValueError("columns are counted from 0: `first` and `second` may not be below")
+            raise ValueError("`first` and `second` must not be negative: columns count from 0")
         return self
 
 
 class Recipe(Section):
-    """One run, whole."""
+    """All settings of one run."""
 
     name: Name
     """The file's name without its ending."""
@@ -152,7 +154,7 @@ class Recipe(Section):
     base: BaseSection
     tuning: TuningSection
     pairs: PairsSection | None = None
-    """Labelled pairs, where there are any."""
+    """Labelled pairs; None if there are none."""
     drift: DriftSection = DriftSection()
     evaluation: EvaluationSection
     registry: RegistrySection
@@ -172,7 +174,7 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe file; what `[tuning]` leaves out comes from its level and its mode.
+    """Read a recipe file; settings missing in `[tuning]` come from its level and its mode.
 
     Raises:
         RecipeError: the file is missing, is not TOML, or has faults; all are listed.
@@ -187,13 +189,17 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
     if "name" in content:
         raise RecipeError(
-            f"{path} sets `name`: remove it; a recipe is called what its file is, {path.stem!r}"
+            f"{path} sets `name`: remove it; a recipe is named after its file, {path.stem!r}"
         )
     return parse_recipe(content, name=path.stem, place=str(path))
 
 
 def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
-    """Checks a recipe's content, already read; `place` is named in errors."""
+    """Validate a recipe's parsed content; `place` is named in errors.
+
+    Raises:
+        RecipeError: the content has faults; all are listed.
+    """
     filled = dict(content)
     filled.setdefault("name", name)
     filled.setdefault("base", {})
@@ -205,9 +211,9 @@ def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
     except ValidationError as error:
         faults = error.errors()
         if any(fault["loc"] == ("level",) for fault in faults):
-            # What the level would have said is not the user's to add.
+            # With a valid level these settings would have defaults.
             faults = [fault for fault in faults if not _follows_from_level(fault)]
-        listed = "\n".join(map(tell_fault, faults))
+        listed = "\n".join(map(describe_fault, faults))
         raise RecipeError(f"{place} has {len(faults)} fault(s):\n{listed}") from error
 
 
@@ -216,5 +222,9 @@ def _follows_from_level(fault: ErrorDetails) -> bool:
 
 
 def find_recipe(name: str, folder: Path = RECIPES) -> Recipe:
-    """The recipe of that name in `folder` or its `paper`, or at that path if it ends in `.toml`."""
+    """Return the recipe with a name in `folder` or its `paper`, or at the path of a `.toml` file.
+
+    Raises:
+        RecipeError: there is no such recipe, or it has faults; all are listed.
+    """
     return read_recipe(recipe_path(name, folder))

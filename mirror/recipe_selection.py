@@ -1,4 +1,4 @@
-"""Which recipes to run, out of many."""
+"""Selection of the recipes to run, by name, language or domain."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
 
 @dataclass(frozen=True)
 class RecipeSelection:
-    """Recipes by name, or those of languages and domains; all of a shipped folder where it says so.
+    """Recipes by name, or all recipes, or those of some languages and domains.
 
-    Languages and domains narrow each other; without names they choose among all.
+    With both languages and domains, a recipe must fit both.
     """
 
     names: tuple[str, ...] = ()
@@ -26,43 +26,45 @@ class RecipeSelection:
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one recipe by its name."""
-        return len(self.names) == 1 and not self.chooses
+        """Whether this is one recipe by name."""
+        return len(self.names) == 1 and not self.has_filter
 
     @property
-    def chooses(self) -> bool:
-        """Whether it chooses among all by something other than names."""
+    def has_filter(self) -> bool:
+        """Whether this selects by something other than names."""
         return bool(self.languages or self.domains or self.everything)
 
 
-def choose_recipes(choice: RecipeSelection, folder: Path = RECIPES) -> tuple[Recipe, ...]:
-    """The recipes that are meant, each read and checked.
+def choose_recipes(selection: RecipeSelection, folder: Path = RECIPES) -> tuple[Recipe, ...]:
+    """Read and check the selected recipes.
 
     Raises:
-        RecipeError: a recipe has faults (those of all are listed), a name comes twice or two
-            recipes register one model, or nothing fits.
+        RecipeError: recipes have faults (all are listed), a name is given twice, two recipes
+            register one model, or no recipe is selected.
     """
-    if bool(choice.names) == choice.chooses:
+    if bool(selection.names) == selection.has_filter:
         raise RecipeError("name recipes, or choose by language, domain or all: one of the two")
-    found = _read(choice.names or tuple(recipe_names(folder)), folder)
+    recipes = _read(selection.names or tuple(recipe_names(folder)), folder)
     chosen = tuple(
         recipe
-        for recipe in found
-        if (not choice.languages or recipe.language in choice.languages)
-        and (not choice.domains or recipe.domain in choice.domains)
+        for recipe in recipes
+        if (not selection.languages or recipe.language in selection.languages)
+        and (not selection.domains or recipe.domain in selection.domains)
     )
-    _check_names(choice, found)
+    _check_filters(selection, recipes)
     if not chosen:
-        raise RecipeError(f"no recipe has that language and that domain: {_listed(found)}")
-    _check_apart(chosen)
+        raise RecipeError(
+            f"no recipe has both this language and this domain: {_recipe_list(recipes)}"
+        )
+    _check_models_differ(chosen)
     return chosen
 
 
 def read_judged(name: str, folder: Path = RECIPES) -> Recipe:
-    """A recipe whose benchmarks are known and one of which the gate judges by.
+    """Read a recipe and check its benchmarks, of which the gate must judge by at least one.
 
     Raises:
-        RecipeError: it has faults, or its benchmarks have.
+        RecipeError: the recipe or its benchmarks have faults.
     """
     recipe = find_recipe(name, folder)
     try:
@@ -90,17 +92,19 @@ def _read(names: Sequence[str], folder: Path) -> tuple[Recipe, ...]:
     return tuple(recipes)
 
 
-def _check_names(choice: RecipeSelection, recipes: Sequence[Recipe]) -> None:
-    """A language or domain that nothing has is a slip, even where the others fit."""
-    for kind, wanted, known in (
-        ("language", choice.languages, {recipe.language for recipe in recipes}),
-        ("domain", choice.domains, {recipe.domain for recipe in recipes}),
+def _check_filters(selection: RecipeSelection, recipes: Sequence[Recipe]) -> None:
+    """Raise RecipeError if no recipe has one of the languages or domains, even if others match."""
+    for kind, values, known in (
+        ("language", selection.languages, {recipe.language for recipe in recipes}),
+        ("domain", selection.domains, {recipe.domain for recipe in recipes}),
     ):
-        if absent := sorted(set(wanted) - known):
-            raise RecipeError(f"no recipe has the {kind} {', '.join(absent)}: {_listed(recipes)}")
+        if absent := sorted(set(values) - known):
+            raise RecipeError(
+                f"no recipe has the {kind} {', '.join(absent)}: {_recipe_list(recipes)}"
+            )
 
 
-def _check_apart(recipes: Sequence[Recipe]) -> None:
+def _check_models_differ(recipes: Sequence[Recipe]) -> None:
     by_model: dict[str, list[str]] = {}
     for recipe in recipes:
         by_model.setdefault(recipe.registry.model, []).append(recipe.name)
@@ -112,6 +116,6 @@ def _check_apart(recipes: Sequence[Recipe]) -> None:
             )
 
 
-def _listed(recipes: Sequence[Recipe]) -> str:
+def _recipe_list(recipes: Sequence[Recipe]) -> str:
     names = (f"{recipe.name} ({recipe.language}, {recipe.domain})" for recipe in recipes)
     return f"there are {', '.join(names) or 'none'}"

@@ -1,4 +1,4 @@
-"""Secrets that stand in addresses: not taken from files, and never shown."""
+"""Secrets in URLs: refused in files, and removed from messages."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _SIGNED = re.compile(
 
 
 def without_secrets(text: str) -> str:
-    """A text without the user names, passwords and signatures in its addresses."""
+    """Return a text without the user names, passwords and signatures in its URLs."""
     return _SIGNED.sub(r"\1…", _LOGIN.sub("//", text))
 
 
 def check_no_secret(address: str) -> str:
-    """The address of a file that is given, if no secret stands in it.
+    """Return the path or URL of a file, checked for secrets.
 
-    Whoever may read a recipe, a report or a manifest would have it.
+    A secret in a recipe would be visible in its reports and manifests.
 
     Raises:
-        ValueError: one does.
+        ValueError: the URL contains a login or a signature.
     """
     start = address.find("://")
     if start >= 0 and without_secrets(address[start:]) != address[start:]:
         raise ValueError(
-            f"{without_secrets(address)} has a login or a signature in it, which reports and "
-            "manifests would show: take it out, and give it in the environment"
+            f"{without_secrets(address)} contains a login or a signature, which reports and "
+            "manifests would show: remove it, and set it in the environment"
         )
     return address

@@ -1,8 +1,7 @@
 """Shutdown of a process: on request at its next checkpoint, or together with its parent.
 
-`python -m mirror.shutdown MODULE ARGUMENT...` runs a module as `python -m` does, and kills it and
-its process group when the parent ends.  The parent starts it in a session of its own with a pipe as
-standard input.
+`python -m mirror.shutdown MODULE ARGUMENT...` runs a module like `python -m`, and kills its process
+group when the parent ends.  The parent starts it in a new session with a pipe as standard input.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from contextlib import contextmanager
 from types import FrameType
 
 GRACE_SECONDS = 8.0
-"""How long after a request a process may go on until it is ended: its last checkpoint is whole."""
+"""Time from a stop request to the end of the process; its last checkpoint is always complete."""
 TERMINATED = 128 + signal.SIGTERM
 
 _asked = threading.Event()
 
 
 def ask_to_stop() -> None:
-    """Asks this process's computation to stop."""
+    """Ask this process's computation to stop."""
     _asked.set()
 
 
 def stop_asked() -> bool:
-    """Whether it has been asked to."""
+    """Return whether this process's computation has been asked to stop."""
     return _asked.is_set()
 
 
 @contextmanager
 def stopping_on_sigterm(grace: float = GRACE_SECONDS) -> Iterator[None]:
-    """Within the block, of the main thread, SIGTERM asks the computation to stop.
+    """Let SIGTERM ask the computation to stop within the block, in the main thread.
 
-    Where that takes longer than `grace` seconds, because one step does, the process is ended.
+    If it does not stop within `grace` seconds, for example in a long step, the process ends.
     """
 
     def ask(_number: int, _frame: FrameType | None) -> None:
@@ -54,10 +53,10 @@ def stopping_on_sigterm(grace: float = GRACE_SECONDS) -> Iterator[None]:
 
 @contextmanager
 def stopping_on_interrupt() -> Iterator[None]:
-    """Within the block, of a flow, Ctrl-C and SIGTERM ask computations in other threads to stop.
+    """Let Ctrl-C and SIGTERM in a flow ask computations in other threads to stop.
 
-    Both are raised in the flow's thread, the second by Prefect.  The others cannot be interrupted,
-    and the process would end only when they have.
+    Both are raised in the flow's thread only, SIGTERM by Prefect.  The process would else wait for
+    the other threads to finish.
     """
     try:
         yield
@@ -69,27 +68,27 @@ def stopping_on_interrupt() -> Iterator[None]:
 
 
 def end_after(seconds: float) -> None:
-    """Ends this process after that time, whatever it is doing."""
+    """End this process after a time, whatever it is doing."""
     timer = threading.Timer(seconds, os._exit, [TERMINATED])
     timer.daemon = True
     timer.start()
 
 
 def stop_within_grace() -> None:
-    """Ask the computation to stop, and end this process if it takes longer than GRACE_SECONDS."""
+    """Ask the computation to stop; end this process if it takes longer than GRACE_SECONDS."""
     end_after(GRACE_SECONDS)
     ask_to_stop()
 
 
 def exit_with_parent(stop: Callable[[], object] = lambda: os._exit(1)) -> None:
-    """Call `stop`, by default an immediate exit, once the parent has ended, however it ended.
+    """Call `stop`, by default an immediate exit, as soon as the parent process has ended.
 
-    The parent is that of `multiprocessing`, else the process that holds the other end of standard
-    input open and writes nothing more to it.
+    The parent is that of `multiprocessing`, else the process with the other end of standard input,
+    to which it must write no more.
     """
     parent = multiprocessing.parent_process()
-    # A copy, since programs close or replace theirs; not sys.stdin, whose lock would be held while
-    # the interpreter shuts down.
+    # A duplicate, because programs close or replace standard input; not sys.stdin, whose lock would
+    # be held while the interpreter shuts down.
     pipe = None if parent else os.dup(0)
 
     def watch() -> None:

@@ -21,94 +21,93 @@ Augmentation = Literal["dropout", "drophead", "both", "none", "controlled"]
 FIRST_LAYER = 1
 """The first layer's number among hidden states, of which 0 is the embeddings' output."""
 PROMPT_TEXT, PROMPT_MASK = "{text}", "[MASK]"
-"""What stands in a prompt for the text, and for the tokenizer's mask token, whatever its name."""
+"""Placeholders in a prompt: the text, and the tokenizer's mask token, whatever its name."""
 Loss = Literal["info-nce", "decoupled", "multi-similarity"]
 
 
 class TuningSection(Section):
-    """Mirror-BERT's settings; what a recipe leaves out is set by its level (paper, section 3)."""
+    """Settings of Mirror-BERT; a recipe's level and mode set the defaults (paper, section 3)."""
 
     mode: Literal["default", "paper"] = "default"
-    """paper: what the recipe leaves out is as in the official code, its faults included."""
+    """paper: defaults as in the official code, including its faults."""
     temperature: Annotated[float, Field(gt=0)]
-    """tau of InfoNCE; multi-similarity has constants of its own instead."""
+    """tau of InfoNCE; not used by multi-similarity."""
     loss: Loss = "info-nce"
-    """info-nce: the positive stands in the denominator, as in the official code; decoupled: it does
+    """info-nce: the denominator includes the positive, as in the official code; decoupled: it does
     not, as in the paper's equation 1; multi-similarity: on hard triplets (paper, section 2.1)."""
     duplicates: Literal["mask", "negatives"] = "mask"
-    """Equal strings of a batch: masked from each other's negatives, or negatives like all others,
-    as in the official code."""
+    """Equal strings in a batch: excluded from each other's negatives, or used as negatives like all
+    others, as in the official code."""
     masking: Masking = "characters"
-    """What a masked run is made of.  characters-paper has the official code's faults: it masks
-    the first run that reads like the one drawn, never draws the last, adds spaces, and writes
-    `[MASK]` for every model (paper.md, part 3, nos. 6 and 8)."""
+    """The unit of a masked span.  characters-paper has the official code's faults: it masks the
+    first span with the same characters as the one drawn, never draws the last span, adds spaces,
+    and writes `[MASK]` for every model (paper.md, part 3, nos. 6 and 8)."""
     mask_length: Annotated[int, Field(ge=0)]
-    """k: characters, word pieces or words masked in one side of a pair; 0 for none."""
+    """k: characters, word pieces or words masked in one view of a string; 0 for none."""
     mask_min_characters: Positive = 30
     """Strings shorter than this are not masked."""
     augmentation: Augmentation = "dropout"
-    """What makes two views of one string differ.  drophead leaves out whole attention heads in
-    place of dropout; controlled is dropout with the same units left out on both sides (Table 8)."""
+    """The source of the difference between two views of a string.  drophead drops whole attention
+    heads instead of units; controlled is dropout with the same units in both views (Table 8)."""
     dropout: Share = 0.1
-    """Set in every layer, whatever the model's own configuration says."""
+    """The dropout rate of every layer; overrides the model's configuration."""
     drophead: Share = 0.2
-    """The share of attention heads left out, of which at least one in each layer is kept."""
+    """The share of attention heads that are dropped; at least one in each layer is kept."""
     epochs: Positive
     max_tokens: Annotated[int, Field(ge=3)]
-    """Tokens of a string that are read at most, two special tokens included."""
+    """The most tokens of a string that tuning reads, including two special tokens."""
     inference_max_tokens: Annotated[int, Field(ge=3)] | None = None
-    """Tokens of a text that the tuned encoder reads at most; None for `max_tokens`."""
+    """The most tokens of a text that the tuned encoder reads; None for `max_tokens`."""
     pooling: Pooling = "mean"
     """mean-with-padding averages padding too, up to `max_tokens`, as the official code does;
     first-last is the mean over tokens of the first and the last layer's mean; last is the last
     token."""
     weighting: Literal["equal", "inverse-frequency"] = "equal"
-    """What a token counts in a mean over tokens: inverse-frequency counts those less that are
-    frequent in the sample, while tuning and in the encoder (Arora et al. 2017, SIF)."""
+    """Weights of tokens in a mean over tokens: inverse-frequency gives tokens that are frequent in
+    the sample less weight, in tuning and in the encoder (Arora et al. 2017, SIF)."""
     prompt: str | None = None
-    """Words around every text, as in `{text} means [MASK]`, written into the tokenizer and so read
-    by whoever reads the encoder (Jiang et al. 2022, PromptBERT); the base is scored with them too.
-    Their tokens count among `max_tokens` and are never masked.  With `pooling` last the vector is
-    that of the mask that a prompt must then end with, which stands in the separator's place; with
-    cls a mask that it begins with stands in the class token's; a mean takes all tokens, so that
-    `{text} [MASK] [MASK]` gives a text two more.  Nothing leaves the tokenizer as the base has it.
-    """
+    """Words around every text, as in `{text} means [MASK]` (Jiang et al. 2022, PromptBERT); None
+    for no prompt.  The prompt is written into the tokenizer, so every user of the encoder has it;
+    the base is scored with it too.  Its tokens count among `max_tokens` and are never masked.
+    With `pooling` last the prompt must end with a mask, which takes the separator's position and
+    gives the vector.  With cls a mask at the prompt's start takes the class token's position.  A
+    mean is over all tokens, so `{text} [MASK] [MASK]` adds two to each text."""
     lowercase: bool = False
-    """Lower case and no accents in texts, whatever the base's tokenizer does, where its class is
-    BERT's, as the official code has it for every model that it tunes (paper.md, part 3, no. 16);
-    the base is scored as it is."""
+    """Lower-case texts and strip accents, as the official code does for every model that it tunes
+    (paper.md, part 3, no. 16).  Only for tokenizers of BERT's class; the base is scored without."""
     projection_head: Literal["none", "linear", "mlp"] = "none"
-    """A head on the pooled vectors in training, thrown away after it; mlp has one tanh layer."""
+    """A head on the pooled vectors in tuning, which the encoder does not have; mlp has one tanh
+    layer."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 200
-    """Strings in a batch; each gives two views."""
+    """Strings in a batch, each in two views."""
     batch_sampler: Literal["shuffled", "length-bucketed"] = "shuffled"
-    """length-bucketed: a batch's strings are of similar length, which makes negatives harder."""
+    """length-bucketed: strings of similar length in a batch, which makes negatives harder."""
     gradient_caching: bool = False
-    """Encode each batch twice, keeping one slice's activations at a time: memory no longer grows
-    with the batch (Gao et al. 2021, GradCache); the gradients are the same."""
+    """Encode each batch twice and keep the activations of one micro-batch at a time: memory does
+    not grow with the batch, and gradients are the same (Gao et al. 2021, GradCache)."""
     warmup_ratio: Share = 0.0
-    """Share of the steps over which the learning rate rises from zero."""
+    """Share of the steps in which the learning rate rises from zero."""
     lr_scheduler: Literal["constant", "linear"] = "constant"
     """The learning rate after the warm-up; linear falls to zero."""
     whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved with
-    the encoder as its last layer: 0 for none, as in the paper; 0.5 for all of it (Su et al. 2021).
-    """
+    """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved as the
+    encoder's last layer: 0 for none, as in the paper; 0.5 for full whitening (Su et al. 2021)."""
     center: bool = False
     """Subtract the sample's mean vector after tuning; whitening always does."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the processor has it; the loss is always fp32."""
+    """auto: bf16 if the processor supports it; the loss is always fp32."""
     tokens_per_microbatch: Positive = 4_096
-    """Tokens encoded at a time; limits memory and changes results only by rounding."""
+    """Tokens encoded at a time: limits memory; results differ only by rounding."""
     checkpoint_seconds: Positive = 60
+    """Seconds between checkpoints."""
     num_processes: Positive = 1
-    """Processes of this machine that tune one large model together, each on a GPU of its own if
-    there are GPUs.  The weights are those of one process except for rounding."""
+    """Processes of this machine that tune one large model together, on one GPU each if there are
+    GPUs.  The weights are those of one process except for rounding."""
     timeout_minutes: Annotated[float, Field(gt=0)] | None = None
-    """Minutes that tuning may take, the wait for the device included.  After that it stops at a
-    checkpoint, and the next run resumes there."""
+    """Minutes for tuning, including the wait for the device; then it stops at a checkpoint, from
+    which the next run resumes."""
     seed: int = 42
 
     @property
@@ -118,17 +117,17 @@ class TuningSection(Section):
 
     @property
     def encoder_tokens(self) -> int:
-        """Tokens of a text that the tuned encoder reads at most."""
+        """The most tokens of a text that the tuned encoder reads."""
         return self.inference_max_tokens or self.max_tokens
 
     @property
     def dropout_rate(self) -> float:
-        """The dropout that acts while tuning."""
+        """The dropout rate in tuning; 0 if `augmentation` does not use it."""
         return self.dropout if self.augmentation in ("dropout", "both", "controlled") else 0.0
 
     @property
     def drophead_rate(self) -> float:
-        """The drophead that acts while tuning."""
+        """The drophead rate in tuning; 0 if `augmentation` does not use it."""
         return self.drophead if self.augmentation in ("drophead", "both") else 0.0
 
     @model_validator(mode="after")

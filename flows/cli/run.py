@@ -61,9 +61,9 @@ def run(
     from mirror.recipe_selection import RecipeSelection
 
     selection = RecipeSelection(recipes, _split(language), _split(domain), everything)
-    if not (recipes or selection.chooses):
+    if not (recipes or selection.has_filter):
         raise click.UsageError("name a RECIPE, or choose by --language, --domain or --all")
-    if recipes and selection.chooses:
+    if recipes and selection.has_filter:
         raise click.UsageError("name each RECIPE, or choose by --language, --domain or --all")
     if base == "":  # an unset variable in a script
         raise click.UsageError("--base is empty: give a model's folder, or leave --base out")

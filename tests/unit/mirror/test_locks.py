@@ -1,4 +1,4 @@
-"""Who holds a lock, between processes, containers and machines, and when its holder dies."""
+"""Holders of a lock: processes, containers and machines, running, killed or silent."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from mirror.errors import StoreError
 from mirror.locks import BusyError, exclusive_lock
 from mirror.paths import CHECKOUT
 
-DEAD = 3.0
+STALE = 3.0
 HOLD = f"""
 import fcntl, platform, sys, time
 from pathlib import Path
 from mirror import locks
 from mirror.errors import StoreError
 
-locks.BEAT_SECONDS, locks.DEAD_SECONDS = 0.1, {DEAD}
+locks.BEAT_SECONDS, locks.STALE_SECONDS = 0.1, {STALE}
 kernel, path, log, times = sys.argv[1:]
-if kernel != "ours":  # another machine, and a folder that does not carry flock there
+if kernel != "ours":  # another machine, on a file system without flock
     locks.SHARED_KERNEL = Path(kernel)
     platform.node = lambda: Path(kernel).name
     fcntl.flock = lambda *_: None
 try:
     for _ in range(int(times)):
-        with locks.exclusive_lock(Path(path)) as check, open(log, "a") as told:
+        with locks.exclusive_lock(Path(path)) as check, open(log, "a") as entries:
             print("held", flush=True)
-            print("in", file=told, flush=True)
+            print("in", file=entries, flush=True)
             time.sleep(0.2) if int(times) > 1 else sys.stdin.readline()
-            print("out", file=told, flush=True)
+            print("out", file=entries, flush=True)
             check()
 except StoreError as error:
     print(error, flush=True)
@@ -54,7 +54,7 @@ def lock(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[[str], str]:
-    """Makes another machine, by its host's name."""
+    """Make another machine, given its host's name."""
 
     def make(name: str) -> str:
         (tmp_path / name).write_text(f"the kernel of {name}\n")
@@ -65,7 +65,7 @@ def machine(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def hold(lock: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a process that holds the lock, so many times or until it is told to go on."""
+    """Start a process that holds the lock `times` times, or once until it reads a line."""
     started: list[subprocess.Popen[str]] = []
 
     def start(
@@ -91,15 +91,15 @@ def hold(lock: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(locks, "DEAD_SECONDS", DEAD)
-    monkeypatch.setattr(locks, "TELL_SECONDS", 0.2)
+    monkeypatch.setattr(locks, "STALE_SECONDS", STALE)
+    monkeypatch.setattr(locks, "WARN_SECONDS", 0.2)
 
 
 def note_of(lock: Path) -> Path:
     return lock.with_name("a.lock.held")
 
 
-def seconds_to_hold(lock: Path) -> float:
+def seconds_to_acquire(lock: Path) -> float:
     began = time.monotonic()
     with exclusive_lock(lock) as check:
         check()
@@ -110,7 +110,7 @@ def wait_for_held(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "held\n"
 
 
-def test_two_machines_hold_it_in_turn_though_the_folder_carries_no_locks_of_the_kernel(
+def test_machines_hold_a_lock_in_turn_without_locks_of_the_kernel(
     hold: Callable[..., Any], machine: Callable[[str], str], lock: Path, tmp_path: Path
 ) -> None:
     processes = [hold(machine(name), times=6) for name in ("one", "other", "third")]
@@ -120,26 +120,26 @@ def test_two_machines_hold_it_in_turn_though_the_folder_carries_no_locks_of_the_
     assert not note_of(lock).exists()
 
 
-def test_two_containers_of_one_machine_hold_it_in_turn(
+def test_containers_of_one_machine_hold_a_lock_in_turn(
     hold: Callable[..., Any], lock: Path, tmp_path: Path
 ) -> None:
-    apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-    if not shutil.which("unshare") or subprocess.run([*apart, "true"]).returncode:
+    namespace = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if not shutil.which("unshare") or subprocess.run([*namespace, "true"]).returncode:
         pytest.skip("namespaces of processes cannot be made here")
-    processes = [hold(times=6, before=apart) for _ in range(3)]
+    processes = [hold(times=6, before=namespace) for _ in range(3)]
     for process in processes:
         assert process.wait(60) == 0
     assert (tmp_path / "log").read_text().split() == ["in", "out"] * 18
-    killed = hold(before=apart)
+    killed = hold(before=namespace)
     wait_for_held(killed)
-    held = json.loads(note_of(lock).read_bytes())
-    assert held["pid"] < 10  # a number that another process has outside
+    note = json.loads(note_of(lock).read_bytes())
+    assert note["pid"] < 10  # a number that another process has outside
     killed.kill()
     killed.wait()
-    assert seconds_to_hold(lock) < DEAD
+    assert seconds_to_acquire(lock) < STALE
 
 
-def test_a_killed_process_of_this_machine_is_not_waited_for(
+def test_a_lock_of_a_killed_process_of_this_machine_is_free_at_once(
     hold: Callable[..., Any], lock: Path
 ) -> None:
     process = hold()
@@ -147,10 +147,10 @@ def test_a_killed_process_of_this_machine_is_not_waited_for(
     process.kill()
     process.wait()
     assert note_of(lock).exists()
-    assert seconds_to_hold(lock) < DEAD
+    assert seconds_to_acquire(lock) < STALE
 
 
-def test_a_dead_machine_is_waited_for_no_longer_than_it_may_be_silent(
+def test_a_lock_of_another_machine_is_taken_over_when_its_note_is_stale(
     hold: Callable[..., Any],
     machine: Callable[[str], str],
     lock: Path,
@@ -161,20 +161,20 @@ def test_a_dead_machine_is_waited_for_no_longer_than_it_may_be_silent(
     process.kill()
     process.wait()
     with caplog.at_level(logging.WARNING):
-        assert DEAD < seconds_to_hold(lock) < 3 * DEAD
+        assert STALE < seconds_to_acquire(lock) < 3 * STALE
     waits, takes = (record.getMessage() for record in caplog.records)
     assert waits == f"waiting for process {process.pid} on far-host, which holds {lock}"
-    assert takes.startswith(f"process {process.pid} on far-host left its note")
+    assert takes.startswith(f"the lock of process {process.pid} on far-host is stale")
     assert not note_of(lock).exists()
 
 
-def test_a_machine_that_lives_is_waited_for(
+def test_a_lock_of_another_machine_is_kept_while_its_note_changes(
     hold: Callable[..., Any], machine: Callable[[str], str], lock: Path
 ) -> None:
     process = hold(machine("far-host"))
     wait_for_held(process)
     waiter = hold(machine("other"))
-    time.sleep(1.5 * DEAD)
+    time.sleep(1.5 * STALE)
     assert json.loads(note_of(lock).read_bytes())["host"] == "far-host"
     process.stdin.write("\n")
     process.stdin.flush()
@@ -182,7 +182,7 @@ def test_a_machine_that_lives_is_waited_for(
     assert process.communicate(timeout=30)[0] == ""
 
 
-def test_who_was_silent_for_too_long_is_told_and_leaves_the_others_note(
+def test_a_process_that_lost_its_lock_fails_its_check_and_keeps_the_new_note(
     hold: Callable[..., Any], machine: Callable[[str], str], lock: Path
 ) -> None:
     process = hold(machine("far-host"))
@@ -190,14 +190,14 @@ def test_who_was_silent_for_too_long_is_told_and_leaves_the_others_note(
     process.send_signal(signal.SIGSTOP)
     with exclusive_lock(lock) as check:
         process.send_signal(signal.SIGCONT)
-        said, _ = process.communicate("\n", timeout=30)
-        assert said.startswith(f"another machine took over {lock} from this one")
+        output, _ = process.communicate("\n", timeout=30)
+        assert output.startswith(f"another machine took over the lock {lock}")
         check()
 
 
-def test_a_note_that_was_not_written_whole_is_a_dead_ones(lock: Path) -> None:
+def test_an_incomplete_note_becomes_stale(lock: Path) -> None:
     note_of(lock).write_bytes(b'{"kernel": "')
-    assert DEAD < seconds_to_hold(lock) < 3 * DEAD
+    assert STALE < seconds_to_acquire(lock) < 3 * STALE
 
 
 @pytest.mark.parametrize("far", [False, True])
@@ -222,9 +222,9 @@ def test_where_there_is_no_lock_of_the_kernel_at_all_the_note_is_one(
     monkeypatch.setattr(locks.fcntl, "flock", lacking)
     with exclusive_lock(lock), pytest.raises(BusyError), exclusive_lock(lock, wait=False):
         pass
-    assert seconds_to_hold(lock) < DEAD
+    assert seconds_to_acquire(lock) < STALE
 
 
 def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"absent/a\.lock cannot be written .*MIRROR_HOME"):
-        seconds_to_hold(tmp_path / "absent" / "a.lock")
+        seconds_to_acquire(tmp_path / "absent" / "a.lock")

@@ -246,7 +246,7 @@ def test_an_unknown_name_is_told_the_nearest_and_not_the_papers_many(tmp_path: P
         find_recipe("paper-fr", tmp_path)
     assert str(fault.value) == (
         "no recipe is called 'paper-fr' (nearest: paper-en): there is en-own; "
-        "`mirror recipes` lists all, the paper's too"
+        "`mirror recipes` lists all, including the paper's"
     )
     with pytest.raises(RecipeError, match="no recipe is called 'zulu': there is en-own;"):
         find_recipe("zulu", tmp_path)

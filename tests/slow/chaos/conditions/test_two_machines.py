@@ -31,7 +31,7 @@ import fcntl, platform
 from pathlib import Path
 from mirror import locks
 
-locks.DEAD_SECONDS = 4.0
+locks.STALE_SECONDS = 4.0
 locks.BEAT_SECONDS = 0.2
 if {name!r}:
     locks.SHARED_KERNEL = Path({kernel!r})

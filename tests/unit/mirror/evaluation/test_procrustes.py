@@ -36,7 +36,7 @@ def test_a_saved_map_gives_the_same_vectors(found: SpaceMap, tmp_path: Path, end
     [
         ("map.pkl", "ends in neither .safetensors nor .npz"),
         ("map", "ends in neither"),
-        ("none/map.npz", "lies in no folder"),
+        ("none/map.npz", "does not exist: create"),
     ],
 )
 def test_an_invalid_path_of_a_map_is_refused(tmp_path: Path, place: str, complaint: str) -> None:
