@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import pytest
 from mirror.hashing import digest_of_json, folder_digest
 from mirror.recipe import read_recipe
 from mirror.release.run_record import RunRecord, find_record, find_stage
+from tests.fixtures.flows import logged_digests
 
 MODEL = "mirror-en-tiny"
+Ask = Callable[[str, Any], Any]
 STAGES = [
     "corpus",
     "profile",
@@ -38,6 +41,20 @@ STAGE_TASKS = [
     "write_report",
 ]
 
+DATA = {"ingest_corpus", "draw_sample"}
+EDGES = {
+    "check_ready": set[str](),
+    "resolve_base": set[str](),
+    "ingest_corpus": set[str](),
+    "profile_corpus": {"ingest_corpus", "resolve_base"},
+    "draw_sample": {"ingest_corpus"},
+    "evaluate-base": DATA | {"resolve_base"},
+    "tune": DATA | {"resolve_base"},
+    "evaluate-tuned": DATA | {"tune"},
+    "smoke_test": DATA | {"tune"},
+}
+"""The tasks whose results each task is given."""
+
 
 @pytest.fixture(scope="module")
 def first(finished_run: SimpleNamespace) -> SimpleNamespace:
@@ -48,11 +65,17 @@ def first(finished_run: SimpleNamespace) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def again(first: SimpleNamespace, run_here: Callable[..., Any]) -> SimpleNamespace:
-    """Run the recipe again, unchanged."""
-    done = run_here(first.recipe, first.home)
+def again(
+    first: SimpleNamespace,
+    run_here: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SimpleNamespace:
+    """The same once more, with nothing changed."""
+    with logged_digests(tmp_path_factory.mktemp("again")) as hashed:
+        done = run_here(first.recipe, first.home)
     assert done.returncode == 0, done.stderr
-    return SimpleNamespace(**vars(first) | {"done": done, "record": find_record(first.home)})
+    record = find_record(first.home)
+    return SimpleNamespace(**vars(first) | {"done": done, "hashed": hashed, "record": record})
 
 
 @pytest.fixture
@@ -153,30 +176,68 @@ def test_a_second_run_reuses_all_stages_and_registers_no_version(
     assert len(client.search_runs([experiment])) == 1
 
 
-def task_states(ask_api: Callable[[str, Any], Any], recipe: Path, number: int) -> dict[str, str]:
-    """Return the task states of a recipe's first or last flow run, by task name."""
+def test_a_first_run_hashes_no_file_twice(first: SimpleNamespace) -> None:
+    counts = Counter(first.hashed)
+    assert any(path.name == "model.safetensors" for path in counts)
+    assert {path: count for path, count in counts.items() if count > 1} == {}
+
+
+def test_an_unchanged_run_hashes_no_file_of_a_stage_and_no_weights(again: SimpleNamespace) -> None:
+    assert [path for path in again.hashed if again.home in path.parents] == []
+    assert [path for path in again.hashed if path.suffix == ".safetensors"] == []
+
+
+def tasks_of(ask_api: Ask, recipe: Path, number: int) -> list[dict[str, Any]]:
+    """The task runs of a recipe's flow run, the first or the last."""
     wanted = {"flows": {"name": {"any_": ["run-recipe"]}}}
     wanted |= {"flow_runs": {"name": {"any_": [str(recipe)]}}}
     run = ask_api("flow_runs/filter", wanted | {"sort": "START_TIME_ASC"})[number]
     assert run["state_name"] == "Completed"
-    tasks = ask_api("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    tasks: list[dict[str, Any]] = ask_api(
+        "task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    )
+    return tasks
+
+
+def task_states(ask_api: Ask, recipe: Path, number: int) -> dict[str, str]:
+    """The states of the tasks of a recipe's flow run, by name."""
+    tasks = tasks_of(ask_api, recipe, number)
     states = {task["name"]: task["state_name"] for task in tasks}
     assert len(states) == len(tasks)
     return states
 
 
-def test_prefect_shows_new_stages_as_completed(
-    first: SimpleNamespace, ask_api: Callable[[str, Any], Any]
+def task_edges(ask_api: Ask, recipe: Path, number: int) -> dict[str, set[str]]:
+    """The tasks whose results each task of a recipe's flow run was given, by name."""
+    tasks = tasks_of(ask_api, recipe, number)
+    names = {task["id"]: task["name"] for task in tasks}
+    return {
+        task["name"]: {
+            names[given["id"]]
+            for values in task["task_inputs"].values()
+            for given in values
+            if given["input_type"] == "task_run"
+        }
+        for task in tasks
+    }
+
+
+def test_prefects_edges_are_the_data_that_tasks_are_given(
+    first: SimpleNamespace, ask_api: Ask
 ) -> None:
+    edges = task_edges(ask_api, first.recipe, 0)
+    assert {name: given for name, given in edges.items() if name in EDGES} == EDGES
+    assert not any("check_ready" in given for given in edges.values())
+
+
+def test_prefect_shows_what_was_made_as_completed(first: SimpleNamespace, ask_api: Ask) -> None:
     states = task_states(ask_api, first.recipe, 0)
     assert {name: states.get(name) for name in STAGE_TASKS} == dict.fromkeys(
         STAGE_TASKS, "Completed"
     )
 
 
-def test_prefect_shows_reused_stages_as_cached(
-    again: SimpleNamespace, ask_api: Callable[[str, Any], Any]
-) -> None:
+def test_prefect_shows_what_was_reused_as_cached(again: SimpleNamespace, ask_api: Ask) -> None:
     states = task_states(ask_api, again.recipe, -1)
     assert {name for name, state in states.items() if state == "Cached"} == set(STAGE_TASKS)
     assert states["check_ready"] == states["record_run"] == "Completed"
