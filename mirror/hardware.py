@@ -14,23 +14,23 @@ from pathlib import Path
 CPU_FACTS = Path("/proc/cpuinfo")
 CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-KEPT_KERNELS = {
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # for all threads
-    "LRU_CACHE_CAPACITY": "16",  # torch's own, of each kind and on each thread
+KERNEL_CACHE_SIZES = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # for all threads, in oneDNN
+    "LRU_CACHE_CAPACITY": "16",  # for each kind of kernel and thread, in torch
 }
-"""More than one slice of a batch needs."""
+"""Sizes of kernel caches: enough for one micro-batch."""
 
 
 def thread_count() -> int:
-    """OMP_NUM_THREADS if that is set, else every core that this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
+    """Return OMP_NUM_THREADS if it is set, else the number of cores that this process may use."""
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if setting.isdecimal() and int(setting) > 0:
+        return int(setting)
     return usable_cores()
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, less what a container's quota takes away."""
+    """Return the number of cores that this process may run on, within a container's quota."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -39,22 +39,22 @@ def usable_cores() -> int:
 
 
 def calm_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Lets waiting threads sleep instead of spin, unless the environment says otherwise.
+    """Let waiting OpenMP threads sleep instead of spin, unless the environment says otherwise.
 
-    Beside a busy core they spin while the one that they wait for cannot run: a training step then
-    takes ten times as long.  No effect once torch is imported.
+    On a busy machine, spinning threads keep the thread that they wait for from running: a training
+    step takes ten times as long.  No effect once torch is imported.
     """
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def keep_few_kernels(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Bounds the memory for oneDNN's kernels once made, unless the environment says otherwise.
+    """Limit the caches of oneDNN's kernels, unless the environment says otherwise.
 
-    OneDNN makes one for each shape, and both it and torch keep a thousand, with what they work in;
-    slices of a batch hardly ever have a shape twice.  No effect once oneDNN has computed anything.
+    OneDNN compiles a kernel for each shape; it and torch cache a thousand with their buffers, while
+    micro-batches hardly ever have the same shape.  No effect after oneDNN's first computation.
     """
-    for name, kept in KEPT_KERNELS.items():
-        environment.setdefault(name, kept)
+    for name, size in KERNEL_CACHE_SIZES.items():
+        environment.setdefault(name, size)
 
 
 def _quota() -> int:
@@ -66,13 +66,13 @@ def _quota() -> int:
 
 
 def cpu_has_bf16(facts: Path = CPU_FACTS) -> bool:
-    """Whether the processor has instructions for bf16; elsewhere it is emulated and slow."""
+    """Return whether the processor has instructions for bf16; without, it is emulated and slow."""
     return not CPU_FLAGS.isdisjoint(_flags(_read(facts)))
 
 
 @lru_cache
 def mkl_is_slow(facts: Path = CPU_FACTS) -> bool:
-    """Whether MKL leaves AVX-512 alone, as it does on AMD's processors, and oneDNN does not."""
+    """Return whether oneDNN is faster than MKL: on AMD's processors only oneDNN uses AVX-512."""
     lines = _read(facts)
     return "AuthenticAMD" in lines and "avx512f" in _flags(lines)
 
@@ -85,5 +85,5 @@ def _read(facts: Path) -> str:
 
 
 def _flags(lines: str) -> list[str]:
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", lines, re.MULTILINE)
-    return found[1].split() if found else []
+    match = re.search(r"^(?:flags|Features)\s*:(.*)$", lines, re.MULTILINE)
+    return match[1].split() if match else []

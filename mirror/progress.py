@@ -1,4 +1,4 @@
-"""How far along a stage is, told to whoever listens."""
+"""Progress events of stages, and the callback that receives them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """One sign of life from a stage."""
+    """The progress of a stage at one moment."""
 
     stage: str
     done: int
     total: int | None
-    """Nothing where it cannot be known."""
+    """None if it is unknown."""
     unit: str
-    """What is counted, in the plural: `documents`, `steps`."""
+    """The unit of `done` and `total`, in the plural: `documents`, `steps`."""
     text: str = ""
-    """Further facts, for people."""
+    """Additional text for people."""
 
 
 OnProgress = Callable[[ProgressEvent], None]
 
 
 def no_progress(progress: ProgressEvent) -> None:
-    """Tells no one."""
+    """Ignore the event."""
 
 
 def describe(progress: ProgressEvent) -> str:
-    """One line for people."""
+    """Return the event as one line of text."""
     of_total = f" of {progress.total:,}" if progress.total else ""
     more = f": {progress.text}" if progress.text else ""
     return f"{progress.stage}: {progress.done:,}{of_total} {progress.unit}{more}"

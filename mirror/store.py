@@ -41,7 +41,7 @@ from mirror.provenance import git_commit, library_versions
 log = logging.getLogger(__name__)
 
 TRUSTED_SECONDS = 24 * 60 * 60
-"""Within this time a stage whose files have kept size and time is not read again."""
+"""For this long, a stage's files of unchanged size and time are not read again."""
 INPUT_FILES = "input_files"
 """Key in a manifest's counts: name, path and bytes of the files that a stage read."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,18 +49,18 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that the key of a stage depends on."""
+    """The inputs of a stage's key."""
 
     name: str
     """For example `corpus`; also the folder's name in the workspace."""
     module: str
-    """The module of `mirror` whose code makes it, for example `corpus`."""
+    """The module of `mirror` with its code, without the prefix: for example `release.package`."""
     inputs: Mapping[str, str]
     """Digests of the inputs, by name."""
     section: Mapping[str, Any]
     """The settings, JSON-ready."""
     libraries: tuple[str, ...] = ()
-    """Distributions whose version can change the output."""
+    """Distributions whose versions can change the output."""
 
     @property
     def key(self) -> str:
@@ -77,7 +77,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """A finished stage; tasks pass these to each other."""
+    """A finished stage, as tasks pass it to each other."""
 
     stage: str
     key: str
@@ -88,7 +88,7 @@ class StageRecord:
     counts: Mapping[str, Any] = field(default_factory=dict)
     """Counts and measurements, JSON-ready."""
     seconds: float = 0.0
-    """How long the stage took."""
+    """The time that making the stage took."""
     reused: bool = False
     """Whether an earlier run made it."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -108,10 +108,10 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        """Open the workspace; make it if it is missing.
+        """Open the workspace; create it if it is missing.
 
         Raises:
-            StoreError: the folder cannot be made or written.
+            StoreError: the folder cannot be created or written.
         """
         self.root = root.absolute()
         try:
@@ -122,8 +122,8 @@ class Store:
             probe.unlink()
         except OSError as error:
             raise StoreError(
-                f"the workspace {self.root} cannot be written ({error.strerror}): "
-                "free or allow the folder, or set MIRROR_HOME to another"
+                f"the workspace {self.root} cannot be written ({error.strerror}): free some "
+                "space, correct the folder's permissions, or set MIRROR_HOME to another folder"
             ) from error
 
     def place(self, stage: Stage) -> Path:
@@ -159,9 +159,9 @@ class Store:
             if found := self.find(stage):
                 _note_use(found.path / MANIFEST)
                 return replace(found, reused=True)
-            for left in (self.root / "work").glob(f"{key}*.out"):
-                shutil.rmtree(left, ignore_errors=True)
-            # A name of its own: a process that lost its lock must not write into another's folder.
+            for abandoned in (self.root / "work").glob(f"{key}*.out"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+            # A unique name: a process that lost its lock must not write into another's folder.
             out = self.root / "work" / f"{key}-{uuid4().hex[:8]}.out"
             work = self.root / "work" / key
             try:
@@ -174,8 +174,8 @@ class Store:
             except OSError as error:
                 shutil.rmtree(out, ignore_errors=True)
                 raise StoreError(
-                    f"stage {stage.name} could not be made under {self.root}: {error}; "
-                    f"nothing half-written is left; {_remedy(error)}"
+                    f"stage {stage.name} could not be made in {self.root}: {error}; "
+                    f"its incomplete files are removed: {_remedy(error)}"
                 ) from error
             except BaseException:
                 shutil.rmtree(out, ignore_errors=True)
@@ -183,7 +183,7 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
         made = self.find(stage)
         if made is None:
-            raise StoreError(f"{self.place(stage)} changed as soon as it was written")
+            raise StoreError(f"{self.place(stage)} was changed by another process: run again")
         return made
 
     def _publish(self, stage: Stage, out: Path, counts: Mapping[str, Any], seconds: float) -> None:
@@ -219,10 +219,10 @@ def _is_undamaged(folder: Path, files: Mapping[str, str], work: Path) -> bool:
         if is_recent and checked["files"] == states and states.keys() == set(files):
             return True
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # read the files instead
+        pass  # no valid check note: read the files
     if {name: read_digest(folder / name) for name in states} != files:
         return False
-    # Not in the folder: a killed process would leave a file there that is in no manifest.
+    # Written outside the folder: a killed process would leave a file there that no manifest lists.
     unfinished = work / f"checked-{uuid4().hex[:8]}"
     with suppress(OSError):  # the workspace may be read-only
         unfinished.write_text(_check_note(states), encoding="utf-8")
@@ -244,17 +244,17 @@ def _check_note(states: Mapping[str, list[int]]) -> str:
 
 
 def _note_use(manifest: Path) -> None:
-    """Note that a stage was used now, for garbage collection; the time never goes back."""
+    """Set the time of a stage's last use, for garbage collection; never to an earlier time."""
     with suppress(OSError):
         now = max(time.time_ns(), manifest.stat().st_mtime_ns)
         os.utime(manifest, ns=(now, now))
 
 
 def _remedy(error: OSError) -> str:
-    """What to do about it; libraries that wrap the system's errors keep only their words."""
+    """Return the remedy; libraries that wrap the system's errors keep only their text."""
     if error.errno in NO_SPACE or any(os.strerror(code) in str(error) for code in NO_SPACE):
-        return "free some space, or raise the limit on it, and run again"
-    return "see to what the system says of that file or device, and run again"
+        return "free some space or raise the disk quota, and run again"
+    return "correct the file or device that the system names, and run again"
 
 
 def _record(stage: Stage, folder: Path, manifest: Mapping[str, Any]) -> StageRecord:
@@ -271,7 +271,7 @@ def _record(stage: Stage, folder: Path, manifest: Mapping[str, Any]) -> StageRec
 
 @contextmanager
 def safetensors_errors_as_os_errors() -> Iterator[None]:
-    """Within the block, raise OSError where safetensors cannot write a file."""
+    """Raise errors of safetensors within the block as OSError."""
     from safetensors import SafetensorError
 
     try:
@@ -281,7 +281,7 @@ def safetensors_errors_as_os_errors() -> Iterator[None]:
 
 
 def section_content(section: BaseModel) -> dict[str, Any]:
-    """A section of a recipe as JSON-ready values."""
+    """Return a section of a recipe as JSON-ready values."""
     return section.model_dump(mode="json")
 
 
@@ -292,7 +292,7 @@ def _flush_tree(folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's entries, are on the disk."""
+    """Wait until a file's bytes, or a folder's entries, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

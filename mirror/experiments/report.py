@@ -229,6 +229,6 @@ def write_text(path: Path, text: str) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise StoreError(
-            f"{path} cannot be written ({error.strerror}): free or allow its folder, or set "
-            "MIRROR_HOME to another, and run again; no trial is lost"
+            f"{path} cannot be written ({error.strerror}): free some space, correct the folder's "
+            "permissions, or set MIRROR_HOME to another, and run again; no trial is lost"
         ) from error

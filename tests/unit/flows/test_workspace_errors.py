@@ -69,4 +69,4 @@ def test_a_workspace_that_is_a_file_is_an_error_before_prefect_is_imported(
     assert process.returncode == 1
     [line] = process.stderr.splitlines()  # no log of Prefect
     assert line.startswith(f"error: the workspace {notes} cannot be written (it is a file)")
-    assert "free or allow the folder, or set MIRROR_HOME" in line
+    assert "correct the folder's permissions, or set MIRROR_HOME" in line
