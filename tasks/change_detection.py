@@ -22,7 +22,7 @@ from tasks.retries import RETRIES
 
 @dataclass(frozen=True)
 class RunInputs:
-    """Everything that a run has collected before it draws its sample."""
+    """The inputs of a run, as collected before it draws its sample."""
 
     base: EncoderRef
     corpus: StageRecord
@@ -36,14 +36,14 @@ class ChangeReport:
 
     has_changed: bool
     reasons: tuple[str, ...]
-    """Whole sentences."""
+    """Complete sentences."""
     champion: str | None = None
-    """The version that was compared with."""
+    """The version of the champion; None if there is none."""
 
 
 @task(task_run_name="detect_change", **RETRIES)
 def detect_change(run: RunContext, inputs: RunInputs) -> ChangeReport:
-    """Compares recipe, base, pairs and corpus with those of today's champion.
+    """Compare recipe, base, pairs and corpus with those of the current champion.
 
     Raises:
         ServiceError: the registry does not answer.
@@ -59,7 +59,7 @@ def detect_change(run: RunContext, inputs: RunInputs) -> ChangeReport:
 
 @task(task_run_name="find_drift", **RETRIES)
 def find_drift(run: RunContext, inputs: RunInputs, champion: Champion | None) -> Drift | None:
-    """The corpus beside that of the encoder to beat; nothing if they cannot be compared.
+    """Return the drift from the champion's corpus; None if there is no comparable profile.
 
     Raises:
         ServiceError: the registry does not answer.
@@ -67,41 +67,44 @@ def find_drift(run: RunContext, inputs: RunInputs, champion: Champion | None) ->
     """
     if champion is None:
         return None
-    origin = fetch_metadata(run.recipe.registry.model, version=champion.version)
-    drift = _drift(inputs, origin) if origin else None
+    metadata = fetch_metadata(run.recipe.registry.model, version=champion.version)
+    drift = _drift(inputs, metadata) if metadata else None
     if drift:
         title = f"Corpus of {run.recipe.name} compared with its champion's"
         show_table("drift", drift_lines(drift), title)
     return drift
 
 
-def _change(recipe: Recipe, inputs: RunInputs, origin: ChampionMetadata | None) -> ChangeReport:
-    if origin is None:
+def _change(recipe: Recipe, inputs: RunInputs, champion: ChampionMetadata | None) -> ChangeReport:
+    if champion is None:
         return ChangeReport(True, ("There is no champion yet.",))
-    reasons = list(_other_reasons(recipe, inputs, origin))
-    drift = _drift(inputs, origin)
+    reasons = list(_differing_inputs(recipe, inputs, champion))
+    drift = _drift(inputs, champion)
     if drift is None:
-        return ChangeReport(True, tuple(reasons), origin.version)
+        return ChangeReport(True, tuple(reasons), champion.version)
     reasons += reasons_to_run(drift, recipe.drift)
-    said = f"Beside the champion, version {origin.version}: {describe_drift(drift)}."
-    return ChangeReport(bool(reasons), (*reasons, said), origin.version)
+    compared = f"Compared with the champion, version {champion.version}: {describe_drift(drift)}."
+    return ChangeReport(bool(reasons), (*reasons, compared), champion.version)
 
 
-def _other_reasons(recipe: Recipe, inputs: RunInputs, origin: ChampionMetadata) -> list[str]:
-    whose = f"the champion's, version {origin.version}"
+def _differing_inputs(recipe: Recipe, inputs: RunInputs, champion: ChampionMetadata) -> list[str]:
     pairs = inputs.pairs.digest if inputs.pairs else ""
-    differ = {
-        "recipe": origin.recipe_digest != digest_of_json(section_content(recipe)),
-        "base": origin.base_digest != inputs.base.digest,
-        "set of labelled pairs": origin.pairs_digest != pairs,
+    differs = {
+        "recipe": champion.recipe_digest != digest_of_json(section_content(recipe)),
+        "base": champion.base_digest != inputs.base.digest,
+        "set of labelled pairs": champion.pairs_digest != pairs,
     }
-    reasons = [f"The {what} is not {whose}." for what, differs in differ.items() if differs]
-    if origin.profile is None:
-        reasons.append(f"The champion, version {origin.version}, has no profile of its corpus.")
+    reasons = [
+        f"The {name} is not the champion's, version {champion.version}."
+        for name in differs
+        if differs[name]
+    ]
+    if champion.profile is None:
+        reasons.append(f"The champion, version {champion.version}, has no profile of its corpus.")
     return reasons
 
 
-def _drift(inputs: RunInputs, origin: ChampionMetadata) -> Drift | None:
-    if origin.profile is None or origin.base_digest != inputs.base.digest:
-        return None  # profiles are counted in a base's own word pieces
-    return measure_drift(read_profile(inputs.profile), origin.profile)
+def _drift(inputs: RunInputs, champion: ChampionMetadata) -> Drift | None:
+    if champion.profile is None or champion.base_digest != inputs.base.digest:
+        return None  # a profile counts the word pieces of its base's tokenizer
+    return measure_drift(read_profile(inputs.profile), champion.profile)

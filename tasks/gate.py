@@ -1,4 +1,4 @@
-"""The gate as a task."""
+"""The promotion gate as a Prefect task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def decide(
     """Compare the tuned encoder with base and champion; see `mirror.release.gate`."""
     recipe, section = run.recipe, run.recipe.evaluation.gate
     diagnostics = read_json(after, "diagnostics.json")
-    given = GateInput(
+    gate_input = GateInput(
         base=compare(before, after, section),
         mean_cosine=float(diagnostics["mean_cosine"]),
         unique_fraction=float(diagnostics["unique_fraction"]),
@@ -33,7 +33,7 @@ def decide(
         slices=compare_slices(champion, after, section) if champion else (),
         smoke_test=read_smoke_test(smoke_test),
     )
-    verdict = gate.decide(recipe, given)
+    verdict = gate.decide(recipe, gate_input)
     heading = "Promote" if verdict.promote else "Do not promote"
     text = "\n".join([f"**{heading}**", "", *(f"- {reason}" for reason in verdict.reasons)])
     show_markdown("verdict", text, f"The gate's verdict on {recipe.name}")

@@ -1,7 +1,7 @@
-"""Word of what people should know at once: promotion, refusal, failure; through Prefect's blocks.
+"""Notifications of promotions, refusals and failures, through Prefect's blocks.
 
-`MIRROR_NOTIFY` names notification blocks, such as `slack-webhook/team`: the server keeps their
-addresses and secrets, and we never see them in a setting.
+`MIRROR_NOTIFY` names notification blocks, such as `slack-webhook/team`.  Their URLs and secrets are
+stored on the Prefect server and in no setting of ours.
 """
 
 from __future__ import annotations
@@ -26,55 +26,58 @@ BODY_CHARACTERS = 4_000
 _BLOCK = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")
 
 
-def notice_blocks() -> tuple[str, ...]:
-    """The blocks that are told, by type and name.
+def notification_blocks() -> tuple[str, ...]:
+    """Return the names of the notification blocks, as TYPE/NAME.
 
     Raises:
-        InputError: one is not named so.
+        InputError: a name is malformed.
     """
-    named = tuple(part.strip() for part in os.environ.get(NOTIFY, "").split(",") if part.strip())
-    for block in named:
-        if not _BLOCK.fullmatch(block):
-            # Not quoted: what is set by mistake there may be a webhook's address, a secret.
+    names = tuple(part.strip() for part in os.environ.get(NOTIFY, "").split(",") if part.strip())
+    for name in names:
+        if not _BLOCK.fullmatch(name):
+            # The value is not quoted: it may be the URL of a webhook, which is a secret.
             raise InputError(
-                f"{NOTIFY} names something that is no block: name a notification block by type and "
-                "name, such as slack-webhook/team, with commas between several"
+                f"{NOTIFY} contains a malformed block name: give type and name of a notification "
+                "block, such as slack-webhook/team, with commas between several"
             )
-    return named
+    return names
 
 
-def check_notices() -> None:
-    """Checks, on the Prefect server, that the blocks are there and can notify.
+def check_notification_blocks() -> None:
+    """Check on the Prefect server that the blocks exist and can send notifications.
 
     Raises:
-        InputError: one is not.
+        InputError: a block is missing, or is of another kind.
     """
-    for name in notice_blocks():
+    for name in notification_blocks():
         try:
             block = _load(name)
-        except Exception as error:  # whatever Prefect raises for a block it cannot load
+        except Exception as error:  # Prefect raises many kinds for a block it cannot load
             raise InputError(
-                f"{NOTIFY} names {name}, which the Prefect server does not give "
-                f"({without_secrets(str(error))}): make the block there, or correct the name"
+                f"{NOTIFY} names {name}, which cannot be loaded from the Prefect server "
+                f"({without_secrets(str(error))}): create the block there, or correct the name"
             ) from error
         if not hasattr(block, "notify"):
-            raise InputError(f"{NOTIFY} names {name}, which is no block for notifications")
+            raise InputError(
+                f"{NOTIFY} names {name}, which is not a notification block: name another"
+            )
 
 
 def notify(subject: str, lines: Sequence[str]) -> None:
-    """Tells all blocks; that one cannot be told is a warning, and no reason for a run to fail."""
+    """Send a notification through all blocks; log a warning for each that fails."""
     body = without_secrets("\n".join(lines))[:BODY_CHARACTERS]
-    for name in notice_blocks():
+    for name in notification_blocks():
         try:
             block = _load(name)
             with block.raise_on_failure():
                 block.notify(body, subject)
-        except Exception as error:  # a webhook may answer anything, or nothing
-            log.warning("%s was not told of %r: %s", name, subject, without_secrets(str(error)))
+        except Exception as error:  # a webhook can fail in any way
+            reason = without_secrets(str(error))
+            log.warning("the notification %r through %s failed: %s", subject, name, reason)
 
 
 def notify_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """A flow's hook: what failed, and why."""
+    """Send a notification of a failed flow run; a hook of flows."""
     recipe = flow_run.parameters.get("recipe", flow_run.name)
     notify(
         f"{recipe}: failed", [state.message or "no reason was given", f"flow run {flow_run.name}"]

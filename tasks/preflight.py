@@ -1,4 +1,4 @@
-"""Checks before long work: everything that can be known to be wrong is listed at once."""
+"""Checks before long work, whose faults are all listed at once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from mirror.run_context import RunContext
 from mirror.sampling import sample as sampling
 from mirror.tuning.device_lock import runs_per_device
 from tasks.environment import workspace_root
-from tasks.notifications import check_notices, notice_blocks
+from tasks.notifications import check_notification_blocks, notification_blocks
 from tasks.registry import check_registry, fetch_model
 from tasks.retries import RETRIES
 
 log = logging.getLogger(__name__)
 
 FREE_BYTES = 2 << 30
-"""A run of the shipped recipe leaves about a fifth of this behind."""
+"""About five times what a run of the shipped recipe writes."""
 
 
 _handed_over: ContextVar[RunContext | None] = ContextVar("handed_over", default=None)
@@ -63,7 +63,7 @@ def check_ready(run: RunContext) -> None:
     Raises:
         MirrorError: something is missing; all faults are listed.
     """
-    check_notices()
+    check_notification_blocks()
     if not run.is_checked:
         check_run(run)
 
@@ -83,7 +83,7 @@ def check_run(run: RunContext) -> None:
         partial(_check_base, run),
         partial(datasets.check_benchmarks, recipe.evaluation.benchmarks),
         check_registry,
-        notice_blocks,
+        notification_blocks,
         runs_per_device,
     ]
     faults = [fault for check in checks if (fault := _fault_of(check)) is not None]
@@ -100,16 +100,12 @@ def check_run(run: RunContext) -> None:
 
 
 def check_space(root: Path, needed: int = FREE_BYTES) -> None:
-    """Checks that the workspace's disk has room.
-
-    Raises:
-        StoreError: it has not.
-    """
+    """Raise StoreError if the workspace's disk has too little free space."""
     free = shutil.disk_usage(root).free
     if free < needed:
         raise StoreError(
             f"the disk of the workspace {root} has {free / 2**30:.1f} GiB free and a run needs "
-            f"{needed / 2**30:.1f}: free some, or set MIRROR_HOME to a folder on another disk"
+            f"{needed / 2**30:.1f}: free some space, or set MIRROR_HOME to a folder on another disk"
         )
 
 

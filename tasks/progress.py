@@ -1,4 +1,4 @@
-"""Progress from the library, passed on: to the terminal, or to a Prefect artifact and the log."""
+"""Progress of tasks: to the terminal, or to the log and a Prefect artifact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 ARTIFACT_SECONDS = 3
 AWAY_SECONDS = 60
-"""From an artifact that Prefect's server did not take to the next."""
+"""The pause after Prefect's server failed to store an artifact."""
 LOG_SECONDS = 15
 
 _listener: ContextVar[OnProgress | None] = ContextVar("listener", default=None)
@@ -26,7 +26,7 @@ _listener: ContextVar[OnProgress | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: OnProgress) -> Iterator[None]:
-    """Within the block, progress of tasks goes to `listener` instead of the log."""
+    """Send progress of tasks within the block to `listener` instead of the log."""
     token = _listener.set(listener)
     try:
         yield
@@ -35,16 +35,16 @@ def listening(listener: OnProgress) -> Iterator[None]:
 
 
 class Reporter:
-    """Passes on one task's progress, seldom enough to cost nothing."""
+    """Reports the progress of one task, at most every few seconds."""
 
     def __init__(self) -> None:
         self._artifact: UUID | None = None
         self._artifact_due = 0.0
-        # A stage that ends soon needs no line of its own.
+        # A short stage is not logged.
         self._log_due = time.monotonic() + LOG_SECONDS
 
     def __call__(self, progress: ProgressEvent) -> None:
-        """Takes one sign of life."""
+        """Report one event."""
         now = time.monotonic()
         listener = _listener.get()
         if listener is not None:
@@ -54,25 +54,25 @@ class Reporter:
             log.info("%s", describe(progress))
         if progress.total and TaskRunContext.get() is not None:
             ended = progress.done >= progress.total
-            # What has ended with its first sign needs no ring; one that is there is closed at once.
+            # No artifact for a task that ends with its first event; the last event always updates.
             if (self._artifact is not None) if ended else now >= self._artifact_due:
                 self._artifact_due = now + ARTIFACT_SECONDS
                 self.show(progress, 100 * progress.done / progress.total)
 
     def show(self, progress: ProgressEvent, percent: float) -> None:
-        """Shows it on Prefect's pages; that they are away is no reason for hours of work to end."""
+        """Update the artifact; only log a warning if Prefect's server fails."""
         try:
             self._show(progress, percent)
-        except Exception as error:  # whatever Prefect raises where its server does not answer
+        except Exception as error:  # Prefect raises many kinds if its server does not answer
             self._artifact_due = time.monotonic() + AWAY_SECONDS
             log.warning("progress of %s is not shown by Prefect (%s)", progress.stage, error)
 
     def _show(self, progress: ProgressEvent, percent: float) -> None:
         if self._artifact is None:
-            made = create_progress_artifact(
+            artifact = create_progress_artifact(
                 progress=percent, key=f"{progress.stage}-progress", description=describe(progress)
             )
-            self._artifact = made if isinstance(made, UUID) else None
+            self._artifact = artifact if isinstance(artifact, UUID) else None
         else:
             update_progress_artifact(
                 artifact_id=self._artifact, progress=percent, description=describe(progress)

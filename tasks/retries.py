@@ -1,4 +1,4 @@
-"""When a task is tried again: only where a service may answer later, never for a fault in input."""
+"""Retries of tasks: only after a `ServiceError`, never after a fault in the input."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mirror.errors import ServiceError
 log = logging.getLogger(__name__)
 
 DELAYS = (2.0, 10.0, 30.0, 60.0, 60.0)
-"""A server that is started anew within two minutes and a half is waited for."""
+"""Seconds before each retry: enough for a server that restarts within two and a half minutes."""
 
 
 class Retries(TypedDict):
-    """Options of a task."""
+    """Options of a Prefect task about retries."""
 
     retries: int
     retry_delay_seconds: list[float]
@@ -24,7 +24,7 @@ class Retries(TypedDict):
 
 
 def may_answer_later(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether the task failed because a service did not answer; says that it is waited for."""
+    """Return whether the task failed because a service did not answer, and log the retry."""
     fault = state.result(raise_on_failure=False)
     if not isinstance(fault, ServiceError):
         return False

@@ -1,4 +1,4 @@
-"""What many runs are fanned out on: threads, processes, or a Dask or Ray cluster."""
+"""Task runners for many runs at once: threads, processes, or a Dask or Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Runner = Literal["thread", "process", "dask", "ray"]
 RUNNERS: tuple[Runner, ...] = get_args(Runner)
 RUNNER = "MIRROR_RUNNER"
 CLUSTER = "MIRROR_CLUSTER"
-"""The address of a Dask or Ray cluster; without it, one is started on this machine."""
+"""The address of a Dask or Ray cluster; if it is not set, one is started on this machine."""
 
 
 def runner_kind(asked: str | None) -> Runner:
-    """What was asked for, else `MIRROR_RUNNER`, else threads.
+    """Return the requested runner, else `MIRROR_RUNNER`, else threads.
 
     Raises:
         InputError: there is no such runner.
@@ -28,23 +28,26 @@ def runner_kind(asked: str | None) -> Runner:
     for known in RUNNERS:
         if kind == known:
             return known
-    raise InputError(f"{kind!r} is no runner: set {RUNNER} to {', '.join(RUNNERS)}")
+    raise InputError(f"{kind!r} is not a runner: set {RUNNER} to one of {', '.join(RUNNERS)}")
 
 
 def task_runner(kind: Runner, jobs: int) -> TaskRunner[Any]:
-    """A runner for so many tasks at once, which share this machine's cores between them.
+    """Return a runner of `at_once` parallel tasks, which share the cores of this machine.
 
     Raises:
-        InputError: it needs an extra that is not installed.
+        InputError: the runner needs an extra that is not installed, or `MIRROR_CLUSTER` is set for
+            one without a cluster.
     """
-    # Here, not above: it takes seconds to import, and who asks for a kind does not need it.
+    # Imported here, because it takes seconds and `runner_kind` does not need it.
     from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
     if address := os.environ.get(CLUSTER):
         if kind in ("thread", "process"):
-            raise InputError(f"{CLUSTER} is set, and a {kind} runner uses none: unset it")
+            raise InputError(
+                f"{CLUSTER} is set, but a {kind} runner uses no cluster: unset it, or set {RUNNER}"
+            )
     else:
-        # Read by torch and DuckDB wherever a task runs; a cluster's workers have their own.
+        # Read by torch and DuckDB in this machine's tasks; a cluster's workers have their own.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     match kind:
         case "thread":
@@ -64,7 +67,7 @@ def _dask(address: str | None, jobs: int) -> TaskRunner[Any]:
         raise _not_installed("dask") from error
     if address:
         return DaskTaskRunner(address=address)
-    # No dashboard: it would listen on a port that nobody asked for.
+    # No dashboard: it would open a port that the user did not ask for.
     local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs={**local, "host": "127.0.0.1"})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mirror.errors import InputError
 from mirror.maintenance.health_check import CheckResult
 from mirror.tuning.device_lock import RUNS_PER_DEVICE, runs_per_device
-from tasks.notifications import NOTIFY, notice_blocks
+from tasks.notifications import NOTIFY, notification_blocks
 from tasks.runners import RUNNER, runner_kind
 
 NAME = "settings"
@@ -16,7 +16,7 @@ NAME = "settings"
 def check_settings() -> CheckResult:
     """Check that the variables can be parsed; no server is contacted."""
     needed, others = (
-        _faults_of(runs_per_device, notice_blocks),
+        _faults_of(runs_per_device, notification_blocks),
         _faults_of(lambda: runner_kind(None)),
     )
     if faults := (*needed, *others):

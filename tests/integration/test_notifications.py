@@ -14,8 +14,8 @@ def test_a_block_that_is_not_there_is_refused_before_any_work(
 ) -> None:
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
     for block, message in (
-        ("slack-webhook/nobody", "which the Prefect server does not give"),
-        ("https://hooks.example/T0/SECRET", "name a notification block by type and name"),
+        ("slack-webhook/nobody", "which cannot be loaded from the Prefect server"),
+        ("https://hooks.example/T0/SECRET", "give type and name of a notification block"),
     ):
         done = run_here(recipe, home, MIRROR_NOTIFY=block)
         assert done.returncode == 1

@@ -86,5 +86,7 @@ def test_an_unreachable_webhook_is_a_warning(
     away = "http://127.0.0.1:9/"
     done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **variables)
     assert done.returncode == 0, done.stderr
-    assert "custom-webhook/team was not told of 'en-tiny: not promoted'" in done.stderr
+    assert (
+        "the notification 'en-tiny: not promoted' through custom-webhook/team failed" in done.stderr
+    )
     assert "s3cret" not in done.stderr

@@ -103,7 +103,7 @@ def test_a_checked_run_is_not_checked_again(
     check_run(run)
     assert run.is_checked
     monkeypatch.setattr(preflight, "check_run", lambda _: pytest.fail("checked twice"))
-    monkeypatch.setattr(preflight, "check_notices", lambda: None)
+    monkeypatch.setattr(preflight, "check_notification_blocks", lambda: None)
     with preflight.hand_over(run):
         assert preflight.load_run("en-trades") is run
         preflight.check_ready.fn(run)

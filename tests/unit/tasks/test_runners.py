@@ -27,7 +27,9 @@ def test_an_argument_overrides_the_environment(monkeypatch) -> None:
 
 def test_an_unknown_runner_is_refused_with_a_list(monkeypatch) -> None:
     monkeypatch.setenv("MIRROR_RUNNER", "spark")
-    with pytest.raises(InputError, match="'spark' is no runner: set MIRROR_RUNNER to thread, pro"):
+    with pytest.raises(
+        InputError, match="'spark' is not a runner: set MIRROR_RUNNER to one of thread, pro"
+    ):
         runner_kind(None)
 
 
@@ -54,7 +56,9 @@ def test_a_runner_that_is_not_installed_names_its_extra(kind, monkeypatch) -> No
 
 def test_a_clusters_address_goes_with_a_cluster_only(monkeypatch) -> None:
     monkeypatch.setenv("MIRROR_CLUSTER", "tcp://127.0.0.1:8786")
-    with pytest.raises(InputError, match="MIRROR_CLUSTER is set, and a thread runner uses none"):
+    with pytest.raises(
+        InputError, match="MIRROR_CLUSTER is set, but a thread runner uses no cluster"
+    ):
         task_runner("thread", 2)
     pytest.importorskip("prefect_dask")
     assert "127.0.0.1:8786" in repr(vars(task_runner("dask", 2)))
