@@ -24,7 +24,7 @@ for rows in range(1, 301):
 """
 
 
-def test_the_environment_decides_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omp_num_threads_sets_the_thread_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert hardware.thread_count() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
@@ -32,7 +32,7 @@ def test_the_environment_decides_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0", "many"])
-def test_else_all_usable_cores(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_the_default_is_all_usable_cores(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     monkeypatch.setattr(hardware, "CPU_QUOTA", Path("/nowhere"))
     monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
@@ -42,7 +42,7 @@ def test_else_all_usable_cores(monkeypatch: pytest.MonkeyPatch, value: str) -> N
 @pytest.mark.parametrize(
     ("quota", "cores"), [("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1)]
 )
-def test_a_containers_quota_counts(
+def test_a_containers_quota_limits_the_cores(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str, cores: int
 ) -> None:
     (tmp_path / "cpu.max").write_text(quota)
@@ -51,7 +51,7 @@ def test_a_containers_quota_counts(
     assert hardware.usable_cores() == cores
 
 
-def test_waiting_is_calmed_unless_the_user_chose_otherwise() -> None:
+def test_waiting_threads_sleep_unless_the_user_sets_a_policy() -> None:
     environment = {"OMP_WAIT_POLICY": "ACTIVE"}
     hardware.calm_waiting(environment)
     assert environment == {"OMP_WAIT_POLICY": "ACTIVE"}
@@ -60,14 +60,14 @@ def test_waiting_is_calmed_unless_the_user_chose_otherwise() -> None:
     assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def test_few_kernels_are_kept_unless_the_user_chose_otherwise() -> None:
+def test_kernel_caches_are_small_unless_the_user_sets_them() -> None:
     environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7"}
     hardware.keep_few_kernels(environment)
     assert environment == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7", "LRU_CACHE_CAPACITY": "16"}
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="oneDNN is asked for bf16 where there is bf16")
-def test_memory_does_not_grow_with_the_shapes_that_were_computed() -> None:
+def test_memory_does_not_grow_with_the_number_of_shapes() -> None:
     done = subprocess.run(
         [sys.executable, "-c", MANY_SHAPES],
         env={"OMP_NUM_THREADS": "1"},

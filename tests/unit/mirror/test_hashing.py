@@ -1,4 +1,4 @@
-"""The digest of a stage's code: moved by what runs, not by what is said about it."""
+"""Digests of code, which comments do not change, and of files, each read once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_submodules_of_packages_are_reached() -> None:
     } <= reached
 
 
-def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"weights")
     os.utime(path, ns=(1, 1))
@@ -74,7 +74,7 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert hashing.file_digest(path) == digest
 
 
-def test_a_file_that_changed_just_now_is_read_again(tmp_path: Path) -> None:
+def test_a_file_that_has_just_changed_is_hashed_again(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"weights")
     digest = hashing.file_digest(path)

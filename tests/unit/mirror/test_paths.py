@@ -1,4 +1,4 @@
-"""Paths as recipes write them."""
+"""Paths in recipes, relative to the checkout or the working folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkout"
 
 
-def test_the_checkout_comes_before_the_working_folder(checkout: Path) -> None:
+def test_the_checkout_is_searched_before_the_working_folder(checkout: Path) -> None:
     here = Path.cwd()
     assert local_path("set") == here / "set"
     (here / "set").mkdir()
@@ -35,7 +35,7 @@ def test_the_checkout_comes_before_the_working_folder(checkout: Path) -> None:
     assert local_path(str(here / "set")) == here / "set"
 
 
-def test_a_tilde_is_the_users_folder_or_part_of_a_name(
+def test_a_tilde_is_the_home_folder_or_part_of_a_name(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(checkout.parent))
@@ -61,7 +61,7 @@ def hub_recipe() -> Recipe:
     return parse_recipe(content, name="test", place="test")
 
 
-def test_a_local_data_set_is_found_from_the_checkout_and_then_from_here(
+def test_a_local_dataset_is_searched_in_the_checkout_and_then_in_the_working_folder(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("datasets")

@@ -21,7 +21,7 @@ def test_bf16_is_read_from_the_processors_flags(tmp_path: Path, facts: str, has_
     assert hardware.cpu_has_bf16(tmp_path / "cpuinfo") is has_it
 
 
-def test_a_machine_that_does_not_say_has_no_bf16(tmp_path: Path) -> None:
+def test_bf16_is_false_without_processor_information(tmp_path: Path) -> None:
     assert not hardware.cpu_has_bf16(tmp_path / "absent")
 
 
@@ -33,10 +33,10 @@ def test_a_machine_that_does_not_say_has_no_bf16(tmp_path: Path) -> None:
         ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx2 avx512f\n", False),
     ],
 )
-def test_mkl_is_slow_where_it_leaves_avx_512_alone(tmp_path: Path, facts: str, slow: bool) -> None:
+def test_mkl_is_slow_on_amd_processors_with_avx_512(tmp_path: Path, facts: str, slow: bool) -> None:
     (tmp_path / "cpuinfo").write_text(facts)
     assert hardware.mkl_is_slow(tmp_path / "cpuinfo") is slow
 
 
-def test_mkl_is_not_slow_on_a_machine_that_does_not_say(tmp_path: Path) -> None:
+def test_mkl_is_not_slow_without_processor_information(tmp_path: Path) -> None:
     assert not hardware.mkl_is_slow(tmp_path / "absent")

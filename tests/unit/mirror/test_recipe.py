@@ -1,4 +1,4 @@
-"""Recipes: strict, and filled from their level."""
+"""Recipes: strict validation, and defaults of the levels."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def faults_of(**changes: Any) -> str:
         ("sentence", 0.04, 5, 1, 50, "mean"),
     ],
 )
-def test_level_sets_the_papers_settings(
+def test_the_level_sets_the_papers_settings(
     level: str, temperature: float, mask_length: int, epochs: int, max_tokens: int, pooling: str
 ) -> None:
     tuning = parsed(level=level).tuning
@@ -69,13 +69,13 @@ def test_level_sets_the_papers_settings(
     assert (tuning.batch_size, tuning.learning_rate, tuning.dropout) == (200, 2e-5, 0.1)
 
 
-def test_what_the_recipe_says_wins_over_its_level() -> None:
+def test_the_recipes_settings_override_its_levels() -> None:
     tuning = parsed(tuning={"temperature": 0.07}).tuning
     assert tuning.temperature == 0.07
     assert tuning.mask_length == 5
 
 
-def test_all_faults_are_told_at_once_each_with_its_place() -> None:
+def test_all_faults_are_listed_with_their_keys() -> None:
     message = faults_of(
         language=False,
         tuning={"temprature": 0.04, "batch_size": "many"},
@@ -88,7 +88,7 @@ def test_all_faults_are_told_at_once_each_with_its_place() -> None:
     assert "unknown key" in message
 
 
-def test_norwegian_stays_norwegian() -> None:
+def test_the_language_no_is_not_read_as_false() -> None:
     assert parsed(language="no").language == "no"
 
 
@@ -143,39 +143,37 @@ def test_impossible_combinations_are_refused(changes: dict[str, Any], said: str)
         ("tuning", "max_tokens", 2),
     ],
 )
-def test_a_wrong_type_is_refused_and_never_read_as_another(
-    section: str, key: str, value: Any
-) -> None:
+def test_a_wrong_type_is_refused_and_not_converted(section: str, key: str, value: Any) -> None:
     content = {**MINIMAL.get(section, {}), key: value}
     assert f"  {section}.{key}" in faults_of(**{section: content})
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), "0.01"])
-def test_the_gates_tolerance_is_a_number_with_an_end(value: Any) -> None:
+def test_the_gates_tolerance_must_be_finite(value: Any) -> None:
     evaluation = {"benchmarks": ["stsb"], "gate": {"tolerance": value}}
     assert "  evaluation.gate.tolerance: " in faults_of(evaluation=evaluation)
 
 
-def test_whole_numbers_may_stand_for_fractions_and_lists_for_tuples() -> None:
+def test_integers_are_accepted_as_floats_and_lists_as_tuples() -> None:
     recipe = parsed(tuning={"temperature": 1}, corpus={"source": "files", "paths": ["a", "b"]})
     assert isinstance(recipe.tuning.temperature, float)
     assert recipe.corpus.paths == ("a", "b")
 
 
 @pytest.mark.parametrize("mode", ["json", "python"])
-def test_a_recipe_written_out_is_the_same_when_read_again(mode: str) -> None:
+def test_a_recipe_survives_serialization(mode: str) -> None:
     recipe = parsed(tuning={"max_tokens": 3})
     assert parse_recipe(recipe.model_dump(mode=mode), name="trial", place="a test") == recipe
 
 
-def test_a_file_cannot_call_its_recipe_otherwise(tmp_path: Path) -> None:
+def test_a_recipe_file_must_not_set_a_name(tmp_path: Path) -> None:
     (tmp_path / "trial.toml").write_text('name = "other"\nlanguage = "en"\n')
     with pytest.raises(RecipeError, match=r"trial\.toml sets `name`: remove it"):
         find_recipe("trial", tmp_path)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "abc1234", "0" * 39, "g" * 40, "0" * 41, ""])
-def test_a_revision_is_a_whole_commit(revision: str) -> None:
+def test_a_revision_must_be_a_full_commit(revision: str) -> None:
     message = faults_of(
         base={"hub": "some/base", "revision": revision},
         corpus={"source": "hub", "dataset": "some/set", "revision": revision},
@@ -185,14 +183,14 @@ def test_a_revision_is_a_whole_commit(revision: str) -> None:
     assert "a branch, a tag or a short commit" in message
 
 
-def test_a_commit_of_the_hub_is_taken() -> None:
+def test_a_full_commit_is_accepted() -> None:
     commit = "0123456789abcdef" * 2 + "01234567"
     assert parsed(base={"hub": "some/base", "revision": commit}).base.revision == commit
     corpus = {"source": "hub", "dataset": "some/set", "revision": commit}
     assert parsed(corpus=corpus).corpus.revision == commit
 
 
-def test_an_absent_section_is_named() -> None:
+def test_a_missing_section_is_named() -> None:
     content = deepcopy(MINIMAL)
     del content["registry"], content["level"]
     with pytest.raises(RecipeError, match="registry: missing") as caught:
@@ -201,7 +199,9 @@ def test_an_absent_section_is_named() -> None:
 
 
 @pytest.mark.parametrize("level", [None, "sentense", 3])
-def test_what_follows_from_the_level_is_not_asked_for_where_the_level_is_wrong(level: Any) -> None:
+def test_settings_that_the_level_sets_are_not_listed_as_missing_if_the_level_is_wrong(
+    level: Any,
+) -> None:
     content = {**deepcopy(MINIMAL), "level": level, "tuning": {"batch_size": 0}}
     if level is None:
         del content["level"]
@@ -211,25 +211,25 @@ def test_what_follows_from_the_level_is_not_asked_for_where_the_level_is_wrong(l
     assert places == ["level", "tuning.batch_size"]
 
 
-def test_missing_file_names_the_recipes_there_are(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_recipe_lists_the_recipes(tmp_path: Path) -> None:
     (tmp_path / "de-wiki.toml").write_text("")
     with pytest.raises(RecipeError, match="de-wiki"):
         find_recipe("en-wiki", tmp_path)
 
 
-def test_broken_toml_says_where(tmp_path: Path) -> None:
+def test_the_error_for_broken_toml_has_the_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text('language = "en\n')
     with pytest.raises(RecipeError, match=r"broken\.toml.*line 1"):
         read_recipe(path)
 
 
-def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+def test_a_name_cannot_be_a_path_outside_the_folder(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe's name"):
         find_recipe("../secret", tmp_path)
 
 
-def test_the_papers_recipes_are_found_by_name_and_listed_apart(tmp_path: Path) -> None:
+def test_the_papers_recipes_are_found_by_name_and_listed_separately(tmp_path: Path) -> None:
     (tmp_path / "paper").mkdir()
     for name in ("en-own", "paper/paper-en"):
         (tmp_path / f"{name}.toml").write_text(WHOLE)
@@ -238,7 +238,9 @@ def test_the_papers_recipes_are_found_by_name_and_listed_apart(tmp_path: Path) -
     assert recipe_names(tmp_path) == ["en-own"]
 
 
-def test_an_unknown_name_is_told_the_nearest_and_not_the_papers_many(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_name_has_the_closest_name_and_not_the_papers_list(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "paper").mkdir()
     for name in ("en-own", "paper/paper-en", "paper/paper-de"):
         (tmp_path / f"{name}.toml").write_text(WHOLE)
@@ -252,7 +254,7 @@ def test_an_unknown_name_is_told_the_nearest_and_not_the_papers_many(tmp_path: P
         find_recipe("zulu", tmp_path)
 
 
-def test_a_path_without_a_file_lists_nothing_of_its_folder(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_path_does_not_list_its_folder(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("")
     with pytest.raises(RecipeError, match=r"no file at .*mine\.toml: correct the path") as fault:
         find_recipe(str(tmp_path / "mine.toml"))
@@ -272,6 +274,6 @@ def test_every_shipped_recipe_loads(name: str) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.none()))
-def test_any_table_is_a_recipe_or_a_recipe_error(content: dict[str, Any]) -> None:
+def test_any_table_is_a_recipe_or_raises_a_recipe_error(content: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="fault"):
         parse_recipe(content, name="any", place="any.toml")

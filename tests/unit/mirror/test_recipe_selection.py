@@ -1,4 +1,4 @@
-"""Which recipes are meant by names, languages and domains."""
+"""Selection of recipes by names, languages and domains."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def chosen(folder: Path, **choice) -> list[str]:
     return [recipe.name for recipe in choose_recipes(RecipeSelection(**choice), folder)]
 
 
-def test_all_are_all(folder) -> None:
+def test_everything_selects_all_recipes(folder) -> None:
     assert chosen(folder, everything=True) == ["de-law", "de-news", "en-news", "es-law"]
 
 
-def test_languages_add_up_and_domains_narrow_them(folder) -> None:
+def test_a_recipe_must_have_one_of_the_languages_and_one_of_the_domains(folder) -> None:
     assert chosen(folder, languages=("de", "es")) == ["de-law", "de-news", "es-law"]
     assert chosen(folder, domains=("law",)) == ["de-law", "es-law"]
     assert chosen(folder, languages=("de",), domains=("law",)) == ["de-law"]
 
 
-def test_names_are_taken_in_their_order(folder) -> None:
+def test_named_recipes_keep_their_order(folder) -> None:
     assert chosen(folder, names=("es-law", "de-law")) == ["es-law", "de-law"]
     assert RecipeSelection(names=("a",)).is_one
     assert not RecipeSelection(names=("a", "b")).is_one
@@ -67,12 +67,12 @@ def test_names_are_taken_in_their_order(folder) -> None:
         ({"names": ("de-law", "de-law")}, "de-law and de-law register the same model m-de-law"),
     ],
 )
-def test_a_choice_that_fits_nothing_is_refused(folder, choice, said) -> None:
+def test_a_selection_without_recipes_is_refused(folder, choice, said) -> None:
     with pytest.raises(RecipeError, match=said):
         chosen(folder, **choice)
 
 
-def test_the_faults_of_all_recipes_are_told_at_once(folder) -> None:
+def test_the_faults_of_all_recipes_are_listed(folder) -> None:
     for name in ("de-law", "es-law"):
         (folder / f"{name}.toml").write_text("level = 3")
     with pytest.raises(RecipeError) as caught:
@@ -81,7 +81,7 @@ def test_the_faults_of_all_recipes_are_told_at_once(folder) -> None:
     assert "es-law.toml" in str(caught.value)
 
 
-def test_wrong_names_are_told_together_with_one_list_and_beside_other_faults(folder) -> None:
+def test_unknown_names_are_listed_together_with_other_faults(folder) -> None:
     (folder / "es-law.toml").write_text("level = 3")
     with pytest.raises(RecipeError) as caught:
         chosen(folder, names=("de-lawn", "es-law", "zulu", "de-lawn"))
@@ -95,7 +95,7 @@ def test_wrong_names_are_told_together_with_one_list_and_beside_other_faults(fol
     ("benchmarks", "said"),
     [('["stsbb"]', "no benchmark at"), ('["sample-space"]', "gate uses none of sample-space")],
 )
-def test_benchmarks_that_cannot_serve_are_told_with_the_recipe(folder, benchmarks, said) -> None:
+def test_faulty_benchmarks_are_listed_with_their_recipe(folder, benchmarks, said) -> None:
     path = folder / "de-law.toml"
     path.write_text(path.read_text().replace('["passage-retrieval"]', benchmarks))
     with pytest.raises(RecipeError, match=f"de-law: .*{said}"):

@@ -1,4 +1,4 @@
-"""Stopping a process that computes."""
+"""Stopping a computation on request."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def stop(grace: str, manner: str) -> tuple[int, str, float]:
     return process.returncode, words, time.monotonic() - began
 
 
-def test_a_computation_that_heeds_the_request_ends_by_itself() -> None:
+def test_a_computation_stops_on_request() -> None:
     assert stop("30", "heeds")[:2] == (0, "left\n")
 
 
-def test_one_that_does_not_is_ended_when_its_grace_is_over() -> None:
+def test_a_process_that_ignores_the_request_ends_after_the_grace_period() -> None:
     code, words, seconds = stop("0.5", "deaf")
     assert (code, words) == (128 + signal.SIGTERM, "")
     assert seconds >= 0.5

@@ -1,4 +1,4 @@
-"""The workspace: whole or not at all, made once, never trusted when damaged."""
+"""Stages in the store: complete or absent, made once, made again when damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(out: Path, work: Path) -> Mapping[str, Any]:
     return {"rows": 1}
 
 
-def test_made_once_then_reused(store: Store) -> None:
+def test_a_stage_is_made_once_and_then_reused(store: Store) -> None:
     calls = []
 
     def counted(out: Path, work: Path) -> Mapping[str, Any]:
@@ -46,7 +46,7 @@ def test_made_once_then_reused(store: Store) -> None:
     assert second.counts == {"rows": 1}
 
 
-def test_manifest_tells_what_is_needed_to_make_it_again(store: Store) -> None:
+def test_a_manifest_lists_inputs_settings_files_and_versions(store: Store) -> None:
     made = store.make(STAGE, write)
     manifest = json.loads((made.path / "manifest.json").read_text())
     assert manifest["inputs"] == {"text": "abc"}
@@ -66,7 +66,7 @@ def test_manifest_tells_what_is_needed_to_make_it_again(store: Store) -> None:
         {"libraries": ("numpy",)},
     ],
 )
-def test_key_follows_whatever_makes_the_stage(change: dict[str, Any]) -> None:
+def test_the_key_depends_on_name_inputs_settings_code_and_libraries(change: dict[str, Any]) -> None:
     assert replace(STAGE, **change).key != STAGE.key
 
 
@@ -92,25 +92,25 @@ def test_a_damaged_stage_is_made_again(store: Store, damage: str) -> None:
     assert (again.path / "part" / "a.txt").read_text() == "hello"
 
 
-@pytest.mark.parametrize("lacking", ["key", "digest", "files", "counts", "seconds"])
-def test_a_manifest_that_lacks_something_is_made_again(store: Store, lacking: str) -> None:
-    place = store.make(STAGE, write).path / "manifest.json"
-    manifest = json.loads(place.read_text())
-    del manifest[lacking]
-    place.write_text(json.dumps(manifest))
+@pytest.mark.parametrize("missing", ["key", "digest", "files", "counts", "seconds"])
+def test_a_stage_with_an_incomplete_manifest_is_made_again(store: Store, missing: str) -> None:
+    path = store.make(STAGE, write).path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest[missing]
+    path.write_text(json.dumps(manifest))
     assert store.find(STAGE) is None
     assert not store.make(STAGE, write).reused
     assert store.find(STAGE) is not None
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', '{"files": []}'])
-def test_a_manifest_of_another_shape_is_made_again(store: Store, content: str) -> None:
+def test_a_stage_with_a_malformed_manifest_is_made_again(store: Store, content: str) -> None:
     (store.make(STAGE, write).path / "manifest.json").write_text(content)
     assert store.find(STAGE) is None
     assert not store.make(STAGE, write).reused
 
 
-def test_a_failing_stage_leaves_nothing_and_says_its_own_error(store: Store) -> None:
+def test_a_failed_stage_leaves_no_file_and_raises_its_own_error(store: Store) -> None:
     def fail(out: Path, work: Path) -> Mapping[str, Any]:
         (out / "half.txt").write_text("half")
         raise CorpusError("no text in it")
@@ -121,7 +121,7 @@ def test_a_failing_stage_leaves_nothing_and_says_its_own_error(store: Store) -> 
     assert not list(store.root.rglob("half.txt"))
 
 
-def test_no_space_left_is_one_clear_error(store: Store) -> None:
+def test_a_full_disk_is_an_error_with_the_remedy(store: Store) -> None:
     def full(out: Path, work: Path) -> Mapping[str, Any]:
         (out / "half.txt").write_text("half")
         raise OSError(28, "No space left on device")
@@ -141,7 +141,7 @@ def test_no_space_left_is_one_clear_error(store: Store) -> None:
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/texts/b.txt"), False),
     ],
 )
-def test_space_is_asked_for_only_where_it_is_wanting(
+def test_the_remedy_is_space_only_for_errors_about_space(
     store: Store, error: OSError, space: bool
 ) -> None:
     def fail(out: Path, work: Path) -> Mapping[str, Any]:
@@ -155,7 +155,7 @@ def test_space_is_asked_for_only_where_it_is_wanting(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_really_full_device_is_one_clear_error(store: Store) -> None:
+def test_a_full_device_is_an_error(store: Store) -> None:
     def full(out: Path, work: Path) -> Mapping[str, Any]:
         (out / "a.txt").symlink_to("/dev/full")
         (out / "a.txt").write_text("x" * 100_000)
@@ -165,20 +165,20 @@ def test_a_really_full_device_is_one_clear_error(store: Store) -> None:
         store.make(STAGE, full)
 
 
-def test_a_file_in_the_workspaces_place_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_file_with_the_workspaces_path_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match="MIRROR_HOME"):
         Store(tmp_path / "taken")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_unwritable_workspace_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unwritable_workspace_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="cannot be written"):
         Store(tmp_path / "workspace")
 
 
-def test_work_of_a_failed_stage_is_there_for_the_next_try(store: Store) -> None:
+def test_checkpoints_of_an_interrupted_stage_are_kept_for_the_next_run(store: Store) -> None:
     def interrupted(out: Path, work: Path) -> Mapping[str, Any]:
         (work / "checkpoint").write_text("step 7")
         raise KeyboardInterrupt
@@ -214,7 +214,7 @@ def test_two_runs_at_once_make_a_stage_once(store: Store) -> None:
     assert len(calls) == 1
 
 
-def test_sigkill_in_the_middle_then_again_gives_the_same(store: Store) -> None:
+def test_a_stage_after_a_killed_process_has_only_its_own_files(store: Store) -> None:
     script = f"""
         import sys
         from pathlib import Path
@@ -242,7 +242,7 @@ def test_sigkill_in_the_middle_then_again_gives_the_same(store: Store) -> None:
     assert (made.path / "part" / "a.txt").read_text() == "hello"
 
 
-def test_folder_digest_sees_names_and_bytes(tmp_path: Path) -> None:
+def test_a_folder_digest_depends_on_names_and_bytes(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, name, text in ((one, "a", "x"), (two, "b", "x")):
         folder.mkdir()
@@ -253,7 +253,7 @@ def test_folder_digest_sees_names_and_bytes(tmp_path: Path) -> None:
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of files that are read for their digests from here on."""
+    """Return a list to which the name of each file that is hashed from now on is added."""
     names: list[str] = []
     read = hashing.read_digest
 
@@ -271,7 +271,7 @@ def write_one(out: Path, _work: Path) -> dict[str, int]:
     return {}
 
 
-def test_files_are_read_once_when_made_and_not_when_reused(
+def test_files_are_hashed_once_when_a_stage_is_made_and_not_when_it_is_reused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = count_reads(monkeypatch)
@@ -282,7 +282,7 @@ def test_files_are_read_once_when_made_and_not_when_reused(
     assert names == ["weights"]
 
 
-def test_after_a_day_files_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_hashed_again_after_a_day(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage("tune", "errors", {}, {})
     weights = store.make(stage, write_one).path / "weights"
     times = weights.stat()
@@ -294,7 +294,7 @@ def test_after_a_day_files_are_read_again(store: Store, monkeypatch: pytest.Monk
     assert store.find(stage) is None
 
 
-def test_a_touched_file_is_read_and_then_trusted_again(
+def test_a_touched_file_is_hashed_once_and_then_trusted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage("tune", "errors", {}, {})

@@ -1,4 +1,4 @@
-"""A workspace is made by commands that write into it, and must be there for those that read."""
+"""Workspaces: created by commands that write, required by commands that read."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def test_who_writes_needs_none_yet(home: Path) -> None:
+def test_a_command_that_writes_needs_no_existing_workspace(home: Path) -> None:
     assert writable_workspace() == home
     assert not home.exists()
 
 
-def test_who_reads_finds_it(home: Path) -> None:
+def test_a_command_that_reads_opens_the_workspace(home: Path) -> None:
     Store(home)
     assert open_workspace() == open_workspace(for_registry=True) == home
 
 
-def test_who_reads_makes_none(home: Path) -> None:
+def test_a_command_that_reads_does_not_create_the_named_workspace(home: Path) -> None:
     for for_registry in (False, True):
         with pytest.raises(InputError, match=f"no workspace at {home}"):
             open_workspace(for_registry=for_registry)
     assert not home.exists()
 
 
-def test_a_folder_of_something_else_is_none(home: Path) -> None:
+def test_a_folder_with_other_files_is_not_a_workspace(home: Path) -> None:
     (home / "photos").mkdir(parents=True)
     with pytest.raises(InputError, match="no workspace at"):
         open_workspace()
 
 
-def test_none_is_needed_where_the_registry_is_elsewhere(
+def test_no_workspace_is_needed_for_a_registry_outside_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
@@ -50,7 +50,7 @@ def test_none_is_needed_where_the_registry_is_elsewhere(
     assert open_workspace(for_registry=True) == home
 
 
-def test_the_address_of_its_own_registry_is_not_elsewhere(
+def test_the_workspaces_own_registry_needs_the_workspace(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
@@ -59,7 +59,7 @@ def test_the_address_of_its_own_registry_is_not_elsewhere(
 
 
 @pytest.mark.parametrize("place", ["notes.txt", "notes.txt/below"])
-def test_what_cannot_be_a_folder_is_told(
+def test_an_impossible_folder_is_an_error(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "notes.txt").write_text("mine")
