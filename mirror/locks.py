@@ -50,9 +50,8 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[Callable[[], No
         wait: whether to wait while another process holds the lock.
 
     Yields:
-        A function that raises StoreError if another machine has taken the lock over, because this
-        process did not rewrite its note for a minute.  Call it before work that must not be done
-        twice.
+        A function that raises StoreError if another machine has taken the lock over, after a minute
+        without a new note.  Call it before work that must not be done twice.
 
     Raises:
         BusyError: the lock is held, and `wait` is false.

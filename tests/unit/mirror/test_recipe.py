@@ -225,7 +225,7 @@ def test_the_error_for_broken_toml_has_the_line(tmp_path: Path) -> None:
 
 
 def test_a_name_cannot_be_a_path_outside_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no recipe's name"):
+    with pytest.raises(RecipeError, match="not a valid recipe name"):
         find_recipe("../secret", tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_named_recipes_keep_their_order(folder) -> None:
         ({"names": ("de-law",), "everything": True}, "one of the two"),
         ({"languages": ("de", "fr")}, r"the language fr: there are de-law \(de, law\)"),
         ({"domains": ("sports",)}, "the domain sports"),
-        ({"languages": ("en",), "domains": ("law",)}, "that language and that domain"),
+        ({"languages": ("en",), "domains": ("law",)}, "both this language and this domain"),
         ({"names": ("de-law", "nl-law")}, r"no recipe is called 'nl-law' \(nearest: ..-law\)"),
         ({"names": ("de-law", "de-law")}, "de-law and de-law register the same model m-de-law"),
     ],
