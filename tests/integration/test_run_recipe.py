@@ -71,7 +71,7 @@ def again(
     run_here: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> SimpleNamespace:
-    """The same once more, with nothing changed, as in a new process: no digest is cached."""
+    """Run the recipe again, unchanged, as in a new process: no digest is cached."""
     hashing._known_digest.cache_clear()
     with logged_digests(tmp_path_factory.mktemp("again")) as hashed:
         done = run_here(first.recipe, first.home)
@@ -193,7 +193,7 @@ def test_an_unchanged_run_hashes_no_file_of_a_stage_and_the_base_once(
 
 
 def tasks_of(ask_api: Ask, recipe: Path, number: int) -> list[dict[str, Any]]:
-    """The task runs of a recipe's flow run, the first or the last."""
+    """Return the task runs of a recipe's first or last flow run."""
     wanted = {"flows": {"name": {"any_": ["run-recipe"]}}}
     wanted |= {"flow_runs": {"name": {"any_": [str(recipe)]}}}
     run = ask_api("flow_runs/filter", wanted | {"sort": "START_TIME_ASC"})[number]
@@ -205,7 +205,7 @@ def tasks_of(ask_api: Ask, recipe: Path, number: int) -> list[dict[str, Any]]:
 
 
 def task_states(ask_api: Ask, recipe: Path, number: int) -> dict[str, str]:
-    """The states of the tasks of a recipe's flow run, by name."""
+    """Return the task states of a recipe's first or last flow run, by task name."""
     tasks = tasks_of(ask_api, recipe, number)
     states = {task["name"]: task["state_name"] for task in tasks}
     assert len(states) == len(tasks)
@@ -235,14 +235,14 @@ def test_prefects_edges_are_the_data_that_tasks_are_given(
     assert not any("check_ready" in given for given in edges.values())
 
 
-def test_prefect_shows_what_was_made_as_completed(first: SimpleNamespace, ask_api: Ask) -> None:
+def test_prefect_shows_new_stages_as_completed(first: SimpleNamespace, ask_api: Ask) -> None:
     states = task_states(ask_api, first.recipe, 0)
     assert {name: states.get(name) for name in STAGE_TASKS} == dict.fromkeys(
         STAGE_TASKS, "Completed"
     )
 
 
-def test_prefect_shows_what_was_reused_as_cached(again: SimpleNamespace, ask_api: Ask) -> None:
+def test_prefect_shows_reused_stages_as_cached(again: SimpleNamespace, ask_api: Ask) -> None:
     states = task_states(ask_api, again.recipe, -1)
     assert {name for name, state in states.items() if state == "Cached"} == set(STAGE_TASKS)
     assert states["check_ready"] == states["record_run"] == "Completed"
