@@ -23,7 +23,6 @@ from mirror.rendering import fill_template
 from mirror.store import StageRecord
 
 Floats = NDArray[np.float64]
-
 Advice = Literal["keep", "rotate", "re-embed"]
 
 COMPATIBILITY = "compatibility.json"
@@ -160,11 +159,7 @@ def _interval(values: Floats) -> Estimate:
 
 
 def checked_unit_rows(vectors: NDArray[np.float32], name: str) -> Floats:
-    """Return the vectors scaled to length 1: (texts, dimension).
-
-    Args:
-        vectors: (texts, dimension).
-        name: `old` or `new`, for the error.
+    """Return the vectors (texts, dimension) scaled to length 1; errors name the encoder.
 
     Raises:
         InputError: one is zero or not a number.
@@ -240,9 +235,8 @@ def read_compatibility(record: StageRecord) -> Compatibility:
             }
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
+        message = f"{path} cannot be read ({error}): remove its folder and run again"
+        raise StoreError(message) from error
 
 
 def _read_quality(content: dict[str, Any]) -> SearchQuality:
