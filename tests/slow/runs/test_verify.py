@@ -60,7 +60,7 @@ def test_the_runs_own_workspace_is_refused(
     recorded: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify("en-tiny", "--into", recorded.home) == 1
-    assert "every stage would be found" in capsys.readouterr().err
+    assert "whose stages would be reused" in capsys.readouterr().err
 
 
 def test_an_unchanged_run_is_refused(
@@ -70,7 +70,7 @@ def test_an_unchanged_run_is_refused(
 
     record = replace(find_record(recorded.home), unchanged=True)
     assert verify(save_record(record, tmp_path)) == 1
-    assert f"name the version that it found, {MODEL}" in capsys.readouterr().err
+    assert f"name the champion instead, {MODEL}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("run", ["en-nothing", "models:/mirror-nothing/1", "nothing.json"])

@@ -171,6 +171,9 @@ def test_killed_services_restart_by_themselves(team: Team) -> None:
 def test_up_starts_what_does_not_run(team: Team) -> None:
     before = team.pids
     Supervisor(team.home / "servers").stop(["prefect", "mlflow"], 5)
+    deadline = time.monotonic() + 30
+    while set(team.pids) != {"worker-1"} and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert set(team.pids) == {"worker-1"}
     done = team.up()
     assert "starting prefect" in done.stderr

@@ -112,7 +112,7 @@ def test_a_stage_that_was_not_made_is_a_difference(
     recorded: dict[str, Any], again: dict[str, Any]
 ) -> None:
     del again["stages"]["sample"]
-    assert "not made" in reasons_by_stage(recorded, again)["sample"][0]
+    assert "missing" in reasons_by_stage(recorded, again)["sample"][0]
 
 
 def test_a_lineage_that_goes_round_is_still_compared(
