@@ -34,3 +34,7 @@ def test_every_key_of_a_recipe_is_documented() -> None:
 def test_links_between_pages_lead_somewhere(page) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_readme_is_short() -> None:
+    assert len((CHECKOUT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
