@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,9 +69,16 @@ class Deployer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = Request(f"{self.api}/{path}", data, headers, method=method)
-        with urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        for _ in range(10):
+            try:
+                with urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except HTTPError as error:
+                if error.code != 503:  # the server's SQLite is busy
+                    raise
+                time.sleep(2)
+        raise TimeoutError(f"{path}: the server stayed busy")
 
 
 @pytest.fixture
