@@ -23,13 +23,13 @@ from mirror.paths import CHECKOUT
 from mirror.release.run_record import find_record
 from tasks.network import bracketed, is_loopback
 
-README = CHECKOUT / "README.md"
+PAGE = CHECKOUT / "docs" / "serving.md"
 COMMAND = "from flows.cli.main import main; main()"
 MODEL = "models:/mirror-en-tiny@challenger"
 
 
 def readme_call() -> str:
-    [call] = re.findall(r"^\$ (curl .*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    [call] = re.findall(r"^\$ (curl .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     return str(call)
 
 
