@@ -102,8 +102,19 @@ LIMIT_SECONDS = float(os.environ.get("MIRROR_TEST_SECONDS", "5"))
 """CPU time of a test that is not marked slow."""
 WAITING_FACTOR = 6
 IMPORT_SECONDS = 10
-"""Allowed to the first test of a process that imports one of these libraries."""
-HEAVY_LIBRARIES = {"torch", "transformers", "sentence_transformers", "prefect", "mlflow", "scipy"}
+"""Allowed to a test that is the first in its process to import a part of these libraries.
+
+A part, because most of them import the rest of themselves on first use.
+"""
+HEAVY_LIBRARIES = {
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "prefect",
+    "mlflow",
+    "scipy",
+    "sqlalchemy",
+}
 
 hypothesis.settings.register_profile("fast", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=100, deadline=None)
@@ -136,7 +147,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     loaded, began, used_before = set(sys.modules), monotonic(), sum(os.times()[:4])
     result = yield
     used, waited = sum(os.times()[:4]) - used_before, monotonic() - began
-    imported = HEAVY_LIBRARIES & (set(sys.modules) - loaded)
+    imported = HEAVY_LIBRARIES & {name.partition(".")[0] for name in set(sys.modules) - loaded}
     limit = LIMIT_SECONDS + (IMPORT_SECONDS if imported else 0)
     if used > limit or waited > WAITING_FACTOR * limit:
         pytest.fail(
