@@ -81,7 +81,7 @@ def _check_different(old: str, new: str, *, overridden: bool) -> None:
     """
     from flows.cli.encoders import find_encoder_folder
     from mirror.encoders.base_model import check_base
-    from mirror.encoders.sentence_transformers_format import read_encoder_settings
+    from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 
     before, after = find_encoder_folder(old), find_encoder_folder(new)
     from mirror.encoders.encoder_ref import folder_encoder_digest

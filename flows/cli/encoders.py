@@ -23,13 +23,13 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
 
     Raises:
         BaseModelError: it does not exist or is damaged, a plain model has no pooling, `max_tokens`
-            exceeds the model's limit, or `pooling` is not that of the encoder's projection.
+            exceeds the model's limit, or `pooling` is not that of the encoder's last layer.
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
     from mirror.encoders.base_model import token_limit
     from mirror.encoders.encoder import Encoder
-    from mirror.encoders.sentence_transformers_format import read_encoder_settings
+    from mirror.encoders.sentence_transformers_reader import check_reading, read_encoder_settings
 
     limit = token_limit(folder)
     if max_tokens and limit and max_tokens > limit:
@@ -37,12 +37,8 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
             f"{name} takes {limit} tokens per text, not {max_tokens}: give --max-tokens {limit} "
             "at most, or leave it out"
         )
-    saved = read_encoder_settings(folder)
-    if pooling and saved and saved.projected and pooling != saved.pooling:
-        raise BaseModelError(
-            f"{name} has a projection that was fitted to {saved.pooling} pooling, not to "
-            f"{pooling}: leave --pooling out"
-        )
+    if pooling and (saved := read_encoder_settings(folder)):
+        check_reading(saved, pooling, None, Path(name))
     return Encoder.load(folder, cast("Pooling | None", pooling), max_tokens)
 
 
@@ -61,7 +57,7 @@ def load_encoder_like(reference: EncoderSettings, name: str, pooling: str | None
     """
     from mirror.encoders.base_model import token_limit
     from mirror.encoders.encoder import Encoder
-    from mirror.encoders.sentence_transformers_format import read_encoder_settings
+    from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 
     folder = find_encoder_folder(name)
     if read_encoder_settings(folder) is not None:

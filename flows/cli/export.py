@@ -81,7 +81,7 @@ def check_options(format_: str, words: str | None, recipe: str | None, limit: in
 def export_folder(name: str, pooling: str | None, max_tokens: int | None, folder: Path) -> str:
     """Write the folder for sentence-transformers; return a summary."""
     from flows.cli.encoders import find_encoder_folder, load_encoder
-    from mirror.encoders.sentence_transformers_format import read_encoder_settings
+    from mirror.encoders.sentence_transformers_reader import read_encoder_settings
     from mirror.export.sentence_transformers import copy_encoder, save_encoder
 
     source = find_encoder_folder(name)
@@ -101,7 +101,10 @@ def export_onnx_graph(name: str, pooling: str | None, max_tokens: int | None, fo
     source = find_encoder_folder(name)
     encoder = load_encoder(str(source), pooling, max_tokens)
     difference = export_onnx(encoder, source, folder)
-    return f"an ONNX graph; its vectors differ from the encoder's by at most {difference:.1e}"
+    return (
+        "an ONNX graph; its vectors differ from those of sentence-transformers by at most "
+        f"{difference:.1e}"
+    )
 
 
 def export_word_vectors(

@@ -73,7 +73,7 @@ def checked_model(model: str) -> str:
         ServiceError: the registry does not answer.
     """
     from mirror.encoders.base_model import check_base
-    from mirror.encoders.sentence_transformers_format import read_encoder_settings
+    from mirror.encoders.sentence_transformers_reader import read_encoder_settings
     from tasks.environment import workspace_root
     from tasks.registry import fetch_model, pin_model
     from tasks.registry.versions import CHAMPION, check_name

@@ -18,6 +18,7 @@ from mirror.encoders.architectures import ARCHITECTURES, Architecture
 from mirror.encoders.checks import check_tokenizer_folder, check_weights
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.prompt import check_room, write_prompt
+from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.encoders.special_tokens import read_special_tokens
 from mirror.errors import BaseModelError, RecipeError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
@@ -59,7 +60,7 @@ def locate_base(section: BaseSection, from_registry: Callable[[str], Path]) -> t
 
 
 def check_base(folder: Path, *, masks: bool = True) -> None:
-    """Check that a folder's model can be tuned: its architecture, weights and tokenizer.
+    """Check that a folder's model can be tuned: architecture, weights, tokenizer, modules.
 
     Args:
         folder: the model's.
@@ -73,6 +74,7 @@ def check_base(folder: Path, *, masks: bool = True) -> None:
     kind = architecture_of(config, folder)
     check_weights(folder, config, kind)
     check_tokenizer_folder(folder, config, kind, masks=masks)
+    read_encoder_settings(folder)
 
 
 def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:

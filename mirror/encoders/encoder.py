@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import architecture_of, read_config
 from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.cpu_kernels import cpu_ops
+from mirror.encoders.head import Dense, append_layer, head_layers, read_head, write_head
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.encoders.pooling import pool
 from mirror.encoders.prompt import check_room, with_prompt
-from mirror.encoders.sentence_transformers_format import (
-    EncoderSettings,
+from mirror.encoders.sentence_transformers_format import EncoderSettings, write_encoder_settings
+from mirror.encoders.sentence_transformers_reader import (
+    check_reading,
+    lower_case,
     read_encoder_settings,
-    write_encoder_settings,
 )
 from mirror.encoders.sif_weights import read_token_weights, write_token_weights
-from mirror.encoders.whitening import Projection, read_projection, write_projection
 from mirror.errors import BaseModelError
 from mirror.parallel import worker_count, worker_threads
 from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
@@ -46,13 +47,13 @@ class Encoder:
         model: Any,
         tokenizer: Any,
         settings: EncoderSettings,
-        projection: Projection | None = None,
+        head: nn.Sequential | None = None,
         token_weights: Tensor | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
-        self.projection = projection
+        self.head = nn.Sequential() if head is None else head
         self.token_weights = token_weights
 
     @classmethod
@@ -79,19 +80,24 @@ class Encoder:
             lowercase: as `tuning.lowercase`; false leaves the tokenizer as it is.
 
         Raises:
-            BaseModelError: the folder is incomplete or damaged, or no pooling is known.
+            BaseModelError: the folder is incomplete or damaged, no pooling is known, or the encoder
+                has a linear layer that was fitted to another pooling.
             TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
         saved = read_encoder_settings(folder) or _plain_settings(folder, pooling)
+        check_reading(saved, pooling, prompt, folder)
         settings = replace(saved, pooling=pooling or saved.pooling, prompt=prompt or saved.prompt)
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             compute_cls_only(model)
         tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
+        if settings.lowercase:
+            lower_case(tokenizer.backend_tokenizer)
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
-        fitted = _read_fitted(folder, settings, model.config)
-        encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
+        target = resolve_device(device)
+        head, token_weights = _read_fitted(folder, settings, model.config)
+        encoder = cls(model.to(target).eval(), tokenizer, settings, head.to(target), token_weights)
         length = encoder.max_seq_length(max_tokens or saved.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
         encoder.settings = replace(settings, max_tokens=length)
@@ -106,7 +112,19 @@ class Encoder:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self.model.config.hidden_size)
+        widths = [len(layer.weight) for layer in self.head if isinstance(layer, Dense)]
+        return widths[-1] if widths else int(self.model.config.hidden_size)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """How many tokens the words take that are put before every text."""
+        prefix = self.settings.prefix.rstrip()
+        return len(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else 0
+
+    def append_layer(self, layer: Dense) -> None:
+        """Add a linear layer; normalised vectors are normalised again after it."""
+        self.head = append_layer(self.head, layer.to(self.device))
+        self.settings = replace(self.settings, head=head_layers(self.head))
 
     def max_seq_length(self, max_tokens: int | None) -> int:
         """Return `max_tokens`, or the model's limit if that is lower or none is given."""
@@ -116,11 +134,15 @@ class Encoder:
         return min(max_tokens or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return ids of each text with special tokens, truncated to `max_tokens`, not padded."""
+        """Return ids of each text with special tokens, truncated to `max_tokens`, not padded.
+
+        The encoder's default prompt is put before each text.
+        """
         if not texts:
             return []
+        prefix = self.settings.prefix
         ids: list[list[int]] = self.tokenizer(
-            list(texts), truncation=True, max_length=self.settings.max_tokens
+            [prefix + text for text in texts], truncation=True, max_length=self.settings.max_tokens
         )["input_ids"]
         return ids
 
@@ -182,12 +204,19 @@ class Encoder:
             if with_layers
             else (output.last_hidden_state,)
         )
-        return pool(hidden, self._token_weights(mask, microbatch.ids), self.settings.pooling)
+        pooled = pool(hidden, self._token_weights(mask, microbatch.ids), self.settings.pooling)
+        if not len(self.head):
+            return pooled
+        with torch.autocast(self.device.type, enabled=False):  # `pooled` is fp32
+            vectors: Tensor = self.head(pooled)
+        return vectors
 
     def encode(
         self, texts: Sequence[str], tokens_per_microbatch: int = TOKENS_PER_MICROBATCH
     ) -> np.ndarray:
-        """Return vectors of texts, in their order: (texts, dimension), float32, not normalised.
+        """Return vectors of texts, in their order: (texts, dimension), float32.
+
+        They are normalised only if the head ends so.
 
         Uses as many threads as torch has in the calling thread; results do not depend on it.
         """
@@ -199,10 +228,8 @@ class Encoder:
         @torch.inference_mode()  # of the thread that calls it
         def encode_microbatch(number: int) -> None:
             microbatch = microbatches[number]
-            pooled = self.forward(self.embed_tokens([microbatch])[0], microbatch)
-            vectors[microbatch.rows] = (
-                self.projection(pooled) if self.projection else pooled
-            ).cpu()
+            encoded = self.forward(self.embed_tokens([microbatch])[0], microbatch)
+            vectors[microbatch.rows] = encoded.cpu()
 
         with worker_threads(worker_count(self.device)) as threads:
             threads.map(encode_microbatch, len(microbatches))
@@ -217,16 +244,11 @@ class Encoder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
         kind = ARCHITECTURES[self.model.config.model_type]
-        settings = replace(
-            self.settings,
-            projected=self.projection is not None,
-            weighted=self.token_weights is not None,
-        )
+        settings = replace(self.settings, weighted=self.token_weights is not None)
         write_encoder_settings(folder, settings, self.model.config, kind)
         if self.token_weights is not None:
             write_token_weights(folder, self.token_weights, self.tokenizer.get_vocab())
-        if self.projection:
-            write_projection(folder, self.projection)
+        write_head(folder, self.head)
 
     def _token_weights(self, mask: Tensor, ids: Tensor) -> Tensor:
         """Return each token's weight in a mean: 1 or its SIF weight, and 0 for padding."""
@@ -247,12 +269,12 @@ class Encoder:
 
 def _read_fitted(
     folder: Path, settings: EncoderSettings, model: PretrainedConfig
-) -> tuple[Projection | None, Tensor | None]:
-    """Return the projection and the token weights, which were fitted to a sample."""
-    projection = read_projection(folder, int(model.hidden_size)) if settings.projected else None
+) -> tuple[nn.Sequential, Tensor | None]:
+    """Return the head and the token weights."""
+    head = read_head(folder, settings.head, int(model.hidden_size))
     if settings.weighted and settings.pooling in WEIGHABLE:
-        return projection, read_token_weights(folder, int(model.vocab_size))
-    return projection, None
+        return head, read_token_weights(folder, int(model.vocab_size))
+    return head, None
 
 
 def _plain_settings(folder: Path, pooling: Pooling | None) -> EncoderSettings:

@@ -1,7 +1,8 @@
 """SentenceTransformer format: the settings files of an encoder's folder.
 
 They are written in the verbose form of older versions, which every reader understands.  Some
-servers silently use the wrong pooling with the compact form of sentence-transformers 5.4.
+servers silently use the wrong pooling with the compact form of sentence-transformers 5.4.  For
+reading them see `mirror.encoders.sentence_transformers_reader`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from mirror.encoders.architectures import Architecture
-from mirror.errors import BaseModelError
 from mirror.tuning_config import FIRST_LAYER, Pooling
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 LAYERS = "1_WeightedLayerPooling"
 WEIGHTS = "1_WordWeights"
-DENSE = "2_Dense"
-POOLING_NEIGHBOURS = ("LayerPooling", "WordWeights", "Dense")
-"""Ends of the types of sentence-transformers' modules that may surround `Pooling`."""
-LINEAR = "torch.nn.modules.linear.Identity"
+IDENTITY = "torch.nn.modules.linear.Identity"
 """Activation function of a `Dense` module that is linear."""
 EXTRA_FILE = "mirror.json"
 """Settings that sentence-transformers lacks: the pooling `mean-with-padding`, and the prompt."""
@@ -41,24 +38,61 @@ POOLING_KEYS: dict[str, Pooling | None] = {
     "pooling_mode_lasttoken": "last",
 }
 """Our name of each pooling of sentence-transformers; None for those that we lack."""
-COMPACT_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-"""Our name of each pooling in the compact form of version 5.4."""
 WRITTEN_AS: dict[Pooling, Pooling] = {"mean-with-padding": "mean", "first-last": "mean"}
 """The pooling written for sentence-transformers where it lacks ours."""
 
 
 @dataclass(frozen=True)
+class HeadLayer:
+    """A layer after pooling."""
+
+    kind: Literal["Dense", "Normalize"]
+    activation: str = IDENTITY
+    """Dense: the full name of a class of torch."""
+    width: int = 0
+    """Dense: the dimension of its output."""
+    path: str = field(default="", compare=False)
+    """Dense: its folder, in an encoder that was read."""
+    has_residual: bool = False
+    """Dense: whether its input is added to its output."""
+
+
+@dataclass(frozen=True)
 class EncoderSettings:
-    """How the token vectors of a text become one vector."""
+    """How a text becomes one vector: its tokens, their pooling, and the layers after it."""
 
     pooling: Pooling
     max_tokens: int
-    projected: bool = False
-    """Whether a linear layer follows the pooling (`mirror.encoders.whitening`)."""
+    """0 if the folder says none."""
+    head: tuple[HeadLayer, ...] = ()
+    """The layers after pooling (`mirror.encoders.head`)."""
     weighted: bool = False
     """Whether tokens have weights in the mean over them (`mirror.encoders.sif_weights`)."""
     prompt: str | None = None
     """As `tuning.prompt`; the tokenizer adds it, this is the record for use with other models."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """sentence-transformers' prompts by name: words that are put before a text."""
+    default_prompt: str | None = None
+    """The name of the prompt that is put before every text; None for none."""
+    include_prompt: bool = True
+    """Whether the tokens of such a prompt are pooled."""
+    lowercase: bool = False
+    """Whether texts are lower-cased before they are tokenized."""
+
+    @property
+    def prefix(self) -> str:
+        """The words that are put before every text; empty if there are none."""
+        return self.prompts[self.default_prompt] if self.default_prompt else ""
+
+    @property
+    def fixes_pooling(self) -> bool:
+        """Whether a linear layer follows, which was fitted to vectors of this pooling."""
+        return any(layer.kind == "Dense" for layer in self.head)
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether vectors have length 1."""
+        return bool(self.head) and self.head[-1].kind == "Normalize"
 
 
 def write_encoder_settings(
@@ -70,7 +104,10 @@ def write_encoder_settings(
     `mirror.json` gives the right one to `Encoder.load`.
     """
     width = int(model.hidden_size)
-    transformer: dict[str, Any] = {"max_seq_length": settings.max_tokens, "do_lower_case": False}
+    transformer: dict[str, Any] = {
+        "max_seq_length": settings.max_tokens,
+        "do_lower_case": settings.lowercase,
+    }
     if kind.has_pooler:
         transformer["model_args"] = {"add_pooling_layer": False}
     if settings.pooling == "first-last":
@@ -96,62 +133,11 @@ def write_encoder_settings(
         folder / "config_sentence_transformers.json",
         {
             "__version__": versions,
-            "prompts": {},
-            "default_prompt_name": None,
+            "prompts": dict(settings.prompts),
+            "default_prompt_name": settings.default_prompt,
             "similarity_fn_name": "cosine",
         },
     )
-
-
-def read_encoder_settings(folder: Path) -> EncoderSettings | None:
-    """Return the settings in an encoder's folder, in either form; None for a plain model.
-
-    Raises:
-        BaseModelError: the settings cannot be read, or name a module or pooling that we lack.
-    """
-    if not (folder / "modules.json").is_file():
-        return None
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        layers, weights, dense = (_paths(modules, kind) for kind in POOLING_NEIGHBOURS)
-        pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-        length = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
-        extra_pooling, prompt = _read_extra(folder)
-        modes = [name or key for key, name in POOLING_KEYS.items() if pooling.get(key)]
-        compact = pooling.get("pooling_mode")
-        modes += [] if compact is None else [COMPACT_NAMES.get(compact, compact)]
-        max_tokens = length.get("max_seq_length")
-    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
-        raise BaseModelError(
-            f"the encoder in {folder} has settings that cannot be read ({error}): get it again"
-        ) from error
-    if len(modes) != 1 or modes[0] not in COMPACT_NAMES.values():
-        raise BaseModelError(
-            f"the encoder in {folder} pools by {', '.join(map(str, modes)) or 'no mode'}: only "
-            f"one of {', '.join(COMPACT_NAMES.values())} can be used"
-        )
-    if layers not in ([], [LAYERS]) or extra_pooling not in (None, "mean-with-padding"):
-        raise BaseModelError(
-            f"the encoder in {folder} mixes its layers in an unsupported way: only the mean of the "
-            "first and the last layer can be used"
-        )
-    for paths, supported in ((dense, DENSE), (weights, WEIGHTS)):
-        if paths not in ([], [supported]):
-            raise BaseModelError(f"{folder} has {', '.join(paths)}: only {supported} can be used")
-    name = cast(Pooling, extra_pooling or ("first-last" if layers else modes[0]))
-    return EncoderSettings(name, int(max_tokens or 0), bool(dense), bool(weights), prompt)
-
-
-def _paths(modules: Sequence[Mapping[str, str]], kind: str) -> list[str]:
-    return [module["path"] for module in modules if module["type"].endswith(kind)]
-
-
-def _read_extra(folder: Path) -> tuple[str | None, str | None]:
-    """Return pooling and prompt from `mirror.json`; None for a setting that it lacks."""
-    if not (folder / EXTRA_FILE).is_file():
-        return None, None
-    extra = json.loads((folder / EXTRA_FILE).read_text(encoding="utf-8"))
-    return extra.get("pooling"), extra.get("prompt")
 
 
 def write_layer_weights(folder: Path, width: int, layers: int) -> None:
@@ -172,7 +158,7 @@ def write_layer_weights(folder: Path, width: int, layers: int) -> None:
 def _pooling_config(settings: EncoderSettings, width: int) -> dict[str, Any]:
     mode = WRITTEN_AS.get(settings.pooling, settings.pooling)
     chosen = {key: name == mode for key, name in POOLING_KEYS.items()}
-    return {"word_embedding_dimension": width, **chosen, "include_prompt": True}
+    return {"word_embedding_dimension": width, **chosen, "include_prompt": settings.include_prompt}
 
 
 def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:
@@ -181,11 +167,16 @@ def _modules(settings: EncoderSettings) -> list[dict[str, Any]]:
     steps += [("WeightedLayerPooling", LAYERS)] if settings.pooling == "first-last" else []
     steps += [("WordWeights", WEIGHTS)] if settings.weighted else []
     steps += [("Pooling", "1_Pooling")]
-    steps += [("Dense", DENSE)] if settings.projected else []
+    steps += zip([layer.kind for layer in settings.head], head_paths(settings.head), strict=True)
     return [
         {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for n, (kind, path) in enumerate(steps)
     ]
+
+
+def head_paths(head: Sequence[HeadLayer]) -> list[str]:
+    """Return the folder in which each layer after pooling is written."""
+    return [f"{number}_{layer.kind}" for number, layer in enumerate(head, start=2)]
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.base_model import MODEL_FILES
-from mirror.encoders.sentence_transformers_format import LINEAR
+from mirror.encoders.sentence_transformers_reader import ACTIVATIONS
 from mirror.errors import BaseModelError
 
 CARD = "*.md"
@@ -54,7 +54,7 @@ def _check_settings(path: Path) -> None:
     for key, value in _settings(content):
         if key in CODE_SETTINGS and value:
             raise _code_error(path, f"names code of its own ({key})")
-        if key == ACTIVATION and value != LINEAR:
+        if key == ACTIVATION and value not in ACTIVATIONS:
             raise _code_error(path, f"names {value!r} to be called")
     modules = content if path.name == MODULES and isinstance(content, list) else []
     for module in modules:

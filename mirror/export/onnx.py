@@ -1,4 +1,4 @@
-"""Export of an encoder as an ONNX graph that includes pooling, with its tokenizer.
+"""Export of an encoder as an ONNX graph that includes pooling and head, with its tokenizer.
 
 Needs the extra `onnx`.  Users of the export need onnxruntime and tokenizers only.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from torch import Tensor
 from mirror.atomic_folder import atomic_folder
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.model_loading import load_model
+from mirror.encoders.model_loading import load_model, quiet_transformers
 from mirror.encoders.pooling import pool
+from mirror.encoders.sentence_transformers_format import EncoderSettings
+from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.errors import BaseModelError, InputError
 from mirror.tuning_config import FIRST_LAYER
 
@@ -55,7 +59,7 @@ class _Graph(torch.nn.Module):
     def __init__(self, encoder: Encoder, model: Any) -> None:
         super().__init__()
         self.model, self.pooling = model, encoder.settings.pooling
-        self.projection, self.token_weights = encoder.projection, encoder.token_weights
+        self.head, self.token_weights = encoder.head, encoder.token_weights
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return embeddings (texts, dimension) of ids and mask (texts, tokens)."""
@@ -77,7 +81,8 @@ class _Graph(torch.nn.Module):
         else:
             weights = 1 if self.token_weights is None else self.token_weights[input_ids]
             vectors = pool(hidden, attention_mask * weights, self.pooling)
-        return self.projection(vectors) if self.projection else vectors
+        embeddings: Tensor = self.head(vectors)
+        return embeddings
 
 
 class OnnxEncoder:
@@ -87,6 +92,8 @@ class OnnxEncoder:
         import onnxruntime
 
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        self._prompt = settings["prompt"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(
@@ -95,7 +102,7 @@ class OnnxEncoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return embeddings (texts, dimension) of texts, padded to one length."""
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._tokenizer.encode_batch([self._prompt + text for text in texts])
         ids = np.array([text.ids for text in encodings], dtype=np.int64)
         mask = np.array([text.attention_mask for text in encodings], dtype=np.int64)
         [vectors] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
@@ -122,15 +129,16 @@ def export_onnx(encoder: Encoder, folder: Path, target: Path) -> float:
     """Write `model.onnx`, `tokenizer.json` (with truncation and padding) and `encoder.json`.
 
     The graph takes `input_ids` and `attention_mask`, int64 (texts, tokens) with dynamic axes, and
-    returns `vectors`, float32 (texts, dimension), not normalised.
+    returns `vectors`, float32 (texts, dimension).  `encoder.json` says whether they are normalised,
+    and has the `prompt` to put before each text, mostly empty.
 
     Args:
-        encoder: exported with its pooling and projection.
+        encoder: exported with its pooling and head.
         folder: of the encoder.
         target: the folder to write.
 
     Returns:
-        The largest relative difference from the encoder's vectors; see `TOLERANCE`.
+        The largest relative difference from the vectors of sentence-transformers; see `TOLERANCE`.
 
     Raises:
         InputError: the extra `onnx` is not installed, or `target` exists already.
@@ -147,18 +155,48 @@ def export_onnx(encoder: Encoder, folder: Path, target: Path) -> float:
         _write_graph(encoder, folder, out / GRAPH)
         _write_tokenizer(encoder, out / TOKENIZER)
         _write_settings(encoder, out / SETTINGS)
-        difference = largest_difference(encoder, OnnxEncoder(out))
+        difference = largest_difference(_reference_vectors(encoder, folder), OnnxEncoder(out))
         if not difference <= TOLERANCE:
             raise BaseModelError(
-                f"the ONNX graph of {folder} gives vectors that differ by {difference:.1e}, more "
-                f"than {TOLERANCE:.0e}: no folder was written; please report this with the model"
+                f"the ONNX graph of {folder} gives vectors that differ by {difference:.1e} from "
+                f"those of sentence-transformers, more than {TOLERANCE:.0e}: no folder was "
+                "written; please report this with the model"
             )
     return difference
 
 
-def largest_difference(encoder: Encoder, exported: OnnxEncoder) -> float:
+def _reference_vectors(encoder: Encoder, folder: Path) -> NDArray[np.float32]:
+    """Return the vectors of `CHECK_TEXTS` by sentence-transformers, which shares no code with us.
+
+    It reads the folder itself, or a copy of the encoder if that was loaded with other settings.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    def encode(source: Path) -> NDArray[np.float32]:
+        reader = SentenceTransformer(str(source), device="cpu", local_files_only=True)
+        vectors = reader.encode(list(CHECK_TEXTS), show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+    with quiet_transformers():
+        if is_read_as_saved(encoder.settings, folder):
+            return encode(folder)
+        with tempfile.TemporaryDirectory() as place:
+            encoder.save(Path(place))
+            return encode(Path(place))
+
+
+def is_read_as_saved(settings: EncoderSettings, folder: Path) -> bool:
+    """Return whether a loaded encoder's settings are those of its folder."""
+    saved = read_encoder_settings(folder)
+    return (
+        saved is not None
+        and saved == replace(settings, max_tokens=saved.max_tokens)
+        and (saved.max_tokens in (0, settings.max_tokens))
+    )
+
+
+def largest_difference(expected: NDArray[np.float32], exported: OnnxEncoder) -> float:
     """Return the largest relative difference on `CHECK_TEXTS`, encoded together and one by one."""
-    expected = encoder.encode(CHECK_TEXTS)
     together = exported.encode(CHECK_TEXTS)
     alone = np.concatenate([exported.encode([text]) for text in CHECK_TEXTS])
     scale = max(1.0, float(np.abs(expected).max()))
@@ -204,7 +242,8 @@ def _write_settings(encoder: Encoder, path: Path) -> None:
         "pooling": encoder.settings.pooling,
         "max_tokens": encoder.settings.max_tokens,
         "width": encoder.dimension,
-        "normalised": False,
+        "normalised": encoder.settings.is_normalised,
+        "prompt": encoder.settings.prefix,
         "inputs": ["input_ids", "attention_mask"],
         "output": "vectors",
     }

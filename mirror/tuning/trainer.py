@@ -214,19 +214,17 @@ class Trainer:
             save_checkpoint(self.paths.work, self.trained, self.optimizer, self.state)
 
     def finalize(self) -> None:
-        """Set the encoder's length and projection as the settings say, before it is saved.
+        """Set the encoder's length and whitening as the settings say, before it is saved.
 
-        A projection that the base came with is removed; a new one is fitted to the items' first
-        texts.
+        Whitening is fitted to the items' first texts, and follows the layers of the base.
         """
         encoder, settings = self.encoder, self.settings
         encoder.settings = replace(
             encoder.settings, max_tokens=encoder.max_seq_length(settings.encoder_tokens)
         )
-        encoder.projection = None
         if settings.whitening or settings.center:
             texts = [item.first for item in self.items]
-            encoder.projection = fit_whitening(encoder.encode(texts), settings.whitening)
+            encoder.append_layer(fit_whitening(encoder.encode(texts), settings.whitening))
 
     def _remaining_batches(self) -> Iterator[Batch]:
         for epoch in range(self.state.step // self.epoch_steps, self.settings.epochs):
@@ -256,7 +254,6 @@ def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]
     )
     if settings.drophead_rate:
         attach_drophead(encoder.model, settings.drophead_rate)
-    encoder.token_weights = None
     if settings.weighting == "inverse-frequency":
         rows = encoder.token_ids([item.first for item in items])
         vocab_size = int(encoder.model.config.vocab_size)

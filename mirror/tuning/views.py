@@ -67,6 +67,7 @@ class Views:
         # Without a prompt only the counts matter: one special token before the text, one after.
         backend = encoder.tokenizer.backend_tokenizer
         self._prompt = read_prompt_tokens(backend) or PromptTokens((0,), (0,))
+        self._unmasked = len(self._prompt.before) + encoder.prefix_tokens
         self._mask_duplicates = settings.duplicates == "mask"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
@@ -92,8 +93,8 @@ class Views:
         return Batch(first, masked, text_ids, masked_count)
 
     def _mask_pieces(self, ids: list[int], index: int, epoch: int) -> list[int]:
-        """Mask a span of the text's word pieces, never of the prompt's."""
-        start, end = len(self._prompt.before), len(ids) - len(self._prompt.after)
+        """Mask a span of the text's word pieces, never of a prompt's."""
+        start, end = self._unmasked, len(ids) - len(self._prompt.after)
         text = self._items[index].second
         masked = masked_ids(ids[start:end], text, index, epoch, self._masking)
         return [*ids[:start], *masked, *ids[end:]]

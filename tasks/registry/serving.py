@@ -19,7 +19,7 @@ import yaml
 
 from mirror.data_files import is_inside
 from mirror.encoders.base_model import check_base
-from mirror.encoders.sentence_transformers_format import read_encoder_settings
+from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError, ServiceError
 from tasks.network import bracketed

@@ -19,7 +19,7 @@ def test_a_plain_encoder_is_compared_with_its_whitened_copy(
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", 32)
     encoder.save(tmp_path / "plain")
-    encoder.projection = fit_whitening(encoder.encode(sentences[:200]), 1.0)
+    encoder.append_layer(fit_whitening(encoder.encode(sentences[:200]), 1.0))
     encoder.save(tmp_path / "white")
     (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:200]))
 

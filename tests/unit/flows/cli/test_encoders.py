@@ -14,11 +14,11 @@ from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 
 
-def test_pooling_must_be_that_of_the_projection(
+def test_pooling_must_be_that_of_the_last_layer(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean")
-    encoder.projection = fit_whitening(encoder.encode(sentences[:64]), 0.25)
+    encoder.append_layer(fit_whitening(encoder.encode(sentences[:64]), 0.25))
     encoder.save(tmp_path)
     with pytest.raises(BaseModelError, match="fitted to mean pooling, not to cls"):
         load_encoder(str(tmp_path), "cls")

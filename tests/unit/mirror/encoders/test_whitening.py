@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.sentence_transformers_format import DENSE
-from mirror.encoders.whitening import fit_whitening, read_projection, write_projection
-from mirror.errors import BaseModelError, TuningError
+from mirror.encoders.whitening import fit_whitening
+from mirror.errors import TuningError
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
 
@@ -92,30 +91,19 @@ def test_whitening_does_not_change_the_tuned_weights(
     whitened = tuned_encoder(tiny_base, sentences, tmp_path / "whitened", 0.25)
     weights = [(folder / "model.safetensors").read_bytes() for folder in (plain, whitened)]
     assert weights[0] == weights[1]
-    assert not (plain / DENSE).exists()
+    assert not (plain / "2_Dense").exists()
 
 
-def test_tuning_a_whitened_encoder_again_drops_its_last_layer(
+def test_whitening_a_whitened_encoder_again_adds_a_layer(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     first = tuned_encoder(tiny_base, sentences, tmp_path / "first", 0.25)
-    again = tuned_encoder(first, sentences, tmp_path / "again", 0)
-    assert Encoder.load(first).projection is not None
-    assert Encoder.load(again).projection is None
-
-
-def test_a_damaged_last_layer_is_refused(tmp_path: Path) -> None:
-    write_projection(tmp_path, fit_whitening(anisotropic(), 0.25))
-    with pytest.raises(BaseModelError, match="does not fit vectors of dimension 16"):
-        read_projection(tmp_path, 16)
-    (tmp_path / DENSE / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(BaseModelError, match="get the encoder again"):
-        read_projection(tmp_path, 8)
-
-
-def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
-    write_projection(tmp_path, fit_whitening(anisotropic(), 0.25))
-    config = tmp_path / DENSE / "config.json"
-    config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
-    with pytest.raises(BaseModelError, match=r"the activation torch.nn.modules.activation.Tanh"):
-        read_projection(tmp_path, 8)
+    kept = tuned_encoder(first, sentences, tmp_path / "kept", 0)
+    again = tuned_encoder(first, sentences, tmp_path / "again", 0.5)
+    assert [len(Encoder.load(folder).head) for folder in (first, kept, again)] == [1, 1, 2]
+    assert (kept / "2_Dense" / "model.safetensors").read_bytes() == (
+        first / "2_Dense" / "model.safetensors"
+    ).read_bytes()
+    ours = Encoder.load(again).encode(sentences[:64])
+    theirs = SentenceTransformer(str(again), device="cpu").encode(sentences[:64])
+    np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())

@@ -67,10 +67,10 @@ def test_a_last_layer_token_weights_and_a_prompt_are_part_of_it(
     encoder = Encoder.load(tiny_base, "mean", 32, prompt="the [X] is not")
     rows = encoder.token_ids(sentences[:64])
     encoder.token_weights = inverse_frequencies(rows, encoder.model.config.vocab_size)
-    encoder.projection = fit_whitening(encoder.encode(sentences[:64]), 0.25)
+    encoder.append_layer(fit_whitening(encoder.encode(sentences[:64]), 0.25))
     encoder.save(tmp_path / "encoder")
     loaded, graph = exported(tmp_path / "encoder", tmp_path / "onnx", None)
-    assert loaded.projection is not None
+    assert len(loaded.head) == 1
     assert loaded.token_weights is not None
     np.testing.assert_allclose(graph.encode(sentences[:5]), loaded.encode(sentences[:5]), atol=1e-5)
 

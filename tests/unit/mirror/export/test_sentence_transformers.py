@@ -19,7 +19,7 @@ def test_a_copy_has_the_same_bytes_and_no_pickle_or_code(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", 24)
-    encoder.projection = fit_whitening(encoder.encode(sentences[:64]), 0.25)
+    encoder.append_layer(fit_whitening(encoder.encode(sentences[:64]), 0.25))
     source = tmp_path / "source"
     encoder.save(source)
     (source / "README.md").write_text("a card")
