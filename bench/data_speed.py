@@ -131,7 +131,7 @@ def _recipe(settings: Settings) -> Recipe:
         "evaluation": {"benchmarks": ["passage-retrieval"]},
         "registry": {"model": "bench"},
     }
-    return parse_recipe(content, name="bench", place="bench")
+    return parse_recipe(content, name="bench", source="bench")
 
 
 def duckdb_copy(settings: Settings) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Task:
         """Return the scores of an encoder tuned from the base."""
         tuning = {**LEVEL_DEFAULTS[self.recipe.level], **settings, "seed": seed}
         content = {**self.recipe.model_dump(mode="json"), "tuning": tuning}
-        recipe = parse_recipe(content, name=self.recipe.name, place="bench")
+        recipe = parse_recipe(content, name=self.recipe.name, source="bench")
         record = tune_encoder(recipe, self.sample, base, store)
         return self._scores(tuned_encoder(record), store)
 
@@ -153,7 +153,7 @@ def make_tasks(corpus: Path, store: Store, console: Console) -> list[Task]:
                 "registry": {"model": "bench"},
             },
             name="bench",
-            place="bench",
+            source="bench",
         )
         record = ingest_corpus(recipe, store)
         print_line(console, f"{benchmark}: {dict(record.counts)}, {record.seconds:.0f} s")

@@ -49,7 +49,7 @@ def write_texts(texts: Sequence[str], folder: Path) -> str:
 def _main_job(count: int, workspace: Path) -> list[str]:
     content = find_recipe(MAIN_JOB).model_dump(mode="json")
     content["sample"]["size"] = max(count, int(content["tuning"]["batch_size"]))
-    recipe, store = parse_recipe(content, name=MAIN_JOB, place="bench"), Store(workspace)
+    recipe, store = parse_recipe(content, name=MAIN_JOB, source="bench"), Store(workspace)
     drawn = sample_strings(recipe, ingest_corpus(recipe, store), store)
     texts: list[str] = pq.read_table(drawn.path / "strings.parquet")["text"].to_pylist()
     return texts

@@ -1,26 +1,22 @@
 """Exclusive locks in a folder that several machines may share.
 
 The kernel's lock on a file (`flock`) is freed when its process ends, but not every shared file
-system passes it from one machine to another.  So the holder also creates a note next to the lock
-file and rewrites it every few seconds.  A note is stale in two cases: it is from this machine and
-the kernel's lock is free, or it is from another machine and has not changed for a minute.
+system passes it from one machine to another.  So the holder also has a lease next to the lock file,
+which it renews every few seconds.  A lease is stale in two cases: it is from this machine and the
+kernel's lock is free, or it has not been renewed for a minute.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
 import logging
-import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from errno import ENOLCK, ENOSYS, ENOTSUP
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+
+from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
 from mirror.errors import StoreError
 
@@ -32,9 +28,9 @@ STALE_SECONDS = 60.0
 WARN_SECONDS = 2.0
 """A longer wait is logged."""
 PAUSE_SECONDS = 0.1
-NO_KERNEL_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+NO_KERNEL_LOCKS = (ENOSYS, ENOTSUP, ENOLCK)
 SHARED_KERNEL = Path("/proc/sys/kernel/random/boot_id")
-NOTE = ".held"
+LEASE = ".held"
 
 
 class BusyError(StoreError):
@@ -46,183 +42,105 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[Callable[[], No
     """Hold the lock `path` within the block; no other process or thread can hold it then.
 
     Args:
-        path: the lock file, which is created and stays; the note is next to it.
+        path: the lock file, which is created and stays; the lease is next to it.
         wait: whether to wait while another process holds the lock.
 
     Yields:
         A function that raises StoreError if another machine has taken the lock over, after a minute
-        without a new note.  Call it before work that must not be done twice.
+        without renewal.  Call it before work that must not be done twice.
 
     Raises:
         BusyError: the lock is held, and `wait` is false.
-        StoreError: the lock file or its note cannot be created.
+        StoreError: the lock file or its lease cannot be created.
     """
-    note = path.with_name(path.name + NOTE)
-    token = uuid4().hex
-    waiting = _Waiting(path, note, wait)
-    with _opened(path) as handle:
-        freed_by_kernel = _take_kernel_lock(handle, waiting)
-        _take_note(note, token, waiting, freed_by_kernel)
-        stop = threading.Event()
-        beating = threading.Thread(target=_beat, args=[note, token, stop], daemon=True)
-        beating.start()
+    kernel_lock = FileLock(path, fallback_to_soft=False)
+    lease = SoftFileLease(
+        path.with_name(path.name + LEASE),
+        lease_duration=STALE_SECONDS,
+        heartbeat_interval=BEAT_SECONDS,
+    )
 
-        def check() -> None:
-            if _read(note).get("token") != token:
-                raise StoreError(
-                    f"another machine took over the lock {path}, because this process did not "
-                    "answer for a minute: run again"
-                )
+    def check() -> None:
+        if lease.owner is None or lease.owner.token != lease.token:
+            raise StoreError(
+                f"another machine took over the lock {path}, because this process did not "
+                "answer for a minute: run again"
+            )
 
-        try:
-            yield check
-        finally:
-            stop.set()
-            beating.join()
-            if _read(note).get("token") == token:
-                with suppress(OSError):
-                    note.unlink()
+    with ExitStack() as held:
+        with _clear_errors(path):
+            if _take_kernel_lock(kernel_lock, lease, path, wait):
+                held.callback(kernel_lock.release)
+                if _is_from_this_machine(lease, path):
+                    lease.force_break()
+            _acquire(lease, lease, path, wait)
+            held.callback(lease.release)
+            path.write_text(f"{_kernel()} {lease.token}", encoding="ascii")
+        yield check
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _clear_errors(path: Path) -> Iterator[None]:
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        yield
     except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}): free some space, correct the folder's "
+            "permissions, or set MIRROR_HOME to another folder"
+        ) from error
 
 
-class _Waiting:
-    """Wait for a lock that another process holds: log it once, or refuse to wait."""
-
-    def __init__(self, path: Path, note: Path, wait: bool) -> None:
-        self._path, self._note, self.wait = path, note, wait
-        self._began = time.monotonic()
-        self._warned = False
-
-    def pause(self) -> None:
-        if not self._warned and time.monotonic() - self._began > WARN_SECONDS:
-            self._warned = True
-            log.warning("waiting for %s, which holds %s", _holder(self._note), self._path)
-        time.sleep(PAUSE_SECONDS)
-
-    def refuse(self) -> None:
-        raise BusyError(f"{self._path} is held by {_holder(self._note)}: wait for it, or stop it")
-
-
-def _take_kernel_lock(handle: int, waiting: _Waiting) -> bool:
+def _take_kernel_lock(lock: FileLock, lease: SoftFileLease, path: Path, wait: bool) -> bool:
     """Take the kernel's lock; return False if this file system has none."""
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except (BlockingIOError, PermissionError):
-            if not waiting.wait:
-                waiting.refuse()
-            waiting.pause()
-        except OSError as error:
-            if error.errno not in NO_KERNEL_LOCKS:
-                raise
-            return False
-
-
-def _take_note(note: Path, token: str, waiting: _Waiting, freed_by_kernel: bool) -> None:
-    seen, since = b"", time.monotonic()
-    while not _write(note, token):
-        content = _bytes(note)
-        if freed_by_kernel and _parsed(content).get("kernel") == _kernel():
-            note.unlink(missing_ok=True)
-            continue
-        if content != seen:
-            if seen and not waiting.wait:
-                waiting.refuse()
-            seen, since = content, time.monotonic()
-        elif content and time.monotonic() - since > STALE_SECONDS:
-            log.warning("the lock of %s is stale and is taken over: %s", _holder(note), note)
-            _remove_stale(note, seen)
-            continue
-        waiting.pause()
-
-
-def _write(note: Path, token: str) -> bool:
-    """Create the note; return False if there is one already."""
-    content = {"kernel": _kernel(), "host": platform.node(), "pid": os.getpid(), "token": token}
     try:
-        handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except FileExistsError:
+        _acquire(lock, lease, path, wait)
+    except OSError as error:
+        if error.errno not in NO_KERNEL_LOCKS:
+            raise
         return False
-    except OSError as error:
-        raise _unusable(note, error) from error
-    try:
-        os.write(handle, _line(content, 0))
-    except OSError as error:
-        note.unlink(missing_ok=True)
-        raise _unusable(note, error) from error
-    finally:
-        os.close(handle)
     return True
 
 
-def _line(content: dict[str, Any], beat: int) -> bytes:
-    """Return the note's bytes, of constant length: it is rewritten in place, on a full disk too."""
-    return json.dumps({**content, "beat": f"{beat:012}"}).encode()
+def _acquire(lock: BaseFileLock, lease: SoftFileLease, path: Path, wait: bool) -> None:
+    """Acquire the kernel's lock or the lease; without `wait`, only wait out a stale lease."""
+    seen = _renewed(lease)
+    began, warned = time.monotonic(), False
 
+    def refuse() -> bool:
+        nonlocal warned
+        if not warned and time.monotonic() - began > WARN_SECONDS:
+            warned = True
+            log.warning("waiting for %s, which holds %s", _holder(lease), path)
+        return not wait and (lock is not lease or _renewed(lease) != seen)
 
-def _beat(note: Path, token: str, stop: threading.Event) -> None:
-    beat = 0
-    while not stop.wait(BEAT_SECONDS):
-        beat += 1
-        content = _read(note)
-        if content.get("token") != token:
-            return
-        # If a write fails, the next beat may succeed; `check` detects a lost lock.
-        with suppress(OSError):
-            handle = os.open(note, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.pwrite(handle, _line(content, beat), 0)
-            finally:
-                os.close(handle)
-
-
-def _remove_stale(note: Path, seen: bytes) -> None:
-    """Remove a note if its content is still `seen`."""
-    renamed = note.with_name(f"{note.name}.{uuid4().hex}")
-    with suppress(FileNotFoundError):
-        note.rename(renamed)
-        if _bytes(renamed) != seen:  # another process has taken the lock meanwhile: restore it
-            with suppress(OSError):
-                os.link(renamed, note)
-        renamed.unlink()
-
-
-def _bytes(note: Path) -> bytes:
     try:
-        return note.read_bytes()
+        timeout = -1 if wait else 2 * STALE_SECONDS
+        lock.acquire(timeout, poll_interval=PAUSE_SECONDS, cancel_check=refuse)
+    except Timeout as error:
+        holder = _holder(lease)
+        raise BusyError(f"{path} is held by {holder}: wait for it, or stop it") from error
+
+
+def _renewed(lease: SoftFileLease) -> int:
+    try:
+        return Path(lease.lock_file).stat().st_mtime_ns
     except OSError:
-        return b""
+        return 0
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(content)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+def _is_from_this_machine(lease: SoftFileLease, path: Path) -> bool:
+    """Whether the last holder of `path`, which left the lease, ran on this machine since its boot.
+
+    The PID in the lease does not say so: containers number their processes anew.
+    """
+    owner = lease.owner
+    return owner is not None and path.read_text("ascii", "replace") == f"{_kernel()} {owner.token}"
 
 
-def _read(note: Path) -> dict[str, Any]:
-    return _parsed(_bytes(note))
-
-
-def _holder(note: Path) -> str:
-    content = _read(note)
-    if {"pid", "host"} <= content.keys():
-        return f"process {content['pid']} on {content['host']}"
-    return "a run"
+def _holder(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    # filelock appends the namespace of PIDs to the host's name, after a question mark.
+    return f"process {owner.pid} on {owner.hostname.partition('?')[0]}" if owner else "a run"
 
 
 def _kernel() -> str:
@@ -231,10 +149,3 @@ def _kernel() -> str:
         return SHARED_KERNEL.read_text(encoding="ascii").strip()
     except OSError:
         return platform.node()
-
-
-def _unusable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written ({error.strerror}): free some space, correct the folder's "
-        "permissions, or set MIRROR_HOME to another folder"
-    )

@@ -85,6 +85,6 @@ def repeat_run(
     Raises:
         MirrorError: as the stages raise it, for example because a source or the base is missing.
     """
-    recipe = parse_recipe(recorded["recipe"], name="recorded", place="the recorded recipe")
+    recipe = parse_recipe(recorded["recipe"], name="recorded", source="the recorded recipe")
     base = find_base(recipe.base, from_registry)
     return lineage_of(run_chain(recipe, base, store, on_progress))

@@ -55,7 +55,7 @@ class BaseSection(Section):
     """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _one_source(self) -> Self:
         if sum(value is not None for value in (self.path, self.hub, self.registry)) != 1:
             raise ValueError("name exactly one of `path`, `hub` and `registry`")
         if self.hub is not None and not _COMMIT.fullmatch(self.revision or ""):
@@ -191,11 +191,11 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(
             f"{path} sets `name`: remove it; a recipe is named after its file, {path.stem!r}"
         )
-    return parse_recipe(content, name=path.stem, place=str(path))
+    return parse_recipe(content, name=path.stem, source=str(path))
 
 
-def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
-    """Validate a recipe's parsed content; `place` is named in errors.
+def parse_recipe(content: dict[str, Any], *, name: str, source: str) -> Recipe:
+    """Validate a recipe's parsed content; errors name `source`.
 
     Raises:
         RecipeError: the content has faults; all are listed.
@@ -214,7 +214,7 @@ def parse_recipe(content: dict[str, Any], *, name: str, place: str) -> Recipe:
             # With a valid level these settings would have defaults.
             faults = [fault for fault in faults if not _follows_from_level(fault)]
         listed = "\n".join(map(describe_fault, faults))
-        raise RecipeError(f"{place} has {len(faults)} fault(s):\n{listed}") from error
+        raise RecipeError(f"{source} has {len(faults)} fault(s):\n{listed}") from error
 
 
 def _follows_from_level(fault: ErrorDetails) -> bool:

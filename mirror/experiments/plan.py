@@ -216,7 +216,7 @@ def _default_recipe(study: Study, level: Level, corpus: str) -> Recipe:
             f"{study.name} at level {level!r} needs strings: name a recipe of that level with "
             "--recipe, or a file with --corpus"
         )
-    return parse_recipe(content, name=f"study-{level}", place=f"study {study.name}")
+    return parse_recipe(content, name=f"study-{level}", source=f"study {study.name}")
 
 
 def _check_data(study: Study, recipes: Mapping[Level, Recipe]) -> None:

@@ -292,4 +292,4 @@ def _example_recipe(level: Level, study: Study, path: Path) -> Recipe:
         "evaluation": {"benchmarks": ["none"]},
         "registry": {"model": "none"},
     }
-    return parse_recipe(content, name="study", place=f"{path} at level {level}")
+    return parse_recipe(content, name="study", source=f"{path} at level {level}")

@@ -195,7 +195,7 @@ def score_pair(first: EncoderRef, second: EncoderRef, benchmark: str, store: Sto
     return store.make(stage, write)
 
 
-def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") -> Recipe:
+def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -> Recipe:
     """Return the recipe with other values, validated again.
 
     A changed `tuning.mode` brings the defaults of that mode and of the recipe's level; the other
@@ -204,7 +204,7 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
     Args:
         recipe: the original.
         changes: values by dotted key, such as `sample.size` or `language`.
-        place: source of the changes, for errors.
+        source: of the changes, for errors.
 
     Raises:
         RecipeError: there is no such key, or its value does not go with the others.
@@ -230,7 +230,7 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], place: str = "") ->
             part = part[section]
         part[name] = value
     shown = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
-    return parse_recipe(content, name=recipe.name, place=f"{place or recipe.name} with {shown}")
+    return parse_recipe(content, name=recipe.name, source=f"{source or recipe.name} with {shown}")
 
 
 def on_random_strings(recipe: Recipe, store: Store) -> Recipe:

@@ -172,7 +172,7 @@ def _tune(job: dict[str, Any], on_progress: OnProgress) -> StageRecord:
     recipe = job["recipe"]
     with device_lock(device, wait):
         return tune_in_process(
-            parse_recipe(recipe, name=recipe["name"], place=recipe["name"]),
+            parse_recipe(recipe, name=recipe["name"], source=recipe["name"]),
             StageRecord(**job["sample"]),
             EncoderRef(**job["base"]),
             Store(Path(job["root"])),

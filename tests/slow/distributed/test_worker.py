@@ -20,11 +20,12 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import SampleError, StoppedError, TuningError
 from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning import worker as tuning_process
 from mirror.tuning.stage import tune_in_process
 from mirror.tuning.worker import tune_encoder
+from tests.fixtures.recipes import make_recipe
 
 DYING_PARENT = """
 import os, signal, sys
@@ -46,18 +47,10 @@ tune_encoder(recipe(), sample, base, Store(Path({root!r})), die)
 
 def recipe(**tuning: Any) -> Recipe:
     """80 steps."""
-    content = {
-        "language": "en",
-        "domain": "invented",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["x.txt"]},
-        "sample": {"size": 400},
-        "base": {"path": "x"},
-        "tuning": {"batch_size": 50, "max_tokens": 20, "epochs": 10, **tuning},
-        "evaluation": {"benchmarks": ["x"]},
-        "registry": {"model": "x"},
-    }
-    return parse_recipe(content, name="en-invented", place="the test")
+    return make_recipe(
+        sample={"size": 400},
+        tuning={"batch_size": 50, "max_tokens": 20, "epochs": 10, **tuning},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,11 @@ from mirror.evaluation.metrics import cosines
 from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes
 from mirror.pipeline import run_chain
 from mirror.progress import ProgressEvent
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.run_data import RunData
 from mirror.store import StageRecord, Store
 from mirror.tuning.device_lock import device_lock, device_name
+from tests.fixtures.recipes import make_recipe
 
 PAIRS = [
     ("the baker sells a mirror", "the baker sells a mirror", 5),
@@ -54,18 +55,12 @@ def recipe(tmp_path: Path, sentences: list[str], benchmark: str) -> Recipe:
     text = tmp_path / "text.jsonl"
     fours = [". ".join(sentences[start : start + 4]) + "." for start in range(0, 400, 4)]
     text.write_text("".join(json.dumps({"text": four}) + "\n" for four in fours))
-    content = {
-        "language": "en",
-        "domain": "invented",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": [str(text)], "check_language": False},
-        "sample": {"size": 32},
-        "base": {"path": "x"},
-        "tuning": {"batch_size": 8, "max_tokens": 20, "precision": "fp32"},
-        "evaluation": {"benchmarks": [benchmark]},
-        "registry": {"model": "x"},
-    }
-    return parse_recipe(content, name="en-invented", place="the test")
+    return make_recipe(
+        corpus={"source": "files", "paths": [str(text)], "check_language": False},
+        sample={"size": 32},
+        tuning={"batch_size": 8, "max_tokens": 20, "precision": "fp32"},
+        evaluation={"benchmarks": [benchmark]},
+    )
 
 
 @pytest.fixture
@@ -185,7 +180,7 @@ def test_settings_are_checked_as_in_a_recipe(recipe: Recipe) -> None:
         with_tuning(recipe, mask_lenght=2)
     with pytest.raises(RecipeError, match="`augmentation` none and `mask_length` 0"):
         with_tuning(recipe, augmentation="none", mask_length=0)
-    with pytest.raises(RecipeError, match=r"en-invented with language.x = 1 has"):
+    with pytest.raises(RecipeError, match=r"en-trades with language.x = 1 has"):
         with_changes(recipe, {"language.x": 1})
 
 

@@ -11,6 +11,7 @@ from mirror.documents import Document
 from mirror.errors import CorpusError, RecipeError
 from mirror.recipe import parse_recipe
 from mirror.release.model_card import corpus_words
+from tests.fixtures.recipes import make_recipe
 
 
 class TideSection(CorpusSection):
@@ -45,16 +46,7 @@ def tides(monkeypatch):
 
 
 def recipe(**corpus):
-    content = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "tides", "harbour": "Elbe", **corpus},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+    return make_recipe(corpus={"source": "tides", "harbour": "Elbe", **corpus})
 
 
 def test_a_new_source_is_ingested(store):
@@ -89,4 +81,4 @@ def test_an_unknown_source_is_refused_with_those_that_exist():
     with pytest.raises(RecipeError, match=r"corpus\.source: unknown source; use one of .*tides"):
         recipe(source="sea")
     with pytest.raises(RecipeError, match=r"corpus\.source: missing; add it"):
-        parse_recipe({"corpus": {}}, name="test", place="test")
+        parse_recipe({"corpus": {}}, name="test", source="test")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import logging
 import os
 import shutil
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import SoftFileLease
 
 from mirror import locks
 from mirror.errors import StoreError
@@ -23,7 +24,7 @@ from mirror.paths import CHECKOUT
 
 STALE = 3.0
 HOLD = f"""
-import fcntl, platform, sys, time
+import fcntl, socket, sys, time
 from pathlib import Path
 from mirror import locks
 from mirror.errors import StoreError
@@ -32,7 +33,7 @@ locks.BEAT_SECONDS, locks.STALE_SECONDS = 0.1, {STALE}
 kernel, path, log, times = sys.argv[1:]
 if kernel != "ours":  # another machine, on a file system without flock
     locks.SHARED_KERNEL = Path(kernel)
-    platform.node = lambda: Path(kernel).name
+    socket.gethostname = lambda: Path(kernel).name
     fcntl.flock = lambda *_: None
 try:
     for _ in range(int(times)):
@@ -95,8 +96,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "WARN_SECONDS", 0.2)
 
 
-def note_of(lock: Path) -> Path:
+def lease_path(lock: Path) -> Path:
     return lock.with_name("a.lock.held")
+
+
+def lease_of(lock: Path) -> SoftFileLease:
+    return SoftFileLease(lease_path(lock), lease_duration=STALE)
 
 
 def seconds_to_acquire(lock: Path) -> float:
@@ -117,7 +122,7 @@ def test_machines_hold_a_lock_in_turn_without_locks_of_the_kernel(
     for process in processes:
         assert process.wait(60) == 0
     assert (tmp_path / "log").read_text().split() == ["in", "out"] * 18
-    assert not note_of(lock).exists()
+    assert not lease_path(lock).exists()
 
 
 def test_containers_of_one_machine_hold_a_lock_in_turn(
@@ -132,8 +137,7 @@ def test_containers_of_one_machine_hold_a_lock_in_turn(
     assert (tmp_path / "log").read_text().split() == ["in", "out"] * 18
     killed = hold(before=namespace)
     wait_for_held(killed)
-    note = json.loads(note_of(lock).read_bytes())
-    assert note["pid"] < 10  # a number that another process has outside
+    assert lease_of(lock).owner.pid < 10  # a number that another process has outside
     killed.kill()
     killed.wait()
     assert seconds_to_acquire(lock) < STALE
@@ -146,11 +150,11 @@ def test_a_lock_of_a_killed_process_of_this_machine_is_free_at_once(
     wait_for_held(process)
     process.kill()
     process.wait()
-    assert note_of(lock).exists()
+    assert lease_path(lock).exists()
     assert seconds_to_acquire(lock) < STALE
 
 
-def test_a_lock_of_another_machine_is_taken_over_when_its_note_is_stale(
+def test_a_lock_of_another_machine_is_taken_over_when_its_lease_is_stale(
     hold: Callable[..., Any],
     machine: Callable[[str], str],
     lock: Path,
@@ -162,27 +166,26 @@ def test_a_lock_of_another_machine_is_taken_over_when_its_note_is_stale(
     process.wait()
     with caplog.at_level(logging.WARNING):
         assert STALE < seconds_to_acquire(lock) < 3 * STALE
-    waits, takes = (record.getMessage() for record in caplog.records)
+    [waits] = (record.getMessage() for record in caplog.records)
     assert waits == f"waiting for process {process.pid} on far-host, which holds {lock}"
-    assert takes.startswith(f"the lock of process {process.pid} on far-host is stale")
-    assert not note_of(lock).exists()
+    assert not lease_path(lock).exists()
 
 
-def test_a_lock_of_another_machine_is_kept_while_its_note_changes(
+def test_a_lock_of_another_machine_is_kept_while_its_lease_is_renewed(
     hold: Callable[..., Any], machine: Callable[[str], str], lock: Path
 ) -> None:
     process = hold(machine("far-host"))
     wait_for_held(process)
     waiter = hold(machine("other"))
     time.sleep(1.5 * STALE)
-    assert json.loads(note_of(lock).read_bytes())["host"] == "far-host"
+    assert lease_of(lock).owner.hostname.startswith("far-host")
     process.stdin.write("\n")
     process.stdin.flush()
     wait_for_held(waiter)
     assert process.communicate(timeout=30)[0] == ""
 
 
-def test_a_process_that_lost_its_lock_fails_its_check_and_keeps_the_new_note(
+def test_a_process_that_lost_its_lock_fails_its_check_and_keeps_the_new_lease(
     hold: Callable[..., Any], machine: Callable[[str], str], lock: Path
 ) -> None:
     process = hold(machine("far-host"))
@@ -195,13 +198,13 @@ def test_a_process_that_lost_its_lock_fails_its_check_and_keeps_the_new_note(
         check()
 
 
-def test_an_incomplete_note_becomes_stale(lock: Path) -> None:
-    note_of(lock).write_bytes(b'{"kernel": "')
-    assert STALE < seconds_to_acquire(lock) < 3 * STALE
+def test_an_incomplete_lease_becomes_stale(lock: Path) -> None:
+    lease_path(lock).write_bytes(b"filelock/2\npid=")
+    assert seconds_to_acquire(lock) < 3 * STALE
 
 
 @pytest.mark.parametrize("far", [False, True])
-def test_who_does_not_wait_is_told_who_holds_it(
+def test_a_process_that_does_not_wait_gets_the_holder_in_its_error(
     far: bool, hold: Callable[..., Any], machine: Callable[[str], str], lock: Path
 ) -> None:
     process = hold(machine("far-host") if far else "ours")
@@ -213,18 +216,19 @@ def test_who_does_not_wait_is_told_who_holds_it(
         pass
 
 
-def test_where_there_is_no_lock_of_the_kernel_at_all_the_note_is_one(
+def test_a_file_system_without_kernel_locks_has_the_lease_alone(
     lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(*_: object) -> None:
         raise OSError(locks.NO_KERNEL_LOCKS[0], "no locks here")
 
-    monkeypatch.setattr(locks.fcntl, "flock", lacking)
+    monkeypatch.setattr(fcntl, "flock", lacking)
     with exclusive_lock(lock), pytest.raises(BusyError), exclusive_lock(lock, wait=False):
         pass
     assert seconds_to_acquire(lock) < STALE
 
 
-def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "absent").touch()
     with pytest.raises(StoreError, match=r"absent/a\.lock cannot be written .*MIRROR_HOME"):
         seconds_to_acquire(tmp_path / "absent" / "a.lock")

@@ -10,7 +10,8 @@ import pytest
 from mirror import paths
 from mirror.corpus.sources import read_documents, source_digests
 from mirror.paths import local_path
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
+from tests.fixtures.recipes import make_recipe
 
 NO_USER = "~no-such-user-anywhere/texts"
 
@@ -49,16 +50,7 @@ def data_set(folder: Path, text: str) -> None:
 
 
 def hub_recipe() -> Recipe:
-    content = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "hub", "dataset": "sets/boats"},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+    return make_recipe(corpus={"source": "hub", "dataset": "sets/boats"})
 
 
 def test_a_local_dataset_is_searched_in_the_checkout_and_then_in_the_working_folder(

@@ -43,7 +43,7 @@ KEEP_RAW = {"source": "files", "paths": ["texts"], "split_into": "lines", "keep_
 
 
 def parsed(**changes: Any) -> Recipe:
-    return parse_recipe({**deepcopy(MINIMAL), **changes}, name="trial", place="trial.toml")
+    return parse_recipe({**deepcopy(MINIMAL), **changes}, name="trial", source="trial.toml")
 
 
 def faults_of(**changes: Any) -> str:
@@ -163,7 +163,7 @@ def test_integers_are_accepted_as_floats_and_lists_as_tuples() -> None:
 @pytest.mark.parametrize("mode", ["json", "python"])
 def test_a_recipe_survives_serialization(mode: str) -> None:
     recipe = parsed(tuning={"max_tokens": 3})
-    assert parse_recipe(recipe.model_dump(mode=mode), name="trial", place="a test") == recipe
+    assert parse_recipe(recipe.model_dump(mode=mode), name="trial", source="a test") == recipe
 
 
 def test_a_recipe_file_must_not_set_a_name(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_missing_section_is_named() -> None:
     content = deepcopy(MINIMAL)
     del content["registry"], content["level"]
     with pytest.raises(RecipeError, match="registry: missing") as caught:
-        parse_recipe(content, name="trial", place="trial.toml")
+        parse_recipe(content, name="trial", source="trial.toml")
     assert "level: missing" in str(caught.value)
 
 
@@ -206,7 +206,7 @@ def test_settings_that_the_level_sets_are_not_listed_as_missing_if_the_level_is_
     if level is None:
         del content["level"]
     with pytest.raises(RecipeError, match=r"trial\.toml has 2 fault\(s\)") as fault:
-        parse_recipe(content, name="trial", place="trial.toml")
+        parse_recipe(content, name="trial", source="trial.toml")
     places = [line.split(":")[0].strip() for line in str(fault.value).splitlines()[1:]]
     assert places == ["level", "tuning.batch_size"]
 
@@ -276,4 +276,4 @@ def test_every_shipped_recipe_loads(name: str) -> None:
 @given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.none()))
 def test_any_table_is_a_recipe_or_raises_a_recipe_error(content: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="fault"):
-        parse_recipe(content, name="any", place="any.toml")
+        parse_recipe(content, name="any", source="any.toml")

@@ -29,9 +29,10 @@ from mirror.duckdb_connection import exact_names
 from mirror.errors import InputError, MirrorError
 from mirror.evaluation.kinds.retrieval import RetrievalBenchmark
 from mirror.experiments.study import find_study
-from mirror.recipe import Recipe, find_recipe, parse_recipe, read_recipe
+from mirror.recipe import Recipe, find_recipe, read_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 from tests.fixtures.security import ODD_NAME
 
 BAD = (
@@ -66,17 +67,7 @@ FILES = (
 
 
 def made(**changes: Any) -> Recipe:
-    content = {
-        "language": "en",
-        "domain": "trades",
-        "level": "sentence",
-        "corpus": {"source": "docstrings"},
-        "base": {"path": "x"},
-        "evaluation": {"benchmarks": ["stsb"]},
-        "registry": {"model": "x"},
-    }
-    name = changes.pop("name", "x")
-    return parse_recipe({**content, **changes}, name=name, place="a test")
+    return make_recipe(**{"corpus": {"source": "docstrings"}, "name": "x", **changes})
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -24,12 +24,13 @@ from mirror.errors import (
 from mirror.evaluation import benchmark
 from mirror.evaluation.datasets import DATA_ENV
 from mirror.paths import workspace_root
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.run_context import RunContext
 from mirror.sampling import words
 from mirror.store import Store
 from tasks import preflight
 from tasks.preflight import FREE_BYTES, check_run, check_space
+from tests.fixtures.recipes import make_recipe
 
 LIST = {"source": "wordfreq"}
 Judged = Callable[..., Recipe]
@@ -40,16 +41,13 @@ def recipe_on(tiny_base: Path, tracking: str) -> Judged:
     """A recipe that could run, or not if told to be otherwise; with a store that answers."""
 
     def make(**changes: Any) -> Recipe:
-        content = {
-            "language": "en",
-            "domain": "trades",
-            "level": "sentence",
+        sections = {
             "corpus": {"source": "docstrings"},
             "base": {"path": str(tiny_base)},
             "evaluation": {"benchmarks": ["passage-retrieval"]},
             "registry": {"model": "mirror-en-trades"},
         }
-        return parse_recipe(content | changes, name="en-trades", place="a test")
+        return make_recipe(**sections | changes)
 
     return make
 

@@ -1,12 +1,11 @@
-"""One workspace used by two machines or containers at once, and the lock of a dead one.
+"""One workspace used by two machines or containers at once, and the lock of a third that ended.
 
-The machines are processes that believe so: each sees another kernel, and the second one's locks do
-not reach the first, as on some shared folders.
+The machines are processes with different boot IDs, and the second one's kernel locks do not reach
+the first, as on some shared file systems.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import subprocess
@@ -25,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 MODEL = "mirror-en-tiny"
 MADE = ("corpus", "profile", "sample", "package", "report")
-"""What is made again; the others, which take long, are there."""
+"""Stages to make again; the others, which take long, are reused."""
 ANOTHER = """
-import fcntl, platform
+import fcntl, socket
 from pathlib import Path
 from mirror import locks
 
@@ -35,7 +34,7 @@ locks.STALE_SECONDS = 4.0
 locks.BEAT_SECONDS = 0.2
 if {name!r}:
     locks.SHARED_KERNEL = Path({kernel!r})
-    platform.node = lambda: {name!r}
+    socket.gethostname = lambda: {name!r}
     fcntl.flock = lambda *_: None
 from flows.cli.main import main
 main()
@@ -45,7 +44,7 @@ APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[[str], str]:
-    """What a process of a machine of that name runs."""
+    """Return the code that a process of the named machine runs."""
 
     def make(name: str) -> str:
         kernel = tmp_path / f"kernel of {name}"
@@ -55,7 +54,7 @@ def machine(tmp_path: Path) -> Callable[[str], str]:
     return make
 
 
-def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_over(
+def test_two_machines_make_each_stage_once_and_take_over_the_lock_of_a_third(
     reference_run: SimpleNamespace,
     seeded: Callable[[Path], Path],
     machine: Callable[[str], str],
@@ -69,8 +68,9 @@ def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_ov
     for stage in MADE:
         shutil.rmtree(home / "stages" / stage)
     (home / "locks").mkdir()
-    left = {"kernel": "another", "host": "dead-host", "pid": 7, "token": "a dead one's"}
-    (home / "locks" / f"{corpus}.lock.held").write_text(json.dumps({**left, "beat": "0" * 12}))
+    (home / "locks" / f"{corpus}.lock.held").write_text(
+        "filelock/2\npid=7\nhost=dead-host\nmode=lease\ntoken=a-token\nduration=4.0\n"
+    )
     half = home / "work" / f"{corpus}-0badcafe.out"
     half.mkdir(parents=True)
     (half / "part").write_text("half-written by the dead one")
@@ -100,7 +100,7 @@ def test_two_machines_make_each_stage_once_and_what_a_dead_one_holds_is_taken_ov
 
 
 def apart() -> tuple[str, ...]:
-    """What puts a process among numbers of its own, where that is allowed."""
+    """Return the command that gives a process its own PID namespace, where allowed."""
     if platform.system() == "Linux" and shutil.which("unshare"):
         done = subprocess.run([*APART, "true"], capture_output=True, check=False)
         return APART if done.returncode == 0 else ()

@@ -11,24 +11,17 @@ from mirror.corpus import ingest as corpus_module
 from mirror.corpus.dedup import DuplicateFinder, text_digests
 from mirror.corpus.ingest import ingest_corpus
 from mirror.errors import CorpusError, MirrorError, StoreError
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 
 TEXT = "One boat left.\nTwo boats stayed.\n"
 
 
 def recipe(folder: Path, text: str, **corpus: object) -> Recipe:
     (folder / "a.txt").write_text(text)
-    content = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": [str(folder / "a.txt")], **corpus},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+    paths = [str(folder / "a.txt")]
+    return make_recipe(corpus={"source": "files", "paths": paths, **corpus})
 
 
 def left_over(store: Store) -> list[Path]:

@@ -18,7 +18,7 @@ from mirror.corpus.filtering import (
 )
 from mirror.corpus.retrieval_pairs import Passage
 from mirror.documents import Document
-from mirror.recipe import parse_recipe
+from tests.fixtures.recipes import make_recipe
 
 FRENCH = (
     "Le bateau traverse la rivière chaque matin, et le passeur regarde les enfants qui attendent "
@@ -27,16 +27,8 @@ FRENCH = (
 
 
 def make_filter(**corpus: object) -> DocumentFilter:
-    content = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["none"], "exclude_sources": ["skip"], **corpus},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return DocumentFilter(parse_recipe(content, name="test", place="test"))
+    files = {"source": "files", "paths": ["none"], "exclude_sources": ["skip"]}
+    return DocumentFilter(make_recipe(corpus=files | corpus))
 
 
 def rows(document_filter: DocumentFilter, *documents: Document) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from mirror.corpus.ingest import corpus_stage, ingest_corpus
 from mirror.documents import MAX_BYTES, OVERSIZED
 from mirror.errors import CorpusError, StoreError
 from mirror.paths import CHECKOUT
-from mirror.recipe import find_recipe, parse_recipe
+from mirror.recipe import find_recipe
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 
 FRENCH = (
     "Le bateau traverse la rivière chaque matin, et le passeur regarde les enfants qui attendent "
@@ -21,17 +22,8 @@ FRENCH = (
 )
 
 
-def make_recipe(language="en", **corpus):
-    content = {
-        "language": language,
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", **corpus},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+def files_recipe(language="en", **corpus):
+    return make_recipe(language=language, corpus={"source": "files", **corpus})
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def ingest(tmp_path, store):
         path = tmp_path / "text.jsonl"
         rows = [line if isinstance(line, dict) else {"text": line} for line in lines]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return ingest_corpus(make_recipe(paths=[str(path)], **corpus), store)
+        return ingest_corpus(files_recipe(paths=[str(path)], **corpus), store)
 
     return run
 
@@ -177,7 +169,7 @@ def test_language_check_can_be_left_off(ingest):
 
 
 def test_word_list_keeps_its_counts(store):
-    recipe = make_recipe("fr", source="wordfreq", words=200)
+    recipe = files_recipe("fr", source="wordfreq", words=200)
     record = ingest_corpus(recipe, store)
     rows = table(record, "sentences")
     assert {"de", "la"} < {row["text"] for row in rows}
@@ -189,7 +181,7 @@ def test_same_sources_give_the_same_bytes(tmp_path, ingest):
     lines = [f"The {number}th boat has left. It came back." for number in range(200)]
     first = ingest(lines)
     again = ingest_corpus(
-        make_recipe(paths=[str(tmp_path / "text.jsonl")]), Store(tmp_path / "another")
+        files_recipe(paths=[str(tmp_path / "text.jsonl")]), Store(tmp_path / "another")
     )
     assert (first.digest, first.key) == (again.digest, again.key)
     assert not again.reused
@@ -202,7 +194,7 @@ def test_unchanged_corpus_is_reused_and_a_changed_one_is_not(ingest):
 
 
 def ingested_key(folder):
-    return corpus_stage(make_recipe(paths=[str(folder / "text.jsonl")])).key
+    return corpus_stage(files_recipe(paths=[str(folder / "text.jsonl")])).key
 
 
 def test_files_of_a_killed_run_are_not_reused(ingest, store, tmp_path, monkeypatch):
@@ -235,7 +227,7 @@ def test_lost_rows_stop_the_run(ingest, monkeypatch):
 def test_empty_corpus_is_refused_and_leaves_nothing(tmp_path, store, content):
     (tmp_path / "a.txt").write_text(content)
     with pytest.raises(CorpusError, match=r"no text in .*a\.txt"):
-        ingest_corpus(make_recipe(paths=[str(tmp_path / "a.txt")]), store)
+        ingest_corpus(files_recipe(paths=[str(tmp_path / "a.txt")]), store)
     assert not list((store.root / "stages").rglob("*.parquet"))
 
 
@@ -258,7 +250,7 @@ def test_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path):
         "from mirror.store import Store\n"
         "import json\n"
         "content = json.loads(sys.argv[1])\n"
-        "recipe = parse_recipe(content, name='test', place='test')\n"
+        "recipe = parse_recipe(content, name='test', source='test')\n"
         "try:\n"
         "    ingest_corpus(recipe, Store(Path(sys.argv[2])))\n"
         "except CorpusError as error:\n"
@@ -266,7 +258,7 @@ def test_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path):
         "status = Path('/proc/self/status').read_text()\n"
         "print(int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) // 1024)\n"
     )
-    content = make_recipe(paths=[str(path)]).model_dump(mode="json")
+    content = files_recipe(paths=[str(path)]).model_dump(mode="json")
     run = subprocess.run(
         [sys.executable, "-c", code, json.dumps(content), str(tmp_path / "workspace")],
         capture_output=True,
@@ -304,7 +296,7 @@ def test_shipped_recipe_names_packages_that_are_installed():
 
 
 def test_docstrings_of_one_package_make_sentences_and_passages(store):
-    record = ingest_corpus(make_recipe(source="docstrings", packages=["pydantic"]), store)
+    record = ingest_corpus(files_recipe(source="docstrings", packages=["pydantic"]), store)
     assert record.counts["kept"] > 1_000
     assert record.counts["passages"] > 200
     rows = table(record, "passages")
@@ -320,7 +312,7 @@ def test_real_paragraphs_are_mostly_accepted(shared, tmp_path, store, name, lang
         batch = next(file.iter_batches(2_000))
     path = tmp_path / f"{name}.parquet"
     pq.write_table(pa.Table.from_batches([batch]), path)
-    recipe = make_recipe(language, paths=[str(path)], source_column="source")
+    recipe = files_recipe(language, paths=[str(path)], source_column="source")
     counts = ingest_corpus(recipe, store).counts
     rejected = {reason: n for reason, n in counts["rejected"].items() if reason != "duplicate"}
     assert counts["documents"] == 2_000

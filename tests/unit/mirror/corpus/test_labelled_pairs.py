@@ -22,8 +22,9 @@ from mirror.corpus.labelled_pairs import (
     read_pairs,
 )
 from mirror.errors import CorpusError, RecipeError, SampleError
-from mirror.recipe import PairsSection, Recipe, parse_recipe
+from mirror.recipe import PairsSection, Recipe
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 
 PAIRS = (("a red boat", "a boat that is red"), ('an "oar', "a blade"), ("die Brücke", "the bridge"))
 
@@ -33,18 +34,8 @@ def section(*paths: Path, **settings: Any) -> PairsSection:
 
 
 def recipe(pairs: dict[str, Any] | None, batch_size: int = 2) -> Recipe:
-    whole = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["none"]},
-        "base": {"path": "models/none"},
-        "tuning": {"batch_size": batch_size},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    whole |= {} if pairs is None else {"pairs": pairs}
-    return parse_recipe(whole, name="test", place="test")
+    sections = {} if pairs is None else {"pairs": pairs}
+    return make_recipe(tuning={"batch_size": batch_size}, **sections)
 
 
 def tsv(path: Path, *rows: tuple[str, ...], header: tuple[str, ...] = ("first", "second")) -> Path:

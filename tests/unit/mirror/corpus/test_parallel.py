@@ -11,21 +11,9 @@ from mirror.corpus.filtering import DocumentFilter
 from mirror.corpus.parallel import filter_documents
 from mirror.documents import Document
 from mirror.paths import CHECKOUT
-from mirror.recipe import parse_recipe
+from tests.fixtures.recipes import make_recipe
 
-RECIPE = parse_recipe(
-    {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["none"]},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    },
-    name="test",
-    place="test",
-)
+RECIPE = make_recipe()
 
 KILLED = """
 import itertools, json, multiprocessing, sys
@@ -35,7 +23,7 @@ from mirror.recipe import parse_recipe
 if __name__ == "__main__":
     parallel.SERIAL_DOCUMENTS = 1
     parallel.thread_count = lambda: 2
-    recipe = parse_recipe(json.loads(sys.argv[1]), name="test", place="test")
+    recipe = parse_recipe(json.loads(sys.argv[1]), name="test", source="test")
     endless = (Document(f"Boat {number} left.", "a") for number in itertools.count())
     for number, _ in enumerate(parallel.filter_documents(recipe, endless)):
         if number == 50:

@@ -12,9 +12,10 @@ import pytest
 from mirror.corpus.ingest import corpus_stage, ingest_corpus
 from mirror.corpus.sources import check_sources
 from mirror.errors import CorpusError, ServiceError
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 
 CONTENT = b"oar\nmast \noar\n\xc2\xa0sail\n"
 LINES = ["oar", "mast ", "oar", "\u00a0sail"]
@@ -32,24 +33,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recipe(url: str | None = None, content: bytes = CONTENT, **corpus: Any) -> Recipe:
     file = {"path": "test-lists/words.txt", "sha256": hashlib.sha256(content).hexdigest()}
     published = corpus.get("source", "published") == "published"
-    whole = {
-        "language": "en",
-        "domain": "test",
-        "level": "word",
-        "corpus": {
-            "source": "published",
-            "split_into": "lines",
-            "keep_raw": True,
-            **({"files": [file if url is None else {**file, "url": url}]} if published else {}),
-            **corpus,
-        },
-        "sample": {"size": 4},
-        "base": {"path": "models/none"},
-        "tuning": {"batch_size": 2},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
+    corpus = {
+        "source": "published",
+        "split_into": "lines",
+        "keep_raw": True,
+        **({"files": [file if url is None else {**file, "url": url}]} if published else {}),
+        **corpus,
     }
-    return parse_recipe(whole, name="test", place="test")
+    return make_recipe(level="word", corpus=corpus, sample={"size": 4}, tuning={"batch_size": 2})
 
 
 def texts(folder: Path) -> list[str]:
@@ -98,7 +89,7 @@ def test_a_publisher_that_does_not_answer_is_a_service_error() -> None:
 
 def test_another_list_than_was_declared_is_refused(served: tuple[Path, str]) -> None:
     (served[0] / "words.txt").write_bytes(CONTENT + b"more\n")
-    with pytest.raises(CorpusError, match=r"recipe test: .*sent another file"):
+    with pytest.raises(CorpusError, match=r"recipe en-trades: .*sent another file"):
         check_sources(recipe(f"{served[1]}/words.txt"))
 
 

@@ -3,20 +3,11 @@ import pytest
 
 from mirror.corpus.parquet_writer import PASSAGES, SENTENCES, TableWriter
 from mirror.corpus.retrieval_pairs import Passage, PassageFinder
-from mirror.recipe import parse_recipe
+from tests.fixtures.recipes import make_recipe
 
 
 def recipe(**corpus):
-    content = {
-        "language": "en",
-        "domain": "test",
-        "level": "sentence",
-        "corpus": corpus,
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+    return make_recipe(corpus=corpus)
 
 
 def kept(*documents):

@@ -13,28 +13,19 @@ from mirror.corpus import input_files, readers, text_lines
 from mirror.corpus.sources import check_sources, read_documents, source_digests
 from mirror.documents import OVERSIZED
 from mirror.errors import CorpusError, InputError, MirrorError
-from mirror.recipe import parse_recipe
+from tests.fixtures.recipes import make_recipe
 
 TEXTS = ["the boat is red", "die Brücke bleibt offen", "el puente está abierto"]
 
 
-def make_recipe(language="en", **corpus):
-    content = {
-        "language": language,
-        "domain": "test",
-        "level": "sentence",
-        "corpus": {"source": "files", **corpus},
-        "base": {"path": "models/none"},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+def files_recipe(language="en", **corpus):
+    return make_recipe(language=language, corpus={"source": "files", **corpus})
 
 
 def read(*paths, **corpus):
     if paths:
         corpus["paths"] = [str(path) for path in paths]
-    recipe = make_recipe(**corpus)
+    recipe = files_recipe(**corpus)
     return list(read_documents(recipe))
 
 
@@ -67,7 +58,7 @@ def test_every_format_is_read_with_any_compression(tmp_path, kind, ending, packi
     path = tmp_path / ".".join(filter(None, ["corpus", ending, packing]))
     write_texts(path, kind, packing)
     assert texts_of(path) == TEXTS
-    check_sources(make_recipe(paths=[str(path)]))
+    check_sources(files_recipe(paths=[str(path)]))
 
 
 def test_parquet_is_read_with_its_sources(tmp_path):
@@ -111,9 +102,9 @@ def test_missing_extra_is_named_with_its_remedy(tmp_path, monkeypatch):
     write_texts(tmp_path / "a.txt", "text")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="extra `dedup`"):
-        check_sources(make_recipe(paths=[str(tmp_path / "a.txt")], near_duplicates=0.8))
+        check_sources(files_recipe(paths=[str(tmp_path / "a.txt")], near_duplicates=0.8))
     with pytest.raises(InputError, match="extra `hub`"):
-        check_sources(make_recipe(source="hub", dataset=str(tmp_path)))
+        check_sources(files_recipe(source="hub", dataset=str(tmp_path)))
 
 
 def test_object_storage_is_read_through_its_file_system(tmp_path, monkeypatch):
@@ -132,18 +123,18 @@ def test_object_storage_is_read_through_its_file_system(tmp_path, monkeypatch):
 
     monkeypatch.setattr(input_files, "fs", Stores)
     assert texts_of("s3://bucket/a.txt.gz") == ["far away"]
-    before = source_digests(make_recipe(paths=["s3://bucket"]))
+    before = source_digests(files_recipe(paths=["s3://bucket"]))
     (tmp_path / "bucket" / "a.txt.gz").write_bytes(gzip.compress(b"further away\n"))
-    assert source_digests(make_recipe(paths=["s3://bucket"])) != before
+    assert source_digests(files_recipe(paths=["s3://bucket"])) != before
 
 
 def test_digest_follows_content(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("one\n")
-    before = source_digests(make_recipe(paths=[str(path)]))
-    assert source_digests(make_recipe(paths=[str(path)])) == before
+    before = source_digests(files_recipe(paths=[str(path)]))
+    assert source_digests(files_recipe(paths=[str(path)])) == before
     path.write_text("two\n")
-    assert source_digests(make_recipe(paths=[str(path)])) != before
+    assert source_digests(files_recipe(paths=[str(path)])) != before
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
@@ -151,7 +142,7 @@ def test_other_encodings_are_read_when_named(tmp_path, encoding):
     path = tmp_path / "a.txt"
     path.write_bytes("\r\n".join(["über den Fluß", "", "ça va", "end"]).encode(encoding))
     assert texts_of(path, encoding=encoding) == ["über den Fluß", "ça va", "end"]
-    check_sources(make_recipe(paths=[str(path)], encoding=encoding))
+    check_sources(files_recipe(paths=[str(path)], encoding=encoding))
 
 
 def test_a_few_broken_lines_do_not_stop_a_file(tmp_path):
@@ -212,7 +203,7 @@ def test_csv_rows_of_another_width_are_faults_and_quoted_line_ends_are_text(tmp_
 
 def refusal(path, **corpus):
     """Return the error about a file, which is the same in the check and in reading."""
-    recipe = make_recipe(paths=[str(path)], **corpus)
+    recipe = files_recipe(paths=[str(path)], **corpus)
     with pytest.raises(MirrorError) as early:
         check_sources(recipe)
     with pytest.raises(CorpusError):
@@ -252,7 +243,7 @@ def test_missing_source_column_is_refused_at_once(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     write_texts(path, kind)
     with pytest.raises(CorpusError, match="'origin'"):
-        check_sources(make_recipe(paths=[str(path)], source_column="origin"))
+        check_sources(files_recipe(paths=[str(path)], source_column="origin"))
 
 
 def test_column_without_text_is_refused(tmp_path):
@@ -311,11 +302,11 @@ def test_quote_that_never_closes_is_refused(tmp_path, monkeypatch):
 def test_unknown_language_is_refused(tmp_path, language):
     write_texts(tmp_path / "a.txt", "text")
     with pytest.raises(CorpusError, match=f"'{language}'"):
-        check_sources(make_recipe(language, paths=[str(tmp_path / "a.txt")]))
+        check_sources(files_recipe(language, paths=[str(tmp_path / "a.txt")]))
 
 
 def test_word_list_gives_the_most_frequent_words_with_counts():
-    recipe = make_recipe("de", source="wordfreq", words=50)
+    recipe = files_recipe("de", source="wordfreq", words=50)
     found = list(read_documents(recipe))
     assert len(found) == 50
     assert "und" in [document.text for document in found]
@@ -326,7 +317,7 @@ def test_word_list_gives_the_most_frequent_words_with_counts():
 
 def test_language_without_word_list_is_refused():
     with pytest.raises(CorpusError, match=r"'sw'.*de, "):
-        check_sources(make_recipe("sw", source="wordfreq"))
+        check_sources(files_recipe("sw", source="wordfreq"))
 
 
 def test_hub_data_set_is_read_from_a_local_folder(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ from mirror.encoders.base_model import (
 )
 from mirror.errors import BaseModelError, RecipeError, ServiceError, TokenizerError
 from mirror.paths import CHECKOUT
-from mirror.recipe import BaseSection, Recipe, parse_recipe
+from mirror.recipe import BaseSection, Recipe
+from tests.fixtures.recipes import make_recipe
 
 
 @pytest.fixture
@@ -276,17 +277,7 @@ class TestHub:
 
 
 def recipe_with(**tuning: Any) -> Recipe:
-    content = {
-        "language": "en",
-        "domain": "trades",
-        "level": "sentence",
-        "corpus": {"source": "docstrings"},
-        "base": {"path": "none"},
-        "tuning": tuning,
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="en-trades", place="a test")
+    return make_recipe(tuning=tuning)
 
 
 @pytest.mark.parametrize("setting", ["max_tokens", "inference_max_tokens"])

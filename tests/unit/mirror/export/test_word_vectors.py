@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from mirror.errors import BaseModelError, InputError
 from mirror.export.word_vectors import export_words, frequent_words, read_words
 from mirror.hashing import digest_of_json
-from mirror.recipe import parse_recipe
 from mirror.store import StageRecord, Store
+from tests.fixtures.recipes import make_recipe
 
 WORDS = ["the", "Fuß", "水", "new york", "naïve", "a" * 40]
 
@@ -100,19 +100,8 @@ def test_words_of_a_corpus_are_sorted_by_frequency(store: Store, tmp_path: Path)
         "the miner lifts a red lantern near the wet bridge\n"
         "a quiet judge counts the old letters with great care\n"
     )
-    recipe = parse_recipe(
-        {
-            "language": "en",
-            "domain": "trades",
-            "level": "sentence",
-            "corpus": {"source": "files", "paths": [str(text)], "check_language": False},
-            "base": {"path": "models/some-base"},
-            "evaluation": {"benchmarks": ["likeness"]},
-            "registry": {"model": "mirror-en-trades"},
-        },
-        name="en-trades",
-        place="a test",
-    )
+    files = {"source": "files", "paths": [str(text)], "check_language": False}
+    recipe = make_recipe(corpus=files)
     corpus: StageRecord = ingest_corpus(recipe, store)
     assert frequent_words(corpus, 5) == ["the", "a", "near", "old", "red"]
     assert len(frequent_words(corpus, 1_000)) == 21

@@ -7,24 +7,16 @@ from typing import Any
 import pytest
 
 from mirror.evaluation.score_change import ScoreChange
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.release.gate import GateInput, SmokeTestResult, Verdict, decide
+from tests.fixtures.recipes import make_recipe
 
 SOUND = {"mean_cosine": 0.1, "unique_fraction": 1.0}
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    content = {
-        "language": "en",
-        "domain": "trials",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["x"]},
-        "base": {"path": "x"},
-        "evaluation": {"benchmarks": ["stsb"]},
-        "registry": {"model": "m"},
-    }
-    return parse_recipe(content, name="trial", place="trial.toml")
+    return make_recipe(evaluation={"benchmarks": ["stsb"]})
 
 
 FIT = SmokeTestResult(difference=1e-6, milliseconds=4.0, megabytes=14.7)

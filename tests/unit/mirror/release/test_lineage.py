@@ -12,7 +12,6 @@ from mirror.corpus.ingest import ingest_corpus
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.hashing import MANIFEST, digest_of_json
-from mirror.recipe import parse_recipe
 from mirror.release.lineage import (
     build_lineage,
     lineage_of,
@@ -23,6 +22,7 @@ from mirror.release.lineage import (
 from mirror.release.package import package_encoder
 from mirror.release.run_results import RunResults
 from mirror.store import INPUT_FILES, Store
+from tests.fixtures.recipes import make_recipe
 
 BASE = EncoderRef("/models/base", "b" * 64, "models/some-base")
 
@@ -97,16 +97,7 @@ def test_ingestion_records_the_files_that_it_reads(tmp_path: Path, store: Store)
     file = tmp_path / "texts" / "b.txt"
     file.parent.mkdir()
     file.write_text("ä" * 10, encoding="utf-8")
-    content = {
-        "language": "en",
-        "domain": "trades",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": [str(file.parent)]},
-        "base": {"path": "models/some-base"},
-        "evaluation": {"benchmarks": ["likeness"]},
-        "registry": {"model": "mirror-en-trades"},
-    }
-    recipe = parse_recipe(content, name="en-trades", place="a test")
+    recipe = make_recipe(corpus={"source": "files", "paths": [str(file.parent)]})
     record = ingest_corpus(recipe, store)
     file.unlink()
     [recorded] = record.counts[INPUT_FILES]

@@ -56,7 +56,7 @@ def test_only_a_base_of_the_hub_is_linked(results: RunResults) -> None:
     assert "base_model" not in front_matter(render_card(results))
     content = results.recipe.model_dump(mode="json")
     content["base"] = {"hub": "some/base", "revision": "0" * 40}
-    recipe = parse_recipe(content, name="en-trades", place="a test")
+    recipe = parse_recipe(content, name="en-trades", source="a test")
     assert front_matter(render_card(replace(results, recipe=recipe)))["base_model"] == "some/base"
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from mirror import duckdb_connection
 from mirror.duckdb_connection import connect
 from mirror.errors import InputError, SampleError, StoreError
-from mirror.recipe import parse_recipe
 from mirror.sampling import sample as sampling
 from mirror.sampling import word_counts
 from mirror.sampling.sample import (
@@ -24,6 +23,7 @@ from mirror.sampling.sample import (
 )
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord, Store
+from tests.fixtures.recipes import make_recipe
 
 SENTENCES = pa.schema(
     [
@@ -51,19 +51,14 @@ def rows_of(texts, source="a"):
     return [(text, source, number, 0, 1) for number, text in enumerate(texts)]
 
 
-def make_recipe(level="sentence", language="en", batch_size=2, corpus=None, **sample):
-    content = {
-        "language": language,
-        "domain": "test",
-        "level": level,
-        "corpus": corpus or {"source": "files", "paths": ["text"]},
-        "sample": {"size": 5, **sample},
-        "base": {"path": "models/none"},
-        "tuning": {"batch_size": batch_size},
-        "evaluation": {"benchmarks": ["none"]},
-        "registry": {"model": "none"},
-    }
-    return parse_recipe(content, name="test", place="test")
+def recipe_with(level="sentence", language="en", batch_size=2, corpus=None, **sample):
+    return make_recipe(
+        level=level,
+        language=language,
+        corpus=corpus or {"source": "files", "paths": ["text"]},
+        sample={"size": 5, **sample},
+        tuning={"batch_size": batch_size},
+    )
 
 
 def strings_of(record):
@@ -91,7 +86,7 @@ NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
 
 def test_strings_are_in_the_order_of_a_documented_hash(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
-    record = sample_strings(make_recipe(size=40, seed=7), corpus, store)
+    record = sample_strings(recipe_with(size=40, seed=7), corpus, store)
     assert texts_of(record) == hash_order(NUMBERED, 7)[:40]
     assert record.counts["strings"] == 40
     assert record.counts["available"] == 300
@@ -105,29 +100,29 @@ KEEP_RAW = {"source": "files", "paths": ["text"], "split_into": "lines", "keep_r
 def test_raw_lines_are_drawn_as_often_as_they_occur(store, tmp_path, level):
     lines = ["oar", "mast", "oar", "7", "oar", " sail "]
     corpus = write_corpus(tmp_path / "corpus", rows_of(lines))
-    record = sample_strings(make_recipe(level, corpus=KEEP_RAW, size=6), corpus, store)
+    record = sample_strings(recipe_with(level, corpus=KEEP_RAW, size=6), corpus, store)
     assert sorted(texts_of(record)) == sorted(lines)
     assert record.counts["available"] == 6
-    few = sample_strings(make_recipe(level, corpus=KEEP_RAW, size=5), corpus, store)
+    few = sample_strings(recipe_with(level, corpus=KEEP_RAW, size=5), corpus, store)
     assert not Counter(texts_of(few)) - Counter(lines)
     assert len(texts_of(few)) == 5
 
 
 def test_raw_lines_without_repeats_are_drawn_like_others(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
-    record = sample_strings(make_recipe(corpus=KEEP_RAW, size=40), corpus, store)
+    record = sample_strings(recipe_with(corpus=KEEP_RAW, size=40), corpus, store)
     assert texts_of(record) == hash_order(NUMBERED, 42)[:40]
 
 
 def test_another_seed_gives_another_sample(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
-    one, two = (sample_strings(make_recipe(size=40, seed=seed), corpus, store) for seed in (1, 2))
+    one, two = (sample_strings(recipe_with(size=40, seed=seed), corpus, store) for seed in (1, 2))
     assert set(texts_of(one)) != set(texts_of(two))
 
 
 def test_second_run_reuses_the_sample(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED))
-    first, second = (sample_strings(make_recipe(), corpus, store) for _ in range(2))
+    first, second = (sample_strings(recipe_with(), corpus, store) for _ in range(2))
     assert (first.reused, second.reused) == (False, True)
     assert first.digest == second.digest
 
@@ -135,7 +130,7 @@ def test_second_run_reuses_the_sample(store, tmp_path):
 def test_a_repeated_string_is_drawn_once_from_its_first_document(store, tmp_path):
     rows = [("an oar", "b", 4, 0, 1), ("an oar", "a", 9, 0, 3), ("a mast", "a", 1, 0, 1)]
     corpus = write_corpus(tmp_path / "corpus", rows)
-    table = strings_of(sample_strings(make_recipe(size=2), corpus, store))
+    table = strings_of(sample_strings(recipe_with(size=2), corpus, store))
     oar = next(row for row in table.to_pylist() if row["text"] == "an oar")
     assert oar == {"text": "an oar", "source": "b", "document": 4, "count": 4}
 
@@ -143,7 +138,7 @@ def test_a_repeated_string_is_drawn_once_from_its_first_document(store, tmp_path
 def test_counts_have_sources_and_lengths(store, tmp_path):
     rows = rows_of(["x" * 5, "y" * 12], "a") + rows_of(["z" * 19], "b")
     corpus = write_corpus(tmp_path / "corpus", rows)
-    counts = sample_strings(make_recipe(size=3), corpus, store).counts
+    counts = sample_strings(recipe_with(size=3), corpus, store).counts
     assert counts["by_source"] == {"a": 2, "b": 1}
     assert counts["lengths"] == [[0, 1], [10, 2]]
 
@@ -155,7 +150,7 @@ def test_stratified_sources_give_equally_many_strings(store, tmp_path):
         + rows_of([f"short {n}" for n in range(3)], "short")
     )
     corpus = write_corpus(tmp_path / "corpus", rows)
-    record = sample_strings(make_recipe(size=31, stratify_by_source=True), corpus, store)
+    record = sample_strings(recipe_with(size=31, stratify_by_source=True), corpus, store)
     assert record.counts["by_source"] == {"long": 14, "middle": 14, "short": 3}
     assert texts_of(record) == hash_order(texts_of(record), 42)
 
@@ -165,7 +160,7 @@ WORDS = ["oak " * 5, "Elm elm elm", "the elm-tree isn't an oak", "ash ash", "77 
 
 def test_the_most_frequent_words_are_drawn(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
-    table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
+    table = strings_of(sample_strings(recipe_with("word", size=3), corpus, store))
     found = {row["text"]: row["count"] for row in table.to_pylist()}
     assert found == {"oak": 6, "elm": 3, "ash": 2}
     assert table["text"].to_pylist() == hash_order(found, 42)
@@ -175,16 +170,16 @@ def test_the_most_frequent_words_are_drawn(store, tmp_path):
 def test_equally_frequent_words_are_chosen_by_hash(store, tmp_path):
     words = [f"w{chr(97 + n)}x" for n in range(26)]
     corpus = write_corpus(tmp_path / "corpus", rows_of([" ".join(words)]))
-    record = sample_strings(make_recipe("word", size=10, seed=3), corpus, store)
+    record = sample_strings(recipe_with("word", size=10, seed=3), corpus, store)
     assert texts_of(record) == hash_order(words, 3)[:10]
 
 
 def test_words_rarer_than_min_count_are_not_drawn(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
-    record = sample_strings(make_recipe("word", size=3, min_count=2), corpus, store)
+    record = sample_strings(recipe_with("word", size=3, min_count=2), corpus, store)
     assert record.counts["available"] == 3
     with pytest.raises(SampleError, match=r"with at least 2 occurrences, has 3 different words"):
-        sample_strings(make_recipe("word", size=4, min_count=2), corpus, store)
+        sample_strings(recipe_with("word", size=4, min_count=2), corpus, store)
 
 
 def test_words_of_a_frequency_list_are_not_split_and_have_its_counts(store, tmp_path):
@@ -195,7 +190,7 @@ def test_words_of_a_frequency_list_are_not_split_and_have_its_counts(store, tmp_
         ("1984", "list", 3, 0, 900),
     ]
     corpus = write_corpus(tmp_path / "corpus", rows)
-    recipe = make_recipe("word", "fr", size=2, corpus={"source": "wordfreq"})
+    recipe = recipe_with("word", "fr", size=2, corpus={"source": "wordfreq"})
     table = strings_of(sample_strings(recipe, corpus, store))
     found = {row["text"]: row["count"] for row in table.to_pylist()}
     assert found == {"l'eau": 70, "New York": 50}
@@ -204,7 +199,7 @@ def test_words_of_a_frequency_list_are_not_split_and_have_its_counts(store, tmp_
 def test_word_counts_are_weighted_by_the_rows_count(store, tmp_path):
     rows = [("tin tin cup", "a", 0, 0, 10), ("cup", "b", 1, 0, 15), ("jug", "b", 2, 0, 1)]
     corpus = write_corpus(tmp_path / "corpus", rows)
-    table = strings_of(sample_strings(make_recipe("word", size=3), corpus, store))
+    table = strings_of(sample_strings(recipe_with("word", size=3), corpus, store))
     found = {row["text"]: (row["source"], row["count"]) for row in table.to_pylist()}
     assert found == {"tin": ("a", 20), "cup": ("b", 25), "jug": ("b", 1)}
 
@@ -225,7 +220,7 @@ def test_word_counts_do_not_depend_on_the_batch_size(tmp_path, monkeypatch):
 def test_progress_reaches_its_total(store, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
     seen = []
-    sample_strings(make_recipe("word", size=3), corpus, store, seen.append)
+    sample_strings(recipe_with("word", size=3), corpus, store, seen.append)
     assert [(each.done, each.total, each.unit) for each in seen[:1]] == [(5, 5, "strings")]
 
 
@@ -242,7 +237,7 @@ def test_too_few_strings_are_refused_with_their_number(
     store, tmp_path, texts, size, batch, message
 ):
     corpus = write_corpus(tmp_path / "corpus", rows_of(texts))
-    recipe = make_recipe(size=size, batch_size=batch)
+    recipe = recipe_with(size=size, batch_size=batch)
     with pytest.raises(SampleError, match=message):
         sample_strings(recipe, corpus, store)
     assert store.find(sample_stage(recipe, corpus)) is None
@@ -252,14 +247,14 @@ def test_too_few_strings_are_refused_with_their_number(
 def test_corpus_without_files_is_refused(store, tmp_path):
     corpus = StageRecord("corpus", "0" * 20, str(tmp_path / "gone"), "digest")
     with pytest.raises(SampleError, match=r"no strings in .*gone"):
-        sample_strings(make_recipe(), corpus, store)
+        sample_strings(recipe_with(), corpus, store)
 
 
 def test_a_missing_tokenizer_is_refused_before_reading(store, tmp_path, monkeypatch):
     monkeypatch.setattr("mirror.sampling.words.missing_modules", lambda extra: ["jieba"])
     corpus = StageRecord("corpus", "0" * 20, str(tmp_path / "gone"), "digest")
     with pytest.raises(InputError, match=r"pip install -e \.\[zh\]"):
-        sample_strings(make_recipe("word", "zh"), corpus, store)
+        sample_strings(recipe_with("word", "zh"), corpus, store)
 
 
 def test_lack_of_memory_and_disk_space_is_a_clear_error(store, tmp_path, monkeypatch):
@@ -269,21 +264,21 @@ def test_lack_of_memory_and_disk_space_is_a_clear_error(store, tmp_path, monkeyp
     for module in (duckdb_connection, sampling):
         monkeypatch.setattr(module, "MEMORY_LIMIT", "4MB")
     with pytest.raises(StoreError, match=r"cannot be sampled with 4MB"):
-        sample_strings(make_recipe(), corpus, store)
+        sample_strings(recipe_with(), corpus, store)
     assert not list((store.root / "work").glob("*.out"))
 
 
 def test_the_stage_key_depends_only_on_settings_that_change_the_sample(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows_of(WORDS))
-    key = sample_stage(make_recipe(), corpus).key
-    assert sample_stage(make_recipe(min_count=3, batch_size=4, language="de"), corpus).key == key
+    key = sample_stage(recipe_with(), corpus).key
+    assert sample_stage(recipe_with(min_count=3, batch_size=4, language="de"), corpus).key == key
     others = [
-        make_recipe(size=6),
-        make_recipe(seed=1),
-        make_recipe(stratify_by_source=True),
-        make_recipe("word"),
-        make_recipe("word", "de"),
-        make_recipe("word", min_count=3),
+        recipe_with(size=6),
+        recipe_with(seed=1),
+        recipe_with(stratify_by_source=True),
+        recipe_with("word"),
+        recipe_with("word", "de"),
+        recipe_with("word", min_count=3),
     ]
     assert len({key, *(sample_stage(other, corpus).key for other in others)}) == 7
 
@@ -295,7 +290,7 @@ def test_many_strings_give_the_same_bytes_on_1_2_and_4_threads(tmp_path, monkeyp
     for threads in ("1", "2", "4"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         store = Store(tmp_path / threads)
-        digests.add(sample_strings(make_recipe(size=20_000), corpus, store).digest)
+        digests.add(sample_strings(recipe_with(size=20_000), corpus, store).digest)
     assert len(digests) == 1
 
 
@@ -353,7 +348,7 @@ def test_real_text_is_sampled(shared, store, tmp_path):
     path = Path(shared) / "corpora" / "german.parquet"
     texts = pq.read_table(path, columns=["text"])["text"].to_pylist()[:20_000]
     corpus = write_corpus(tmp_path / "corpus", rows_of(texts), parts=2)
-    record = sample_strings(make_recipe(size=1_000), corpus, store)
+    record = sample_strings(recipe_with(size=1_000), corpus, store)
     assert texts_of(record) == hash_order(set(texts), 42)[:1_000]
-    words = sample_strings(make_recipe("word", "de", size=1_000), corpus, store)
+    words = sample_strings(recipe_with("word", "de", size=1_000), corpus, store)
     assert {"und", "die", "nicht", "über"} <= set(texts_of(words))

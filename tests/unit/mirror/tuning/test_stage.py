@@ -16,25 +16,18 @@ from mirror.errors import BaseModelError, SampleError
 from mirror.hashing import reached_modules
 from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.stage import tune_in_process, tuning_stage
 from mirror.tuning.training_log import TuningStep
+from tests.fixtures.recipes import make_recipe
 
 
 def recipe(**tuning: Any) -> Recipe:
-    content = {
-        "language": "en",
-        "domain": "invented",
-        "level": "sentence",
-        "corpus": {"source": "files", "paths": ["x.txt"]},
-        "sample": {"size": 400},
-        "base": {"path": "x"},
-        "tuning": {"batch_size": 50, "max_tokens": 20, "precision": "fp32", **tuning},
-        "evaluation": {"benchmarks": ["x"]},
-        "registry": {"model": "x"},
-    }
-    return parse_recipe(content, name="en-invented", place="the test")
+    return make_recipe(
+        sample={"size": 400},
+        tuning={"batch_size": 50, "max_tokens": 20, "precision": "fp32", **tuning},
+    )
 
 
 @pytest.fixture
