@@ -22,7 +22,8 @@ from mirror.corpus.profile import (
     unknown_share,
 )
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import StoreError, TokenizerError
+from mirror.encoders.tokenizer_files import read_tokenizer
+from mirror.errors import StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import Stage, StageRecord, Store
 
@@ -104,33 +105,6 @@ def measure_profile(
         words=words,
         lengths={str(low): number for low, number in sorted(lengths.items())},
     )
-
-
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """Return a model folder's tokenizer; torch is not imported if there is a `tokenizer.json`.
-
-    Raises:
-        TokenizerError: it cannot be read.
-    """
-    from tokenizers import Tokenizer
-
-    try:
-        if (folder / "tokenizer.json").is_file():
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        else:
-            from transformers import AutoTokenizer
-
-            loaded: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            tokenizer = loaded.backend_tokenizer
-    except Exception as error:  # the tokenizers library raises bare Exception
-        raise TokenizerError(
-            f"the tokenizer in {folder} cannot be read ({error}): download the model again"
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _lowest_strings(corpus: StageRecord, work: Path) -> tuple[int, list[tuple[str, str]]]:

@@ -6,7 +6,7 @@ To add one, add an entry to `ARCHITECTURES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ ROBERTA_TOKENS = {
     "mask_token": "<mask>",
     "unk_token": "<unk>",
 }
+EUROBERT_TOKENS = {
+    "cls_token": "<|begin_of_text|>",
+    "sep_token": "<|end_of_text|>",
+    "mask_token": "<|mask|>",
+}
 
 
 @dataclass(frozen=True)
@@ -37,26 +42,35 @@ class Architecture:
     """Name of the module that holds the layers."""
     shared_layers: bool = False
     """Whether all layers are one set of weights."""
-    reserved_positions: int = 0
-    """Rows of the position embeddings that no token of a text gets."""
+    counts_from_padding: bool = False
+    """Whether a text's positions start after the padding token's id, as in RoBERTa; tokens with
+    that id have it as their position and are not counted."""
+    fixed_pad_id: int | None = None
+    """The padding token's id if the configuration does not decide it."""
     has_pooler: bool = False
     """Whether transformers gives the model a pooler, which is left out."""
     attention_output: str = "attention.output.dense"
     """End of the names of the modules that merge the attention heads of each layer."""
-    cls_only: Literal["bert", "distilbert", "modernbert"] | None = None
+    cls_only: Literal["bert", "distilbert", "modernbert", "mpnet"] | None = None
     """Which function of `cls_only_layer` computes the last layer for the class token only; None
     computes the whole layer, with the same vectors."""
     special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
     """Used if a model's files do not name them."""
 
-    def longest_text(self, positions: int) -> int:
+    def pad_id(self, configured: int | None) -> int:
+        """Return the id of the token that positions are counted from."""
+        return self.fixed_pad_id if self.fixed_pad_id is not None else configured or 0
+
+    def longest_text(self, positions: int, configured_pad_id: int | None) -> int:
         """Return the most tokens of a text that a model with so many positions takes."""
-        return positions - self.reserved_positions
+        reserved = self.pad_id(configured_pad_id) + 1 if self.counts_from_padding else 0
+        return positions - reserved
 
 
 ROBERTA = Architecture(
-    reserved_positions=2, has_pooler=True, cls_only="bert", special_tokens=ROBERTA_TOKENS
+    counts_from_padding=True, has_pooler=True, cls_only="bert", special_tokens=ROBERTA_TOKENS
 )
+GATED = Architecture(layers="layers", attention_output="self_attn.o_proj")
 ARCHITECTURES = {
     "bert": Architecture(has_pooler=True, cls_only="bert"),
     "roberta": ROBERTA,
@@ -71,12 +85,25 @@ ARCHITECTURES = {
         attention_output="attention.out_lin",
         cls_only="distilbert",
     ),
+    "mpnet": Architecture(
+        counts_from_padding=True,
+        fixed_pad_id=1,
+        has_pooler=True,
+        attention_output="attention.attn.o",
+        cls_only="mpnet",
+        special_tokens={**ROBERTA_TOKENS, "unk_token": "[UNK]"},
+    ),
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
         layers="layers",
         attention_output="attn.Wo",
         cls_only="modernbert",
     ),
+    "deberta-v2": Architecture(),
+    "nomic_bert": GATED,
+    "gte": replace(GATED, special_tokens=ROBERTA_TOKENS),
+    # Dropout acts on attention only: the architecture has no other.
+    "eurobert": replace(GATED, dropouts=("attention_dropout",), special_tokens=EUROBERT_TOKENS),
 }
 
 

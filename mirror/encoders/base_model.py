@@ -12,14 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
-from mirror.encoders.checks import check_tokenizer_folder, check_weights
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
-from mirror.encoders.special_tokens import read_special_tokens
+from mirror.encoders.tokenizer_checks import check_tokenizer_folder
+from mirror.encoders.tokenizer_files import read_special_tokens, read_tokenizer_file
+from mirror.encoders.weight_checks import check_weights
 from mirror.errors import BaseModelError, RecipeError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path, local_places
@@ -124,7 +123,7 @@ def check_prompt(folder: Path, tuning: TuningSection) -> None:
     """
     if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
         return
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = read_tokenizer_file(folder / "tokenizer.json")
     tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
     write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling, folder)
     check_room(tokenizer, tuning.max_tokens, folder)
@@ -140,7 +139,7 @@ def token_limit(folder: Path) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int):
         return None
-    return architecture_of(config, folder).longest_text(positions)
+    return architecture_of(config, folder).longest_text(positions, config.get("pad_token_id"))
 
 
 @cache

@@ -54,6 +54,19 @@ def _distilbert(layer: Any, hidden: Tensor, attention_mask: Tensor | None, **_: 
     return output
 
 
+def _mpnet(
+    layer: Any, hidden: Tensor, mask: Tensor | None, position_bias: Tensor, **_: Any
+) -> tuple[Tensor]:
+    attention, first = layer.attention.attn, hidden[:, :1]
+    states = attention.q(first), attention.k(hidden), attention.v(hidden)
+    query, key, value = (_by_head(part, attention.attention_head_size) for part in states)
+    rate = attention.dropout.p if layer.training else 0.0
+    row = position_bias[:, :, :1]
+    context = _attend(query, key, value, row if mask is None else row + mask[:, :, :1], rate)
+    first = layer.attention.LayerNorm(layer.attention.dropout(attention.o(context)) + first)
+    return (layer.output(layer.intermediate(first), first),)
+
+
 def _modernbert(
     layer: Any,
     hidden: Tensor,
@@ -74,10 +87,11 @@ def _modernbert(
     return output
 
 
-_FORWARDS: dict[str, Callable[..., Tensor]] = {
+_FORWARDS: dict[str, Callable[..., Tensor | tuple[Tensor]]] = {
     "bert": _bert,
     "distilbert": _distilbert,
     "modernbert": _modernbert,
+    "mpnet": _mpnet,
 }
 
 

@@ -72,6 +72,11 @@ class FastCpuOps(TorchFunctionMode):
             return self._dropout(*args, **kwargs)
         if function is functional.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
+        if (
+            function in (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__)
+            and self._shadows
+        ):
+            return function(*_one_dtype(*args), **kwargs)
         if function is torch.rand and self._draw is not None:
             return torch.from_numpy(self._draw.random(args, np.float32))
         return function(*args, **kwargs)
@@ -105,6 +110,9 @@ class FastCpuOps(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
+        if enable_gqa:  # several heads of queries share a head of keys and values
+            shared = query.shape[-3] // key.shape[-3]
+            key, value = (part.repeat_interleave(shared, -3) for part in (key, value))
         query = query * (scale or 1 / math.sqrt(query.shape[-1]))
         scores = query.to(value.dtype) @ key.to(value.dtype).transpose(-2, -1)
         # not minus infinity: in a sliding window all keys of a padding token may be masked
@@ -126,6 +134,13 @@ class FastCpuOps(TorchFunctionMode):
         mask = torch.empty(like.shape, dtype=like.dtype)
         torch.ge(drawn, round(rate * LEVELS) - LEVELS // 2, out=mask)
         return mask.mul_(1 / (1 - rate))
+
+
+def _one_dtype(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Cast both factors of a product to bf16 if one of them is, as autocast does."""
+    if first.dtype == second.dtype:
+        return first, second
+    return first.to(torch.bfloat16), second.to(torch.bfloat16)
 
 
 class OneDnnLinear(TorchFunctionMode):

@@ -19,6 +19,7 @@ from mirror.encoders.head import Dense, append_layer, head_layers, read_head, wr
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
 from mirror.encoders.pooling import pool
+from mirror.encoders.positions import model_positions
 from mirror.encoders.prompt import check_room, with_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings, write_encoder_settings
 from mirror.encoders.sentence_transformers_reader import (
@@ -130,7 +131,7 @@ class Encoder:
         """Return `max_tokens`, or the model's limit if that is lower or none is given."""
         config = self.model.config
         kind = ARCHITECTURES[config.model_type]
-        limit = kind.longest_text(int(config.max_position_embeddings))
+        limit = kind.longest_text(int(config.max_position_embeddings), config.pad_token_id)
         return min(max_tokens or limit, limit)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -197,7 +198,10 @@ class Encoder:
         with_layers = self.settings.pooling == "first-last"
         with cpu_ops(self.device, seed, shadows):
             output = self.model(
-                inputs_embeds=embedded, attention_mask=mask, output_hidden_states=with_layers
+                inputs_embeds=embedded,
+                attention_mask=mask,
+                output_hidden_states=with_layers,
+                **model_positions(self.model.config, microbatch.ids.to(self.device)),
             )
         hidden = (
             (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from mirror.encoders.architectures import Architecture, set_dropout
-from mirror.encoders.checks import check_tokenizer
-from mirror.encoders.special_tokens import special_tokens_of
+from mirror.encoders.tokenizer_checks import check_tokenizer
+from mirror.encoders.tokenizer_files import special_tokens_of, without_limits
 from mirror.errors import BaseModelError, TokenizerError
 from mirror.hardware import keep_few_kernels
 
@@ -84,7 +84,7 @@ def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) ->
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **changes
             )
-            backend = tokenizer.backend_tokenizer
+            backend = without_limits(tokenizer.backend_tokenizer)
     except Exception as error:  # the tokenizer classes raise many kinds
         raise TokenizerError(
             f"the tokenizer in {folder} cannot be loaded ({error}): get it again"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.encoders.special_tokens import SpecialTokens, special_tokens_of
+from mirror.encoders.tokenizer_files import SpecialTokens, special_tokens_of
 from mirror.errors import TokenizerError
 from mirror.tuning_config import PROMPT_MASK, PROMPT_TEXT, Pooling
 

@@ -27,6 +27,7 @@ from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_loading import load_model, quiet_transformers
 from mirror.encoders.pooling import pool
+from mirror.encoders.positions import model_positions
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.errors import BaseModelError, InputError
@@ -65,10 +66,10 @@ class _Graph(torch.nn.Module):
         """Return embeddings (texts, dimension) of ids and mask (texts, tokens)."""
         layers = self.pooling == "first-last"
         output = self.model(
-            # As in `Encoder`: with ids, some models would derive the positions from them.
             inputs_embeds=self.model.get_input_embeddings()(input_ids),
             attention_mask=attention_mask,
             output_hidden_states=layers,
+            **model_positions(self.model.config, input_ids),
         )
         hidden = (
             (output.hidden_states[FIRST_LAYER], output.hidden_states[-1])

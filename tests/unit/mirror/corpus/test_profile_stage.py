@@ -14,9 +14,9 @@ import pytest
 from mirror.corpus import profile_stage
 from mirror.corpus.parquet_writer import SENTENCES
 from mirror.corpus.profile import pieces_per_word, read_profile, unknown_share
-from mirror.corpus.profile_stage import profile_corpus, read_tokenizer
+from mirror.corpus.profile_stage import profile_corpus
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import StoreError, TokenizerError
+from mirror.errors import StoreError
 from mirror.store import StageRecord, Store
 
 
@@ -80,12 +80,6 @@ def test_a_profile_is_reused_until_corpus_or_base_changes(tmp_path, store, base)
     assert profile_corpus(corpus, base, store).reused
     other = EncoderRef(base.folder, "c" * 64, base.origin)
     assert not profile_corpus(corpus, other, store).reused
-
-
-def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(TokenizerError, match="cannot be read"):
-        read_tokenizer(tmp_path)
 
 
 def test_a_corpus_without_parts_is_refused(tmp_path, store, base) -> None:

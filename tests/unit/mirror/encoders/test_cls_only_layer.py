@@ -51,8 +51,8 @@ def test_vectors_and_gradients_are_those_of_the_whole_last_layer(
 
 
 def test_the_last_layer_is_computed_only_for_the_class_token(any_base: Path) -> None:
-    shared = json.loads((any_base / "config.json").read_text())["model_type"] == "albert"
-    for pooling, tokens in (("cls", 6 if shared else 1), ("mean", 6)):
+    kind = ARCHITECTURES[json.loads((any_base / "config.json").read_text())["model_type"]]
+    for pooling, tokens in (("cls", 1 if kind.cls_only else 6), ("mean", 6)):
         model = Encoder.load(any_base, pooling, device="cpu").model  # type: ignore[arg-type]
         hidden = model(torch.arange(6, 18).view(2, 6)).last_hidden_state
         assert hidden.shape == (2, tokens, 32)

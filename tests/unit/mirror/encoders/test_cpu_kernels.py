@@ -81,6 +81,14 @@ def test_attention_equals_torchs(rows: int, tokens: int, kind: str) -> None:
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_attention_with_shared_keys_and_values_equals_torchs() -> None:
+    query, key = torch.randn(2, 6, 5, 8), torch.randn(2, 3, 5, 8)
+    expected = functional.scaled_dot_product_attention(query, key, key, enable_gqa=True)
+    with FastCpuOps(3):
+        output = functional.scaled_dot_product_attention(query, key, key, enable_gqa=True)
+    torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_a_fully_masked_token_has_finite_output(kind: torch.dtype) -> None:
     values = torch.randn(1, 1, 4, 8).to(kind)
@@ -91,8 +99,8 @@ def test_a_fully_masked_token_has_finite_output(kind: torch.dtype) -> None:
         assert output.isfinite().all()
 
 
-def test_bf16_linear_layers_are_as_exact_as_autocast(tiny_base: Path, sentences: list[str]) -> None:
-    encoder = Encoder.load(tiny_base, "mean", 20)
+def test_bf16_linear_layers_are_as_exact_as_autocast(any_base: Path, sentences: list[str]) -> None:
+    encoder = Encoder.load(any_base, "mean", 20)
     rows = encoder.token_ids(sentences[:30])
     with torch.autocast("cpu", torch.bfloat16):
         expected = pooled_vectors(encoder, rows)

@@ -68,6 +68,21 @@ def test_sentence_transformers_gives_the_same_vectors(
     np.testing.assert_array_equal(Encoder.load(tmp_path / "encoder").encode(TEXTS), ours)
 
 
+@pytest.mark.parametrize("pad_token_id", [1, 3])
+def test_padding_tokens_written_in_a_text_have_the_positions_of_transformers(
+    any_base: Path, pad_token_id: int, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(any_base, tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "pad_token_id": pad_token_id}))
+    texts = ["the <pad> baker [PAD] sells", "a mirror <pad>", "the wagon " * 99]
+    encoder = Encoder.load(base, "mean")
+    ours = encoder.encode(texts)
+    encoder.save(tmp_path / "encoder")
+    theirs = SentenceTransformer(str(tmp_path / "encoder"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(texts), ours, atol=2e-5)
+
+
 def test_every_architecture_can_be_tuned(
     any_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Special tokens of a tokenizer, read from its files or from a transformers tokenizer."""
+"""Tokenizer files of a model: the tokenizer without padding, and its special tokens."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from mirror.encoders.architectures import Architecture
 from mirror.errors import TokenizerError
 
+TOKENIZER_FILE = "tokenizer.json"
 PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 
 
@@ -21,6 +24,51 @@ class SpecialTokens:
     sep: str | None
     mask: str | None
     unknown: str | None
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Return a model folder's tokenizer, with padding and truncation off.
+
+    torch is not imported if there is a `tokenizer.json`.
+
+    Raises:
+        TokenizerError: it cannot be read.
+    """
+    if (folder / TOKENIZER_FILE).is_file():
+        return read_tokenizer_file(folder / TOKENIZER_FILE)
+    from transformers import AutoTokenizer
+
+    try:
+        loaded: Any = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+        tokenizer: Tokenizer = loaded.backend_tokenizer
+    except Exception as error:  # the tokenizer classes raise many kinds
+        raise TokenizerError(
+            f"no tokenizer in {folder} that can be read: it needs {TOKENIZER_FILE} ({error})"
+        ) from error
+    return without_limits(tokenizer)
+
+
+def read_tokenizer_file(path: Path) -> Tokenizer:
+    """Return the tokenizer in a `tokenizer.json`, with padding and truncation off.
+
+    Raises:
+        TokenizerError: it cannot be read.
+    """
+    try:
+        return without_limits(Tokenizer.from_file(str(path)))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise TokenizerError(
+            f"{path} cannot be read ({error}): get it again from where it came from"
+        ) from error
+
+
+def without_limits(tokenizer: Tokenizer) -> Tokenizer:
+    """Switch off padding and truncation, which many published files have written in."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def read_special_tokens(folder: Path, kind: Architecture) -> SpecialTokens:
