@@ -13,8 +13,8 @@ import pytest
 from mirror import hashing
 from mirror.hashing import digest_of_json, folder_digest
 from mirror.recipe import read_recipe
-from mirror.release.run_record import RunRecord, find_record, find_stage
-from tests.fixtures.flows import logged_digests
+from mirror.release.run_record import RunRecord, find_stage
+from tests.fixtures.flows import assert_results_printed, logged_digests, with_record
 
 MODEL = "mirror-en-tiny"
 Ask = Callable[[str, Any], Any]
@@ -60,9 +60,7 @@ EDGES = {
 @pytest.fixture(scope="module")
 def first(finished_run: SimpleNamespace) -> SimpleNamespace:
     """Return the first run, which succeeded, and its record."""
-    assert finished_run.done.returncode == 0, finished_run.done.stderr
-    record = find_record(finished_run.home)
-    return SimpleNamespace(**vars(finished_run), record=record)
+    return with_record(finished_run)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +73,7 @@ def again(
     hashing._known_digest.cache_clear()
     with logged_digests(tmp_path_factory.mktemp("again")) as hashed:
         done = run_here(first.recipe, first.home)
-    assert done.returncode == 0, done.stderr
-    record = find_record(first.home)
-    return SimpleNamespace(**vars(first) | {"done": done, "hashed": hashed, "record": record})
+    return with_record(SimpleNamespace(**vars(first) | {"done": done, "hashed": hashed}))
 
 
 @pytest.fixture
@@ -89,14 +85,7 @@ def client(first: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
-    shown = first.done.stdout
-    assert "passage-retrieval" in shown
-    assert "Challenger – not promoted" in shown
-    assert "0 of 9 stages reused" in shown
-    assert f"models:/{MODEL}/1" in shown
-    assert first.record.report in shown
-    assert "Traceback" not in first.done.stderr
-    assert "Loading weights" not in first.done.stderr
+    assert_results_printed(first)
 
 
 def test_a_run_writes_its_record_and_its_report(first: SimpleNamespace) -> None:

@@ -1,9 +1,12 @@
-"""What loads what: a run that finds all its stages made must not pay for torch."""
+"""Imports, import rules, and names and lengths of modules, classes and functions."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
+from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -39,7 +42,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def loaded_by(modules, tmp_path):
-    """Top-level packages in memory after a fresh process has imported modules."""
+    """Return the top-level packages that a fresh process loads with some modules."""
     run = subprocess.run(
         [sys.executable, "-c", PRINT_LOADED, *modules],
         cwd=CHECKOUT,
@@ -117,3 +120,47 @@ def test_recipes_are_tuned_in_the_worker_only():
         if "tune_in_process" in path.read_text(encoding="utf-8")
     }
     assert callers == {"mirror/tuning/stage.py", "mirror/tuning/worker.py"}
+
+
+def syntax_trees(*packages):
+    return {
+        path.relative_to(CHECKOUT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for package in packages
+        for path in sorted((CHECKOUT / package).rglob("*.py"))
+    }
+
+
+def test_no_class_name_is_used_twice():
+    files = defaultdict(list)
+    for path, tree in syntax_trees("mirror", "tasks", "flows").items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                files[node.name].append(path)
+    assert {name: paths for name, paths in files.items() if len(paths) > 1} == {}
+
+
+def stage_modules():
+    """Return the modules that stages name as their code."""
+    for tree in syntax_trees("mirror").values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Stage":
+                named = {keyword.arg: keyword.value for keyword in node.keywords}
+                yield f"mirror.{named.get('module', node.args[1:2] and node.args[1]).value}"
+
+
+def started_modules():
+    """Return the modules of the project that other processes run with `python -m`."""
+    for tree in syntax_trees("mirror", "tasks", "flows").values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.List | ast.Tuple):
+                words = [getattr(item, "value", None) for item in node.elts]
+                for option, module in pairwise(words):
+                    if option == "-m" and str(module).startswith(("mirror.", "tasks.", "bench.")):
+                        yield module
+
+
+def test_modules_named_in_strings_exist():
+    modules = {*stage_modules(), *started_modules()}
+    assert {"mirror.corpus.ingest", "mirror.tuning.stage", "mirror.tuning.worker"} <= modules
+    assert len(modules) >= 18
+    assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []

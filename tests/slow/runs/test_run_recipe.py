@@ -17,6 +17,7 @@ from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.formatting import score
 from mirror.release.run_record import RunRecord, find_record, find_stage
 from mirror.run_data import RunData
+from tests.fixtures.flows import assert_results_printed, with_record
 
 MODEL = "mirror-en-tiny"
 
@@ -24,9 +25,7 @@ MODEL = "mirror-en-tiny"
 @pytest.fixture(scope="module")
 def first(reference_run: SimpleNamespace) -> SimpleNamespace:
     """The first run, which ended well, with its record."""
-    assert reference_run.done.returncode == 0, reference_run.done.stderr
-    record = find_record(reference_run.home)
-    return SimpleNamespace(**vars(reference_run), record=record)
+    return with_record(reference_run)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,7 @@ def elsewhere(
     assert own in recipe.read_text()
     recipe.write_text(recipe.read_text().replace(own, hub))
     done = mirror_run(recipe, home, base=str(tiny_base), PREFECT_API_URL=prefect_api)
-    assert done.returncode == 0, done.stderr
-    return SimpleNamespace(home=home, recipe=recipe, record=find_record(home))
+    return with_record(SimpleNamespace(home=home, recipe=recipe, done=done))
 
 
 def weights(record: RunRecord) -> str:
@@ -61,14 +59,7 @@ def made_strings(record: RunRecord) -> str:
 
 
 def test_a_run_prints_its_results(first: SimpleNamespace) -> None:
-    shown = first.done.stdout
-    assert "passage-retrieval" in shown
-    assert "Challenger – not promoted" in shown
-    assert "0 of 9 stages reused" in shown
-    assert f"models:/{MODEL}/1" in shown
-    assert first.record.report in shown
-    assert "Traceback" not in first.done.stderr
-    assert "Loading weights" not in first.done.stderr
+    assert_results_printed(first)
 
 
 def test_two_runs_from_scratch_make_the_same_bytes_wherever_the_base_is_named(

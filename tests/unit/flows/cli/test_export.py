@@ -44,17 +44,6 @@ def test_word_vectors_are_those_of_the_words_in_the_file(
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_onnx_writes_a_graph_and_prints_its_difference(
-    encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    assert export(encoder_folder, "--format", "onnx", "--out", tmp_path / "out") == 0
-    assert "differ from those of sentence-transformers by" in capsys.readouterr().err
-    assert (tmp_path / "out" / "model.onnx").is_file()
-
-
 def test_an_existing_folder_is_refused(
     encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

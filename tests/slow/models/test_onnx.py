@@ -9,6 +9,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.sif_weights import inverse_frequencies
 from mirror.encoders.whitening import fit_whitening
@@ -17,7 +19,6 @@ from mirror.export import onnx
 from mirror.export.onnx import OnnxEncoder, export_onnx
 from mirror.tuning_config import Pooling
 
-pytestmark = pytest.mark.slow  # an export takes 4 to 9 seconds
 POOLINGS = [name for name in get_args(Pooling) if name != "mean-with-padding"]
 
 
@@ -99,3 +100,15 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "NEEDED", ("onnx_that_nobody_has",))
     with pytest.raises(InputError, match=r"pip install .*\[onnx\]"):
         onnx.check_onnx()
+
+
+@pytest.mark.usefixtures("_extra")
+def test_the_command_prints_the_difference(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "encoder", tmp_path / "out"
+    Encoder.load(tiny_base, "mean", 24).save(folder)
+    arguments = ["export", str(folder), "--format", "onnx", "--out", str(out)]
+    assert run_guarded(mirror, arguments) == 0
+    assert "differ from those of sentence-transformers by" in capsys.readouterr().err
+    assert (out / "model.onnx").is_file()

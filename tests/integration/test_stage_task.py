@@ -18,9 +18,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from mirror.errors import CorpusError, ServiceError
 from mirror.store import Stage, StageRecord, Store
-from tasks import gate, preflight, registry, stages
 from tasks.progress import Reporter
-from tasks.retries import RETRIES, may_answer_later
+from tasks.retries import RETRIES
 from tasks.stage_task import cached_task, stage_task
 
 STAGE = Stage("sample", "sampling", {"corpus": "c" * 64}, {"size": 3})
@@ -164,33 +163,3 @@ def test_a_fault_is_not_tried_again(error: Exception, kind: Callable[..., Any]) 
     with pytest.raises(type(error), match=str(error)):
         states_of(fetch)
     assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        stages.resolve_base,
-        stages.ingest_corpus,
-        preflight.check_ready,
-        registry.fetch_champion,
-        registry.register,
-    ],
-    ids=lambda made: made.name,
-)
-def test_tasks_that_ask_a_service_may_ask_again(made: Any) -> None:
-    assert (made.retries, made.retry_condition_fn) == (RETRIES["retries"], may_answer_later)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        gate.decide,
-        stages.draw_sample,
-        stages.evaluate,
-        stages.package,
-        stages.tune,
-    ],
-    ids=lambda made: made.name,
-)
-def test_tasks_that_only_compute_are_not_tried_again(made: Any) -> None:
-    assert made.retries == 0
