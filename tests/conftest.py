@@ -160,10 +160,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Places on devices of this session's own: it waits for nobody, and nobody for it."""
+def own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Device locks of this session, which no other session uses."""
     before = os.environ.get("MIRROR_DEVICE_LOCK_DIR")
-    os.environ["MIRROR_DEVICE_LOCK_DIR"] = str(tmp_path_factory.mktemp("slots"))
+    os.environ["MIRROR_DEVICE_LOCK_DIR"] = str(tmp_path_factory.mktemp("device-locks"))
     yield
     if before is None:
         del os.environ["MIRROR_DEVICE_LOCK_DIR"]
@@ -179,7 +179,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of corpora and benchmarks beside the checkout."""
+    """The folder of corpora and benchmarks next to the checkout."""
     if not SHARED.is_dir():
         pytest.skip(f"no {SHARED}: this test reads corpora or benchmarks from it")
     return SHARED
@@ -187,7 +187,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def sentences() -> list[str]:
-    """400 different invented sentences of 40 to 70 characters, the same every time."""
+    """400 different invented sentences of 40 to 70 characters, always the same."""
     parts = itertools.product(SUBJECTS, VERBS, ADJECTIVES, OBJECTS, PLACES)
     drawn = random.Random(7).sample(list(parts), 400)
     return [
@@ -207,7 +207,7 @@ def vocabulary() -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def write_tokenizer(vocabulary: dict[str, int]) -> Callable[..., dict[str, int]]:
-    """Writes a tokenizer into a folder, BERT's or, if told so, RoBERTa's special tokens in it."""
+    """Write a tokenizer with BERT's special tokens, or others, into a folder."""
 
     def write(folder: Path, special_tokens: tuple[str, ...] = SPECIAL_TOKENS) -> dict[str, int]:
         from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -267,7 +267,7 @@ def tiny_base(
 
 @pytest.fixture
 def cased_base(tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path) -> Path:
-    """The same with a tokenizer of BERT's class that keeps capitals, which it does not know."""
+    """The same model with a cased BERT tokenizer, whose vocabulary has no capitals."""
     from transformers import BertTokenizer
 
     folder = tmp_path / "cased"
@@ -299,7 +299,7 @@ def postgres_user(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server with an empty database `mirror`, password in it."""
+    """The URL, with its password, of an empty PostgreSQL database `mirror`."""
     pytest.importorskip("psycopg")
     initdb, pg_ctl = postgres_program("initdb"), postgres_program("pg_ctl")
     with tempfile.TemporaryDirectory(prefix="mirror-pg-") as name:

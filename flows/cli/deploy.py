@@ -18,7 +18,7 @@ from mirror.paths import CHECKOUT
 def deploy(yes: bool, file: str | None) -> None:
     """Apply prefect.yaml to the Prefect server at PREFECT_API_URL.
 
-    Shows first what is new (+), changed (~) and removed (-): deployments and schedules that the
+    Shows new (+), changed (~) and removed (-) ones first: deployments and schedules that the
     file no longer has are removed.  Only deployments with the file's name as a tag are changed.
     """
     from tasks.deployment_file import read_file

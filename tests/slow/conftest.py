@@ -1,4 +1,4 @@
-"""Marks every test in this folder as slow, and those that need the machine to themselves."""
+"""Marks of the tests in this folder: `slow`, and `serial` where a test needs the whole machine."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 HERE = Path(__file__).parent
 SERIAL = (HERE / "bench", HERE / "chaos" / "killed_team")
-"""They measure time, or kill processes of a whole team of servers at measured moments."""
+"""Tests that measure time, or kill servers at measured moments."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""The base model that is shipped: loadable by anyone, small enough, and worth starting from."""
+"""The base model that is shipped: format, size, vocabulary and model card."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def test_its_masked_language_head_knows_english(text: str, expected: str) -> Non
     assert expected in best
 
 
-def test_its_card_tells_corpus_licences_tokens_loss_and_scores() -> None:
+def test_its_card_states_corpus_licences_tokens_loss_and_scores() -> None:
     card = (MODEL / "README.md").read_text(encoding="utf-8")
     front = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     assert front is not None
     assert {"language: en", "library_name: transformers"} <= set(front[1].splitlines())
     assert re.search(r"^license: ", front[1], re.MULTILINE)
-    for told in ("wikipedia", "tatoeba", "CC BY-SA", "masked-token loss", "tokens", "STS-B"):
-        assert told in card
+    for text in ("wikipedia", "tatoeba", "CC BY-SA", "masked-token loss", "tokens", "STS-B"):
+        assert text in card

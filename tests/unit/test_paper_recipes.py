@@ -65,12 +65,12 @@ def test_the_papers_stems_are_no_other_recipes() -> None:
 
 
 def test_the_papers_recipes_say_what_is_listed_of_them() -> None:
-    told = (PAPER_RECIPES / "README.md").read_text()
+    table = (PAPER_RECIPES / "README.md").read_text()
     for name in PAPER:
         text = (PAPER_RECIPES / f"{name}.toml").read_text()
         assert f"# Run it with: mirror run {name}\n" in text
         if "no model.safetensors" in text:
-            assert str(find_recipe(name).base.hub) in told
+            assert str(find_recipe(name).base.hub) in table
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -43,7 +43,7 @@ class Published(CorpusSource[PublishedSection]):
     has_lines = True
 
     def check(self, section: PublishedSection, recipe: Recipe) -> None:
-        """Download what is missing and check the first files."""
+        """Download missing files and check the first ones."""
         check_files(obtain_lists(section, recipe), section)
 
     def read(self, section: PublishedSection, recipe: Recipe) -> Iterator[Document]:

@@ -75,7 +75,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory, sentences: list[str]) -> St
 def reference_run(
     tmp_path_factory: pytest.TempPathFactory, sample: StageRecord, base: EncoderRef
 ) -> StageRecord:
-    """What tuning within a process comes to."""
+    """Return the result of tuning in this process."""
     return tune_in_process(recipe(), sample, base, Store(tmp_path_factory.mktemp("reference_run")))
 
 

@@ -19,7 +19,7 @@ MODEL = "models:/mirror-en-tiny/1"
 def recorded(reference_run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A finished run, whose workspace is ours."""
     assert reference_run.done.returncode == 0, reference_run.done.stderr
-    set_defaults()  # or they would be made of what is set below, and go with it
+    set_defaults()  # before the variables below are set, which pytest removes again
     monkeypatch.setenv("MIRROR_HOME", str(reference_run.home))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reference_run.home / 'mlflow.db'}")
     return reference_run

@@ -2,7 +2,7 @@
 
 `tests/unit/mirror/test_download.py` attacks with archives, links and redirects out of the web;
 `test_fetching.py`, `test_published.py` and `test_benchmark.py` with paths and addresses in
-definitions.  Here are the servers that do not play by the rules, and what is packed.
+definitions.  Here are servers that break the rules, and compressed files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Answer = Callable[[Any], None]
 
 @pytest.fixture
 def hostile() -> Iterator[tuple[dict[str, Answer], str]]:
-    """A server that answers each path as it is told to, and the address of it."""
+    """A server with an answer for each path, and its address."""
     answers: dict[str, Answer] = {}
 
     class Hostile(http.server.BaseHTTPRequestHandler):
@@ -144,9 +144,9 @@ def test_a_redirect_to_a_local_service_leaks_no_content(
     answers, address = hostile
     answers["/words.txt"] = send(b"", 302, Location=f"{address}/latest/meta-data/credentials")
     answers["/latest/meta-data/credentials"] = send(b"AccessKey: k33p-me")
-    with pytest.raises(CorpusError) as told:
+    with pytest.raises(CorpusError) as fault:
         download_file(FILE, f"{address}/words.txt", tmp_path / "root", "a test", CorpusError)
-    assert "k33p-me" not in str(told.value)
+    assert "k33p-me" not in str(fault.value)
     assert left_in(tmp_path) == []
 
 
@@ -253,8 +253,10 @@ def test_a_data_sets_archive_writes_nothing_beside_it(
         packed.writestr("../../escaped.jsonl", json.dumps({"text": "the baker sells"}) + "\n")
         packed.writestr("train.jsonl", json.dumps({"text": "the judge counts"}) + "\n")
     recipe = write_recipe(tmp_path / "recipe")
-    told = recipe.read_text().replace('source = "files"', f'source = "hub"\ndataset = "{folder}"')
-    recipe.write_text("".join(line for line in told.splitlines(True) if "paths =" not in line))
+    content = recipe.read_text().replace(
+        'source = "files"', f'source = "hub"\ndataset = "{folder}"'
+    )
+    recipe.write_text("".join(line for line in content.splitlines(True) if "paths =" not in line))
     before = set(left_in(tmp_path))
     try:
         texts = [document.text for document in read_documents(read_recipe(recipe))]

@@ -24,7 +24,7 @@ def test_a_run_whose_environment_is_full_of_secrets_writes_down_none(
     hostile_run: HostileRun,
 ) -> None:
     assert hostile_run.done.returncode == 0, hostile_run.done.stderr
-    assert (hostile_run.home / "mlflow.db").exists(), "the registry is beside the stages"
+    assert (hostile_run.home / "mlflow.db").exists(), "the registry is next to the stages"
     assert (hostile_run.home / "prefect" / "prefect.db").exists(), "and so is Prefect's database"
     assert holders(hostile_run.folder) == []
 

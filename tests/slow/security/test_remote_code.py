@@ -1,6 +1,6 @@
 """No model, of a folder or of the registry, has code of its own run.
 
-That `auto_map` is refused in the files where it mostly stands is in
+That `auto_map` is refused in its usual files is in
 `tests/unit/mirror/encoders/test_base_model.py`.
 """
 
@@ -153,7 +153,7 @@ def code_that_the_configuration_asks_for(model: Path, payload: Payload) -> None:
 
 
 def a_function_after_the_pooling(model: Path, payload: Payload) -> None:
-    """A name that is imported and called, of what is installed anyway."""
+    """The name of an installed function, to be imported and called."""
     modules = json.loads((model / ENCODER / "modules.json").read_text())
     kind = "sentence_transformers.models.Dense"
     modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": kind})

@@ -26,7 +26,7 @@ COMMAND = "from flows.cli.main import main; main()"
 STEPS = 4_000
 ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
 MARK = 321.5
-"""A loss that no step has: where it stands in the end, no step was taken again."""
+"""A loss that no step has: if it is in the final log, no step was repeated."""
 
 
 class Team:
@@ -142,7 +142,7 @@ def team(
     text = recipe.read_text().replace("epochs = 2", f"epochs = {STEPS // 4}")
     recipe.write_text(text)
     environment = environment_of(folder / "home")
-    # What tests beside the checkout's own have installed is found by the servers too.
+    # The servers find packages that are installed outside the checkout too.
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     made = Team(folder, recipe, environment)
     try:

@@ -28,7 +28,7 @@ ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 @contextmanager
 def running(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """Runs a prefect command beside the block, then ends it and its children; gives its log."""
+    """Run a prefect command during the block, then end it and its children; yield its log."""
     log = folder / f"{arguments[0]}.log"
     with log.open("w") as file:
         process = subprocess.Popen(

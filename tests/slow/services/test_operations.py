@@ -44,14 +44,14 @@ def script(bin_folder: Path, prefect: int, mlflow: int) -> str:
     """The page's commands in their order; all that is changed is where programs and ports are."""
     shown = [line[2:] for block in blocks("console") for line in block.splitlines()]
     ports = f"mirror up --prefect-port {prefect} --mlflow-port {mlflow}"
-    told = [
+    commands = [
         line.replace("mirror up", ports)
         .replace(".venv/bin", str(bin_folder))
         .replace(":4200/", f":{prefect}/")
         .replace(":5000", f":{mlflow}")
         for line in shown
     ]
-    return "\n".join(["set -e", *(f"echo '== {n}'; {line}" for n, line in enumerate(told))])
+    return "\n".join(["set -e", *(f"echo '== {n}'; {line}" for n, line in enumerate(commands))])
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +118,11 @@ def said_of_runs(walk: SimpleNamespace) -> list[str]:
 
 def test_promotion_and_comparison_report_index_compatibility(walk: SimpleNamespace) -> None:
     # The run has compared them only where its gate lets version 2 through.
-    told = output(walk, "promote mirror-en-notes 2")
+    printed = output(walk, "promote mirror-en-notes 2")
     command = "mirror compare models:/mirror-en-notes/1 models:/mirror-en-notes/2 --recipe en-notes"
-    assert command in told or re.search(r"of version 1's vectors: (keep|rotate|re-embed)\.", told)
+    assert command in printed or re.search(
+        r"of version 1's vectors: (keep|rotate|re-embed)\.", printed
+    )
     said = output(walk, "mirror compare").splitlines()
     assert {"Keep", "Rotate", "Re-embed"} & {line.strip() for line in said}
     back = "mirror compare models:/mirror-en-notes/2 models:/mirror-en-notes/1 --recipe en-notes"

@@ -83,7 +83,7 @@ def make_team(
     def make(**variables: str) -> Team:
         home = tmp_path_factory.mktemp("team") / "home"
         environment = environment_of(home, **variables)
-        # What tests beside the checkout's own have installed is found by the servers too.
+        # The servers find packages that are installed outside the checkout too.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         return Team(home, free_ports(), environment)
 

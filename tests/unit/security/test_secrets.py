@@ -35,9 +35,9 @@ def test_a_recipe_that_holds_a_secret_is_refused_without_showing_it(
     address: str, write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
     recipe = write_recipe(tmp_path, text=address)
-    with pytest.raises(RecipeError, match="login or a signature") as told:
+    with pytest.raises(RecipeError, match="login or a signature") as fault:
         read_recipe(recipe)
-    assert CANARY not in str(told.value)
+    assert CANARY not in str(fault.value)
 
 
 @pytest.mark.parametrize("address", [url for url in HOLDING if url.startswith("https")])
@@ -47,9 +47,9 @@ def test_a_benchmark_that_holds_a_secret_is_refused_without_showing_it(
     definition = tmp_path / "own.toml"
     file = f'[[files]]\npath = "a.tsv"\nsha256 = "{"0" * 64}"\nurl = "{address}"\n'
     definition.write_text(f'task = "similarity"\n{file}')
-    with pytest.raises(BenchmarkError, match="login or a signature") as told:
+    with pytest.raises(BenchmarkError, match="login or a signature") as fault:
         read_definition(str(definition))
-    assert CANARY not in str(told.value)
+    assert CANARY not in str(fault.value)
 
 
 def test_a_fault_beside_a_secret_does_not_show_it(

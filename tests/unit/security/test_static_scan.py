@@ -57,9 +57,9 @@ def call_faults(name: str, given: dict[str | None, ast.expr]) -> Iterator[str]:
 
 def test_nothing_pickled_evaluated_or_given_to_a_shell() -> None:
     found = {
-        str(path.relative_to(CHECKOUT)): told
+        str(path.relative_to(CHECKOUT)): calls
         for path in sources()
-        if (told := sorted(faults(ast.parse(path.read_text(encoding="utf-8")))))
+        if (calls := sorted(faults(ast.parse(path.read_text(encoding="utf-8")))))
     }
     assert len(sources()) > 200
     assert found == {}

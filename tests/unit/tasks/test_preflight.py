@@ -33,12 +33,12 @@ from tasks.preflight import FREE_BYTES, check_run, check_space
 from tests.fixtures.recipes import make_recipe
 
 LIST = {"source": "wordfreq"}
-Judged = Callable[..., Recipe]
+MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture
-def recipe_on(tiny_base: Path, tracking: str) -> Judged:
-    """A recipe that could run, or not if told to be otherwise; with a store that answers."""
+def recipe_on(tiny_base: Path, tracking: str) -> MakeRecipe:
+    """Make a recipe that can run, with some sections changed, and a tracking store."""
 
     def make(**changes: Any) -> Recipe:
         sections = {
@@ -95,7 +95,7 @@ def check_recipe(recipe: Recipe) -> RunContext:
 
 
 def test_a_checked_run_is_not_checked_again(
-    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunContext(recipe_on(), Store(workspace_root()), ("en-trades", ""))
     check_run(run)
@@ -111,17 +111,17 @@ def test_a_checked_run_is_not_checked_again(
         preflight.load_run("en-trades")
 
 
-def test_a_ready_recipe_passes(recipe_on: Judged, workspace: Path) -> None:
+def test_a_ready_recipe_passes(recipe_on: MakeRecipe, workspace: Path) -> None:
     assert check_recipe(recipe_on()).workspace == workspace
 
 
-def test_missing_text_is_named(recipe_on: Judged) -> None:
+def test_missing_text_is_named(recipe_on: MakeRecipe) -> None:
     with pytest.raises(CorpusError, match=r"no text at /no/text\.txt"):
         check_recipe(recipe_on(corpus={"source": "files", "paths": ["/no/text.txt"]}))
 
 
 def test_a_language_whose_words_are_not_known_here_is_found(
-    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="Khmer is written without spaces"):
         check_recipe(recipe_on(language="km", level="word"))
@@ -132,19 +132,19 @@ def test_a_language_whose_words_are_not_known_here_is_found(
     assert check_recipe(recipe_on(language="zh", level="word", corpus=LIST))
 
 
-def test_a_missing_base_is_named(recipe_on: Judged) -> None:
+def test_a_missing_base_is_named(recipe_on: MakeRecipe) -> None:
     with pytest.raises(BaseModelError, match=r"no base model at .*no/such-base.*base\.path"):
         check_recipe(recipe_on(base={"path": "no/such-base"}))
 
 
-def test_cut_weights_are_found_before_they_are_loaded(recipe_on: Judged, base: Path) -> None:
+def test_cut_weights_are_found_before_they_are_loaded(recipe_on: MakeRecipe, base: Path) -> None:
     cut_weights(base)
     with pytest.raises(BaseModelError, match=r"model\.safetensors .*get it again"):
         check_recipe(recipe_on(base={"path": str(base)}))
 
 
 def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
-    recipe_on: Judged, base: Path
+    recipe_on: MakeRecipe, base: Path
 ) -> None:
     take_mask_token(base)
     with pytest.raises(InputError, match=r"mask token.*mask_length"):
@@ -152,20 +152,20 @@ def test_a_base_without_mask_token_is_refused_where_the_recipe_masks(
     assert check_recipe(recipe_on(base={"path": str(base)}, tuning={"mask_length": 0}))
 
 
-def test_more_tokens_than_the_base_takes_are_found(recipe_on: Judged) -> None:
+def test_more_tokens_than_the_base_takes_are_found(recipe_on: MakeRecipe) -> None:
     with pytest.raises(
         InputError, match=r"tuning\.inference_max_tokens is 128, .* takes 64 tokens"
     ):
         check_recipe(recipe_on(tuning={"inference_max_tokens": 128}))
 
 
-def test_a_base_in_the_registry_is_asked_for(recipe_on: Judged) -> None:
+def test_a_base_in_the_registry_is_asked_for(recipe_on: MakeRecipe) -> None:
     with pytest.raises(BaseModelError, match="has no models:/another@champion"):
         check_recipe(recipe_on(base={"registry": "models:/another@champion"}))
 
 
 def test_a_wrong_checksum_is_found(
-    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong_checksum(tmp_path, monkeypatch)
     with pytest.raises(BenchmarkError, match=r"pairs\.tsv is not the file that was declared"):
@@ -173,7 +173,7 @@ def test_a_wrong_checksum_is_found(
 
 
 def test_a_store_that_does_not_answer_is_found_in_seconds(
-    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe_on()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
@@ -184,7 +184,7 @@ def test_a_store_that_does_not_answer_is_found_in_seconds(
 
 
 def test_a_number_of_runs_that_is_none_is_found_before_tuning(
-    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIRROR_RUNS_PER_DEVICE", "abc")
     with pytest.raises(InputError, match="MIRROR_RUNS_PER_DEVICE is 'abc': set it to a number"):
@@ -192,7 +192,7 @@ def test_a_number_of_runs_that_is_none_is_found_before_tuning(
 
 
 def test_a_workspace_that_cannot_be_written_comes_first(
-    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "a-file"
     place.write_text("not a folder")
@@ -203,7 +203,7 @@ def test_a_workspace_that_cannot_be_written_comes_first(
 
 
 def test_a_full_disk_is_reported_in_gigabytes(
-    recipe_on: Judged, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_space(monkeypatch, free=1 << 30)
     with pytest.raises(StoreError, match=r"has 1\.0 GiB free and a run needs 2\.0"):
@@ -223,7 +223,7 @@ def test_just_enough_disk_space_passes(
 
 
 def test_all_faults_are_reported_together(
-    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong_checksum(tmp_path, monkeypatch)
     no_space(monkeypatch)
@@ -250,7 +250,7 @@ def test_all_faults_are_reported_together(
 
 
 def test_temporary_faults_are_distinguished(
-    recipe_on: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_on: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task tries again after the first kind only."""
     recipe = recipe_on(base={"registry": "models:/another@champion"})

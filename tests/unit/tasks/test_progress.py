@@ -60,7 +60,7 @@ def test_without_a_listener_lines_go_to_the_log_now_and_then(
 
 
 def test_work_goes_on_where_prefects_server_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as closed:  # bound, and nobody listens
+    with socket.socket() as closed:  # bound, but not listening
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: address}):

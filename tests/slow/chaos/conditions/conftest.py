@@ -159,7 +159,7 @@ def registered(tracking_server: TrackingServer) -> Iterator[Callable[[], SimpleN
 
 @pytest.fixture
 def check_whole(reference_run: SimpleNamespace) -> Callable[[Path], RunRecord]:
-    """Checks that a workspace's newest run has the first run's bytes and left no files."""
+    """Assert that a workspace's newest run has the first run's bytes and left no files."""
 
     def check(home: Path) -> RunRecord:
         found, meant = find_record(home), find_record(reference_run.home)

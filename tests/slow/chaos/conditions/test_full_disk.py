@@ -54,8 +54,8 @@ def before(owner, name, place):
         return function(*arguments, **options)
     setattr(owner, name, filling)
 
-told = progress.Reporter.__call__
-progress.Reporter.__call__ = lambda self, sign: (fill(sign.stage), told(self, sign))[1]
+report = progress.Reporter.__call__
+progress.Reporter.__call__ = lambda self, sign: (fill(sign.stage), report(self, sign))[1]
 before(run_logging, "_log_encoder", "logging the encoder")
 before(run_logging, "add_version", "registering")
 before(run_summary, "save_record", "record")

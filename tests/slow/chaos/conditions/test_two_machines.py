@@ -73,7 +73,7 @@ def test_two_machines_make_each_stage_once_and_take_over_the_lock_of_a_third(
     )
     half = home / "work" / f"{corpus}-0badcafe.out"
     half.mkdir(parents=True)
-    (half / "part").write_text("half-written by the dead one")
+    (half / "part").write_text("half-written by the third machine")
     runs = [
         subprocess.Popen(
             [*before, sys.executable, "-c", code, "run", str(reference_run.recipe)],

@@ -1,4 +1,4 @@
-"""Pairs from TSV and JSONL: what is read, what is passed over, what is refused."""
+"""Pairs from TSV and JSONL: rows that are read, skipped and refused."""
 
 from __future__ import annotations
 
@@ -159,8 +159,8 @@ def test_pairs_are_stored_with_their_counts(tmp_path: Path, store: Store) -> Non
     assert file["path"] == str(path)
     assert (record.counts["pairs"], record.counts["skipped"]) == (3, {"equal texts": 1})
     assert gather_pairs(pairs_recipe, store).reused
-    beside = recipe({"paths": [str(path)], "with_strings": False})
-    assert pairs_stage(beside).key == record.key
+    alone = recipe({"paths": [str(path)], "with_strings": False})
+    assert pairs_stage(alone).key == record.key
     tsv(path, *PAIRS[:2])
     assert pairs_stage(pairs_recipe).key != record.key
 

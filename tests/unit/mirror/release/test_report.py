@@ -79,7 +79,7 @@ def test_every_id_that_the_plots_use_is_there_once(results: RunResults) -> None:
 def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> None:
     text = Page(render_report(results, VERDICT)).text
     likeness = score_changes(results)[0]
-    for told in (
+    for expected in (
         "mirror-en-trades",
         "Promoted by the gate",
         f"{likeness.after:.3f}".lstrip("0"),
@@ -92,7 +92,7 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> Non
         results.tuned.digest,
         "north",
     ):
-        assert told in text
+        assert expected in text
 
 
 def test_a_refused_encoder_is_reported_as_refused(results: RunResults) -> None:

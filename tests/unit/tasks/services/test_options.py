@@ -1,4 +1,4 @@
-"""Options of `mirror up`, the state file, and what is refused before anything starts."""
+"""Options of `mirror up`, the state file, and refusals before anything starts."""
 
 from __future__ import annotations
 
