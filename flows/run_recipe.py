@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from prefect import flow
 
-from mirror.encoders.encoder_ref import tuned_encoder, untuned_encoder
+from mirror.encoders.encoder_ref import tuned_encoder
+from mirror.evaluation.baseline import Baseline
 from mirror.release.run_record import RunRecord, StartTime
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
@@ -37,12 +38,13 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     preflight.check_ready(run)
 
     inputs = collect_inputs(run)
+    run = run.with_base(inputs.base)
     if if_changed and not (change := change_detection.detect_change(run, inputs)).has_changed:
         return run_summary.record_unchanged(run, inputs, change, started)
 
     data = RunData(inputs.corpus, stages.draw_sample(run, inputs.corpus), inputs.pairs)
     # Scored before tuning, which takes longest: faulty benchmarks fail early.
-    baseline = stages.evaluate(run, untuned_encoder(inputs.base, run.recipe.tuning), data)
+    baseline = stages.evaluate_base(run, inputs.base, data)
     tuned = stages.tune(run, inputs.base, data)
     encoder = tuned_encoder(tuned)
     scores = stages.evaluate(run, encoder, data)
@@ -75,7 +77,7 @@ def collect_results(
     inputs: RunInputs,
     data: RunData,
     tuned: StageRecord,
-    baseline: StageRecord,
+    baseline: Baseline,
     scores: StageRecord,
 ) -> RunResults:
     """Return the stages of a run, up to the evaluation of the tuned encoder."""
@@ -85,10 +87,11 @@ def collect_results(
         corpus=data.corpus,
         sample=data.sample,
         tuned=tuned,
-        before=baseline,
+        before=baseline.record,
         after=scores,
         pairs=data.pairs,
         profile=inputs.profile,
+        readings=baseline.readings,
     )
 
 

@@ -10,7 +10,9 @@ from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.corpus.profile_stage import profile_corpus
 from mirror.encoders.base_model import find_base
-from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder, untuned_encoder
+from mirror.encoders.base_settings import settle_recipe
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
+from mirror.evaluation.baseline import measure_baseline
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
@@ -18,7 +20,7 @@ from mirror.release.lineage import lineage_of
 from mirror.release.run_results import RunResults
 from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
-from mirror.store import Store
+from mirror.store import StageRecord, Store
 from mirror.tuning.worker import tune_encoder
 
 
@@ -48,23 +50,28 @@ def run_chain(
     Raises:
         MirrorError: as the stages raise it.
     """
+    recipe = settle_recipe(recipe, Path(base.folder))
     data = prepare_data(recipe, store, on_progress)
     profile = profile_corpus(data.corpus, base, store, on_progress)
-    untuned = untuned_encoder(base, recipe.tuning)
+
+    def evaluate(encoder: EncoderRef) -> StageRecord:
+        return evaluate_encoder(recipe, encoder, data, store, on_progress)
+
     # The base is scored before tuning, which takes longest: faulty benchmarks fail early.
-    before = evaluate_encoder(recipe, untuned, data, store, on_progress)
+    baseline = measure_baseline(base, recipe.tuning, evaluate)
     tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
-    after = evaluate_encoder(recipe, tuned_encoder(tuned), data, store, on_progress)
+    after = evaluate(tuned_encoder(tuned))
     return RunResults(
         recipe=recipe,
         base=base,
         corpus=data.corpus,
         sample=data.sample,
         tuned=tuned,
-        before=before,
+        before=baseline.record,
         after=after,
         pairs=data.pairs,
         profile=profile,
+        readings=baseline.readings,
     )
 
 

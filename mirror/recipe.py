@@ -20,7 +20,7 @@ from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
 from mirror.paths import RECIPES as RECIPES
 from mirror.paths import recipe_names as recipe_names
 from mirror.paths import recipe_path
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection, fill_recipe_tuning
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -174,7 +174,7 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe file; settings missing in `[tuning]` come from its level and its mode.
+    """Read a recipe file; settings missing in `[tuning]` come from its level, mode and base.
 
     Raises:
         RecipeError: the file is missing, is not TOML, or has faults; all are listed.
@@ -205,7 +205,7 @@ def parse_recipe(content: dict[str, Any], *, name: str, source: str) -> Recipe:
     filled.setdefault("base", {})
     tuning = filled.get("tuning", {})
     if isinstance(tuning, dict):
-        filled["tuning"] = fill_tuning(str(filled.get("level")), tuning)
+        filled["tuning"] = fill_recipe_tuning(str(filled.get("level")), tuning)
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:

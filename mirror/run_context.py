@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.encoders.base_model import choose_base
+from mirror.encoders.base_settings import settle_recipe
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.recipe_selection import read_judged
 from mirror.store import Store
@@ -30,6 +32,13 @@ class RunContext:
         self.request = request
         self.is_checked = False
         """Whether everything that can be checked before long work has been."""
+
+    def with_base(self, base: EncoderRef) -> RunContext:
+        """Return the run with every setting that its recipe leaves to the base."""
+        recipe = settle_recipe(self.recipe, Path(base.folder))
+        run = RunContext(recipe, self.store, self.request)
+        run.is_checked = self.is_checked
+        return run
 
     @property
     def workspace(self) -> Path:

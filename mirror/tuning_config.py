@@ -54,17 +54,20 @@ class TuningSection(Section):
     drophead: Share = 0.2
     """The share of attention heads that are dropped; at least one in each layer is kept."""
     epochs: Positive
-    max_tokens: Annotated[int, Field(ge=3)]
-    """The most tokens of a string that tuning reads, including two special tokens."""
+    max_tokens: Annotated[int, Field(ge=3)] | None = None
+    """The most tokens of a string that tuning reads, including two special tokens; None for what a
+    base reads that is an encoder, else for the level's default."""
     inference_max_tokens: Annotated[int, Field(ge=3)] | None = None
-    """The most tokens of a text that the tuned encoder reads; None for `max_tokens`."""
-    pooling: Pooling = "mean"
-    """mean-with-padding averages padding too, up to `max_tokens`, as the official code does;
-    first-last is the mean over tokens of the first and the last layer's mean; last is the last
-    token."""
+    """The most tokens of a text that the tuned encoder reads; None for what a base reads that is an
+    encoder, else for `max_tokens`."""
+    pooling: Pooling | None = None
+    """None for that of a base that is an encoder, else for the level's default.  mean-with-padding
+    averages padding too, up to `max_tokens`, as the official code does; first-last is the mean over
+    tokens of the first and the last layer's mean; last is the last token."""
     weighting: Literal["equal", "inverse-frequency"] = "equal"
-    """Weights of tokens in a mean over tokens: inverse-frequency gives tokens that are frequent in
-    the sample less weight, in tuning and in the encoder (Arora et al. 2017, SIF)."""
+    """Weights of tokens in a mean over tokens: equal keeps those of the base, if it has any;
+    inverse-frequency gives tokens that are frequent in the sample less weight, in tuning and in the
+    encoder (Arora et al. 2017, SIF)."""
     prompt: str | None = None
     """Words around every text, as in `{text} means [MASK]` (Jiang et al. 2022, PromptBERT); None
     for no prompt.  The prompt is written into the tokenizer, so every user of the encoder has it;
@@ -116,8 +119,8 @@ class TuningSection(Section):
         return self.mask_length > 0 and self.masking != "characters-paper"
 
     @property
-    def encoder_tokens(self) -> int:
-        """The most tokens of a text that the tuned encoder reads."""
+    def encoder_tokens(self) -> int | None:
+        """The most tokens of a text that the tuned encoder reads; None if the base decides."""
         return self.inference_max_tokens or self.max_tokens
 
     @property
@@ -142,7 +145,8 @@ class TuningSection(Section):
                 "`gradient_caching` does not go with `augmentation` controlled: "
                 "leave one of them out"
             )
-        if self.inference_max_tokens is not None and self.inference_max_tokens < self.max_tokens:
+        longest = self.inference_max_tokens
+        if longest is not None and self.max_tokens is not None and longest < self.max_tokens:
             raise ValueError(
                 "`inference_max_tokens` is below `max_tokens`: raise it or leave it out"
             )
@@ -150,7 +154,7 @@ class TuningSection(Section):
 
     @model_validator(mode="after")
     def _weights_have_a_mean(self) -> Self:
-        if self.weighting != "equal" and self.pooling not in WEIGHABLE:
+        if self.weighting != "equal" and self.pooling not in (None, *WEIGHABLE):
             raise ValueError(
                 f"`weighting` is for a mean over tokens, and `pooling` is {self.pooling}: "
                 f"choose {' or '.join(WEIGHABLE)}, or leave the weights out"
@@ -174,6 +178,9 @@ class TuningSection(Section):
         return self
 
 
+OF_BASE = ("pooling", "max_tokens")
+"""Settings that a recipe leaves to its base (`mirror.encoders.base_settings`), except in mode
+paper."""
 _SHORT = {"epochs": 2, "max_tokens": 25, "pooling": "cls"}
 LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "word": {**_SHORT, "temperature": 0.2, "mask_length": 0},
@@ -204,7 +211,17 @@ MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's `[tuning]`, completed with the defaults of its level and mode."""
+    """Return a recipe's `[tuning]`, completed with the defaults of its level and mode.
+
+    Complete for a plain model: a base that is an encoder has its own values of `OF_BASE`.
+    """
     of_level = LEVEL_DEFAULTS.get(level, {})
     of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
     return {**of_level, **of_mode, **given}
+
+
+def fill_recipe_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """As `fill_tuning`, but for the settings that the recipe leaves to its base."""
+    of_base = () if given.get("mode") == "paper" else OF_BASE
+    filled = fill_tuning(level, given)
+    return {name: value for name, value in filled.items() if name in given or name not in of_base}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import task
 
+from mirror.evaluation.baseline import Baseline
 from mirror.evaluation.comparison import compare, compare_slices
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
@@ -17,7 +18,7 @@ from tasks.artifacts import show_markdown
 @task(task_run_name="decide")
 def decide(
     run: RunContext,
-    before: StageRecord,
+    baseline: Baseline,
     after: StageRecord,
     champion: StageRecord | None,
     smoke_test: StageRecord,
@@ -26,7 +27,8 @@ def decide(
     recipe, section = run.recipe, run.recipe.evaluation.gate
     diagnostics = read_json(after, "diagnostics.json")
     gate_input = GateInput(
-        base=compare(before, after, section),
+        base=compare(baseline.record, after, section),
+        readings=baseline.readings,
         mean_cosine=float(diagnostics["mean_cosine"]),
         unique_fraction=float(diagnostics["unique_fraction"]),
         champion=compare(champion, after, section) if champion else None,

@@ -14,7 +14,7 @@ from prefect import task
 
 from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
-from mirror.encoders import base_model
+from mirror.encoders import base_model, base_settings
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
 from mirror.evaluation import datasets
 from mirror.run_context import RunContext
@@ -112,7 +112,7 @@ def check_space(root: Path, needed: int = FREE_BYTES) -> None:
 def _check_base(run: RunContext) -> None:
     from_registry = partial(fetch_model, workspace=run.workspace)
     folder, _ = base_model.locate_base(run.recipe.base, from_registry)
-    base_model.check_base_for(run.recipe, folder)
+    base_settings.check_base_for(run.recipe, folder)
 
 
 def _fault_of(check: Callable[[], object]) -> MirrorError | None:

@@ -65,6 +65,7 @@ def record_run(
         model=registration.uri,
         confidence=candidate.recipe.evaluation.gate.confidence,
         extra_metrics=metric_changes(made),
+        readings=made.readings,
     )
     save_record(record, run.workspace)
     _show(record)

@@ -12,6 +12,7 @@ from mirror.corpus import ingest, labelled_pairs, profile_stage
 from mirror.encoders import base_model
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation import stage as evaluation_stage
+from mirror.evaluation.baseline import Baseline, measure_baseline
 from mirror.pretraining import stage as pretraining_stage
 from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import ProgressEvent
@@ -79,6 +80,11 @@ def evaluate(report: Reporter, run: RunContext, encoder: EncoderRef, data: RunDa
     label = encoder.label
     show_table(f"scores-{label}", rows, f"Scores of {label}, {run.recipe.name}")
     return record
+
+
+def evaluate_base(run: RunContext, base: EncoderRef, data: RunData) -> Baseline:
+    """Score the base in each reading; see `mirror.evaluation.baseline`."""
+    return measure_baseline(base, run.recipe.tuning, lambda reading: evaluate(run, reading, data))
 
 
 @stage_task("tuning", "Tuning of {run.recipe.name}")

@@ -6,26 +6,19 @@ torch is not imported: only file headers are read, which takes a second.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.encoders.tokenizer_checks import check_tokenizer_folder
-from mirror.encoders.tokenizer_files import read_special_tokens, read_tokenizer_file
 from mirror.encoders.weight_checks import check_weights
-from mirror.errors import BaseModelError, RecipeError, ServiceError
+from mirror.errors import BaseModelError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path, local_places
 from mirror.recipe import BaseSection, Recipe
-from mirror.tuning_config import TuningSection, fill_tuning
-
-log = logging.getLogger(__name__)
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Files of a model: no pickles, no code."""
@@ -76,59 +69,6 @@ def check_base(folder: Path, *, masks: bool = True) -> None:
     read_encoder_settings(folder)
 
 
-def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
-    """Check that a folder's model can be tuned as a recipe says.
-
-    Warns if the model takes fewer tokens of a text than the defaults of the recipe's level.
-
-    Args:
-        recipe: the recipe.
-        folder: the model's.
-        tuned: False if the model is only evaluated, untuned.
-
-    Raises:
-        BaseModelError: as `check_base`.
-        TokenizerError: as `check_base` and `check_prompt`.
-        RecipeError: the recipe sets more tokens of a text than the model takes.
-    """
-    check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
-    if recipe.tuning.prompt is not None:
-        check_prompt(folder, recipe.tuning)
-    limit = token_limit(folder)
-    defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
-    for setting in ("max_tokens", "inference_max_tokens"):
-        tokens = getattr(recipe.tuning, setting)
-        if limit is None or tokens is None or tokens <= limit:
-            continue
-        if tokens != defaults.get(setting):
-            raise RecipeError(
-                f"recipe {recipe.name}: tuning.{setting} is {tokens}, and the model in {folder} "
-                f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
-            )
-        _warn_once(
-            f"the model in {folder} takes {limit} tokens of a text and not {tokens}, the "
-            f"{setting} of level {recipe.level!r}: longer texts are truncated; to accept this, "
-            f"set tuning.{setting} to {limit} in recipe {recipe.name}"
-        )
-
-
-def check_prompt(folder: Path, tuning: TuningSection) -> None:
-    """Check that a folder's tokenizer can put a recipe's prompt around texts.
-
-    A folder without `tokenizer.json` is not checked until it is loaded.
-
-    Raises:
-        TokenizerError: the tokenizer does not know the prompt's words or has no mask token, or the
-            prompt leaves no room for a text.
-    """
-    if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
-        return
-    tokenizer = read_tokenizer_file(folder / "tokenizer.json")
-    tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
-    write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling, folder)
-    check_room(tokenizer, tuning.max_tokens, folder)
-
-
 def token_limit(folder: Path) -> int | None:
     """Return the most tokens of a text that a folder's model takes; None if not configured.
 
@@ -140,12 +80,6 @@ def token_limit(folder: Path) -> int | None:
     if not isinstance(positions, int):
         return None
     return architecture_of(config, folder).longest_text(positions, config.get("pad_token_id"))
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Log a warning once: a run checks its base before it starts and before it tunes."""
-    log.warning("%s", message)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -79,6 +79,20 @@ def compare_results(
     )
 
 
+def gate_scores(evaluation: StageRecord) -> dict[str, float]:
+    """Return the score on each benchmark that the gate uses.
+
+    Raises:
+        StoreError: the evaluation's folder is damaged.
+    """
+    contents = _scores(evaluation.folder).items()
+    return {
+        name: float(content["score"])
+        for name, content in contents
+        if content.get("used_by_gate", True)
+    }
+
+
 def compare_extra_metrics(
     benchmark: Benchmark, before: BenchmarkResult, after: BenchmarkResult
 ) -> tuple[MetricSummary, ...]:

@@ -1,4 +1,4 @@
-"""Records of what changed from one encoder to another on a benchmark."""
+"""Records of scores: what changed from one encoder to another, and how a base was read."""
 
 from __future__ import annotations
 
@@ -39,3 +39,20 @@ class MetricSummary:
     metric: str
     before: float
     after: float
+
+
+@dataclass(frozen=True)
+class BaseReading:
+    """The scores of the base with one pooling, length and prompt."""
+
+    words: str
+    """How the base is read, to follow `the base`."""
+    scores: Mapping[str, float]
+    """By benchmark, of those that the gate uses."""
+    digest: str
+    """Of the evaluation."""
+
+    @property
+    def mean(self) -> float:
+        """The mean score."""
+        return sum(self.scores.values()) / len(self.scores)

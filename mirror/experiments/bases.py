@@ -12,9 +12,9 @@ from mirror.encoders.base_model import (
     IGNORED_FILES,
     MODEL_FILES,
     base_digest,
-    check_base_for,
     find_base,
 )
+from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StudyError
 from mirror.paths import CHECKOUT

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mirror.config_base import Level, Name, Section
 from mirror.corpus.sources import check_sources
 from mirror.corpus_config import find_source
-from mirror.encoders.base_model import check_base_for
+from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BenchmarkError, StudyError
 from mirror.evaluation.benchmark import read_definition

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mirror.corpus_config import CorpusSection
+from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
@@ -111,6 +112,7 @@ def seed_trials(
         seeds: of tuning and of random weights.
         options: other fields of `Trial`.
     """
+    recipe = settle_recipe(recipe, Path(base.folder))
     deterministic = options.get("kind") == "raw" and options.get("weights", "base") == "base"
     for seed in seeds[:1] if deterministic else seeds:
         yield Trial(label, with_changes(recipe, {"tuning.seed": seed}), base, **options)
@@ -130,6 +132,7 @@ def run_trial(trial: Trial, store: Store, on_progress: OnProgress = no_progress)
 
 
 def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
+    trial = replace(trial, recipe=settle_recipe(trial.recipe, Path(trial.base.folder)))
     recipe = trial.recipe
     data = prepare_data(recipe, store, on_progress)
     base = trial.base

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mirror.evaluation.score_change import ScoreChange
+from mirror.evaluation.score_change import BaseReading, ScoreChange
 from mirror.recipe import GateSection, Recipe
 
 MAX_MEAN_COSINE = 0.99
@@ -38,7 +38,9 @@ class GateInput:
     """What the gate decides on."""
 
     base: tuple[ScoreChange, ...] = ()
-    """From the base to the tuned encoder."""
+    """From the base's best reading to the tuned encoder."""
+    readings: tuple[BaseReading, ...] = ()
+    """The base in each reading that was scored, that of `base` first."""
     mean_cosine: float = 0.0
     """Mean cosine of random pairs of strings; see `space_diagnostics`."""
     unique_fraction: float = 1.0
@@ -73,20 +75,25 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
     objections = [
         *_unsound(given),
         *(_unfit(given.smoke_test, gate) if given.smoke_test else ()),
-        *_against_base(base, gate.tolerance),
+        *_against_base(base, given.readings, gate.tolerance),
         *_worse("the champion", champion or (), gate.tolerance),
         *_worse("the champion", given.slices, gate.slice_tolerance),
     ]
-    reasons = objections or list(_for(base, champion))
-    return Verdict(not objections, (*reasons, *_notes(base, champion)), given)
+    reasons = objections or list(_for(base, champion, given.readings))
+    notes = (*_other_readings(given.readings), *_notes(base, champion))
+    return Verdict(not objections, (*reasons, *notes), given)
 
 
-def _for(base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None) -> Iterator[str]:
+def _for(
+    base: tuple[ScoreChange, ...],
+    champion: tuple[ScoreChange, ...] | None,
+    readings: tuple[BaseReading, ...],
+) -> Iterator[str]:
     mean = float(np.mean([change.change for change in base]))
     significant = [change for change in base if change.low > 0]
     yield (
-        f"Better than the base by {mean:+.3f} on average over {len(base)} benchmark(s); "
-        f"significant on {', '.join(str(change) for change in significant)}."
+        f"Better than {_base_words(readings)} by {mean:+.3f} on average over {len(base)} "
+        f"benchmark(s); significant on {', '.join(str(change) for change in significant)}."
     )
     if champion is None:
         yield "There is no champion to compare with yet."
@@ -131,10 +138,28 @@ def _unsound(given: GateInput) -> Iterator[str]:
         yield f"Only {given.unique_fraction:.0%} of distinct strings have distinct vectors."
 
 
-def _against_base(base: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:
+def _base_words(readings: tuple[BaseReading, ...]) -> str:
+    return f"the base {readings[0].words}" if readings else "the base"
+
+
+def _other_readings(readings: tuple[BaseReading, ...]) -> Iterator[str]:
+    for reading in readings[1:]:
+        yield f"The base {reading.words} scores {reading.mean:.3f}."
+
+
+def _against_base(
+    base: tuple[ScoreChange, ...], readings: tuple[BaseReading, ...], tolerance: float
+) -> Iterator[str]:
     mean = float(np.mean([change.change for change in base]))
     if not mean > 0:
-        yield f"No improvement over the base: the mean change is {mean:+.3f}."
+        before, after = (
+            float(np.mean([getattr(change, side) for change in base]))
+            for side in ("before", "after")
+        )
+        yield (
+            f"No improvement over {_base_words(readings)}: it scores {before:.3f}, the tuned "
+            f"encoder {after:.3f}; the mean change is {mean:+.3f}."
+        )
     elif not any(change.low > 0 for change in base):
         listed = "; ".join(str(change) for change in base)
         yield f"No significant improvement over the base on any benchmark: {listed}."

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mirror.corpus_config import find_source
+from mirror.encoders.encoder_ref import ENCODER
+from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.evaluation.score_change import ScoreChange
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults, metric_changes, score_changes
@@ -48,7 +50,7 @@ def render_card(results: RunResults) -> str:
             "recipe": recipe,
             "kind": recipe.level,
             "pooling": recipe.tuning.pooling,
-            "pooling_words": POOLING_WORDS[recipe.tuning.pooling]
+            "pooling_words": POOLING_WORDS[str(recipe.tuning.pooling)]
             + WEIGHTING_WORDS[recipe.tuning.weighting],
             "tags": _tags(recipe),
             "scores": scores,
@@ -56,6 +58,8 @@ def render_card(results: RunResults) -> str:
             "others": other_methods(scores),
             "interval": f"{recipe.evaluation.gate.confidence:.0%}",
             "base": results.base,
+            "readings": results.readings,
+            "saved": read_encoder_settings(results.tuned.path / ENCODER),
             "base_model": _hub_name(results),
             "licence": licence,
             "licence_words": _licence_words(licence),

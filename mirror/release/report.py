@@ -74,6 +74,7 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
             "recipe": recipe,
             "verdict": verdict,
             "scores": scores,
+            "readings": results.readings,
             "extra_metrics": metric_changes(results),
             "drift": drift_lines(results.drift) if results.drift else [],
             "compatibility": _compatibility(results),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.errors import StoreError
-from mirror.evaluation.score_change import MetricSummary, ScoreChange
+from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.hashing import MANIFEST
 from mirror.store import StageRecord
 
@@ -58,6 +58,8 @@ class RunRecord:
     confidence: float = 0.95
     """Confidence level of the intervals."""
     extra_metrics: tuple[MetricSummary, ...] = ()
+    readings: tuple[BaseReading, ...] = ()
+    """The base in each reading that was scored, the baseline's first."""
     unchanged: bool = False
     """Whether `--if-changed` ended the run after the corpus stage; it then has no scores."""
 
@@ -136,8 +138,14 @@ def read_record(path: Path) -> RunRecord:
         stages = tuple(StageSummary(**line) for line in content.pop("stages"))
         reasons = tuple(content.pop("reasons"))
         metrics = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
+        readings = tuple(BaseReading(**line) for line in content.pop("readings", ()))
         return RunRecord(
-            scores=scores, stages=stages, reasons=reasons, extra_metrics=metrics, **content
+            scores=scores,
+            stages=stages,
+            reasons=reasons,
+            extra_metrics=metrics,
+            readings=readings,
+            **content,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is not a run record: remove it and run again") from error

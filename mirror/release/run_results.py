@@ -10,7 +10,7 @@ from mirror.corpus.drift import Drift
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.evaluation.comparison import compare, extra_metric_changes
-from mirror.evaluation.score_change import MetricSummary, ScoreChange
+from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.recipe import Recipe
 from mirror.store import StageRecord
 
@@ -25,7 +25,7 @@ class RunResults:
     sample: StageRecord
     tuned: StageRecord
     before: StageRecord
-    """The base's evaluation."""
+    """The evaluation of the base in its best reading."""
     after: StageRecord
     """The tuned encoder's evaluation."""
     pairs: StageRecord | None = None
@@ -34,6 +34,8 @@ class RunResults:
     """The corpus's profile, for drift of later corpora."""
     drift: Drift | None = None
     """Drift from the champion's corpus; None if it was not measured."""
+    readings: tuple[BaseReading, ...] = ()
+    """The base in each reading that was scored, that of `before` first."""
     compatibility: StageRecord | None = None
     """Index compatibility with the champion that it replaces; None if there is none."""
 
@@ -46,6 +48,7 @@ class RunResults:
             **stages,
             "base": self.base.digest,
             "before": self.before.digest,
+            **{f"the base {other.words}": other.digest for other in self.readings[1:]},
             "after": self.after.digest,
         }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_model import check_base_for
+from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe

@@ -18,6 +18,7 @@ SETTINGS = TuningSection(
     mask_length=5,
     epochs=3,
     max_tokens=20,
+    pooling="mean",
     batch_size=40,
     learning_rate=1e-3,
     precision="fp32",

@@ -19,6 +19,7 @@ from mirror.recipe import (
     read_recipe,
     recipe_names,
 )
+from mirror.tuning_config import fill_tuning
 
 MINIMAL: dict[str, Any] = {
     "language": "en",
@@ -65,7 +66,10 @@ def test_the_level_sets_the_papers_settings(
 ) -> None:
     tuning = parsed(level=level).tuning
     assert (tuning.temperature, tuning.mask_length) == (temperature, mask_length)
-    assert (tuning.epochs, tuning.max_tokens, tuning.pooling) == (epochs, max_tokens, pooling)
+    assert (tuning.max_tokens, tuning.pooling) == (None, None)  # left to the base
+    complete = fill_tuning(level, {})
+    assert (complete["max_tokens"], complete["pooling"]) == (max_tokens, pooling)
+    assert tuning.epochs == epochs
     assert (tuning.batch_size, tuning.learning_rate, tuning.dropout) == (200, 2e-5, 0.1)
 
 

@@ -13,14 +13,12 @@ import pytest
 from mirror.encoders.base_model import (
     base_digest,
     check_base,
-    check_base_for,
     find_base,
     token_limit,
 )
-from mirror.errors import BaseModelError, RecipeError, ServiceError, TokenizerError
+from mirror.errors import BaseModelError, ServiceError, TokenizerError
 from mirror.paths import CHECKOUT
-from mirror.recipe import BaseSection, Recipe
-from tests.fixtures.recipes import make_recipe
+from mirror.recipe import BaseSection
 
 
 @pytest.fixture
@@ -276,47 +274,6 @@ class TestHub:
             find_base(BaseSection(hub="no such/model name", revision="0" * 40), no_registry)
 
 
-def recipe_with(**tuning: Any) -> Recipe:
-    return make_recipe(tuning=tuning)
-
-
-@pytest.mark.parametrize("setting", ["max_tokens", "inference_max_tokens"])
-def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -> None:
-    check_base_for(recipe_with(**{setting: 64}), base)
-    with pytest.raises(RecipeError) as fault:
-        check_base_for(recipe_with(**{setting: 65}), base)
-    assert str(fault.value) == (
-        f"recipe en-trades: tuning.{setting} is 65, and the model in {base} takes 64 tokens of a "
-        "text: set it to 64 at most, or choose another base"
-    )
-    with pytest.raises(
-        RecipeError, match="65"
-    ):  # also for an untuned base, which would silently truncate
-        check_base_for(recipe_with(**{setting: 65}), base, tuned=False)
-
-
-@pytest.mark.parametrize(
-    ("positions", "settings", "expected"),
-    [
-        (50, {}, []),
-        (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
-        (60, {"mode": "paper"}, ["and not 64, the inference_max_tokens of level 'sentence'"]),
-    ],
-)
-def test_a_default_above_the_bases_limit_is_logged_once(
-    base: Path,
-    positions: int,
-    settings: dict[str, Any],
-    expected: list[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
-    for _ in range(2):
-        check_base_for(recipe_with(**settings), base)
-    assert len(caplog.messages) == len(expected)
-    assert all(part in message for part, message in zip(expected, caplog.messages, strict=True))
-
-
 def test_the_token_limit_is_the_encoders_max_tokens(any_base: Path) -> None:
     from mirror.encoders.encoder import Encoder
 
@@ -327,4 +284,3 @@ def test_the_token_limit_is_the_encoders_max_tokens(any_base: Path) -> None:
 def test_a_config_without_positions_sets_no_limit(base: Path) -> None:
     edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
     assert token_limit(base) is None
-    check_base_for(recipe_with(max_tokens=500), base)

@@ -87,7 +87,13 @@ def test_every_architecture_can_be_tuned(
     any_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
     settings = TuningSection(
-        temperature=0.04, mask_length=5, epochs=1, max_tokens=20, batch_size=16, learning_rate=1e-3
+        temperature=0.04,
+        mask_length=5,
+        epochs=1,
+        max_tokens=20,
+        pooling="mean",
+        batch_size=16,
+        learning_rate=1e-3,
     )
     (tmp_path / "out").mkdir()
     counts = tune(

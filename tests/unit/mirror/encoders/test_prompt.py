@@ -12,7 +12,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer, BertTokenizerFast
 
-from mirror.encoders.base_model import check_base, check_prompt
+from mirror.encoders.base_model import check_base
+from mirror.encoders.base_settings import check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.errors import TokenizerError
 from mirror.tuning.trainer import TrainingPaths, tune
@@ -24,7 +25,13 @@ TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near th
 
 
 def section(**changes: Any) -> TuningSection:
-    usual = {"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20}
+    usual = {
+        "temperature": 0.04,
+        "mask_length": 5,
+        "epochs": 1,
+        "max_tokens": 20,
+        "pooling": "mean",
+    }
     return TuningSection(**{**usual, "batch_size": 40, "learning_rate": 1e-3, **changes})
 
 

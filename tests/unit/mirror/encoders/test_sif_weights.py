@@ -26,7 +26,13 @@ from mirror.tuning_config import TuningSection
 
 
 def section(**settings: Any) -> TuningSection:
-    usual = {"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20}
+    usual = {
+        "temperature": 0.04,
+        "mask_length": 5,
+        "epochs": 1,
+        "max_tokens": 20,
+        "pooling": "mean",
+    }
     return TuningSection(**{**usual, "batch_size": 16, **settings})
 
 

@@ -66,6 +66,7 @@ def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: flo
         mask_length=5,
         epochs=1,
         max_tokens=20,
+        pooling="mean",
         batch_size=16,
         whitening=whitening,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirror.evaluation.score_change import ScoreChange
+from mirror.evaluation.score_change import BaseReading, ScoreChange
 from mirror.recipe import Recipe
 from mirror.release.gate import GateInput, SmokeTestResult, Verdict, decide
 from tests.fixtures.recipes import make_recipe
@@ -169,3 +169,30 @@ def test_a_failed_smoke_test_is_refused_despite_good_scores(recipe, result, mess
     verdict = judge(recipe, (change(0.3),), None, SOUND, smoke_test=result)
     assert not verdict.promote
     assert message in verdict.reasons[0]
+
+
+def reading(words: str, score: float) -> BaseReading:
+    return BaseReading(words, {"stsb": score}, "digest")
+
+
+def test_a_refusal_names_the_bases_best_reading_and_its_score(recipe) -> None:
+    readings = (
+        reading("with its own settings (mean pooling)", 0.604),
+        reading("with cls pooling, as in this recipe", 0.499),
+    )
+    change = ScoreChange("stsb", "spearman", 100, 0.604, 0.56, -0.044, -0.05, -0.04)
+    verdict = judge(recipe, (change,), None, SOUND, readings=readings)
+    assert not verdict.promote
+    assert verdict.reasons[0] == (
+        "No improvement over the base with its own settings (mean pooling): it scores 0.604, the "
+        "tuned encoder 0.560; the mean change is -0.044."
+    )
+    assert verdict.reasons[-1] == "The base with cls pooling, as in this recipe scores 0.499."
+
+
+def test_a_promotion_names_the_bases_best_reading(recipe) -> None:
+    readings = (reading("with cls pooling", 0.5), reading("with mean pooling", 0.4))
+    verdict = judge(recipe, (change(0.05),), None, SOUND, readings=readings)
+    assert verdict.promote
+    assert verdict.reasons[0].startswith("Better than the base with cls pooling by +0.050")
+    assert verdict.reasons[-1] == "The base with mean pooling scores 0.400."

@@ -24,10 +24,8 @@ from tests.fixtures.recipes import make_recipe
 
 
 def recipe(**tuning: Any) -> Recipe:
-    return make_recipe(
-        sample={"size": 400},
-        tuning={"batch_size": 50, "max_tokens": 20, "precision": "fp32", **tuning},
-    )
+    settings = {"batch_size": 50, "max_tokens": 20, "pooling": "mean", "precision": "fp32"}
+    return make_recipe(sample={"size": 400}, tuning={**settings, **tuning})
 
 
 @pytest.fixture

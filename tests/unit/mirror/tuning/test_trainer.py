@@ -32,6 +32,7 @@ def settings(**changes: Any) -> TuningSection:
         "mask_length": 5,
         "epochs": 2,
         "max_tokens": 20,
+        "pooling": "mean",
         "batch_size": 40,
         "learning_rate": 1e-3,
         "precision": "fp32",

@@ -1,0 +1,127 @@
+"""A recipe and its base: settings that the base decides, and whether it can do the others.
+
+Pooling and the tokens read of a text are a base's own if it is an encoder; for a plain model they
+are the level's defaults.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+
+from mirror.encoders.base_model import architecture_of, check_base, read_config, token_limit
+from mirror.encoders.prompt import check_room, write_prompt
+from mirror.encoders.sentence_transformers_format import EncoderSettings
+from mirror.encoders.sentence_transformers_reader import check_reading, read_encoder_settings
+from mirror.encoders.tokenizer_files import read_special_tokens, read_tokenizer_file
+from mirror.errors import RecipeError
+from mirror.recipe import Recipe, parse_recipe
+from mirror.tuning_config import LEVEL_DEFAULTS, TuningSection, fill_tuning
+
+log = logging.getLogger(__name__)
+
+LONGEST_TUNED = 512
+"""The most tokens of a string that tuning reads unless a recipe says more: the memory of attention
+grows with the square."""
+
+
+def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe with every setting that it leaves to its base.
+
+    An encoder that is tuned with fewer tokens still reads as many as before, unless the recipe sets
+    `inference_max_tokens`.
+
+    Args:
+        recipe: as it was read; a settled recipe is returned as it is.
+        folder: the base's.
+
+    Raises:
+        RecipeError: the base's pooling does not go with other settings.
+        BaseModelError: the base's settings cannot be read.
+    """
+    tuning = recipe.tuning
+    own = read_encoder_settings(folder)
+    defaults = LEVEL_DEFAULTS[recipe.level]
+    pooling, tokens, longest = tuning.pooling, tuning.max_tokens, tuning.inference_max_tokens
+    if own is None:
+        pooling, tokens = pooling or defaults["pooling"], tokens or defaults["max_tokens"]
+    else:
+        length = own_length(own, folder) or defaults["max_tokens"]
+        pooling, tokens = pooling or own.pooling, tokens or min(length, LONGEST_TUNED)
+        longest = longest or max(length, tokens)
+    settled = {"pooling": pooling, "max_tokens": tokens, "inference_max_tokens": longest}
+    content = recipe.model_dump(mode="json")
+    if settled.items() <= content["tuning"].items():
+        return recipe
+    content["tuning"] |= settled
+    return parse_recipe(content, name=recipe.name, source=f"{recipe.name} with the base {folder}")
+
+
+def own_length(settings: EncoderSettings, folder: Path) -> int | None:
+    """Return the most tokens of a text that an encoder reads; None if nothing limits them."""
+    lengths = (settings.max_tokens, token_limit(folder))
+    return min((length for length in lengths if length), default=None)
+
+
+def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
+    """Check that a folder's model can be tuned as a recipe says.
+
+    Warns if the model takes fewer tokens of a text than the defaults of the recipe's level.
+
+    Args:
+        recipe: the recipe.
+        folder: the model's.
+        tuned: False if the model is only evaluated, untuned.
+
+    Raises:
+        BaseModelError: as `check_base`, or the base cannot be read with the recipe's pooling.
+        TokenizerError: as `check_base` and `check_prompt`.
+        RecipeError: the recipe sets more tokens of a text than the model takes.
+    """
+    check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
+    recipe = settle_recipe(recipe, folder)
+    if own := read_encoder_settings(folder):
+        check_reading(own, recipe.tuning.pooling, recipe.tuning.prompt, folder)
+    if recipe.tuning.prompt is not None:
+        check_prompt(folder, recipe.tuning)
+    limit = token_limit(folder)
+    defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
+    for setting in ("max_tokens", "inference_max_tokens"):
+        tokens = getattr(recipe.tuning, setting)
+        if limit is None or tokens is None or tokens <= limit:
+            continue
+        if tokens != defaults.get(setting):
+            raise RecipeError(
+                f"recipe {recipe.name}: tuning.{setting} is {tokens}, and the model in {folder} "
+                f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
+            )
+        _warn_once(
+            f"the model in {folder} takes {limit} tokens of a text and not {tokens}, the "
+            f"{setting} of level {recipe.level!r}: longer texts are truncated; to accept this, "
+            f"set tuning.{setting} to {limit} in recipe {recipe.name}"
+        )
+
+
+def check_prompt(folder: Path, tuning: TuningSection) -> None:
+    """Check that a folder's tokenizer can put a recipe's prompt around texts.
+
+    A folder without `tokenizer.json` is not checked until it is loaded.
+
+    Raises:
+        TokenizerError: the tokenizer does not know the prompt's words or has no mask token, or the
+            prompt leaves no room for a text.
+    """
+    if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
+        return
+    tokenizer = read_tokenizer_file(folder / "tokenizer.json")
+    tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
+    write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling or "mean", folder)
+    if tuning.max_tokens is not None:
+        check_room(tokenizer, tuning.max_tokens, folder)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning once: a run checks its base before it starts and before it tunes."""
+    log.warning("%s", message)
