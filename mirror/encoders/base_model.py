@@ -12,7 +12,7 @@ from typing import Any
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.encoders.sentence_transformers_reader import read_encoder_settings
+from mirror.encoders.sentence_transformers_reader import module_folders, read_encoder_settings
 from mirror.encoders.tokenizer_checks import check_tokenizer_folder
 from mirror.encoders.weight_checks import check_weights
 from mirror.errors import BaseModelError, ServiceError
@@ -158,17 +158,24 @@ def choose_base(recipe: Recipe, path: str) -> Recipe:
 
 
 def base_digest(folder: Path) -> str:
-    """Return the digest of a model's files; the model card is not one of them.
+    """Return the digest of a model's files, those of its modules included, without the model card.
 
     Raises:
         BaseModelError: the folder has no file of a model.
     """
+    patterns = [
+        f"{module}{pattern}"
+        for module in ("", *(f"{path}/" for path in module_folders(folder)))
+        for pattern in MODEL_FILES
+    ]
     files = sorted(
-        {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+        {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     )
     if not files:
         raise BaseModelError(f"no base model in {folder}: it has no weights and no config.json")
-    return digest_of_json({path.name: file_digest(path) for path in files})
+    return digest_of_json(
+        {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+    )
 
 
 def _local_folder(path: str) -> Path:

@@ -72,6 +72,16 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
         ) from error
 
 
+def module_folders(folder: Path) -> list[str]:
+    """Return the folders of an encoder's modules, inside its own; none if they cannot be read."""
+    if not (folder / "modules.json").is_file():
+        return []
+    try:
+        return sorted({path for _, path in _read_modules(folder) if path})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, BaseModelError):
+        return []  # reported by `read_encoder_settings`
+
+
 def check_reading(
     settings: EncoderSettings, pooling: str | None, prompt: str | None, folder: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -54,5 +55,5 @@ class BaseReading:
 
     @property
     def mean(self) -> float:
-        """The mean score."""
-        return sum(self.scores.values()) / len(self.scores)
+        """The mean score; NaN without scores."""
+        return sum(self.scores.values()) / len(self.scores) if self.scores else math.nan

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.base_settings import check_base_for
+from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
@@ -68,6 +68,7 @@ def tune_in_process(
         TuningError: the loss is not finite, or the vectors have collapsed.
         StoreError: the folder cannot be written.
     """
+    recipe = settle_recipe(recipe, Path(base.folder))
 
     def report(step: TuningStep) -> None:
         on_step(step)

@@ -19,6 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import MirrorError, StoppedError, TuningError
 from mirror.hardware import usable_cores
@@ -63,6 +64,7 @@ def tune_encoder(
         StoppedError: this process received a request to stop.
         TuningError: also if the child was killed, or `tuning.timeout_minutes` has passed.
     """
+    recipe = settle_recipe(recipe, Path(base.folder))
     if record := store.find(tuning_stage(recipe, sample, base, pairs)):
         return replace(record, reused=True)
     runs_per_device()  # an invalid number is reported before the child starts

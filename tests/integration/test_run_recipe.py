@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mirror import hashing
+from mirror.encoders.base_settings import settle_recipe
 from mirror.hashing import digest_of_json, folder_digest
 from mirror.recipe import read_recipe
 from mirror.release.run_record import RunRecord, find_stage
@@ -32,6 +33,7 @@ STAGES = [
 STAGE_TASKS = [
     "draw_sample",
     "evaluate-base",
+    "evaluate-base-cls",
     "evaluate-tuned",
     "ingest_corpus",
     "package",
@@ -50,6 +52,7 @@ EDGES = {
     "profile_corpus": {"ingest_corpus", "resolve_base"},
     "draw_sample": {"ingest_corpus"},
     "evaluate-base": DATA | {"resolve_base"},
+    "evaluate-base-cls": DATA | {"resolve_base"},
     "tune": DATA | {"resolve_base"},
     "evaluate-tuned": DATA | {"tune"},
     "smoke_test": DATA | {"tune"},
@@ -109,7 +112,8 @@ def sampled_documents(record: RunRecord) -> int:
 
 def test_the_version_records_its_inputs(first: SimpleNamespace, client: Any) -> None:
     version = client.get_model_version_by_alias(MODEL, "challenger")
-    recipe = read_recipe(first.recipe)
+    read = read_recipe(first.recipe)
+    recipe = settle_recipe(read, Path(str(read.base.path)))
     expected = {
         "language": "en",
         "domain": "trades",

@@ -234,6 +234,20 @@ def test_the_registry_is_asked_for_its_models(tiny_base: Path) -> None:
     assert (ref.folder, ref.origin) == (str(tiny_base), "models:/m@champion")
 
 
+def test_the_digest_of_an_encoder_depends_on_its_modules(
+    save_encoder: Callable[..., Path],
+) -> None:
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    folder = save_encoder(Dense(32, 8), Normalize())
+    digests = [base_digest(folder)]
+    (folder / "2_Dense" / "model.safetensors").write_bytes(b"other weights")
+    digests.append(base_digest(folder))
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    digests.append(base_digest(folder))
+    assert len(set(digests)) == 3
+
+
 def test_the_digest_depends_on_the_weights_and_not_on_the_card(base: Path) -> None:
     before = base_digest(base)
     (base / "README.md").write_text("A card.")

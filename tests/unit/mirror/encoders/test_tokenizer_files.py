@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from mirror.encoders.base_model import check_base, check_prompt
+from mirror.encoders.base_model import check_base
+from mirror.encoders.base_settings import check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.tokenizer_files import read_tokenizer
 from mirror.errors import TokenizerError
