@@ -27,8 +27,8 @@ def load_encoder(name: str, pooling: str | None = None, max_tokens: int | None =
         ServiceError: the registry does not answer.
     """
     folder = find_encoder_folder(name)
-    from mirror.encoders.base_model import token_limit
     from mirror.encoders.encoder import Encoder
+    from mirror.encoders.model_config import token_limit
     from mirror.encoders.sentence_transformers_reader import check_reading, read_encoder_settings
 
     limit = token_limit(folder)
@@ -55,8 +55,8 @@ def load_encoder_like(reference: EncoderSettings, name: str, pooling: str | None
         TokenizerError: the reference's prompt does not fit its tokenizer.
         ServiceError: the registry does not answer.
     """
-    from mirror.encoders.base_model import token_limit
     from mirror.encoders.encoder import Encoder
+    from mirror.encoders.model_config import token_limit
     from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 
     folder = find_encoder_folder(name)

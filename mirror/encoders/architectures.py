@@ -42,6 +42,9 @@ class Architecture:
     """Name of the module that holds the layers."""
     shared_layers: bool = False
     """Whether all layers are one set of weights."""
+    positions: tuple[str, ...] = ("absolute",)
+    """Values of `position_embedding_type` that say what transformers computes; the first is the
+    default."""
     counts_from_padding: bool = False
     """Whether a text's positions start after the padding token's id, as in RoBERTa; tokens with
     that id have it as their position and are not counted."""
@@ -70,7 +73,9 @@ class Architecture:
 ROBERTA = Architecture(
     counts_from_padding=True, has_pooler=True, cls_only="bert", special_tokens=ROBERTA_TOKENS
 )
-GATED = Architecture(layers="layers", attention_output="self_attn.o_proj")
+GATED = Architecture(
+    layers="layers", attention_output="self_attn.o_proj", positions=("rope", "rotary", "absolute")
+)
 ARCHITECTURES = {
     "bert": Architecture(has_pooler=True, cls_only="bert"),
     "roberta": ROBERTA,
@@ -96,6 +101,7 @@ ARCHITECTURES = {
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
         layers="layers",
+        positions=("absolute", "rope", "sans_pos"),
         attention_output="attn.Wo",
         cls_only="modernbert",
     ),

@@ -10,11 +10,21 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from mirror.encoders.base_model import architecture_of, check_base, read_config, token_limit
+from mirror.encoders.base_model import check_base
+from mirror.encoders.model_config import architecture_of, read_config, token_limit
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.sentence_transformers_reader import check_reading, read_encoder_settings
-from mirror.encoders.tokenizer_files import read_special_tokens, read_tokenizer_file
+from mirror.encoders.tokenizer_checks import MANY_PROBES, probe_words, unknown_word_share
+from mirror.encoders.tokenizer_files import (
+    PLAIN_CLASSES,
+    TOKENIZER_FILE,
+    TOKENIZER_SETTINGS,
+    read_settings,
+    read_special_tokens,
+    read_tokenizer,
+    read_tokenizer_file,
+)
 from mirror.errors import RecipeError
 from mirror.recipe import Recipe, parse_recipe
 from mirror.tuning_config import LEVEL_DEFAULTS, TuningSection, fill_tuning
@@ -24,6 +34,9 @@ log = logging.getLogger(__name__)
 LONGEST_TUNED = 512
 """The most tokens of a string that tuning reads unless a recipe says more: the memory of attention
 grows with the square."""
+
+LEAST_LOSS = 0.005
+"""Share of words that lower-casing may make unknown without a warning."""
 
 
 def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
@@ -85,6 +98,8 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
         check_reading(own, recipe.tuning.pooling, recipe.tuning.prompt, folder)
     if recipe.tuning.prompt is not None:
         check_prompt(folder, recipe.tuning)
+    if tuned and recipe.tuning.lowercase:
+        _warn_of_unknown_words(folder)
     limit = token_limit(folder)
     defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
     for setting in ("max_tokens", "inference_max_tokens"):
@@ -112,13 +127,36 @@ def check_prompt(folder: Path, tuning: TuningSection) -> None:
         TokenizerError: the tokenizer does not know the prompt's words or has no mask token, or the
             prompt leaves no room for a text.
     """
-    if tuning.prompt is None or not (folder / "tokenizer.json").is_file():
+    if tuning.prompt is None or not (folder / TOKENIZER_FILE).is_file():
         return
-    tokenizer = read_tokenizer_file(folder / "tokenizer.json")
-    tokens = read_special_tokens(folder, architecture_of(read_config(folder), folder))
+    tokenizer = read_tokenizer_file(folder / TOKENIZER_FILE)
+    kind = architecture_of(read_config(folder), folder)
+    tokens = read_special_tokens(folder, kind, tokenizer)
     write_prompt(tokenizer, tokens, tuning.prompt, tuning.pooling or "mean", folder)
     if tuning.max_tokens is not None:
         check_room(tokenizer, tuning.max_tokens, folder)
+
+
+def _warn_of_unknown_words(folder: Path) -> None:
+    """Warn if lower-casing makes words of a base's vocabulary unknown, as it does with Hangul."""
+    from mirror.encoders.tokenizer_loading import lowercase_bert
+
+    if read_settings(folder / TOKENIZER_SETTINGS).get("tokenizer_class") in PLAIN_CLASSES:
+        return  # its class ignores the setting
+    tokenizer = read_tokenizer(folder)
+    kind = architecture_of(read_config(folder), folder)
+    unknown = read_special_tokens(folder, kind, tokenizer).unknown
+    words = probe_words(tokenizer.get_vocab(), MANY_PROBES)
+    before = unknown_word_share(tokenizer, unknown, words)
+    if not lowercase_bert(tokenizer):
+        return
+    after = unknown_word_share(tokenizer, unknown, words)
+    if after > before + LEAST_LOSS:
+        _warn_once(
+            f"lower-casing (tuning.lowercase, which mode 'paper' sets) makes {after:.0%} of the "
+            f"words of the vocabulary of {folder} unknown, and {before:.0%} without: set "
+            "tuning.lowercase to false, or choose an uncased base"
+        )
 
 
 @cache

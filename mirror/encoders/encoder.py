@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from mirror.encoders.architectures import ARCHITECTURES
-from mirror.encoders.base_model import architecture_of, read_config
 from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.cpu_kernels import cpu_ops
 from mirror.encoders.head import Dense, append_layer, head_layers, read_head, write_head
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
-from mirror.encoders.model_loading import load_model, load_tokenizer, quiet_transformers
+from mirror.encoders.model_config import architecture_of, read_config
+from mirror.encoders.model_loading import load_model, quiet_transformers
 from mirror.encoders.pooling import pool
 from mirror.encoders.positions import model_positions
 from mirror.encoders.prompt import check_room, with_prompt
@@ -28,6 +28,7 @@ from mirror.encoders.sentence_transformers_reader import (
     read_encoder_settings,
 )
 from mirror.encoders.sif_weights import read_token_weights, write_token_weights
+from mirror.encoders.tokenizer_loading import load_tokenizer
 from mirror.errors import BaseModelError
 from mirror.parallel import worker_count, worker_threads
 from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
@@ -92,7 +93,7 @@ class Encoder:
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             compute_cls_only(model)
-        tokenizer = load_tokenizer(folder, model.config.vocab_size, lowercase=lowercase)
+        tokenizer = load_tokenizer(folder, kind, model.config.vocab_size, lowercase=lowercase)
         if settings.lowercase:
             lower_case(tokenizer.backend_tokenizer)
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)

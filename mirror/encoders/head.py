@@ -158,6 +158,10 @@ def _read_dense(folder: Path, layer: HeadLayer) -> Dense:
         raise BaseModelError(
             f"the layer {folder} cannot be read ({error}): get the encoder again"
         ) from error
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise BaseModelError(
+            f"the layer {folder} is not finite everywhere (NaN or infinity): get the encoder again"
+        )
     residual = tensors.get("residual.weight")
     adds_input = layer.has_residual and residual is None
     return Dense(weight, bias, layer.activation, residual, adds_input=adds_input)

@@ -1,20 +1,18 @@
-"""Loading of a model and its tokenizer from a folder; missing weights are errors."""
+"""Loading of a model from a folder; missing weights are errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from mirror.encoders.architectures import Architecture, set_dropout
-from mirror.encoders.tokenizer_checks import check_tokenizer
-from mirror.encoders.tokenizer_files import special_tokens_of, without_limits
-from mirror.errors import BaseModelError, TokenizerError
+from mirror.errors import BaseModelError
 from mirror.hardware import keep_few_kernels
 
 
@@ -63,32 +61,34 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
             f"the model in {folder} cannot be loaded ({error}): get it again from "
             "where it came from"
         ) from error
+    _check_loaded(model, report, folder)
+    return model
+
+
+def _check_loaded(model: Any, report: Mapping[str, Any], folder: Path) -> None:
+    """Check that all weights of the folder and of the model were used, and are finite."""
     # transformers fills missing weights with random numbers and raises no error
     if absent := sorted(report["missing_keys"]):
         raise BaseModelError(
             f"the weights in {folder} lack {absent[0]} and {len(absent) - 1} more: get them again"
         )
-    return model
-
-
-def load_tokenizer(folder: Path, vocab_size: int, *, lowercase: bool = False) -> Any:
-    """Load the fast tokenizer; for `lowercase` see `tuning.lowercase`.
-
-    Raises:
-        TokenizerError: it cannot be loaded, or does not fit the model.
-    """
-    # Passed only if true: false would override the folder's setting.
-    changes = {"do_lower_case": True} if lowercase else {}
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, **changes
+    if unused := _unused_weights(model, report["unexpected_keys"]):
+        raise BaseModelError(
+            f"the weights in {folder} have {unused[0]} and {len(unused) - 1} more, which the "
+            f"{model.config.model_type} of transformers does not use: choose another base"
+        )
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise BaseModelError(
+                f"{name} in the weights of {folder} is not finite everywhere (NaN or infinity): "
+                "get them again from where they came from"
             )
-            backend = without_limits(tokenizer.backend_tokenizer)
-    except Exception as error:  # the tokenizer classes raise many kinds
-        raise TokenizerError(
-            f"the tokenizer in {folder} cannot be loaded ({error}): get it again"
-        ) from error
-    tokens = special_tokens_of(tokenizer)
-    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=False)
-    return tokenizer
+
+
+def _unused_weights(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Return the weights of the encoder that were not loaded; heads and poolers do not count."""
+    parts = {name for name, _ in model.named_children()} - {"pooler"}
+    buffers = {name for name, _ in model.named_buffers()}
+    prefix = f"{model.base_model_prefix}."
+    names = [name.removeprefix(prefix) for name in unexpected]
+    return [name for name in names if name.split(".")[0] in parts and name not in buffers]

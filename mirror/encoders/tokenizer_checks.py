@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from mirror.encoders.architectures import Architecture
 from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.encoders.tokenizer_files import (
+    TOKENIZER_FILE,
+    TOKENIZER_SETTINGS,
     SpecialTokens,
+    mark_as_special,
+    read_settings,
     read_special_tokens,
-    read_tokenizer_file,
-    special_tokens_of,
-    without_limits,
+    read_tokenizer,
 )
 from mirror.errors import TokenizerError
 
 PROBES = 200
 """Number of words of the vocabulary that are tokenized as a check."""
+MANY_PROBES = 2_000
+MOST_CHANGED = 0.05
+"""Share of words of a vocabulary that may have capitals and be read without."""
+MANY_ADDED = 1_000
+"""Added tokens from which the tokenizer is loaded twice."""
 
 
 def check_tokenizer_folder(
@@ -28,17 +35,19 @@ def check_tokenizer_folder(
 ) -> None:
     """Check the folder's tokenizer; see `check_tokenizer`.
 
+    Slower without `tokenizer.json`, as transformers has to build it.
+
     Raises:
         TokenizerError: it is missing, damaged, or lacks something.
     """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        _check_older_folder(folder, config, masks=masks)
-        return
-    tokenizer = read_tokenizer_file(path)
-    tokens = read_special_tokens(folder, kind)
+    tokenizer = read_tokenizer(folder)
+    tokens = read_special_tokens(folder, kind, tokenizer)
+    mark_as_special(tokenizer, tokens.mask)
     vocab_size = int(config.get("vocab_size", 1 << 62))
     check_tokenizer(tokenizer, tokens, folder=folder, vocab_size=vocab_size, masks=masks)
+    if not (folder / TOKENIZER_FILE).is_file():
+        _check_case(tokenizer, folder)
+    _check_repeatable(tokenizer, folder)
 
 
 def check_tokenizer(
@@ -62,17 +71,24 @@ def check_tokenizer(
             f"the tokenizer in {folder} has no mask token: choose a masked language model, "
             "or set tuning.mask_length to 0"
         )
+    mask = tokenizer.token_to_id(str(tokens.mask))
+    [masked] = _plain(tokenizer, [f"a {tokens.mask} b"])
+    if masks and sum(number == mask for number in masked.ids) != 1:
+        raise TokenizerError(
+            f"the tokenizer in {folder} does not read {tokens.mask}, its mask token, as one token: "
+            "make it an added token of tokenizer.json"
+        )
     vocabulary = tokenizer.get_vocab()
     if (largest := max(vocabulary.values(), default=0)) >= vocab_size:
         raise TokenizerError(
             f"the tokenizer in {folder} gives ids up to {largest}, but the model knows only "
             f"{vocab_size}: tokenizer and weights are of two models"
         )
-    _check_ids(tokenizer, tokens, _probes(vocabulary), folder)
+    _check_ids(tokenizer, tokens, probe_words(vocabulary), folder)
 
 
 def _check_ids(
-    tokenizer: Tokenizer, tokens: SpecialTokens, probes: Iterator[str], folder: Path
+    tokenizer: Tokenizer, tokens: SpecialTokens, probes: Sequence[str], folder: Path
 ) -> None:
     seen = set[int]()
     unknown = tokenizer.token_to_id(tokens.unknown) if tokens.unknown else None
@@ -93,30 +109,62 @@ def _check_ids(
         )
 
 
-def _check_older_folder(folder: Path, config: Mapping[str, Any], *, masks: bool) -> None:
-    """Check a folder without `tokenizer.json`; slower, as transformers has to build it."""
-    from transformers import AutoTokenizer
+def _check_case(tokenizer: Tokenizer, folder: Path) -> None:
+    """Check that a tokenizer built from a vocabulary alone does not change the case of its words.
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-        backend = without_limits(tokenizer.backend_tokenizer)
-    except Exception as error:  # the tokenizer classes raise many kinds
+    transformers lower-cases unless it is told otherwise.
+    """
+    if "do_lower_case" in read_settings(folder / TOKENIZER_SETTINGS):
+        return
+    words = probe_words(tokenizer.get_vocab(), MANY_PROBES)
+    cased = [word for word in words if word != word.lower()]
+    lower = _plain(tokenizer, [word.lower() for word in cased])
+    pairs = zip(_plain(tokenizer, cased), lower, strict=True)
+    changed = sum(first.ids == second.ids for first, second in pairs)
+    if changed > MOST_CHANGED * len(words):
         raise TokenizerError(
-            f"no tokenizer in {folder} that can be read: it needs tokenizer.json ({error})"
-        ) from error
-    vocab_size = int(config.get("vocab_size", 1 << 62))
-    tokens = special_tokens_of(tokenizer)
-    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=masks)
+            f"the vocabulary in {folder} has words with capitals, and its tokenizer lower-cases, "
+            f'as no file says otherwise: write "do_lower_case": false into {TOKENIZER_SETTINGS}, '
+            "or true if that is how the model was trained"
+        )
 
 
-def _probes(vocabulary: Mapping[str, int]) -> Iterator[str]:
-    """Yield words that a tokenizer with this vocabulary must tell apart, in any language."""
+def _check_repeatable(tokenizer: Tokenizer, folder: Path) -> None:
+    """Check that a tokenizer with many added tokens gives the same ids when it is loaded again.
+
+    Added tokens that are equal once normalized are matched in an order that differs by load.
+    """
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    if len(added) < MANY_ADDED:
+        return
+    probes = added[:: max(1, len(added) // MANY_PROBES)]
+    again = _plain(read_tokenizer(folder), probes)
+    for probe, first, second in zip(probes, _plain(tokenizer, probes), again, strict=True):
+        if first.ids != second.ids:
+            raise TokenizerError(
+                f"the tokenizer in {folder} has {len(added):,} added tokens, some of which are "
+                f"equal once normalized, such as {probe!r}: their ids change from load to load, so "
+                "no result could be repeated; remove the added tokens, or choose another base"
+            )
+
+
+def unknown_word_share(tokenizer: Tokenizer, unknown: str | None, words: Sequence[str]) -> float:
+    """Return the share of words that a tokenizer reads as unknown, at least in part."""
+    encodings = _plain(tokenizer, words)
+    return sum(unknown in encoding.tokens for encoding in encodings) / max(1, len(words))
+
+
+def _plain(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    encodings: list[Encoding] = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return encodings
+
+
+def probe_words(vocabulary: Mapping[str, int], count: int = PROBES) -> list[str]:
+    """Return words that a tokenizer with this vocabulary must tell apart, in any language."""
     words = (word.strip("#▁Ġ") for word in sorted(vocabulary))
     letters = sorted({word for word in words if word.isalpha()})
-    step = max(1, len(letters) // PROBES)
-    yield from letters[::step] or ("a", "b")
+    step = max(1, len(letters) // count)
+    return letters[::step] or ["a", "b"]
 
 
 def _enclosing_tokens(tokenizer: Tokenizer, tokens: SpecialTokens) -> PromptTokens | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from mirror.encoders.architectures import Architecture
 from mirror.errors import TokenizerError
 
 TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
+"""Classes that read `tokenizer.json` as it is written."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class SpecialTokens:
     sep: str | None
     mask: str | None
     unknown: str | None
+    pad: str | None = None
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -36,18 +40,10 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """
     if (folder / TOKENIZER_FILE).is_file():
         return read_tokenizer_file(folder / TOKENIZER_FILE)
-    from transformers import AutoTokenizer
+    from mirror.encoders.tokenizer_loading import load_as_transformers
 
-    try:
-        loaded: Any = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-        tokenizer: Tokenizer = loaded.backend_tokenizer
-    except Exception as error:  # the tokenizer classes raise many kinds
-        raise TokenizerError(
-            f"no tokenizer in {folder} that can be read: it needs {TOKENIZER_FILE} ({error})"
-        ) from error
-    return without_limits(tokenizer)
+    tokenizer: Tokenizer = load_as_transformers(folder).backend_tokenizer
+    return tokenizer
 
 
 def read_tokenizer_file(path: Path) -> Tokenizer:
@@ -71,31 +67,50 @@ def without_limits(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def read_special_tokens(folder: Path, kind: Architecture) -> SpecialTokens:
-    """Return the special tokens named in a folder's files, else those of its architecture.
+def read_special_tokens(folder: Path, kind: Architecture, tokenizer: Tokenizer) -> SpecialTokens:
+    """Return the special tokens of a folder's tokenizer.
+
+    They are those named in its files, else those usual for its architecture, else those that the
+    tokenizer puts around a text or has as added tokens.  Names that it does not know do not count.
 
     Raises:
         TokenizerError: one of the files is not JSON.
     """
-    settings = _read_json(folder / "tokenizer_config.json")
-    names = {**_read_json(folder / "special_tokens_map.json"), **settings}
-    if settings.get("tokenizer_class") not in PLAIN_CLASSES:
-        names = {**kind.special_tokens, **names}
-    cls, sep, mask, unknown = (
-        token.get("content") if isinstance(token := names.get(f"{name}_token"), dict) else token
-        for name in ("cls", "sep", "mask", "unk")
+    named = {
+        **kind.special_tokens,
+        **_token_names(read_settings(folder / "special_tokens_map.json")),
+        **_token_names(read_settings(folder / TOKENIZER_SETTINGS)),
+    }
+    known = {role: name for role, name in named.items() if tokenizer.token_to_id(name) is not None}
+    first, last = _surrounding_tokens(tokenizer)
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    return SpecialTokens(
+        cls=_choose(known.get("cls_token"), known.get("bos_token"), first),
+        sep=_choose(known.get("sep_token"), known.get("eos_token"), last),
+        mask=known.get("mask_token") or _called("mask", added),
+        unknown=known.get("unk_token") or unknown or _called("unk", added),
+        pad=known.get("pad_token") or _called("pad", added),
     )
-    return SpecialTokens(cls, sep, mask, unknown)
 
 
 def special_tokens_of(tokenizer: Any) -> SpecialTokens:
     """Return the special tokens of a transformers tokenizer."""
     return SpecialTokens(
-        tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token, tokenizer.unk_token
+        tokenizer.cls_token,
+        tokenizer.sep_token,
+        tokenizer.mask_token,
+        tokenizer.unk_token,
+        tokenizer.pad_token,
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a tokenizer's file of settings; empty if there is no such file.
+
+    Raises:
+        TokenizerError: it is not a JSON object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -105,3 +120,36 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TokenizerError(f"{path} is not a JSON object: get it again")
     return content
+
+
+def mark_as_special(tokenizer: Tokenizer, token: str | None) -> None:
+    """Make a token of the vocabulary one that is never split; unchanged if it is one already."""
+    added = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    if token is not None and token not in added:
+        tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True)])
+
+
+def _token_names(settings: Mapping[str, Any]) -> dict[str, str]:
+    roles = ("cls_token", "sep_token", "mask_token", "unk_token", "pad_token")
+    names = {role: settings.get(role) for role in (*roles, "bos_token", "eos_token")}
+    texts = {
+        role: name.get("content") if isinstance(name, dict) else name
+        for role, name in names.items()
+    }
+    return {role: str(name) for role, name in texts.items() if name}
+
+
+def _surrounding_tokens(tokenizer: Tokenizer) -> tuple[str | None, str | None]:
+    """Return the first and the last token of an empty text; None if there are fewer than two."""
+    tokens = tokenizer.encode("").tokens
+    return (tokens[0], tokens[-1]) if len(tokens) > 1 else (None, None)
+
+
+def _choose(named: str | None, alternative: str | None, written: str | None) -> str | None:
+    """Return the named token, or the written one if it is the alternative or none is named."""
+    return written if named is None or (written and written == alternative) else named
+
+
+def _called(name: str, added: Iterable[str]) -> str | None:
+    """Return the added token whose letters are `name`, such as `[MASK]` or `<|mask|>`."""
+    return next((token for token in added if token.lower().strip("[]<>|") == name), None)

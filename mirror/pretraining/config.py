@@ -51,6 +51,9 @@ class PretrainingSettings(Section):
     shape: ModelShape = ModelShape()
     base: str | None = None
     """A model to continue from, path as in a recipe; its tokenizer and shape are used."""
+    new_head: bool = False
+    """Whether a base without a masked-language head gets a random one, as for any encoder of
+    sentences.  Training it can spoil what the base was tuned to."""
 
     row_lengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64, 64, 64, 128)
     """Tokens in a packed row; successive steps cycle through these lengths."""

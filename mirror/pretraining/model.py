@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from mirror.errors import InputError
+from mirror.encoders.model_loading import quiet_transformers
+from mirror.errors import BaseModelError, InputError
 from mirror.paths import local_path
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.dataset import TokenCorpus, read_texts, write_token_corpus
@@ -27,6 +29,8 @@ from mirror.pretraining.objective import masked_head
 from mirror.pretraining.tokenizer import train_wordpiece
 from mirror.progress import OnProgress, no_progress
 from mirror.store import safetensors_errors_as_os_errors
+
+log = logging.getLogger(__name__)
 
 STANDARD_DEVIATION = 0.04
 """Of token embeddings that are initialised by word2vec."""
@@ -52,7 +56,9 @@ def write_pieces(
         model = new_model(settings, tokenizer, corpus)
     else:
         # First the base, so that its faults show before the corpus is encoded, which takes long.
-        tokenizer, model = _read_base(local_path(settings.base, Path.is_dir))
+        tokenizer, model = _read_base(
+            local_path(settings.base, Path.is_dir), new_head=settings.new_head
+        )
         corpus = write_token_corpus(read_texts(settings, on_progress), tokenizer, out)
     with safetensors_errors_as_os_errors():
         model.float().save_pretrained(out / "start")
@@ -77,11 +83,26 @@ def _new_tokenizer(
     )
 
 
-def _read_base(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    model = AutoModelForMaskedLM.from_pretrained(
-        folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
-    )
+def _read_base(folder: Path, *, new_head: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    with quiet_transformers():
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     masked_head(model)
+    if missing := sorted(report["missing_keys"]):
+        problem = (
+            f"the base in {folder} has no masked-language head ({missing[0]} is missing), as "
+            "encoders of sentences lack it: a random one is trained with it, which can spoil it"
+        )
+        if not new_head:
+            raise BaseModelError(
+                f"{problem}; name the base in a recipe to tune it as it is, or set new_head = true"
+            )
+        log.warning("%s", problem)
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from mirror.encoders.base_model import (
     base_digest,
     check_base,
     find_base,
-    token_limit,
 )
+from mirror.encoders.encoder import Encoder
+from mirror.encoders.model_config import token_limit
 from mirror.errors import BaseModelError, ServiceError, TokenizerError
 from mirror.paths import CHECKOUT
 from mirror.recipe import BaseSection
@@ -117,6 +122,50 @@ def test_an_unsupported_architecture_is_refused(base: Path) -> None:
         check_base(base)
 
 
+def test_a_configuration_without_kind_is_refused_with_the_line_that_it_lacks(base: Path) -> None:
+    edit(
+        base / "config.json",
+        lambda config: config.update(model_type=None, architectures=["DistilBertForMaskedLM"]),
+    )
+    with pytest.raises(BaseModelError, match=r'no model_type.*"model_type": "distilbert"'):
+        check_base(base)
+
+
+def test_positions_that_transformers_does_not_compute_are_refused(base: Path) -> None:
+    edit(base / "config.json", lambda config: config.update(position_embedding_type="absolute"))
+    check_base(base)
+    edit(base / "config.json", lambda config: config.update(position_embedding_type="relative_key"))
+    with pytest.raises(BaseModelError, match="position_embedding_type 'relative_key'"):
+        check_base(base)
+
+
+@pytest.mark.parametrize("number", [math.nan, -math.inf])
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    base: Path, number: float, kind: torch.dtype
+) -> None:
+    weights = {name: part.to(kind) for name, part in load_file(base / "model.safetensors").items()}
+    save_file(weights, base / "model.safetensors")
+    check_base(base)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    weights[name][-1, -1] = number
+    save_file(weights, base / "model.safetensors")
+    for read in (check_base, partial(Encoder.load, pooling="cls")):
+        with pytest.raises(BaseModelError, match=r"encoder\.layer\.1\.output.*not finite"):
+            read(base)
+
+
+def test_weights_that_transformers_leaves_out_are_refused_by_name(base: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    heads = {name: torch.zeros(3) for name in ("classifier.weight", "bert.pooler.dense.bias")}
+    save_file({**weights, **heads}, base / "model.safetensors")
+    Encoder.load(base, "cls")
+    name = "encoder.layer.0.attention.self.distance_embedding.weight"
+    save_file({**weights, f"bert.{name}": torch.zeros(3)}, base / "model.safetensors")
+    with pytest.raises(BaseModelError, match=f"have {name}.*does not use"):
+        Encoder.load(base, "cls")
+
+
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_configuration_is_refused(base: Path, content: str) -> None:
     (base / "config.json").write_text(content)
@@ -131,6 +180,9 @@ def test_a_folder_without_configuration_is_refused(base: Path) -> None:
 
 
 def test_a_tokenizer_without_mask_token_is_refused_if_the_recipe_masks(base: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = base / name
+        path.write_text(path.read_text().replace("[MASK]", "[HIDE]"))
     edit(base / "tokenizer_config.json", lambda settings: settings.pop("mask_token"))
     with pytest.raises(TokenizerError, match="no mask token"):
         check_base(base)

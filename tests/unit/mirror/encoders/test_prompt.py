@@ -193,6 +193,8 @@ def test_a_prompt_that_the_tokenizer_cannot_encode_is_refused(
         check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=7))
     check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=8))
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (base / name).write_text((base / name).read_text().replace("[MASK]", "[HIDE]"))
     config = json.loads((base / "tokenizer_config.json").read_text())
     config.pop("mask_token")
     (base / "tokenizer_config.json").write_text(json.dumps(config))

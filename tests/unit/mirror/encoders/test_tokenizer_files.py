@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from sentence_transformers import SentenceTransformer
+from tokenizers import AddedToken, Tokenizer
 
+from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
-from mirror.encoders.base_settings import check_prompt
+from mirror.encoders.base_settings import check_base_for, check_prompt
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.tokenizer_files import read_tokenizer
+from mirror.encoders.tokenizer_checks import check_tokenizer_folder
+from mirror.encoders.tokenizer_files import read_tokenizer, special_tokens_of
 from mirror.errors import TokenizerError
 from mirror.tuning_config import TuningSection
+from tests.fixtures.recipes import make_recipe
 
 TEXTS = ["the baker sells a mirror", "wagon", "the very old red bridge " * 9]
 
@@ -61,3 +67,151 @@ def test_padding_and_truncation_written_in_a_file_change_nothing(
     encoder.save(tmp_path / "saved")
     saved = Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json"))
     assert (saved.padding, saved.truncation) == (None, None)
+
+
+def test_a_folder_without_tokenizer_settings_is_read_by_the_names_in_its_tokenizer(
+    any_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(any_base, tmp_path / "base"))
+    (base / "tokenizer_config.json").unlink()
+    check_base(base)
+    encoder, usual = (Encoder.load(folder, "mean", 20) for folder in (base, any_base))
+    assert encoder.token_ids(TEXTS) == usual.token_ids(TEXTS)
+    assert special_tokens_of(encoder.tokenizer) == special_tokens_of(usual.tokenizer)
+    encoder.save(tmp_path / "saved")
+    theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(TEXTS), encoder.encode(TEXTS), atol=2e-5)
+
+
+def test_tokens_of_begin_and_end_take_the_place_of_class_token_and_separator(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    names = {"[CLS]": "<|begin|>", "[SEP]": "<|end|>", "[MASK]": "<|mask|>", "[PAD]": "<|pad|>"}
+    text = (base / "tokenizer.json").read_text()
+    for old, new in names.items():
+        text = text.replace(old, new)
+    (base / "tokenizer.json").write_text(text)
+    settings = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "unk_token": "[UNK]"}
+    (base / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
+    )
+    check_base(base)
+    encoder, usual = (Encoder.load(folder, "mean", 20) for folder in (base, tiny_base))
+    assert encoder.token_ids(TEXTS) == usual.token_ids(TEXTS)
+    masked = encoder.token_ids(["the <|mask|> sells"])[0]
+    assert masked.count(encoder.tokenizer.mask_token_id) == 1
+    prompted = Encoder.load(base, "last", 20, prompt="the {text} is [MASK]")
+    assert prompted.token_ids(["old"])[0][-1] == encoder.tokenizer.mask_token_id
+
+
+def write_cased_vocabulary(base: Path, vocabulary: dict[str, int]) -> Tokenizer:
+    """Give a base capitals in place of some words, and a tokenizer that keeps them."""
+    words = {
+        word.capitalize() if word.isalpha() and len(word) > 5 else word: number
+        for word, number in vocabulary.items()
+    }
+    content = json.loads((base / "tokenizer.json").read_text())
+    content["model"]["vocab"] = words
+    content["normalizer"]["lowercase"] = False
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    return Tokenizer.from_file(str(base / "tokenizer.json"))
+
+
+@pytest.mark.parametrize("settings", [None, {}, {"tokenizer_class": "BertTokenizer"}])
+def test_a_cased_tokenizer_without_settings_stays_cased(
+    settings: dict[str, str] | None,
+    tiny_base: Path,
+    vocabulary: dict[str, int],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    written = write_cased_vocabulary(base, vocabulary)
+    (base / "tokenizer_config.json").unlink()
+    if settings is not None:
+        (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    check_base(base)
+    encoder = Encoder.load(base, "mean", 20)
+    texts = ["The Sailor carries a Lantern", "sailor lantern", "Fähre"]
+    assert encoder.token_ids(texts) == [written.encode(text).ids for text in texts]
+    assert "is read as it is written" in caplog.text
+    encoder.save(tmp_path / "saved")
+    theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(texts), encoder.encode(texts), atol=2e-5)
+    assert Encoder.load(tmp_path / "saved").token_ids(texts) == encoder.token_ids(texts)
+
+
+def test_a_setting_of_case_is_obeyed_whatever_the_file_says(
+    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    write_cased_vocabulary(base, vocabulary)
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    ids = Encoder.load(base, "mean").token_ids(["The", "the"])
+    assert ids[0] == ids[1]
+
+
+def test_a_vocabulary_with_capitals_alone_is_refused_with_the_line_to_add(
+    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    written = write_cased_vocabulary(base, vocabulary)
+    words = sorted(written.get_vocab(), key=written.get_vocab().__getitem__)
+    (base / "vocab.txt").write_text("\n".join(words) + "\n")
+    (base / "tokenizer.json").unlink()
+    (base / "tokenizer_config.json").unlink()
+    with pytest.raises(TokenizerError, match=r'"do_lower_case": false into tokenizer_config\.json'):
+        check_base(base)
+    (base / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    check_base(base)
+
+
+@pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "PhobertTokenizer"])
+def test_a_tokenizer_in_python_only_is_refused_by_its_class(
+    name: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    (base / "tokenizer.json").unlink()
+    (base / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    (base / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+    with pytest.raises(TokenizerError, match=f"{name}, which transformers has in Python only"):
+        check_base(base)
+    with pytest.raises(TokenizerError, match="cannot be used"):
+        Encoder.load(base, "cls")
+
+
+def test_added_tokens_whose_ids_change_from_load_to_load_are_refused(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    path = str(base / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    names = [f"{word}{number}" for number in range(600) for word in ("zebra", "ZEBRA")]
+    tokenizer.add_tokens([AddedToken(name, normalized=True) for name in names])
+    tokenizer.save(path)
+    config = json.loads((base / "config.json").read_text())
+    with pytest.raises(TokenizerError, match="their ids change from load to load"):
+        check_tokenizer_folder(
+            base, {**config, "vocab_size": 9_999}, ARCHITECTURES["bert"], masks=True
+        )
+
+
+def test_lower_casing_that_makes_words_unknown_is_warned_of(
+    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    content = json.loads((base / "tokenizer.json").read_text())
+    content["normalizer"]["lowercase"] = False
+    content["model"]["vocab"] = {
+        "한국어" if word == "basket" else word: number
+        for word, number in content["model"]["vocab"].items()
+    }
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    (base / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    check_base_for(make_recipe(tuning={"lowercase": False}), base)
+    assert not caplog.messages
+    check_base_for(make_recipe(tuning={"lowercase": True}), base)
+    assert "of the words of the vocabulary" in caplog.text
+    assert "and 0% without" in caplog.text

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mirror.errors import BaseModelError, CorpusError, TokenizerError
@@ -103,7 +105,8 @@ def base(tiny_base: Path, tmp_path: Path) -> Path:
 
 
 def test_a_base_without_mask_token_is_refused_before_the_corpus_is_read(base: Path) -> None:
-    path = base / "tokenizer_config.json"
+    for path in (base / "tokenizer.json", base / "tokenizer_config.json"):
+        path.write_text(path.read_text().replace("[MASK]", "[HIDE]"))
     content = json.loads(path.read_text())
     content.pop("mask_token")
     path.write_text(json.dumps(content))
@@ -131,6 +134,21 @@ def test_a_base_with_an_unsupported_head_is_refused_before_the_corpus_is_read(
     corpus.write_text("not Parquet")
     with pytest.raises(BaseModelError, match="no supported masked-language head"):
         prepare_pieces(settings(corpus, base=str(base)), store)
+
+
+def test_a_base_without_head_is_refused_unless_the_settings_ask_for_a_new_one(
+    tiny_base: Path, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import AutoModel
+
+    base, corpus = Path(shutil.copytree(tiny_base, tmp_path / "base")), tmp_path / "text.parquet"
+    AutoModel.from_pretrained(tiny_base).save_pretrained(base)
+    pq.write_table(pa.table({"text": ["the baker sells"] * 9, "source": ["a"] * 9}), corpus)
+    with pytest.raises(BaseModelError, match=r"no masked-language head.*new_head = true"):
+        prepare_pieces(settings(corpus, base=str(base)), store)
+    made = prepare_pieces(settings(corpus, base=str(base), new_head=True), store)
+    assert made.counts["paragraphs"] == 9
+    assert "which can spoil it" in caplog.text
 
 
 def test_paths_of_corpus_and_base_are_resolved_as_in_recipes(

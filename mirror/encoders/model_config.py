@@ -1,0 +1,114 @@
+"""Configuration of a model, its `config.json`: read, and refused if it cannot be honoured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mirror.encoders.architectures import ARCHITECTURES, Architecture
+from mirror.errors import BaseModelError
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the model's configuration.
+
+    Raises:
+        BaseModelError: the configuration is missing or damaged, names code of its own, or names
+            other weights than those checked here.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BaseModelError(
+            f"no base model in {folder}: config.json is missing; name a folder saved with "
+            "save_pretrained"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"{path} cannot be read as JSON ({error}): get it again") from error
+    if not isinstance(config, dict):
+        raise BaseModelError(f"{path} is not a JSON object: get it again")
+    _check_no_other_weights(folder, config)
+    for name, settings in ((path, config), *_tokenizer_settings(folder)):
+        if "auto_map" in settings or _names_kernel(settings):
+            raise BaseModelError(
+                f"{name} names code of its own (auto_map, or a kernel from a hub), which is never "
+                f"run: choose a model of a supported architecture ({', '.join(ARCHITECTURES)})"
+            )
+    return config
+
+
+def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
+    # transformers would read them instead of the weights that are checked and hashed.
+    adapter = folder / "adapter_config.json"
+    if "transformers_weights" in config or adapter.exists():
+        source = adapter.name if adapter.exists() else "transformers_weights in config.json"
+        raise BaseModelError(
+            f"the model in {folder} names other weights than model.safetensors ({source}), "
+            "which are not read: load it with its library, and save the merged model with "
+            "save_pretrained"
+        )
+
+
+def _names_kernel(settings: dict[str, Any]) -> bool:
+    """Return whether the settings name a kernel that transformers would download and run."""
+    chosen = [value for name, value in settings.items() if name.endswith("_implementation")]
+    return "/" in json.dumps(chosen)
+
+
+def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
+    """Return the architecture of a model.
+
+    Raises:
+        BaseModelError: the architecture cannot be tuned.
+    """
+    kind = config.get("model_type")
+    if kind is None:
+        raise BaseModelError(
+            f"{folder / 'config.json'} has no model_type, as in files of before 2020: add a line "
+            f'such as "model_type": "{_likely_kind(config)}"'
+        )
+    if kind not in ARCHITECTURES:
+        raise BaseModelError(
+            f"the model in {folder} is of kind {kind!r}, which cannot be tuned: choose one of "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    architecture = ARCHITECTURES[str(kind)]
+    positions = config.get("position_embedding_type") or architecture.positions[0]
+    if positions not in architecture.positions:
+        raise BaseModelError(
+            f"the model in {folder} has position_embedding_type {positions!r}, which transformers "
+            f"no longer computes for {kind!r}: its weights would be left out; choose another base"
+        )
+    return architecture
+
+
+def _likely_kind(config: dict[str, Any]) -> str:
+    """Return the architecture that the names of model classes in a configuration begin with."""
+    names = "".join(map(str, config.get("architectures") or ())).lower()
+    kinds = {kind: kind.replace("-", "").replace("_", "") for kind in ARCHITECTURES}
+    fitting = [kind for kind, start in kinds.items() if names.startswith(start)]
+    return max(fitting, key=len, default="bert")
+
+
+def token_limit(folder: Path) -> int | None:
+    """Return the most tokens of a text that a folder's model takes; None if not configured.
+
+    Raises:
+        BaseModelError: the configuration is missing, damaged, or of an unsupported architecture.
+    """
+    config = read_config(folder)
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return None
+    return architecture_of(config, folder).longest_text(positions, config.get("pad_token_id"))
+
+
+def _tokenizer_settings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    path = folder / "tokenizer_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # reported by the check of the tokenizer
+    return [(path, settings)] if isinstance(settings, dict) else []

@@ -1,0 +1,184 @@
+"""Loading of a folder's tokenizer by transformers, or as its file says where the two differ.
+
+transformers builds the tokenizers of some classes anew from the vocabulary.  Without settings that
+say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, normalizers
+
+from mirror.encoders.architectures import Architecture
+from mirror.encoders.tokenizer_checks import check_tokenizer, probe_words
+from mirror.encoders.tokenizer_files import (
+    PLAIN_CLASSES,
+    TOKENIZER_FILE,
+    TOKENIZER_SETTINGS,
+    SpecialTokens,
+    mark_as_special,
+    read_settings,
+    read_special_tokens,
+    read_tokenizer_file,
+    without_limits,
+)
+from mirror.errors import TokenizerError
+
+log = logging.getLogger(__name__)
+
+CASE_PROBES = (
+    "Fähre",
+    "ÉTÉ",
+    "한국어",
+    "Ｗｉｄｅ",
+    "漢字",
+    "don't",
+    "a\u00adb",
+    " two  blanks ",
+    "#1",
+)
+"""Texts that normalizers change."""
+
+
+def load_tokenizer(
+    folder: Path, kind: Architecture, vocab_size: int, *, lowercase: bool = False
+) -> Any:
+    """Load the fast tokenizer; for `lowercase` see `tuning.lowercase`.
+
+    Raises:
+        TokenizerError: it cannot be loaded, or does not fit the model.
+    """
+    tokenizer = _load_as_written(folder, lowercase=lowercase)
+    backend = tokenizer.backend_tokenizer
+    tokens = read_special_tokens(folder, kind, backend)
+    _name_special_tokens(tokenizer, tokens)
+    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=False)
+    return tokenizer
+
+
+def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
+    """Load the tokenizer that transformers chooses for a folder, with padding and truncation off.
+
+    Raises:
+        TokenizerError: it cannot be loaded, or has no fast implementation.
+    """
+    from transformers import AutoTokenizer
+
+    # Passed only if true: false would override the folder's setting.
+    changes = {"do_lower_case": True} if lowercase else {}
+    options = {"local_files_only": True, "trust_remote_code": False, **changes}
+    try:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
+        except (ValueError, OSError, ImportError):
+            # A class that is unusual for the architecture is not tried by AutoTokenizer.
+            if (named := _named_class(folder)) is None:
+                raise
+            tokenizer = named.from_pretrained(str(folder), **options)
+        without_limits(tokenizer.backend_tokenizer)
+    except Exception as error:  # the tokenizer classes raise many kinds
+        raise _loading_error(folder, error) from error
+    return tokenizer
+
+
+def _load_as_written(folder: Path, *, lowercase: bool) -> Any:
+    path = folder / TOKENIZER_FILE
+    named = read_settings(folder / TOKENIZER_SETTINGS).get("tokenizer_class")
+    if not path.is_file() or named in PLAIN_CLASSES:
+        return load_as_transformers(folder, lowercase=lowercase)
+    written = read_tokenizer_file(path)
+    try:
+        loaded = load_as_transformers(folder)
+        if not _differ(written, loaded.backend_tokenizer, folder):
+            return load_as_transformers(folder, lowercase=True) if lowercase else loaded
+    except TokenizerError:
+        loaded = None
+    _warn_once(
+        f"{path} is read as it is written: transformers would "
+        + ("not load it" if loaded is None else f"read it otherwise, as {type(loaded).__name__}")
+        + f'; to decide which is right, set "do_lower_case" in {TOKENIZER_SETTINGS}'
+    )
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
+    without_limits(tokenizer.backend_tokenizer)
+    if lowercase:
+        lowercase_bert(tokenizer.backend_tokenizer)
+    return tokenizer
+
+
+def _differ(written: Tokenizer, loaded: Tokenizer, folder: Path) -> bool:
+    """Return whether a file and the tokenizer that was loaded from it read texts differently.
+
+    A difference in case is meant if the settings name `do_lower_case`.
+    """
+    if set(written.get_vocab()) != set(loaded.get_vocab()):
+        return True
+    named = "do_lower_case" in read_settings(folder / TOKENIZER_SETTINGS)
+    probes = [*probe_words(written.get_vocab()), *(() if named else CASE_PROBES)]
+    if named:
+        probes = [probe for probe in probes if probe.isascii() and probe == probe.lower()]
+    pairs = zip(written.encode_batch(probes), loaded.encode_batch(probes), strict=True)
+    return any(first.ids != second.ids for first, second in pairs)
+
+
+def lowercase_bert(tokenizer: Tokenizer) -> bool:
+    """Make a tokenizer with BERT's normalizer lower-case; return whether it has that normalizer."""
+    normalizer = tokenizer.normalizer
+    if not isinstance(normalizer, normalizers.BertNormalizer):
+        return False
+    normalizer.lowercase, normalizer.strip_accents = True, None
+    tokenizer.normalizer = normalizer
+    return True
+
+
+def _name_special_tokens(tokenizer: Any, tokens: SpecialTokens) -> None:
+    """Give a transformers tokenizer the special tokens that its class does not know of."""
+    chosen = {"cls_token": tokens.cls, "sep_token": tokens.sep, "mask_token": tokens.mask}
+    fallback = {"unk_token": tokens.unknown, "pad_token": tokens.pad}
+    for role, token in fallback.items():
+        if getattr(tokenizer, role) is None:
+            chosen[role] = token
+    for role, token in chosen.items():
+        if token is not None and getattr(tokenizer, role) != token:
+            mark_as_special(tokenizer.backend_tokenizer, token)
+            setattr(tokenizer, role, token)
+
+
+def _named_class(folder: Path) -> Any:
+    """Return the tokenizer class of transformers that a folder names; None without one."""
+    import transformers
+
+    name = read_settings(folder / TOKENIZER_SETTINGS).get("tokenizer_class")
+    return None if name in PLAIN_CLASSES else getattr(transformers, str(name), None)
+
+
+def _loading_error(folder: Path, error: Exception) -> TokenizerError:
+    from transformers import PreTrainedTokenizerFast
+
+    if (folder / TOKENIZER_FILE).is_file():
+        return TokenizerError(
+            f"the tokenizer in {folder} cannot be loaded ({error}): get it again from where it "
+            "came from"
+        )
+    named = _named_class(folder)
+    if named is not None and not issubclass(named, PreTrainedTokenizerFast):
+        return TokenizerError(
+            f"the tokenizer in {folder} is a {named.__name__}, which transformers has in Python "
+            f"only: it cannot be used; choose a base with {TOKENIZER_FILE}"
+        )
+    return TokenizerError(
+        f"no tokenizer in {folder} that can be read: it needs {TOKENIZER_FILE} ({error})"
+    )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning once: a run loads its base several times."""
+    log.warning("%s", message)
