@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+from mirror.errors import MirrorError
 from mirror.secrets import check_no_secret, without_secrets
 
 if TYPE_CHECKING:
@@ -39,6 +42,27 @@ class Section(BaseModel):
     def _lists_are_tuples(cls, value: Any) -> Any:
         """Convert lists to tuples, which TOML and JSON do not have and strict fields require."""
         return tuple(value) if isinstance(value, list) else value
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_section(path: Path, model: type[S], error_type: type[MirrorError]) -> S:
+    """Read a TOML file as a section, with the file's name as its `name`.
+
+    Raises:
+        MirrorError: of `error_type`: the file cannot be read, or is invalid; all faults are listed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise error_type(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return model.model_validate({**content, "name": path.stem})
+    except ValidationError as error:
+        raise error_type(
+            f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
+        ) from error
 
 
 def list_faults(error: ValidationError) -> str:

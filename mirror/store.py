@@ -126,7 +126,7 @@ class Store:
                 "space, correct the folder's permissions, or set MIRROR_HOME to another folder"
             ) from error
 
-    def place(self, stage: Stage) -> Path:
+    def folder(self, stage: Stage) -> Path:
         """Return the path of the stage's folder, which need not exist."""
         return self.root / "stages" / stage.name / stage.key
 
@@ -135,7 +135,7 @@ class Store:
 
         Files of unchanged size and time are trusted for a day; then all are read again.
         """
-        folder = self.place(stage)
+        folder = self.folder(stage)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             if not _is_undamaged(folder, manifest["files"], self.root / "work"):
@@ -181,10 +181,10 @@ class Store:
                 shutil.rmtree(out, ignore_errors=True)
                 raise
             shutil.rmtree(work, ignore_errors=True)
-        made = self.find(stage)
-        if made is None:
-            raise StoreError(f"{self.place(stage)} was changed by another process: run again")
-        return made
+        record = self.find(stage)
+        if record is None:
+            raise StoreError(f"{self.folder(stage)} was changed by another process: run again")
+        return record
 
     def _publish(self, stage: Stage, out: Path, counts: Mapping[str, Any], seconds: float) -> None:
         files = file_digests(out)
@@ -204,11 +204,11 @@ class Store:
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), "utf-8")
         (out / CHECKED).write_text(_check_note(_file_states(out)), encoding="utf-8")
         _flush_tree(out)
-        place = self.place(stage)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
-        out.rename(place)
-        flush(place.parent)
+        folder = self.folder(stage)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        out.rename(folder)
+        flush(folder.parent)
 
 
 def _is_undamaged(folder: Path, files: Mapping[str, str], work: Path) -> bool:

@@ -31,9 +31,9 @@ def record(
     started: StartTime,
 ) -> RunRecord:
     """Record the run, and show its outcome on the page of the flow run."""
-    made = record_run(run, candidate, smoke_test, registration, started)
-    show_outcome(made, registration)
-    return made
+    run_record = record_run(run, candidate, smoke_test, registration, started)
+    show_outcome(run_record, registration)
+    return run_record
 
 
 @task(task_run_name="record_run")
@@ -45,27 +45,27 @@ def record_run(
     started: StartTime,
 ) -> RunRecord:
     """Write the run's record, which `mirror show` reads, and send notifications."""
-    made, verdict = candidate.results, candidate.verdict
-    inputs = [made.corpus, made.pairs, made.profile, made.sample]
-    records = [*filter(None, inputs), made.tuned, made.before, made.after]
+    results, verdict = candidate.results, candidate.verdict
+    inputs = [results.corpus, results.pairs, results.profile, results.sample]
+    records = [*filter(None, inputs), results.tuned, results.before, results.after]
     if candidate.champion_scores:
         records.append(candidate.champion_scores)
-    if made.compatibility:
-        records.append(made.compatibility)
+    if results.compatibility:
+        records.append(results.compatibility)
     record = RunRecord(
         recipe=candidate.recipe.name,
         started_at=started.at,
         seconds=started.seconds(),
         stages=stage_summaries([*records, smoke_test, candidate.package, candidate.page]),
-        scores=score_changes(made),
+        scores=score_changes(results),
         promote=registration.promoted,
         reasons=(*verdict.reasons, registration.text),
         encoder=str(candidate.encoder),
         report=str(candidate.report),
         model=registration.uri,
         confidence=candidate.recipe.evaluation.gate.confidence,
-        extra_metrics=metric_changes(made),
-        readings=made.readings,
+        extra_metrics=metric_changes(results),
+        readings=results.readings,
     )
     save_record(record, run.workspace)
     _show(record)

@@ -73,11 +73,6 @@ def _check_different(old: str, new: str, *, overridden: bool) -> None:
         old: a folder or a `models:/` URI.
         new: likewise.
         overridden: pooling or length of NEW is an option; a saved OLD keeps its own settings.
-
-    Raises:
-        BaseModelError: one does not exist.
-        InputError: they are the same encoder.
-        ServiceError: the registry does not answer.
     """
     from flows.cli.encoders import find_encoder_folder
     from mirror.encoders.base_model import check_base

@@ -85,9 +85,6 @@ def find_definitions(names: Sequence[str], fetch: bool, *, two_encoders: bool) -
         names: names of files in benchmarks/, and paths that end in `.toml`.
         fetch: download missing data.
         two_encoders: an encoder for the target language of lexicons was given.
-
-    Raises:
-        BenchmarkError: a definition is faulty, data is missing, or no benchmark uses two encoders.
     """
     from mirror.evaluation.benchmark import read_definition
     from mirror.evaluation.datasets import definition_digest

@@ -50,7 +50,7 @@ def export(
     If the export fails, DIR is not created.  The pooling mean-with-padding cannot be exported:
     readers of these formats do not pool over padding.
     """
-    from mirror.atomic_folder import check_new_folder
+    from mirror.atomic_write import check_new_folder
 
     check_options(format_, words, recipe, limit)
     folder = Path(out)
@@ -122,12 +122,7 @@ def export_word_vectors(
 
 
 def words_to_encode(file: str | None, recipe: str | None, limit: int) -> list[str]:
-    """Return the words of a file, or the most frequent words of a run's corpus.
-
-    Raises:
-        InputError: the file cannot be read, or is empty.
-        StoreError: the recipe has no run, or the run's corpus was removed.
-    """
+    """Return the words of a file, or the most frequent words of a run's corpus."""
     if file is not None:
         from mirror.export.word_vectors import read_words
 

@@ -24,14 +24,15 @@ def check_page_path(out: str | None) -> Path | None:
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page to a temporary file and rename it.
+    """Write a page.
 
     Raises:
         InputError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
+    from mirror.atomic_write import atomic_file
+
     try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
+        with atomic_file(path) as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {path}: {error.strerror}: name another file") from error

@@ -64,14 +64,7 @@ def serve(model: str, port: int, host: str, unprotected: bool) -> None:
 
 
 def checked_model(model: str) -> str:
-    """Return the version to serve as `models:/NAME/VERSION`, after a check of its files.
-
-    Raises:
-        InputError: the name is invalid.
-        BaseModelError: there is no such version, or it is damaged.
-        TokenizerError: its tokenizer is damaged.
-        ServiceError: the registry does not answer.
-    """
+    """Return the version to serve as `models:/NAME/VERSION`, after a check of its files."""
     from mirror.encoders.base_model import check_base
     from mirror.encoders.sentence_transformers_reader import read_encoder_settings
     from tasks.environment import workspace_root

@@ -51,14 +51,7 @@ def verify(run: str, into: str | None) -> None:
 
 
 def find_lineage(run: str) -> Mapping[str, Any]:
-    """Return the lineage of a recipe's newest run, of a run's record, or of a registered version.
-
-    Raises:
-        BaseModelError: the version does not exist.
-        InputError: the workspace does not exist.
-        StoreError: the run does not exist, or its package was removed.
-        ServiceError: the registry does not answer.
-    """
+    """Return the lineage of a recipe's newest run, a run's record, or a registered version."""
     from mirror.paths import open_workspace
     from mirror.release.lineage import read_lineage
     from mirror.release.run_record import find_record, find_stage, read_record
@@ -78,11 +71,7 @@ def find_lineage(run: str) -> Mapping[str, Any]:
 
 @contextmanager
 def open_new_workspace(into: str | None) -> Iterator[Path]:
-    """Yield the workspace in which the run is repeated; a temporary one is removed afterwards.
-
-    Raises:
-        InputError: `into` is the workspace of the recorded run.
-    """
+    """Yield the workspace in which the run is repeated; a temporary one is removed afterwards."""
     from tasks.environment import workspace_root
 
     if into is None:

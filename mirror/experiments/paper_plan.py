@@ -106,12 +106,7 @@ class EncoderSpec:
 
 
 def encoder_of(cell: PaperCell) -> EncoderSpec:
-    """Return the encoder of a cell.
-
-    Raises:
-        StudyError: there is no such recipe.
-        RecipeError: it is invalid, or the settings do not go with it.
-    """
+    """Return the encoder of a cell."""
     if cell.recipe not in recipe_names(FOLDER):
         raise StudyError(f"there is no recipe paper/{cell.recipe}: write it, or update the project")
     recipe = find_recipe(cell.recipe, FOLDER)
@@ -122,11 +117,7 @@ def encoder_of(cell: PaperCell) -> EncoderSpec:
 
 
 def hub_ids() -> frozenset[str]:
-    """Return the hub ids of the bases that the paper's recipes name.
-
-    Raises:
-        RecipeError: a recipe is invalid.
-    """
+    """Return the hub ids of the bases that the paper's recipes name."""
     recipes = (find_recipe(name, FOLDER) for name in recipe_names(FOLDER))
     return frozenset(recipe.base.hub for recipe in recipes if recipe.base.hub is not None)
 
@@ -150,11 +141,7 @@ def plan_tables(
     seeds: tuple[int, ...],
     store: Store,
 ) -> ExperimentPlan:
-    """Plan the trials of `chosen`; encoders are scored on what any of `all_tables` needs.
-
-    Raises:
-        StoreError: the workspace cannot be written.
-    """
+    """Plan the trials of `chosen`; encoders are scored on what any of `all_tables` needs."""
     planner = _Planner(all_tables, folders, seeds, store)
     cells: dict[CellKey, CellPlan] = {}
     for kind in ("ours", "stand-in"):

@@ -38,7 +38,7 @@ CellKey = tuple[str, str, str, BaseKind]
 
 
 class StudyOptions(Section):
-    """What to run a study on; the study's own choice or our default for what is left out."""
+    """Bases, strings and benchmarks to run a study on; a study's or our defaults if left out."""
 
     base: str = ""
     """A model's folder, instead of the recipes' bases."""
@@ -144,7 +144,7 @@ def plan_study(
     trials: list[Trial] = []
     cells: dict[CellKey, CellPlan] = {}
     for level, recipe in recipes.items():
-        own: list[Trial] = []
+        level_trials: list[Trial] = []
         on_random: set[str] = set()
         for variant in study.all_variants:
             runs = _variant_trials(study, variant, recipe, bases[level], seeds, store)
@@ -152,9 +152,9 @@ def plan_study(
             for column, benchmark, metric in _columns(study, recipe):
                 key: CellKey = (level, variant.label, column, "ours")
                 cells[key] = CellPlan((keys,), (benchmark,), metric)
-            own += runs
+            level_trials += runs
             on_random |= {trial.label for trial in runs if variant.strings == "random"}
-        trials += _with_equal_passages(own, on_random)
+        trials += _with_equal_passages(level_trials, on_random)
     for trial in trials:
         check_base_for(trial.recipe, Path(trial.base.folder), tuned=trial.kind == "tuned")
     return ExperimentPlan(study.name, seeds, tuple(trials), cells, study, bases=bases)
@@ -243,8 +243,8 @@ def _check_data(study: Study, recipes: Mapping[Level, Recipe]) -> None:
 def _variant_trials(
     study: Study, variant: Variant, recipe: Recipe, base: EncoderRef, seeds: Seeds, store: Store
 ) -> list[Trial]:
-    place = f"study {study.name}, variant {variant.label!r}"
-    changed = with_changes(recipe, variant.changes, place)
+    source = f"study {study.name}, variant {variant.label!r}"
+    changed = with_changes(recipe, variant.changes, source)
     if variant.strings == "random":
         changed = on_random_strings(changed, store)
     options = {name: getattr(variant, name) for name in ("kind", "weights", "pooling")}

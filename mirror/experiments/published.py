@@ -6,16 +6,15 @@ is made.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mirror.config_base import Name, Section, list_faults
+from mirror.config_base import Name, Section, read_section
 from mirror.errors import StudyError
 from mirror.experiments.study import STUDIES
 from mirror.tuning_config import Pooling
@@ -223,16 +222,7 @@ def read_table(path: Path) -> PaperTable:
     Raises:
         StudyError: the file is missing, is not TOML, or is invalid; all faults are listed.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyError(f"{path} cannot be read as TOML: {error}: get it again") from error
-    try:
-        return PaperTable.model_validate({**content, "name": path.stem})
-    except ValidationError as error:
-        raise StudyError(
-            f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
-        ) from error
+    return read_section(path, PaperTable, StudyError)
 
 
 def read_tables(chosen: Sequence[str] = (), folder: Path | None = None) -> tuple[PaperTable, ...]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, get_args
 
 from markupsafe import Markup
 
+from mirror.atomic_write import atomic_file
 from mirror.corpus_config import find_source
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
@@ -24,7 +23,6 @@ from mirror.experiments.results import Ordering, Values, Verdict, ordering_verdi
 from mirror.experiments.study import Study
 from mirror.experiments.text_tables import text_tables
 from mirror.rendering import fill_template
-from mirror.store import flush
 
 FOLDER = "studies"
 MARKDOWN, PAGE, RESULTS, FIGURE = "report.md", "report.html", "results.json", "figure.svg"
@@ -222,15 +220,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        flush(part)
-        part.replace(path)
+        with atomic_file(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise StoreError(
             f"{path} cannot be written ({error.strerror}): free some space, correct the folder's "
             "permissions, or set MIRROR_HOME to another, and run again; no trial is lost"

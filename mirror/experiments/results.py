@@ -85,12 +85,12 @@ def _measure(
     reason = cell.reason or "; ".join(dict.fromkeys(faults[key] for key in keys if key in faults))
     if reason and not partial:
         return Measured(reason=reason)
-    own = [results[key] for key in keys if key in results]
+    measured = [results[key] for key in keys if key in results]
     values = tuple(
         statistics.fmean(result.metric(name, cell.metric) for name in cell.benchmarks)
-        for result in own
+        for result in measured
     )
-    seconds = statistics.fmean(result.tuning_seconds for result in own) if own else 0.0
+    seconds = statistics.fmean(result.tuning_seconds for result in measured) if measured else 0.0
     return Measured(values, reason, seconds)
 
 

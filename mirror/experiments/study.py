@@ -7,15 +7,14 @@ are shown next to ours.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mirror.config_base import Level, Name, Section, list_faults
+from mirror.config_base import Level, Name, Section, read_section
 from mirror.errors import BenchmarkError, RecipeError, StudyError
 from mirror.evaluation.benchmark import read_definition
 from mirror.experiments.trial import with_changes
@@ -213,30 +212,16 @@ def find_study(name: str, folder: Path = STUDIES) -> Study:
 
 
 def read_study(path: Path) -> Study:
-    """Read a study and validate the settings of its variants as a recipe's.
-
-    Raises:
-        StudyError: the file is missing, is not TOML, or is invalid; all faults are listed. Or it
-            is called `paper.toml`.
-    """
+    """Read a study and validate the settings of its variants as a recipe's."""
     if path.stem == PAPER:
         raise StudyError(
             f"{path}: a study cannot be called {PAPER!r}, because the report of the paper's tables "
             "is in the folder of that name: rename the file, or use --paper for the paper's tables"
         )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         known = ", ".join(study_names(path.parent)) or "none"
-        raise StudyError(f"no study at {path}: the studies there are {known}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyError(f"{path} cannot be read as TOML: {error}") from error
-    try:
-        study = Study.model_validate({**content, "name": path.stem})
-    except ValidationError as error:
-        raise StudyError(
-            f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
-        ) from error
+        raise StudyError(f"no study at {path}: the studies there are {known}")
+    study = read_section(path, Study, StudyError)
     if faults := [*_invalid_settings(study, path), *_invalid_metrics(study, path)]:
         raise StudyError("\n".join(faults))
     return study

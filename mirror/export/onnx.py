@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mirror.atomic_folder import atomic_folder
+from mirror.atomic_write import atomic_folder
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_loading import load_model, quiet_transformers

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.atomic_folder import atomic_folder
+from mirror.atomic_write import atomic_folder
 from mirror.encoders.base_model import MODEL_FILES, check_base
 
 if TYPE_CHECKING:

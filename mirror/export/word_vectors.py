@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from mirror.atomic_folder import atomic_folder
+from mirror.atomic_write import atomic_folder
 from mirror.duckdb_connection import connect
 from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder, read_lines
 from mirror.errors import BaseModelError, InputError, StoreError

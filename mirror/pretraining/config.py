@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mirror.config_base import Language, Name, Positive, Section, Share, list_faults
+from mirror.config_base import Language, Name, Positive, Section, Share, read_section
 from mirror.errors import RecipeError
 from mirror.paths import CHECKOUT
 
@@ -101,29 +100,11 @@ def find_pretraining(name: str, corpus: tuple[str, ...] = ()) -> PretrainingSett
         corpus: files that replace those of the settings; empty for no change.
 
     Raises:
-        RecipeError: see `read_pretraining`.
+        RecipeError: there is no such file, or it is invalid; all faults are listed.
     """
     path = Path(name) if name.endswith(".toml") else MODELS / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml"))) or "none"
         raise RecipeError(f"no pretraining file at {path}: known names are {known}")
-    settings = read_pretraining(path)
+    settings = read_section(path, PretrainingSettings, RecipeError)
     return settings.model_copy(update={"corpus": corpus}) if corpus else settings
-
-
-def read_pretraining(path: Path) -> PretrainingSettings:
-    """Read a pretraining file.
-
-    Raises:
-        RecipeError: the file is missing, is not TOML, or has faults, which are all listed.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
-    try:
-        return PretrainingSettings.model_validate({"name": path.stem, **content})
-    except ValidationError as error:
-        raise RecipeError(
-            f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
-        ) from error

@@ -153,9 +153,6 @@ def train_word_vectors(
 
     Returns:
         An array (vocabulary_size, dimension).
-
-    Raises:
-        InputError: gensim is not installed.
     """
     try:
         from gensim.models import Word2Vec

@@ -28,13 +28,7 @@ class PretrainingPaused(Exception):
 
 
 def pieces_stage(settings: PretrainingSettings) -> Stage:
-    """Return the stage of tokenizer, starting weights and tokenized corpus.
-
-    Raises:
-        CorpusError: a corpus file or the base is missing.
-        BaseModelError: the base's configuration or weights are damaged or unfit.
-        TokenizerError: its tokenizer is damaged or unfit, or has no mask token.
-    """
+    """Return the stage of tokenizer, starting weights and tokenized corpus."""
     inputs = {}
     if settings.base is not None:
         base = local_path(settings.base, Path.is_dir)

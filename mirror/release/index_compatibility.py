@@ -159,11 +159,7 @@ def _interval(values: Floats) -> Estimate:
 
 
 def checked_unit_rows(vectors: NDArray[np.float32], name: str) -> Floats:
-    """Return the vectors (texts, dimension) scaled to length 1; errors name the encoder.
-
-    Raises:
-        InputError: one is zero or not a number.
-    """
+    """Return the vectors (texts, dimension) scaled to length 1; errors name the encoder."""
     exact = vectors.astype(np.float64)
     norms = np.linalg.norm(exact, axis=1, keepdims=True)
     if not (np.isfinite(norms) & (norms > 0)).all():

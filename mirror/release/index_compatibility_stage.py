@@ -122,10 +122,6 @@ def write_compatibility(
         sample: its strings are embedded.
         out: the folder to write to.
         on_progress: receives an event for each chunk of texts.
-
-    Raises:
-        BaseModelError: an encoder cannot be loaded.
-        InputError: the sample is too small, or an encoder gives no numbers.
     """
     from mirror.encoders.encoder import Encoder
 

@@ -93,11 +93,7 @@ def build_lineage(
 
 
 def read_manifest(record: StageRecord) -> Manifest:
-    """Return a stage's manifest.
-
-    Raises:
-        StoreError: it is missing or damaged, or lacks a field of a lineage.
-    """
+    """Return a stage's manifest."""
     path = record.path / MANIFEST
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))

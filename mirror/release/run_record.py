@@ -6,12 +6,12 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mirror.atomic_write import atomic_file
 from mirror.errors import StoreError
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.hashing import MANIFEST
@@ -97,14 +97,11 @@ def save_record(record: RunRecord, root: Path) -> Path:
         StoreError: it cannot be written.
     """
     path = root / RUNS / record.recipe / f"{_stamp(record, root)}.json"
-    partial = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
-        partial.rename(path)
+        with atomic_file(path) as part:
+            part.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False), "utf-8")
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StoreError(
             f"the run's record {path} cannot be written ({error.strerror}): free disk space or "
             "correct the folder's permissions, or set MIRROR_HOME to another folder"

@@ -84,9 +84,6 @@ def check_encoder(folder: Path, sample: StageRecord, work: Path) -> SmokeTestRes
         folder: the encoder's.
         sample: its first 50 strings are encoded.
         work: working directory of the process.
-
-    Raises:
-        StoreError: the sample is damaged.
     """
     import numpy as np
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from mirror.atomic_write import atomic_file
 from mirror.locks import exclusive_lock
 from tasks.registry import run_logging
 from tasks.registry.candidate import Registration, RegistrationCandidate
@@ -63,9 +64,8 @@ def workspace_id(workspace: Path) -> str:
     path = workspace / "id"
     with exclusive_lock(workspace / "locks" / "id.lock"):
         if not path.is_file():
-            part = path.with_name("id.part")
-            part.write_text(uuid4().hex, encoding="utf-8")
-            part.replace(path)
+            with atomic_file(path) as part:
+                part.write_text(uuid4().hex, encoding="utf-8")
         return path.read_text(encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from mirror.atomic_write import atomic_file
 from mirror.errors import InputError, StoreError
 from mirror.store import flush
 from tasks.network import bracketed, check_address, is_loopback
@@ -166,11 +167,9 @@ def read_state(folder: Path) -> ServiceState | None:
 
 def write_state(folder: Path, state: ServiceState) -> None:
     """Write the state in one step."""
-    draft = folder / f"{STATE}.{os.getpid()}"
-    draft.touch(0o600)
-    draft.write_text(json.dumps(asdict(state), indent=1), "utf-8")
-    flush(draft)
-    draft.replace(folder / STATE)
+    with atomic_file(folder / STATE) as draft:
+        draft.touch(0o600)
+        draft.write_text(json.dumps(asdict(state), indent=1), "utf-8")
     flush(folder)
 
 

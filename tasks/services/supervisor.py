@@ -184,11 +184,7 @@ class Supervisor:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return the control socket: in the folder, or in a private temporary one if that is too long.
-
-    Raises:
-        StoreError: the temporary folder belongs to another user, or is open to others.
-    """
+    """Return the control socket, in a private temporary folder if its path is too long."""
     path = folder / "supervisor.sock"
     if len(os.fsencode(path)) <= SOCKET_BYTES:
         return path

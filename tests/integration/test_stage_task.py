@@ -49,7 +49,7 @@ def read_sample(record: StageRecord) -> str:
 
 
 def states_of(run: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
-    """What a flow gives, and name and state of its tasks in their order."""
+    """Return a flow's result, and name and state of its tasks in order."""
     seen: list[UUID] = []
 
     @flow

@@ -75,7 +75,7 @@ def test_servers_are_started_without_loading_theirs(tmp_path):
 
 
 def test_loading_is_seen(tmp_path):
-    """The others prove nothing if this fails."""
+    """Otherwise the other tests would pass without a check."""
     assert "torch" in loaded_by(["mirror.tuning.losses"], tmp_path)
 
 

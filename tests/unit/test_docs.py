@@ -1,4 +1,4 @@
-"""What the documentation pages promise exists."""
+"""Keys and links of the documentation pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:
-    """The names of a section's keys, and of the sections in it."""
+    """Return the names of a section's keys and subsections."""
     found: set[str] = set()
     for name, field in model.model_fields.items():
         found.add(name)

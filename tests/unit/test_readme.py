@@ -29,7 +29,7 @@ def shown_commands(text: str) -> list[list[str]]:
 
 
 def check(arguments: list[str]) -> None:
-    """Parses arguments as the command line would, without running anything."""
+    """Parse arguments as the command line would, without running anything."""
     context = click.Context(mirror, info_name="mirror")
     name, command, rest = mirror.resolve_command(context, arguments)
     assert command is not None

@@ -1,4 +1,4 @@
-"""What is shipped fits together: recipes, benchmarks and deployments."""
+"""Shipped recipes, benchmarks and deployments agree with each other."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 
 
 def test_there_are_recipes_benchmarks_and_deployments() -> None:
-    """The others prove nothing where there are none."""
+    """Otherwise the other tests would pass on empty lists."""
     assert recipe_names() and definition_names() and deployments()
 
 

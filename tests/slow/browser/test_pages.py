@@ -78,7 +78,7 @@ def chromium() -> str:
 
 
 def look(chromium: str, folder: Path, width: int) -> tuple[dict[str, object], list[str]]:
-    """What the page is in a frame of that width, and what the browser complained of."""
+    """Return the page in a frame of a width, and the browser's complaints."""
     (folder / "frame.html").write_text(FRAME.format(width=width))
     done = subprocess.run(
         [

@@ -72,12 +72,12 @@ KILLS = {
     "recording in MLflow": {"stage": "", "done": 0, "function": "_log_encoder"},
     "moving aliases": {"stage": "", "done": 0, "function": "_settle"},
 }
-"""Where each run is killed, in the order of the chain."""
+"""Stages at which a run is killed, in the order of the chain."""
 
 
 @dataclass(frozen=True)
 class KilledRun:
-    """What a killed run left."""
+    """Return the files that a killed run left."""
 
     code: int
     events: list[list[str]]

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from mirror.errors import CorpusError, RecipeError
-from mirror.pretraining.config import PretrainingSettings, read_pretraining
+from mirror.pretraining.config import PretrainingSettings, find_pretraining
 from mirror.pretraining.objective import mask_rows
 from mirror.pretraining.stage import PretrainingPaused, prepare_pieces, pretrain_model
 from mirror.pretraining.tokenizer import train_wordpiece
@@ -192,14 +192,13 @@ def test_faults_of_a_pretraining_file_are_reported_together(tmp_path: Path) -> N
     path = tmp_path / "odd.toml"
     path.write_text('language = "en"\nmask_ratio = 2.0\n[shape]\nhidden_size = 33\nnum_heads = 2\n')
     with pytest.raises(RecipeError, match="3 fault") as caught:
-        read_pretraining(path)
+        find_pretraining(str(path))
     for place in ("corpus: missing", "mask_ratio", "33 is not a multiple"):
         assert place in str(caught.value)
 
 
 def test_the_shipped_pretraining_file_loads() -> None:
-    from mirror.pretraining.config import MODELS
 
-    chosen = read_pretraining(MODELS / "mirror-mini-en.toml")
+    chosen = find_pretraining("mirror-mini-en")
     assert chosen.name == "mirror-mini-en"
     assert "open_english_wordnet" in chosen.exclude_sources

@@ -24,7 +24,7 @@ POOLINGS = [name for name in get_args(Pooling) if name != "mean-with-padding"]
 
 @pytest.fixture
 def _extra() -> None:
-    """Skips where the extra `onnx` is not installed, which `make test` installs."""
+    """Skip where the extra `onnx` is not installed, which `make test` installs."""
     for name in onnx.NEEDED:
         pytest.importorskip(name)
 

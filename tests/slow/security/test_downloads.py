@@ -1,4 +1,4 @@
-"""What is fetched lands in its folder, is what was declared, and is no larger than it may be.
+"""Downloads stay in their folder, match their checksum and keep to their size limit.
 
 `tests/unit/mirror/test_download.py` attacks with archives, links and redirects out of the web;
 `test_fetching.py`, `test_published.py` and `test_benchmark.py` with paths and addresses in
@@ -140,7 +140,7 @@ def test_hostile_downloads_are_not_stored(
 def test_a_redirect_to_a_local_service_leaks_no_content(
     hostile: tuple[dict[str, Answer], str], tmp_path: Path
 ) -> None:
-    """As a cloud's own at 169.254.169.254: it may be asked, and what it says goes nowhere."""
+    """Such as a cloud's metadata at 169.254.169.254: its answer is not shown or stored."""
     answers, address = hostile
     answers["/words.txt"] = send(b"", 302, Location=f"{address}/latest/meta-data/credentials")
     answers["/latest/meta-data/credentials"] = send(b"AccessKey: k33p-me")
@@ -270,7 +270,7 @@ def test_a_data_sets_archive_writes_nothing_beside_it(
 def test_a_registry_of_others_writes_nothing_outside_the_copy(
     name: str, hostile: tuple[dict[str, Answer], str], tmp_path: Path
 ) -> None:
-    """As `mirror serve` and every comparison with a champion fetch models."""
+    """`mirror serve` and comparisons with a champion fetch models this way."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 

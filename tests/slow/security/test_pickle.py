@@ -38,11 +38,11 @@ USUAL = (
     *("rng_state.pth", "tokenizer.pkl", "vocab.pkl", "adapter_model.bin", "model.joblib"),
     *("tf_model.h5", "python_model.pkl", "1_Pooling/pooling.pkl", "2_Dense/pytorch_model.bin"),
 )
-"""Where libraries keep pickles in a model's folder."""
+"""Files in a model's folder in which libraries store pickles."""
 
 
 def is_pickle(content: bytes) -> bool:
-    """Whether bytes are a pickle, or torch's archive of one, or NumPy's of objects."""
+    """Return whether bytes are a pickle, torch's archive of one, or NumPy's of objects."""
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(is_pickle(archive.read(name)) for name in archive.namelist())
@@ -55,7 +55,7 @@ def is_pickle(content: bytes) -> bool:
 
 
 def torch_archive(payload: Payload) -> bytes:
-    """What torch.load would run if it were let."""
+    """A file whose code `torch.load` would run without `weights_only`."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("archive/data.pkl", payload.pickled)
@@ -209,7 +209,7 @@ def test_a_benchmark_that_is_a_pickle_is_no_table(
 
 
 def test_a_whole_run_leaves_no_pickle_anywhere(hostile_run: HostileRun) -> None:
-    """Stages, registry, Prefect's storage, temporary files: whatever their names are."""
+    """Not in stages, registry, Prefect's storage or temporary files, under any name."""
     assert hostile_run.done.returncode == 0, hostile_run.done.stderr
     files = [path for path in hostile_run.folder.rglob("*") if path.is_file()]
     assert {"model.safetensors", "MLmodel", "prefect.db"} <= {path.name for path in files}

@@ -45,7 +45,7 @@ MORE = (
 def ask(
     port: int, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> http.client.HTTPResponse:
-    """Asks a server on this machine; the answer is read."""
+    """Ask a server on this machine; the answer is read."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, given)
@@ -213,7 +213,7 @@ def test_pages_of_another_origin_get_no_cors_permission(open_team: Team) -> None
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example"])
 def test_dns_rebinding_is_refused(open_team: Team, host: str) -> None:
-    """As a page has it whose own name is answered, the second time, with 127.0.0.1."""
+    """The page's own name resolves to 127.0.0.1 the second time."""
     for port, path in zip(
         open_team.ports, ("/api/admin/settings", "/api/2.0/mlflow/experiments/search"), strict=True
     ):

@@ -64,7 +64,7 @@ class Team:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """Asks again, as Prefect's own clients do, where its database is busy."""
+        """Ask again, as Prefect's own clients do, where its database is busy."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
         for left in reversed(range(10)):
@@ -81,7 +81,7 @@ class Team:
         return str(self.ask(f"deployments/{found['id']}/create_flow_run", {})["id"])
 
     def cancel(self, run: str) -> None:
-        """What the button does."""
+        """Cancel the run, as the button of Prefect's page does."""
         asked = {"state": {"type": "CANCELLING"}}
         assert self.ask(f"flow_runs/{run}/set_state", asked)["status"] == "ACCEPT"
 
@@ -109,7 +109,7 @@ class Team:
 
 
 def wait(what: str, seen: Callable[[], Any], seconds: float = 240) -> Any:
-    """What is seen at last; how long it took is bounded."""
+    """Return the first value that satisfies a condition within a time limit."""
     end = time.monotonic() + seconds
     while not (found := seen()):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"

@@ -38,7 +38,7 @@ def deployment(name: str, **changes: Any) -> dict[str, Any]:
 
 
 class Deployer:
-    """Runs `mirror deploy` with a file, on a server; and looks what it has."""
+    """Run `mirror deploy` with a file on a server, and check the server's deployments."""
 
     def __init__(self, folder: Path, api: str, environment: dict[str, str]) -> None:
         self.file, self.api, self.environment = folder / "prefect.yaml", api, environment

@@ -91,7 +91,7 @@ def place(
 
 
 def deploy(environment: dict[str, str]) -> str:
-    """Runs `mirror deploy`; returns what it shows of the difference."""
+    """Run `mirror deploy` and return the difference that it prints."""
     code = "from flows.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "deploy", "--yes"],
@@ -107,7 +107,7 @@ def deploy(environment: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def prefect(place: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., str]]:
-    """Runs a prefect command in the checkout, with a server."""
+    """Run a prefect command in the checkout, with a server."""
     folder, environment = place
     url = environment["PREFECT_API_URL"]
     port = url.split(":")[2].split("/")[0]

@@ -48,7 +48,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Starts a run that waits for a line once its server has answered."""
+    """Start a run that waits for a line once its server has answered."""
     begun: list[subprocess.Popen[str]] = []
 
     def begin(ending: str, **variables: str) -> subprocess.Popen[str]:
@@ -117,7 +117,7 @@ def test_the_server_ends_with_a_run_that_is_killed(start: Start, number: signal.
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[int], str]]:
-    """Starts a server that answers everything with one code; gives its address as Prefect's."""
+    """Start a server that answers everything with one code; gives its address as Prefect's."""
     begun: list[HTTPServer] = []
 
     def begin(code: int) -> str:

@@ -56,7 +56,7 @@ def script(bin_folder: Path, prefect: int, mlflow: int) -> str:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """What the walkthrough printed, by command."""
+    """Return the walkthrough's output by command."""
     folder = tmp_path_factory.mktemp("operations")
     home, bin_folder = folder / "home", folder / "bin"
     bin_folder.mkdir()

@@ -36,7 +36,7 @@ def state(prefect_api: str) -> ServiceState:
 
 @pytest.fixture
 def start(state: ServiceState) -> Iterator[Callable[..., str]]:
-    """Makes a run of the pool in a state of that type, taken by that worker; returns its id."""
+    """Make a run of the pool in a state of that type, taken by that worker; returns its id."""
     flow = ask_prefect(state, "flows/", {"name": "faults"})["id"]
     pool = ask_prefect(state, "work_pools/mirror")["name"]
 
@@ -65,7 +65,7 @@ def start(state: ServiceState) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def at_work(tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """Starts a process of a run, as a worker of ours does."""
+    """Start a process of a run, as a worker of ours does."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(run: str) -> None:

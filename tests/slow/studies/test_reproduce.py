@@ -1,4 +1,4 @@
-"""Where two makings of a run differ first, and why."""
+"""First difference between a recorded and a repeated run, and its reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def again(recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def alter(again: dict[str, Any], *roles: str) -> None:
-    """Gives stages other bytes."""
+    """Yield stages other bytes."""
     for role in roles:
         again["stages"][role] |= {"digest": f"{role} 2", "files": {"a": "2", "b": "1", "c": "1"}}
 

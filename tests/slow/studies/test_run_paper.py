@@ -84,7 +84,7 @@ def printed(
     sentences: list[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, list[str]]:
-    """What the command prints when it runs, and when it runs again."""
+    """Return the command's output of a first and of a second run."""
     here = tmp_path_factory.mktemp("paper-project")
     (here / "base").symlink_to(tiny_base)
     for folder in ("recipes", "tables"):

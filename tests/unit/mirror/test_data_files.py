@@ -1,4 +1,4 @@
-"""Where published files are looked for."""
+"""Declared files: folders to search, and validation."""
 
 from __future__ import annotations
 
@@ -24,27 +24,21 @@ def test_a_named_folder_comes_before_the_workspace(
     assert data_roots("lists", "MIRROR_LISTS") == (fetched,)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../list.txt", "a/../../list.txt"])
-def test_a_file_stays_in_its_folder(path: str) -> None:
-    with pytest.raises(ValidationError, match="leaves its folder"):
-        DataFile(path=path, sha256=SHA)
-
-
-@pytest.mark.parametrize("sha256", ["", "0" * 63, "G" * 64, "A" * 64])
-def test_a_checksum_is_64_hexadecimal_digits(sha256: str) -> None:
-    with pytest.raises(ValidationError, match="sha256"):
-        DataFile(path="list.txt", sha256=sha256)
-
-
-@pytest.mark.parametrize("path", ["", ".", "a\0b"])
-def test_a_path_that_names_no_file_is_refused(path: str) -> None:
-    with pytest.raises(ValidationError, match="names no file"):
-        DataFile(path=path, sha256=SHA)
-
-
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "FILE:/etc/passwd", "ftp://a.example/b", "data:,x", "/etc/passwd"]
+    ("key", "values", "message"),
+    [
+        ("path", ["/etc/passwd", "../list.txt", "a/../../list.txt"], "leaves its folder"),
+        ("path", ["", ".", "a\0b"], "names no file"),
+        ("sha256", ["", "0" * 63, "G" * 64, "A" * 64], "sha256"),
+        (
+            "url",
+            ["file:///etc/passwd", "FILE:/etc/passwd", "ftp://a.example/b", "data:,x", "/a/b"],
+            r"not an http\(s\) address",
+        ),
+    ],
+    ids=["path outside the folder", "path of no file", "checksum", "address outside the web"],
 )
-def test_an_address_outside_the_web_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match=r"not an http\(s\) address"):
-        DataFile(path="a.txt", sha256=SHA, url=url)
+def test_invalid_declarations_are_refused(key: str, values: list[str], message: str) -> None:
+    for value in values:
+        with pytest.raises(ValidationError, match=message):
+            DataFile(**{"path": "list.txt", "sha256": SHA, key: value})

@@ -46,7 +46,7 @@ def write_profile(tmp_path: Path) -> Callable[[CorpusProfile], StageRecord]:
 
 @pytest.fixture
 def made(results: RunResults, write_profile: Callable[..., StageRecord]) -> RunInputs:
-    """What a run has gathered whose text is the champion's."""
+    """Return the inputs of a run on the champion's text."""
     return RunInputs(results.base, results.corpus, write_profile(profile()), None)
 
 

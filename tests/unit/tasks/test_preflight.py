@@ -78,7 +78,7 @@ def no_space(monkeypatch: pytest.MonkeyPatch, free: int = FREE_BYTES - 1) -> Non
 
 
 def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes a benchmark `likeness` whose data is not what it declares."""
+    """Make a benchmark `likeness` whose data is not what it declares."""
     data = folder / "data"
     data.mkdir()
     (data / "pairs.tsv").write_text("sentence1\tsentence2\tscore\na ladder\ta kettle\t1\n")

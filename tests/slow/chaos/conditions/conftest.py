@@ -34,7 +34,7 @@ def reference_run(reference_run: SimpleNamespace, tmp_path: Path) -> SimpleNames
 
 @pytest.fixture
 def seeded(reference_run: SimpleNamespace) -> Callable[[Path], Path]:
-    """Makes a workspace that has the stages of a first run, and neither registry nor record."""
+    """Make a workspace that has the stages of a first run, and neither registry nor record."""
     assert reference_run.done.returncode == 0, reference_run.done.stderr
 
     def make(home: Path) -> Path:
@@ -69,7 +69,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs code in a new process."""
+    """Run code in a new process."""
 
     def run(code: str, *arguments: object, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -132,7 +132,7 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracki
 
 @pytest.fixture
 def registered(tracking_server: TrackingServer) -> Iterator[Callable[[], SimpleNamespace]]:
-    """Gives the versions, aliases and finished runs there are; afterwards there are none."""
+    """Yield the versions, aliases and finished runs there are; afterwards there are none."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_server.url)

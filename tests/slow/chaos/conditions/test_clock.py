@@ -24,7 +24,7 @@ DAYS = 40
 
 @pytest.fixture(scope="module")
 def set_back() -> dict[str, str]:
-    """What makes a process believe that it is some weeks ago."""
+    """Return the environment of a process whose clock is some weeks slow."""
     places = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     if not places:
         pytest.skip("no libfaketime: this test sets a process's clock back")
@@ -45,7 +45,7 @@ def mirror(
     environment_of: Callable[..., dict[str, str]],
     python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> Callable[..., str]:
-    """Runs the command in that workspace; gives what it prints."""
+    """Run the command in that workspace; return its output."""
 
     def run(*arguments: object, **variables: str) -> str:
         code = "from flows.cli.main import main; main()"

@@ -18,7 +18,7 @@ MODEL = "mirror-en-tiny"
 FULL = "No space left on device"
 STAGES = ("corpus", "sample", "evaluation", "tune", "package", "report")
 PLACES = (*STAGES, "logging the encoder", "registering", "record")
-"""Where the disk is full, in the order of the chain."""
+"""Stages at which the disk is full, in the order of the chain."""
 FILLING = """
 import json, sys
 from pathlib import Path

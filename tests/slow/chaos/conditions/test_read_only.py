@@ -29,7 +29,7 @@ def frozen(reference_run: SimpleNamespace, mount: Callable[..., Path]) -> Path:
 def mirror(
     frozen: Path, reference_run: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command in that workspace."""
+    """Run the command in that workspace."""
 
     def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         filled = [argument.format(recipe=reference_run.recipe) for argument in arguments]

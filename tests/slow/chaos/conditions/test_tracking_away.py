@@ -50,7 +50,7 @@ def begin(
     tracking_server: Any,
     tmp_path: Path,
 ) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a run, and returns when it has begun to record what it made."""
+    """Start a run, and returns when it has begun to record what it made."""
     started: list[subprocess.Popen[str]] = []
 
     def start(home: Path, how: str = "patient") -> subprocess.Popen[str]:

@@ -79,7 +79,7 @@ def documents() -> list[str]:
 
 @pytest.fixture(scope="session")
 def write_recipe(tiny_base: Path) -> WriteRecipe:
-    """Writes the recipe and its text into a folder, with a registered model of its own."""
+    """Write the recipe and its text into a folder, with a registered model of its own."""
 
     def write(folder: Path) -> tuple[Path, str]:
         folder.mkdir(parents=True)

@@ -37,7 +37,7 @@ class Team:
     deployment: str = ""
 
     def mirror(self, *arguments: str) -> str:
-        """Runs a `mirror` command, and returns what it printed."""
+        """Run a `mirror` command and return its output."""
         done = subprocess.run(
             [sys.executable, "-c", COMMAND, *arguments],
             cwd=self.folder,
@@ -60,7 +60,7 @@ class Team:
         return f"http://127.0.0.1:{self.ports[1]}"
 
     def up(self) -> str:
-        """Starts what does not run."""
+        """Start what does not run."""
         ports = [str(port) for port in self.ports]
         return self.mirror("up", "--prefect-port", ports[0], "--mlflow-port", ports[1])
 
@@ -74,7 +74,7 @@ class Team:
         self.deployment = self.ask(f"deployments/name/{DEPLOYMENT}")["id"]
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """Asks Prefect's server something."""
+        """Ask Prefect's server something."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as answer:
@@ -143,7 +143,7 @@ def of_workspace(home: Path) -> list[psutil.Process]:
 
 
 def is_tuning(process: psutil.Process) -> bool:
-    """Whether a process is the one that tunes."""
+    """Return whether a process tunes."""
     with suppress(psutil.Error):
         return TUNING in process.cmdline()
     return False

@@ -146,7 +146,7 @@ def of_run(victim: str, home: Path) -> list[psutil.Process]:
 
 
 def heal(moment: Moment, team: Team) -> None:
-    """What a person does who notices."""
+    """Start what was killed again, as an operator would."""
     time.sleep(moment.noticed * NOTICED_SECONDS)
     if moment.victim in ("postgres", MACHINE):
         team.cluster.start()
@@ -156,7 +156,7 @@ def heal(moment: Moment, team: Team) -> None:
 
 
 def see_it_end(run: str, team: Team, recipe: Path, home: Path) -> None:
-    """Waits for the run's end, and has it run again where it did not come to a good one."""
+    """Wait for the run's end, and run it again if it failed."""
     began = time.monotonic()
     kind, message = team.await_end(run, END_SECONDS)
     say(f"the run: {message}, after {time.monotonic() - began:.1f} s")
@@ -193,7 +193,7 @@ def outcome_of(home: Path, model: str) -> dict[str, Any]:
 
 
 def registered(team: Team, model: str) -> dict[str, Any]:
-    """What the registry has of a model, without names and times."""
+    """Return a model's registry entries, without names and times."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(team.tracking)

@@ -1,4 +1,4 @@
-"""What becomes of a document."""
+"""Filtering of documents: kept, rejected and cleaned rows."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 
 def lives(pid):
-    """Whether a process runs; one that has ended but was not yet waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     listed = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True)
     return listed.stdout.strip()[:1] not in ("", "Z")
 

@@ -13,7 +13,7 @@ from mirror.maintenance.network import ask, check_hub, check_tracking, without_l
 
 @pytest.fixture
 def serve():
-    """Starts servers that answer every request with one status, after some seconds."""
+    """Start servers that answer every request with one status, after some seconds."""
     servers = []
 
     def start(status, seconds=0.0):
@@ -41,7 +41,7 @@ def serve():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Pretends that exactly these versions are installed."""
+    """Pretend that exactly these versions are installed."""
 
     def pretend(**versions):
         def version(name):

@@ -87,7 +87,7 @@ def record(recipe: str, days: float, stages: list[tuple[str, str]], unchanged: b
 
 
 def build(root: Path, world: World) -> dict[str, Path]:
-    """Makes the workspace; gives its folders by what they are."""
+    """Make the workspace; gives its folders by what they are."""
     Store(root)
     made = {}
     for (name, key), days in world.stages.items():
@@ -102,7 +102,7 @@ def build(root: Path, world: World) -> dict[str, Path]:
 
 
 def must_stay(world: World) -> set[str]:
-    """What is referred to, used or locked, worked out from the world alone."""
+    """Return what is referred to, used or locked, computed from the example alone."""
     stay = {f"{name}/{key}" for name, key in world.stages if name in ("pretrained", "pieces")}
     stay |= {f"{name}/{key}" for name, key in world.aliased}
     stay |= {f"{name}/{key}" for (name, key), days in world.stages.items() if days < DAYS}

@@ -21,7 +21,7 @@ VERDICT = Verdict(True, ("Better than its base.", "Mind <b>this</b>."))
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """Parser of a page's elements and texts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
     def addresses(self) -> Iterator[str]:
-        """Whatever a browser might load or follow."""
+        """Return the addresses that a browser might load or follow."""
         for _, attributes in self.tags:
             for name, value in attributes.items():
                 if name in ("src", "href", "xlink:href", "srcset", "action", "data"):

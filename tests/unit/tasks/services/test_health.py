@@ -45,18 +45,16 @@ def test_a_busy_server_is_retried(state: ServiceState) -> None:
     assert Server.codes == []
 
 
-def test_retries_end(state: ServiceState) -> None:
-    Server.codes = [503] * health.BUSY_TRIES
-    with pytest.raises(HTTPError, match="503"):
+@pytest.mark.parametrize(
+    ("codes", "unused"),
+    [([503] * health.BUSY_TRIES, []), ([404, 200], [200])],
+    ids=["after the last try", "at once if not busy"],
+)
+def test_retries_end(state: ServiceState, codes: list[int], unused: list[int]) -> None:
+    Server.codes = list(codes)
+    with pytest.raises(HTTPError, match=str(codes[0])):
         health.ask_prefect(state, "flows/1")
-    assert Server.codes == []
-
-
-def test_other_errors_are_not_retried(state: ServiceState) -> None:
-    Server.codes = [404, 200]
-    with pytest.raises(HTTPError, match="404"):
-        health.ask_prefect(state, "flows/1")
-    assert Server.codes == [200]
+    assert Server.codes == unused
 
 
 # Ports that no server listens on.

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all."""
+"""Files and folders that are complete or absent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mirror.atomic_folder import atomic_folder, check_new_folder
+from mirror.atomic_write import atomic_file, atomic_folder, check_new_folder
 from mirror.errors import InputError, StoreError
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
-    place = tmp_path / "out"
-    with atomic_folder(place) as folder:
+    out = tmp_path / "out"
+    with atomic_folder(out) as folder:
         (folder / "a").write_text("1")
-        assert not place.exists()
+        assert not out.exists()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
         "out",
         "out/a",
@@ -68,3 +68,17 @@ def test_a_folder_above_that_takes_nothing_is_told_at_once() -> None:
 def test_a_look_leaves_nothing(tmp_path: Path) -> None:
     check_new_folder(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_file(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with pytest.raises(ValueError), atomic_file(path) as part:
+        part.write_text("half")
+        raise ValueError
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]

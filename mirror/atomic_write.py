@@ -1,15 +1,29 @@
-"""Atomic folders: written under a temporary name and renamed into place when complete."""
+"""Atomic files and folders: written under a temporary name and renamed when complete."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mirror.errors import InputError, StoreError
 from mirror.store import flush
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path` that is renamed to it if the block succeeds."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        flush(part)
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def check_new_folder(path: Path) -> None:
@@ -38,7 +52,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: as `check_new_folder`.
-        StoreError: the folder cannot be written; nothing is left of it.
+        StoreError: the folder cannot be written; no part of it is left.
     """
     check_new_folder(path)
     try:
