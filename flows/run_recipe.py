@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from prefect import flow
+from prefect.settings import PREFECT_API_URL
 
 from mirror.encoders.encoder_ref import tuned_encoder
+from mirror.errors import ServiceError
 from mirror.evaluation.baseline import Baseline
-from mirror.release.run_record import RunRecord, StartTime
+from mirror.release.run_record import RunRecord, StartTime, record_paths
 from mirror.release.run_results import RunResults
+from mirror.reuse_only import NotMadeError, reuse_only
 from mirror.run_context import RunContext
 from mirror.run_data import RunData
 from mirror.store import StageRecord
 from tasks import change_detection, gate, preflight, registry, run_summary, stages
 from tasks.change_detection import RunInputs
 from tasks.local_api import temporary_api
-from tasks.notifications import notify_failure
+from tasks.notifications import notification_blocks, notify_failure
 from tasks.registry.candidate import RegistrationCandidate
 from tasks.stage_task import unwrap_state
 
@@ -98,12 +102,31 @@ def collect_results(
 def start_run(run: RunContext, if_changed: bool = False) -> RunRecord:
     """As `run_recipe`, from a terminal: the checks run while Prefect starts.
 
+    If no server is configured and every result can be reused, none is started.
+
     Args:
         run: as `mirror.run_context.load_run` gives it.
         if_changed: as for `run_recipe`.
     """
+    if (reused := _reuse_results(run, if_changed)) is not None:
+        return reused
     with temporary_api() as wait_for_api:
         preflight.check_run(run)
         wait_for_api()
         with preflight.hand_over(run):
             return unwrap_state(run_recipe(*run.request, if_changed=if_changed))
+
+
+def _reuse_results(run: RunContext, if_changed: bool) -> RunRecord | None:
+    """Return the record of a run that makes no result, without Prefect's engine; else None.
+
+    Prefect's servers, the configured ones and those that notifications need, see every run.
+    """
+    if PREFECT_API_URL.value() or not record_paths(run.workspace, run.recipe.name):
+        return None
+    preflight.check_run(run)
+    if notification_blocks():
+        return None
+    with suppress(NotMadeError, ServiceError), reuse_only(), preflight.hand_over(run):
+        return run_recipe.fn(*run.request, if_changed=if_changed)
+    return None

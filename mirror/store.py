@@ -37,6 +37,7 @@ from mirror.hashing import (
 )
 from mirror.locks import exclusive_lock
 from mirror.provenance import git_commit, library_versions
+from mirror.reuse_only import about_to_make
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class Store:
             if found := self.find(stage):
                 _note_use(found.path / MANIFEST)
                 return replace(found, reused=True)
+            about_to_make(f"stage {stage.name}")
             for abandoned in (self.root / "work").glob(f"{key}*.out"):
                 shutil.rmtree(abandoned, ignore_errors=True)
             # A unique name: a process that lost its lock must not write into another's folder.
@@ -171,18 +173,16 @@ class Store:
                 counts = dict(write(out, work))
                 check()
                 self._publish(stage, out, counts, time.monotonic() - began)
-            except OSError as error:
+            except BaseException as error:
                 shutil.rmtree(out, ignore_errors=True)
+                if not isinstance(error, OSError):
+                    raise
                 raise StoreError(
                     f"stage {stage.name} could not be made in {self.root}: {error}; "
                     f"its incomplete files are removed: {_remedy(error)}"
                 ) from error
-            except BaseException:
-                shutil.rmtree(out, ignore_errors=True)
-                raise
             shutil.rmtree(work, ignore_errors=True)
-        record = self.find(stage)
-        if record is None:
+        if (record := self.find(stage)) is None:
             raise StoreError(f"{self.folder(stage)} was changed by another process: run again")
         return record
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prefect import task
-
 from mirror.corpus.drift import Drift, describe_drift, drift_lines, measure_drift, reasons_to_run
 from mirror.corpus.profile import read_profile
 from mirror.encoders.encoder_ref import EncoderRef
@@ -18,6 +16,7 @@ from tasks.registry.candidate import Champion
 from tasks.registry.lineage import ChampionMetadata, fetch_metadata
 from tasks.registry.versions import CHAMPION
 from tasks.retries import RETRIES
+from tasks.stage_task import run_task
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class ChangeReport:
     """The version of the champion; None if there is none."""
 
 
-@task(task_run_name="detect_change", **RETRIES)
+@run_task(**RETRIES)
 def detect_change(run: RunContext, inputs: RunInputs) -> ChangeReport:
     """Compare recipe, base, pairs and corpus with those of the current champion.
 
@@ -57,7 +56,7 @@ def detect_change(run: RunContext, inputs: RunInputs) -> ChangeReport:
     return change
 
 
-@task(task_run_name="find_drift", **RETRIES)
+@run_task(**RETRIES)
 def find_drift(run: RunContext, inputs: RunInputs, champion: Champion | None) -> Drift | None:
     """Return the drift from the champion's corpus; None if there is no comparable profile.
 

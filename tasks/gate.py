@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import task
-
 from mirror.evaluation.baseline import Baseline
 from mirror.evaluation.comparison import compare, compare_slices
 from mirror.release import gate
@@ -13,9 +11,10 @@ from mirror.release.smoke_test import read_smoke_test
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
+from tasks.stage_task import run_task
 
 
-@task(task_run_name="decide")
+@run_task()
 def decide(
     run: RunContext,
     baseline: Baseline,

@@ -10,8 +10,6 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
-from prefect import task
-
 from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
 from mirror.encoders import base_model, base_settings
@@ -23,7 +21,9 @@ from mirror.tuning.device_lock import runs_per_device
 from tasks.environment import workspace_root
 from tasks.notifications import check_notification_blocks, notification_blocks
 from tasks.registry import check_registry, fetch_model
+from tasks.registry.remembered_answers import recall
 from tasks.retries import RETRIES
+from tasks.stage_task import run_task
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def load_run(recipe: str, base: str = "") -> RunContext:
     return run_context.load_run(recipe, base, workspace_root())
 
 
-@task(task_run_name="check_ready", **RETRIES)
+@run_task(**RETRIES)
 def check_ready(run: RunContext) -> None:
     """Check everything that can be checked before long work, unless it has been.
 
@@ -82,7 +82,7 @@ def check_run(run: RunContext) -> None:
         partial(sampling.check_sampling, recipe),
         partial(_check_base, run),
         partial(datasets.check_benchmarks, recipe.evaluation.benchmarks),
-        check_registry,
+        partial(_check_registry, run),
         notification_blocks,
         runs_per_device,
     ]
@@ -113,6 +113,11 @@ def _check_base(run: RunContext) -> None:
     from_registry = partial(fetch_model, workspace=run.workspace)
     folder, _ = base_model.locate_base(run.recipe.base, from_registry)
     base_settings.check_base_for(run.recipe, folder)
+
+
+def _check_registry(run: RunContext) -> None:
+    if recall(run.recipe.registry.model, run.workspace) is None:
+        check_registry()
 
 
 def _fault_of(check: Callable[[], object]) -> MirrorError | None:

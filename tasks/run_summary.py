@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prefect import task
-
 from mirror.evaluation.score_change import ScoreChange
 from mirror.formatting import score, signed
 from mirror.release.run_record import RunRecord, StartTime, save_record, stage_summaries
@@ -17,7 +15,7 @@ from tasks.artifacts import rounded, show_markdown, show_table
 from tasks.change_detection import ChangeReport, RunInputs
 from tasks.notifications import notify
 from tasks.registry.candidate import Registration, RegistrationCandidate
-from tasks.stage_task import as_named_state
+from tasks.stage_task import as_named_state, run_task
 
 UNCHANGED = "Unchanged"
 """The state of a flow that found nothing to do."""
@@ -36,7 +34,7 @@ def record(
     return run_record
 
 
-@task(task_run_name="record_run")
+@run_task()
 def record_run(
     run: RunContext,
     candidate: RegistrationCandidate,

@@ -12,6 +12,7 @@ from prefect.client.schemas import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
+from mirror.reuse_only import is_reuse_only
 from mirror.store import StageRecord
 from tasks.artifacts import count_rows, show_table
 from tasks.progress import Reporter
@@ -35,15 +36,33 @@ Result = TypeVar("Result", bound=Reusable)
 
 
 class StageTask(Task[P, R]):
-    """A task that may name its own state; calling it gives what the state holds."""
+    """A task that may name its own state; calling it gives what the state holds.
+
+    In reuse-only mode it is a plain function: nothing is reported to Prefect.
+    """
 
     if not TYPE_CHECKING:  # the overloads of Task stay in force
 
         def __call__(self, *args: Any, return_state: bool = False, **options: Any) -> Any:
             """Run the task."""
+            if is_reuse_only():
+                return self.fn(*args, **options)
             result = super().__call__(*args, return_state=return_state, **options)
             # Prefect hands a state that a task returns to its caller as it is.
             return result if return_state else unwrap_state(result)
+
+
+def run_task(**options: Any) -> Callable[[Callable[P, T]], StageTask[P, T]]:
+    """Return a decorator: a task of a run, whose name is the function's by default.
+
+    Args:
+        options: those of a Prefect task.
+    """
+
+    def decorate(function: Callable[P, T]) -> StageTask[P, T]:
+        return StageTask(function, **{"task_run_name": function.__name__} | options)
+
+    return decorate
 
 
 def cached_task(**options: Any) -> Callable[[Callable[P, Result]], StageTask[P, Result]]:
@@ -58,7 +77,7 @@ def cached_task(**options: Any) -> Callable[[Callable[P, Result]], StageTask[P, 
         def run(*args: P.args, **keywords: P.kwargs) -> Result:
             return _as_cached_state(function(*args, **keywords))
 
-        return StageTask(run, **{"task_run_name": function.__name__} | options)
+        return run_task(**options)(run)
 
     return decorate
 

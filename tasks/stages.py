@@ -6,8 +6,6 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from prefect import task
-
 from mirror.corpus import ingest, labelled_pairs, profile_stage
 from mirror.encoders import base_model
 from mirror.encoders.encoder_ref import EncoderRef
@@ -31,7 +29,7 @@ from tasks.artifacts import rounded, show_markdown, show_table
 from tasks.progress import Reporter
 from tasks.registry import fetch_model
 from tasks.retries import RETRIES
-from tasks.stage_task import stage_task
+from tasks.stage_task import run_task, stage_task
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ def gather_pairs(report: Reporter, run: RunContext) -> StageRecord:
     return labelled_pairs.gather_pairs(run.recipe, run.store, report)
 
 
-@task(task_run_name="resolve_base", **RETRIES)
+@run_task(**RETRIES)
 def resolve_base(run: RunContext) -> EncoderRef:
     """Return the model to tune, fetched if need be; see `mirror.encoders.base_model.find_base`."""
     from_registry = partial(fetch_model, workspace=run.workspace)

@@ -26,6 +26,7 @@ from mirror.hardware import usable_cores
 from mirror.paths import CHECKOUT
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe, parse_recipe
+from mirror.reuse_only import about_to_make
 from mirror.shutdown import (
     GRACE_SECONDS,
     exit_with_parent,
@@ -67,6 +68,7 @@ def tune_encoder(
     recipe = settle_recipe(recipe, Path(base.folder))
     if record := store.find(tuning_stage(recipe, sample, base, pairs)):
         return replace(record, reused=True)
+    about_to_make("the tuned encoder")
     runs_per_device()  # an invalid number is reported before the child starts
     job = {
         "recipe": section_content(recipe),

@@ -11,9 +11,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from prefect import task
 
 from mirror.encoders.encoder_ref import EncoderRef, folder_encoder_digest
 from mirror.errors import ServiceError
@@ -21,6 +20,7 @@ from mirror.release.history import AliasChange
 from mirror.run_context import RunContext
 from tasks.registry.candidate import Champion
 from tasks.registry.client import open_store
+from tasks.registry.remembered_answers import recall
 from tasks.registry.versions import (
     CHAMPION,
     PROMOTED,
@@ -31,6 +31,7 @@ from tasks.registry.versions import (
     read_aliases,
 )
 from tasks.retries import RETRIES
+from tasks.stage_task import run_task
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -72,7 +73,7 @@ class ChampionHistory:
         client.set_model_version_tag(version.name, str(version.version), CHAMPION_HISTORY, text)
 
 
-@task(task_run_name="fetch_champion", **RETRIES)
+@run_task(**RETRIES)
 def fetch_champion(run: RunContext, encoder: EncoderRef) -> Champion | None:
     """Return the champion to compare an encoder with, downloaded into the workspace, or None.
 
@@ -80,13 +81,23 @@ def fetch_champion(run: RunContext, encoder: EncoderRef) -> Champion | None:
     that a repeated run reaches the same verdict.
     """
     name = run.recipe.registry.model
+    answers = recall(name, run.workspace)
+    if answers and answers.encoder == encoder.digest:
+        return answers.champion
     with open_store() as client:
-        version = find_version(client, name, read_aliases(client, name).get(CHAMPION))
-        if version is not None and version.tags.get("encoder_digest") == encoder.digest:
-            version = _compared_version(client, version)
-        if version is None:
-            return None
-        folder = fetch_version(version, run.workspace)
+        return champion_to_compare(client, name, encoder.digest, run.workspace)
+
+
+def champion_to_compare(
+    client: MlflowClient, name: str, encoder: str, workspace: Path
+) -> Champion | None:
+    """As `fetch_champion`, for a model's name and an encoder's digest."""
+    version = find_version(client, name, read_aliases(client, name).get(CHAMPION))
+    if version is not None and version.tags.get("encoder_digest") == encoder:
+        version = _compared_version(client, version)
+    if version is None:
+        return None
+    folder = fetch_version(version, workspace)
     return Champion(
         str(folder),
         folder_encoder_digest(folder),

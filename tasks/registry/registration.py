@@ -9,10 +9,22 @@ from uuid import uuid4
 
 from mirror.atomic_write import atomic_file
 from mirror.locks import exclusive_lock
+from mirror.reuse_only import about_to_make
 from tasks.registry import run_logging
 from tasks.registry.candidate import Registration, RegistrationCandidate
-from tasks.registry.champion import change_now, rolled_back_duplicate, set_champion
+from tasks.registry.champion import (
+    champion_to_compare,
+    change_now,
+    rolled_back_duplicate,
+    set_champion,
+)
 from tasks.registry.client import registry_lock, retry_requests, web_pages
+from tasks.registry.remembered_answers import (
+    RegistryAnswers,
+    recall,
+    registry_state,
+    remember,
+)
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -47,14 +59,13 @@ def register(candidate: RegistrationCandidate, workspace: Path) -> Registration:
     champion; the alias then points to the later one.  On an SQLite store a lock prevents both.
     """
     name = candidate.recipe.registry.model
-    owner = workspace_id(workspace)
-    with registry_lock(name, workspace) as client:
-        run_logging.end_killed_runs(client, candidate.recipe, owner)
-        version = _find_registered(client, candidate) or _add_version(client, candidate, owner)
-        if not (reused := _is_settled(version)):
-            _settle(client, candidate, version)
-        version = client.get_model_version(name, version.version)
-        registration = _describe(client, version, reused)
+    answers = recall(name, workspace)
+    if answers and answers.key == candidate.key:
+        registration = answers.registration
+    else:
+        with registry_lock(name, workspace) as client:
+            registration = _register(client, candidate, workspace)
+            _remember(client, candidate, registration, workspace)
     log.info("%s", registration.text)
     return registration
 
@@ -67,6 +78,39 @@ def workspace_id(workspace: Path) -> str:
             with atomic_file(path) as part:
                 part.write_text(uuid4().hex, encoding="utf-8")
         return path.read_text(encoding="utf-8")
+
+
+def _register(
+    client: MlflowClient, candidate: RegistrationCandidate, workspace: Path
+) -> Registration:
+    owner = workspace_id(workspace)
+    run_logging.end_killed_runs(client, candidate.recipe, owner)
+    version = _find_registered(client, candidate)
+    if version is None or not _is_settled(version):
+        about_to_make("the registration")
+    version = version or _add_version(client, candidate, owner)
+    if not (reused := _is_settled(version)):
+        _settle(client, candidate, version)
+    version = client.get_model_version(version.name, version.version)
+    return _describe(client, version, reused)
+
+
+def _remember(
+    client: MlflowClient,
+    candidate: RegistrationCandidate,
+    registration: Registration,
+    workspace: Path,
+) -> None:
+    """Keep what the registry would answer if the run were repeated."""
+    state = registry_state()
+    if state is None:
+        return
+    version = client.get_model_version(registration.model, registration.version)
+    if not _is_settled(version):
+        return
+    champion = champion_to_compare(client, version.name, candidate.digest, workspace)
+    again = _describe(client, version, reused=True)
+    remember(RegistryAnswers(candidate.digest, champion, candidate.key, again), workspace, state)
 
 
 def _add_version(

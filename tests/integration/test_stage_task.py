@@ -17,6 +17,7 @@ from prefect.states import State
 from prefect.testing.utilities import prefect_test_harness
 
 from mirror.errors import CorpusError, ServiceError
+from mirror.reuse_only import NotMadeError, reuse_only
 from mirror.store import Stage, StageRecord, Store
 from tasks.progress import Reporter
 from tasks.retries import RETRIES
@@ -112,6 +113,18 @@ def test_return_state_returns_the_state(tmp_path: Path) -> None:
     assert isinstance(state[0], State)
     assert state[0].name == "Cached"
     assert state[0].result().counts == {"strings": 3}
+
+
+def test_in_reuse_only_mode_a_task_is_a_plain_function(tmp_path: Path) -> None:
+    with reuse_only(), pytest.raises(NotMadeError):
+        make_sample(tmp_path)
+    made = make_sample.fn(tmp_path)
+
+    def run() -> StageRecord:
+        with reuse_only():
+            return make_sample(tmp_path)
+
+    assert run() == dataclasses.replace(made, reused=True)
 
 
 def test_outside_a_run_the_record_is_as_it_is(tmp_path: Path) -> None:

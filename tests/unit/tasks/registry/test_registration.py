@@ -16,6 +16,7 @@ import pytest
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import ServiceError
 from mirror.recipe import Recipe
+from mirror.reuse_only import NotMadeError, reuse_only
 from mirror.run_context import RunContext
 from mirror.store import Store
 from tasks import registry
@@ -75,6 +76,52 @@ def test_the_first_good_encoder_is_champion(first: Registration, client: Any) ->
     assert first.text == f"{MODEL} version 1: promoted; champion is version 1"
     assert aliases(client) == {"champion": "1", "challenger": "1"}
     assert previous_champions(client, "1") == []
+
+
+def test_a_repeated_run_does_not_open_an_unchanged_store(
+    first: Registration,
+    make_candidate: Make,
+    recipe: Recipe,
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate = make_candidate(0)
+    for module in ("registration.registry_lock", "champion.open_store"):
+        monkeypatch.delattr(f"tasks.registry.{module}")
+    assert fetch_champion(recipe, candidate.digest, workspace) is None
+    again = register(candidate, workspace)
+    assert again.text == f"{first.text} (registered before; reused)"
+    assert replace(again, text=first.text, reused=False) == first
+
+
+def test_another_encoder_is_compared_with_the_champion_of_an_unchanged_store(
+    first: Registration, make_candidate: Make, recipe: Recipe, workspace: Path
+) -> None:
+    other = make_candidate(1)
+    champion = fetch_champion(recipe, other.digest, workspace)
+    assert champion is not None and champion.version == first.version
+    assert not register(other, workspace).reused
+
+
+def test_a_changed_store_is_asked_again(
+    first: Registration, make_candidate: Make, workspace: Path, client: Any
+) -> None:
+    client.delete_registered_model_alias(MODEL, "champion")
+    again = register(make_candidate(0), workspace)
+    assert (again.reused, again.champion) == (True, None)
+
+
+def test_in_reuse_only_mode_no_version_is_added(
+    make_candidate: Make, workspace: Path, client: Any
+) -> None:
+    with reuse_only(), pytest.raises(NotMadeError):
+        register(make_candidate(0), workspace)
+    assert versions(client) == []
+    made = register(make_candidate(0), workspace)
+    (workspace / "registry" / f"{MODEL}.json").unlink()
+    with reuse_only():
+        again = register(make_candidate(0), workspace)
+    assert (again.reused, again.version) == (True, made.version)
 
 
 def test_extra_metrics_are_logged_with_the_scores(first: Registration, client: Any) -> None:
