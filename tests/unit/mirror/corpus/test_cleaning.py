@@ -1,9 +1,11 @@
 import unicodedata
 
+import ftfy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.corpus import cleaning
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
 
 
@@ -47,3 +49,24 @@ def test_ascii_is_changed_only_by_html_entities(text):
 
 def test_white_space_becomes_single_spaces():
     assert clean_line("  a\t b\u3000c \n d ") == "a b c d"
+
+
+def repaired(text: str) -> str:
+    """Return the text as ftfy repairs it, without the short cut for text that needs no repair."""
+    fixed = cleaning._INVISIBLE.sub("", ftfy.fix_text(text, cleaning._FIXES))
+    return unicodedata.normalize("NFKC", fixed)
+
+
+def test_stable_characters_need_no_repair_between_ascii_characters() -> None:
+    """Each is tried between characters of every kind that ftfy's patterns tell apart."""
+    around = ["a", "Z", " ", "0", ".", "\n", "(", '"', "~"]
+    for character in cleaning._stable_characters():
+        text = "".join(f"{a}{character}{b}" for a in around for b in around)
+        assert repaired(text) == text
+
+
+@given(
+    st.text(st.sampled_from("aZ 0.\n&œŒ²µ…ÂÃâ€äÄüÜéÉøØ„“”«»’–§£×±°¬¤¨вЂГРСжЖαΩ\u0301\u200d\xa0"))
+)
+def test_the_short_cut_changes_no_repair(text: str) -> None:
+    assert cleaning.clean_text(text) == repaired(text)
