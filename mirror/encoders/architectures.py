@@ -57,6 +57,9 @@ class Architecture:
     cls_only: Literal["bert", "distilbert", "modernbert", "mpnet"] | None = None
     """Which function of `cls_only_layer` computes the last layer for the class token only; None
     computes the whole layer, with the same vectors."""
+    replaces_code: bool = False
+    """Whether published models name code of their own (`auto_map`) that transformers has taken
+    over: its class is used, and theirs is never run."""
     special_tokens: Mapping[str, str] = field(default_factory=lambda: BERT_TOKENS)
     """Used if a model's files do not name them."""
 
@@ -74,7 +77,10 @@ ROBERTA = Architecture(
     counts_from_padding=True, has_pooler=True, cls_only="bert", special_tokens=ROBERTA_TOKENS
 )
 GATED = Architecture(
-    layers="layers", attention_output="self_attn.o_proj", positions=("rope", "rotary", "absolute")
+    layers="layers",
+    attention_output="self_attn.o_proj",
+    positions=("rope", "rotary", "absolute"),
+    replaces_code=True,
 )
 ARCHITECTURES = {
     "bert": Architecture(has_pooler=True, cls_only="bert"),

@@ -30,6 +30,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BaseModelError(f"{path} is not a JSON object: get it again")
     _check_no_other_weights(folder, config)
+    architecture = ARCHITECTURES.get(str(config.get("model_type")))
+    if architecture is not None and architecture.replaces_code:
+        config.pop("auto_map", None)
     for name, settings in ((path, config), *_tokenizer_settings(folder)):
         if "auto_map" in settings or _names_kernel(settings):
             raise BaseModelError(

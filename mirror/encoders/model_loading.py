@@ -44,6 +44,7 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
             config = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
+            vars(config).pop("auto_map", None)  # theirs is not run, and not saved
             if dropout is not None:
                 set_dropout(config, dropout)
             model, report = AutoModel.from_pretrained(

@@ -68,6 +68,26 @@ def test_sentence_transformers_gives_the_same_vectors(
     np.testing.assert_array_equal(Encoder.load(tmp_path / "encoder").encode(TEXTS), ours)
 
 
+def test_code_of_their_own_is_ignored_where_transformers_replaces_it(
+    any_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(any_base, tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    changed = {**config, "auto_map": {"AutoModel": "theirs.Model", "AutoConfig": "theirs.Config"}}
+    (base / "config.json").write_text(json.dumps(changed))
+    if not ARCHITECTURES[config["model_type"]].replaces_code:
+        with pytest.raises(BaseModelError, match="names code of its own"):
+            Encoder.load(base, "mean")
+        return
+    check_base(base)
+    encoder = Encoder.load(base, "mean")
+    np.testing.assert_array_equal(
+        encoder.encode(TEXTS), Encoder.load(any_base, "mean").encode(TEXTS)
+    )
+    encoder.save(tmp_path / "saved")
+    assert "auto_map" not in (tmp_path / "saved" / "config.json").read_text()
+
+
 @pytest.mark.parametrize("pad_token_id", [1, 3])
 def test_padding_tokens_written_in_a_text_have_the_positions_of_transformers(
     any_base: Path, pad_token_id: int, tmp_path: Path
