@@ -18,9 +18,9 @@ MIN_LETTERS = 80
 """Shorter texts are not judged: names, code and formulas are guessed badly."""
 MAX_CHARACTERS = 300
 """Characters read of a document: 1,000 take twice the time and change one decision in 10,000."""
-FIRST_CHARACTERS, PROBABLE = 120, 0.5
-"""Nothing more is read where these already show the right language: 98 documents in 100, of which
-none would be rejected by the rest."""
+FIRST_CHARACTERS, PROBABLE = 80, 0.5
+"""Nothing more is read where these already show the right language: 96 to 100 documents in 100 of
+English, German and biomedical text, of which none would be rejected by the rest."""
 MIN_PROSE = 0.6
 """Least share of letters and spaces in a text; below, it is code or a table and not judged."""
 MIN_PROBABILITY = 0.1
@@ -70,7 +70,12 @@ def foreign_detector(language: str) -> Callable[[Sequence[str]], list[bool]] | N
 
     def below(least: float, texts: Mapping[int, str]) -> list[int]:
         """Return the keys of the texts whose language is less likely than `least`."""
-        guesses = ((key, *model.predict(text, k=_CANDIDATES)) for key, text in texts.items())
+        # Languages below the threshold are not computed, but related ones may reach it together.
+        threshold = 0.0 if len(accepted) > 1 else 0.99 * least
+        guesses = (
+            (key, *model.predict(text, k=_CANDIDATES, threshold=threshold))
+            for key, text in texts.items()
+        )
         return [key for key, *guess in guesses if _share(accepted, *guess) < least]
 
     def are_foreign(texts: Sequence[str]) -> list[bool]:
@@ -107,10 +112,12 @@ def _is_prose(text: str) -> bool:
     if len(text) < MIN_LETTERS:
         return False
     plain = text.encode("ascii", "ignore")
-    letters, marks = len(plain.translate(None, _NO_LETTERS)), 0
-    if len(plain) < len(text):
-        rest = "".join(_BEYOND_ASCII.findall(text))
-        letters += sum(map(len, _LETTERS.findall(rest)))
-        marks = sum(map(len, _MARKS.findall(rest)))
-    prose = letters + marks + plain.count(b" ")
-    return letters >= MIN_LETTERS and prose >= MIN_PROSE * len(text)
+    letters = len(plain.translate(None, _NO_LETTERS))
+    prose = letters + plain.count(b" ")
+    least = MIN_PROSE * len(text)
+    if letters < MIN_LETTERS or prose < least:
+        beyond = "".join(_BEYOND_ASCII.findall(text))
+        more = sum(map(len, _LETTERS.findall(beyond)))
+        letters += more
+        prose += more + sum(map(len, _MARKS.findall(beyond)))
+    return letters >= MIN_LETTERS and prose >= least
