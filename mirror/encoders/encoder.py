@@ -55,7 +55,7 @@ class Encoder:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
-        self.head = nn.Sequential() if head is None else head
+        self.head = (nn.Sequential() if head is None else head).to(model.device)
         self.token_weights = token_weights
 
     @classmethod
@@ -82,25 +82,20 @@ class Encoder:
             lowercase: as `tuning.lowercase`; false leaves the tokenizer as it is.
 
         Raises:
-            BaseModelError: the folder is incomplete or damaged, no pooling is known, or the encoder
-                has a linear layer that was fitted to another pooling.
+            BaseModelError: the folder is incomplete or damaged, or cannot be pooled so.
             TokenizerError: the tokenizer does not fit the model, or the prompt either of them.
         """
         kind = architecture_of(read_config(folder), folder)
-        saved = read_encoder_settings(folder) or _plain_settings(folder, pooling)
-        check_reading(saved, pooling, prompt, folder)
-        settings = replace(saved, pooling=pooling or saved.pooling, prompt=prompt or saved.prompt)
+        settings = _chosen_settings(folder, pooling, prompt)
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             compute_cls_only(model)
         tokenizer = load_tokenizer(folder, kind, model.config.vocab_size, lowercase=lowercase)
-        if settings.lowercase:
-            lower_case(tokenizer.backend_tokenizer)
+        lower_case(tokenizer.backend_tokenizer, settings)
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
-        target = resolve_device(device)
-        head, token_weights = _read_fitted(folder, settings, model.config)
-        encoder = cls(model.to(target).eval(), tokenizer, settings, head.to(target), token_weights)
-        length = encoder.max_seq_length(max_tokens or saved.max_tokens)
+        fitted = _read_fitted(folder, settings, model.config)
+        encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
+        length = encoder.max_seq_length(max_tokens or settings.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
         encoder.settings = replace(settings, max_tokens=length)
         return encoder
@@ -282,12 +277,17 @@ def _read_fitted(
     return head, None
 
 
-def _plain_settings(folder: Path, pooling: Pooling | None) -> EncoderSettings:
+def _chosen_settings(folder: Path, pooling: Pooling | None, prompt: str | None) -> EncoderSettings:
+    """Return a folder's settings with the pooling and the prompt that are asked for."""
+    saved = read_encoder_settings(folder)
+    if saved is not None:
+        check_reading(saved, pooling, prompt, folder)
+        return replace(saved, pooling=pooling or saved.pooling, prompt=prompt or saved.prompt)
     if pooling is None:
         raise BaseModelError(
             f"{folder} is a plain model without a pooling setting: choose cls or mean"
         )
-    return EncoderSettings(pooling, max_tokens=0)
+    return EncoderSettings(pooling, max_tokens=0, prompt=prompt)
 
 
 def resolve_device(device: str) -> str:

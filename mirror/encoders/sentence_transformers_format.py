@@ -38,6 +38,12 @@ POOLING_KEYS: dict[str, Pooling | None] = {
     "pooling_mode_lasttoken": "last",
 }
 """Our name of each pooling of sentence-transformers; None for those that we lack."""
+VERSIONS = {
+    "sentence_transformers": "sentence-transformers",
+    "transformers": "transformers",
+    "pytorch": "torch",
+}
+"""The packages whose versions are written, by the names that are written for them."""
 WRITTEN_AS: dict[Pooling, Pooling] = {"mean-with-padding": "mean", "first-last": "mean"}
 """The pooling written for sentence-transformers where it lacks ours."""
 
@@ -117,14 +123,6 @@ def write_encoder_settings(
     extra = {"pooling": pooling, "prompt": settings.prompt}
     if extra := {name: value for name, value in extra.items() if value is not None}:
         _write_json(folder / EXTRA_FILE, extra)
-    versions = {
-        name: importlib.metadata.version(distribution)
-        for name, distribution in {
-            "sentence_transformers": "sentence-transformers",
-            "transformers": "transformers",
-            "pytorch": "torch",
-        }.items()
-    }
     (folder / "1_Pooling").mkdir(exist_ok=True)
     _write_json(folder / "modules.json", _modules(settings))
     _write_json(folder / "1_Pooling" / "config.json", _pooling_config(settings, width))
@@ -132,7 +130,7 @@ def write_encoder_settings(
     _write_json(
         folder / "config_sentence_transformers.json",
         {
-            "__version__": versions,
+            "__version__": {name: importlib.metadata.version(VERSIONS[name]) for name in VERSIONS},
             "prompts": dict(settings.prompts),
             "default_prompt_name": settings.default_prompt,
             "similarity_fn_name": "cosine",

@@ -108,8 +108,10 @@ def check_reading(
         )
 
 
-def lower_case(tokenizer: Tokenizer) -> None:
-    """Let a tokenizer lower-case its texts, as sentence-transformers does with `do_lower_case`."""
+def lower_case(tokenizer: Tokenizer, settings: EncoderSettings) -> None:
+    """Let a tokenizer lower-case its texts if its encoder does, as sentence-transformers does."""
+    if not settings.lowercase:
+        return
     normalizer = tokenizer.normalizer
     is_sequence = isinstance(normalizer, normalizers.Sequence)
     steps = list(cast(Any, normalizer)) if is_sequence else [normalizer]
@@ -123,8 +125,10 @@ def _read_settings(folder: Path) -> EncoderSettings:
     kinds = [kind for kind, _ in modules]
     position = kinds.index("Pooling") if "Pooling" in kinds else len(kinds)
     before = modules[:position]
-    if kinds[:1] != ["Transformer"] or modules[0][1] or position == len(kinds):
+    if kinds[:1] != ["Transformer"] or position == len(kinds):
         raise _unreadable(folder, f"the modules {', '.join(kinds)}, not Transformer and Pooling")
+    if modules[0][1]:
+        raise _unreadable(folder, f"its model in {modules[0][1]} and not beside modules.json")
     for kind, path in before[1:]:
         if (kind, path) not in (("WeightedLayerPooling", LAYERS), ("WordWeights", WEIGHTS)):
             raise _unreadable(folder, f"the module {kind} ({path}) before pooling")
@@ -227,7 +231,7 @@ def _read_prompts(folder: Path) -> tuple[dict[str, str], str | None]:
     config = _read_json(folder / "config_sentence_transformers.json")
     if config.get("truncate_dim") is not None:
         raise _unreadable(folder, f"vectors cut to {config['truncate_dim']} numbers (truncate_dim)")
-    prompts = {name: str(words) for name, words in config.get("prompts", {}).items() if words}
+    prompts = {name: str(words) for name, words in (config.get("prompts") or {}).items() if words}
     default = config.get("default_prompt_name")
     return prompts, default if default in prompts else None
 

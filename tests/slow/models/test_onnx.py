@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -71,6 +72,26 @@ def test_a_last_layer_token_weights_and_a_prompt_are_part_of_it(
     assert len(loaded.head) == 1
     assert loaded.token_weights is not None
     np.testing.assert_allclose(graph.encode(sentences[:5]), loaded.encode(sentences[:5]), atol=1e-5)
+
+
+@pytest.mark.usefixtures("_extra")
+def test_the_modules_of_an_encoder_are_part_of_it(
+    save_encoder: Callable[..., Path], cased_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    prompts = {"prompts": {"query": "the red "}, "default_prompt_name": "query"}
+    folder = save_encoder(Dense(32, 8), Normalize(), base=cased_base, max_seq_length=24, **prompts)
+    path = folder / "sentence_bert_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_lower_case": True}))
+    assert export_onnx(Encoder.load(folder), folder, tmp_path / "onnx") <= 1e-5
+    texts = ["The BAKER sells one mirror", *sentences[:5]]
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(texts)
+    np.testing.assert_allclose(OnnxEncoder(tmp_path / "onnx").encode(texts), theirs, atol=1e-5)
+    settings = json.loads((tmp_path / "onnx" / "encoder.json").read_text())
+    assert (settings["width"], settings["normalised"]) == (8, True)
+    assert settings["prompt"] == "the red "
 
 
 @pytest.mark.usefixtures("_extra")

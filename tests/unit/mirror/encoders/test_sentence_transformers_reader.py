@@ -167,3 +167,23 @@ def test_modules_with_code_of_their_own_are_refused(save_encoder: SaveEncoder) -
     (folder / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(BaseModelError, match=r"custom_pooling\.Pooling, which needs code"):
         check_base(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{"path": "0_Transformer"}, {}], "has its model in 0_Transformer"),
+        ([{}, {"type": "sentence_transformers.models.Router"}], "Transformer, Router, not"),
+        ([{"type": "sentence_transformers.models.StaticEmbedding"}, {}], "StaticEmbedding"),
+        ([{}, {"path": "../1_Pooling"}], "a module elsewhere"),
+    ],
+)
+def test_modules_without_transformer_and_pooling_are_refused(
+    save_encoder: SaveEncoder, changes: list[dict[str, str]], message: str
+) -> None:
+    folder = save_encoder()
+    modules = json.loads((folder / "modules.json").read_text())
+    changed = [module | change for module, change in zip(modules, changes, strict=True)]
+    (folder / "modules.json").write_text(json.dumps(changed))
+    with pytest.raises(BaseModelError, match=message):
+        read_encoder_settings(folder)
