@@ -73,7 +73,7 @@ def base_readings(
         readings = [(base, f"with its own settings ({own.pooling} pooling)")]
         if tuning.pooling != own.pooling or tuning.prompt not in (None, own.prompt):
             label = f"{base.label}-recipe"
-            readings.append((replace(by_recipe, label=label), f"{recipe_words}, as in this recipe"))
+            readings.append((replace(by_recipe, label=label), f"{recipe_words} as in this recipe"))
         return readings
     readings = [(by_recipe, recipe_words)]
     for pooling in CLASS_AND_MEAN:

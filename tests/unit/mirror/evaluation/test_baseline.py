@@ -58,7 +58,7 @@ def test_an_encoder_is_read_with_its_own_settings() -> None:
     assert readings(OWN, pooling="mean") == [own]
     assert readings(OWN, pooling="cls") == [
         own,
-        ("cls", 50, None, "with cls pooling, as in this recipe"),
+        ("cls", 50, None, "with cls pooling as in this recipe"),
     ]
 
 

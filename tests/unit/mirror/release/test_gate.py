@@ -178,7 +178,7 @@ def reading(words: str, score: float) -> BaseReading:
 def test_a_refusal_names_the_bases_best_reading_and_its_score(recipe) -> None:
     readings = (
         reading("with its own settings (mean pooling)", 0.604),
-        reading("with cls pooling, as in this recipe", 0.499),
+        reading("with cls pooling as in this recipe", 0.499),
     )
     change = ScoreChange("stsb", "spearman", 100, 0.604, 0.56, -0.044, -0.05, -0.04)
     verdict = judge(recipe, (change,), None, SOUND, readings=readings)
@@ -187,7 +187,7 @@ def test_a_refusal_names_the_bases_best_reading_and_its_score(recipe) -> None:
         "No improvement over the base with its own settings (mean pooling): it scores 0.604, the "
         "tuned encoder 0.560; the mean change is -0.044."
     )
-    assert verdict.reasons[-1] == "The base with cls pooling, as in this recipe scores 0.499."
+    assert verdict.reasons[-1] == "The base with cls pooling as in this recipe scores 0.499."
 
 
 def test_a_promotion_names_the_bases_best_reading(recipe) -> None:
