@@ -25,7 +25,7 @@ PROBES = 200
 """Number of words of the vocabulary that are tokenized as a check."""
 MANY_PROBES = 2_000
 MOST_CHANGED = 0.05
-"""Share of words of a vocabulary that may have capitals and be read without."""
+"""Share of words of a vocabulary that may be read without their capitals, or as unknown."""
 MANY_ADDED = 1_000
 """Added tokens from which the tokenizer is loaded twice."""
 
@@ -46,7 +46,7 @@ def check_tokenizer_folder(
     vocab_size = int(config.get("vocab_size", 1 << 62))
     check_tokenizer(tokenizer, tokens, folder=folder, vocab_size=vocab_size, masks=masks)
     if not (folder / TOKENIZER_FILE).is_file():
-        _check_case(tokenizer, folder)
+        _check_case(tokenizer, tokens.unknown, folder)
     _check_repeatable(tokenizer, folder)
 
 
@@ -109,8 +109,8 @@ def _check_ids(
         )
 
 
-def _check_case(tokenizer: Tokenizer, folder: Path) -> None:
-    """Check that a tokenizer built from a vocabulary alone does not change the case of its words.
+def _check_case(tokenizer: Tokenizer, unknown: str | None, folder: Path) -> None:
+    """Check that a tokenizer built from a vocabulary alone reads its words as they are written.
 
     transformers lower-cases unless it is told otherwise.
     """
@@ -120,12 +120,13 @@ def _check_case(tokenizer: Tokenizer, folder: Path) -> None:
     cased = [word for word in words if word != word.lower()]
     lower = _plain(tokenizer, [word.lower() for word in cased])
     pairs = zip(_plain(tokenizer, cased), lower, strict=True)
-    changed = sum(first.ids == second.ids for first, second in pairs)
-    if changed > MOST_CHANGED * len(words):
+    changed = sum(first.ids == second.ids for first, second in pairs) / len(words)
+    if max(changed, unknown_word_share(tokenizer, unknown, words)) > MOST_CHANGED:
         raise TokenizerError(
-            f"the vocabulary in {folder} has words with capitals, and its tokenizer lower-cases, "
-            f'as no file says otherwise: write "do_lower_case": false into {TOKENIZER_SETTINGS}, '
-            "or true if that is how the model was trained"
+            f"the vocabulary in {folder} has words with capitals or in a script that lower-casing "
+            "breaks, and its tokenizer lower-cases, as no file says otherwise: write "
+            f'"do_lower_case": false into {TOKENIZER_SETTINGS}, or true if that is how the model '
+            "was trained"
         )
 
 

@@ -76,13 +76,15 @@ def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
         except (ValueError, OSError, ImportError):
             # A class that is unusual for the architecture is not tried by AutoTokenizer.
-            if (named := _named_class(folder)) is None:
+            if not _is_fast(named := _named_class(folder)):
                 raise
             tokenizer = named.from_pretrained(str(folder), **options)
-        without_limits(tokenizer.backend_tokenizer)
+        if hasattr(tokenizer, "backend_tokenizer"):
+            without_limits(tokenizer.backend_tokenizer)
+            return tokenizer
     except Exception as error:  # the tokenizer classes raise many kinds
         raise _loading_error(folder, error) from error
-    return tokenizer
+    raise _python_only(folder, type(tokenizer).__name__)
 
 
 def _load_as_written(folder: Path, *, lowercase: bool) -> Any:
@@ -155,26 +157,40 @@ def _named_class(folder: Path) -> Any:
     """Return the tokenizer class of transformers that a folder names; None without one."""
     import transformers
 
-    name = read_settings(folder / TOKENIZER_SETTINGS).get("tokenizer_class")
-    return None if name in PLAIN_CLASSES else getattr(transformers, str(name), None)
+    files = (folder / TOKENIZER_SETTINGS, folder / "config.json")
+    names = [read_settings(path).get("tokenizer_class") for path in files]
+    named = getattr(transformers, str(names[0] or names[1]), None)
+    is_tokenizer = isinstance(named, type) and issubclass(
+        named, transformers.PreTrainedTokenizerBase
+    )
+    return named if is_tokenizer else None
+
+
+def _is_fast(named: Any) -> bool:
+    """Return whether a tokenizer class uses the tokenizers library."""
+    from transformers import PreTrainedTokenizerFast
+
+    return named is not None and issubclass(named, PreTrainedTokenizerFast)
 
 
 def _loading_error(folder: Path, error: Exception) -> TokenizerError:
-    from transformers import PreTrainedTokenizerFast
-
     if (folder / TOKENIZER_FILE).is_file():
         return TokenizerError(
             f"the tokenizer in {folder} cannot be loaded ({error}): get it again from where it "
             "came from"
         )
     named = _named_class(folder)
-    if named is not None and not issubclass(named, PreTrainedTokenizerFast):
-        return TokenizerError(
-            f"the tokenizer in {folder} is a {named.__name__}, which transformers has in Python "
-            f"only: it cannot be used; choose a base with {TOKENIZER_FILE}"
-        )
+    if named is not None and not _is_fast(named):
+        return _python_only(folder, named.__name__)
     return TokenizerError(
         f"no tokenizer in {folder} that can be read: it needs {TOKENIZER_FILE} ({error})"
+    )
+
+
+def _python_only(folder: Path, name: str) -> TokenizerError:
+    return TokenizerError(
+        f"the tokenizer in {folder} is a {name}, which transformers has in Python only: it cannot "
+        f"be used; choose a base with {TOKENIZER_FILE}"
     )
 
 

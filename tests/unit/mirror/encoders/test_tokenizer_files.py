@@ -168,14 +168,37 @@ def test_a_vocabulary_with_capitals_alone_is_refused_with_the_line_to_add(
     check_base(base)
 
 
-@pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "PhobertTokenizer"])
-def test_a_tokenizer_in_python_only_is_refused_by_its_class(
-    name: str, tiny_base: Path, tmp_path: Path
+def test_a_vocabulary_of_hangul_alone_is_refused_with_the_line_to_add(
+    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
-    (base / "tokenizer.json").unlink()
+    words = [
+        f"한국{chr(0xAC00 + number)}" if len(word) > 4 else word
+        for number, word in enumerate(vocabulary)
+        if not word.startswith("[")
+    ]
+    special = [word for word in vocabulary if word.startswith("[") and len(word) > 1]
+    (base / "vocab.txt").write_text("\n".join([*special, *words]) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (base / name).unlink()
+    with pytest.raises(TokenizerError, match="a script that lower-casing breaks"):
+        check_base(base)
+    (base / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    check_base(base)
+
+
+@pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "PhobertTokenizer"])
+def test_a_tokenizer_in_python_only_is_refused_by_its_class(
+    name: str, place: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (base / file).unlink()
     (base / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
-    (base / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+    path = base / place
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**content, "tokenizer_class": name}))
     with pytest.raises(TokenizerError, match=f"{name}, which transformers has in Python only"):
         check_base(base)
     with pytest.raises(TokenizerError, match="cannot be used"):
