@@ -20,6 +20,35 @@ from flows.cli.main import main
 main()
 """
 
+LOADED = """
+import atexit, subprocess, sys
+started = []
+start = subprocess.Popen.__init__
+def noted(self, args, *others, **options):
+    started.append(str(args))
+    start(self, args, *others, **options)
+subprocess.Popen.__init__ = noted
+heavy = {"mlflow", "torch", "transformers"}
+atexit.register(lambda: print("LOADED", sorted(heavy & sys.modules.keys()), started))
+from flows.cli.main import main
+main()
+"""
+
+
+def test_a_second_run_without_a_server_starts_none_and_loads_no_heavy_library(
+    tmp_path: Path, write_recipe: Callable[..., Path], mirror_run: Callable[..., Any]
+) -> None:
+    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    first = mirror_run(recipe, home)
+    assert first.returncode == 0, first.stderr
+    again = mirror_run(recipe, home, LOADED)
+    assert again.returncode == 0, again.stderr
+    assert "9 of 9 stages reused" in again.stdout
+    assert "(registered before; reused)" in again.stdout
+    loaded = next(line for line in again.stdout.splitlines() if line.startswith("LOADED"))
+    assert loaded.startswith("LOADED []")
+    assert "tasks.local_api" not in loaded
+
 
 @pytest.fixture(scope="module")
 def crowned(
