@@ -70,15 +70,17 @@ def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
 
     # Passed only if true: false would override the folder's setting.
     changes = {"do_lower_case": True} if lowercase else {}
-    options = {"local_files_only": True, "trust_remote_code": False, **changes}
+    options = {"local_files_only": True, **changes}
     try:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(folder), trust_remote_code=False, **options
+            )
         except (ValueError, OSError, ImportError):
             # A class that is unusual for the architecture is not tried by AutoTokenizer.
             if not _is_fast(named := _named_class(folder)):
                 raise
-            tokenizer = named.from_pretrained(str(folder), **options)
+            tokenizer = named.from_pretrained(str(folder), trust_remote_code=False, **options)
         if hasattr(tokenizer, "backend_tokenizer"):
             without_limits(tokenizer.backend_tokenizer)
             return tokenizer
