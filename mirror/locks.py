@@ -131,7 +131,7 @@ def _renewed(lease: SoftFileLease) -> int:
 def _is_from_this_machine(lease: SoftFileLease, path: Path) -> bool:
     """Whether the last holder of `path`, which left the lease, ran on this machine since its boot.
 
-    The PID in the lease does not say so: containers number their processes anew.
+    The PID is not enough: PIDs repeat across containers.
     """
     owner = lease.owner
     return owner is not None and path.read_text("ascii", "replace") == f"{_kernel()} {owner.token}"

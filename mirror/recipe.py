@@ -94,7 +94,7 @@ class EvaluationSection(Section):
 
 
 class DriftSection(Section):
-    """Thresholds of drift from the champion's corpus, at any of which `--if-changed` goes on.
+    """Drift thresholds; a run with `--if-changed` continues if one is reached.
 
     See `mirror.corpus.drift`.
     """

@@ -60,8 +60,8 @@ def choose_recipes(selection: RecipeSelection, folder: Path = RECIPES) -> tuple[
     return chosen
 
 
-def read_judged(name: str, folder: Path = RECIPES) -> Recipe:
-    """Read a recipe and check its benchmarks, of which the gate must judge by at least one.
+def read_checked_recipe(name: str, folder: Path = RECIPES) -> Recipe:
+    """Return a recipe; raise an error if the gate uses none of its benchmarks.
 
     Raises:
         RecipeError: the recipe or its benchmarks have faults.
@@ -80,7 +80,7 @@ def _read(names: Sequence[str], folder: Path) -> tuple[Recipe, ...]:
     for name in names:
         try:
             if name not in unknown:
-                recipes.append(read_judged(name, folder))
+                recipes.append(read_checked_recipe(name, folder))
         except RecipeError as fault:
             faults.append(str(fault))
     try:

@@ -8,7 +8,7 @@ from mirror.encoders.base_model import choose_base
 from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
-from mirror.recipe_selection import read_judged
+from mirror.recipe_selection import read_checked_recipe
 from mirror.store import Store
 
 
@@ -59,4 +59,6 @@ def load_run(recipe: str, base: str, workspace: Path) -> RunContext:
         BaseModelError: there is no folder `base`.
         StoreError: the workspace cannot be made or written.
     """
-    return RunContext(choose_base(read_judged(recipe), base), Store(workspace), (recipe, base))
+    return RunContext(
+        choose_base(read_checked_recipe(recipe), base), Store(workspace), (recipe, base)
+    )

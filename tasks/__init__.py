@@ -1,4 +1,4 @@
-"""Thin Prefect tasks around `mirror`, module for module."""
+"""Thin Prefect tasks around `mirror`."""
 
 from tasks.environment import set_defaults
 

@@ -32,7 +32,7 @@ def runner_kind(asked: str | None) -> Runner:
 
 
 def task_runner(kind: Runner, jobs: int) -> TaskRunner[Any]:
-    """Return a runner of `at_once` parallel tasks, which share the cores of this machine.
+    """Return a runner of `jobs` parallel tasks, which share the cores of this machine.
 
     Raises:
         InputError: the runner needs an extra that is not installed, or `MIRROR_CLUSTER` is set for

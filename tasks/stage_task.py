@@ -36,7 +36,7 @@ Result = TypeVar("Result", bound=Reusable)
 
 
 class StageTask(Task[P, R]):
-    """A task that may name its own state; calling it gives what the state holds.
+    """Prefect task that may return a named state; calling it returns the result.
 
     In reuse-only mode it is a plain function: nothing is reported to Prefect.
     """
@@ -134,5 +134,7 @@ def _as_cached_state(result: Result) -> Result:
         return result
     state: Any = Completed(data=result)
     if result.reused:
-        state = Completed(name=REUSED, message="Found made and whole; reused", data=result)
+        state = Completed(
+            name=REUSED, message="Reused: the stage is complete and undamaged", data=result
+        )
     return cast(Result, state)

@@ -33,7 +33,7 @@ def up(
 ) -> None:
     """Start Prefect's server, MLflow's server and workers, and wait until all answer.
 
-    What runs already is left as it is.  A process that dies is restarted; one that keeps failing
+    Running services are not restarted.  A process that dies is restarted; one that keeps failing
     is started again by the next `mirror up`.  State, artifacts and logs are in `servers` in the
     workspace.  PostgreSQL's address, with its password, is read from MIRROR_DATABASE_URL: for
     .../NAME the databases are NAME_prefect and NAME_mlflow.
@@ -60,10 +60,10 @@ def up(
     echo("\n".join(lines))
 
 
-@click.command(cls=Command, short_help="Stop what `mirror up` started.")
+@click.command(cls=Command, short_help="Stop the services of `mirror up`.")
 @workspace_option
 def down() -> None:
-    """Stop what `mirror up` started, runs in progress included, and nothing else.
+    """Stop the services of `mirror up` and their runs.
 
     Databases, artifacts and logs stay.
     """
@@ -74,4 +74,4 @@ def down() -> None:
     from tasks.services.lifecycle import stop_services
 
     stopped = stop_services(services_folder(), print_step)
-    print_step("down" if stopped else "nothing was up")
+    print_step("down" if stopped else "no services were running")

@@ -48,7 +48,7 @@ class Drift:
 
 
 def measure_drift(now: CorpusProfile, before: CorpusProfile) -> Drift:
-    """Compares two corpora by their profiles, which must be of one base."""
+    """Return the drift between two corpora whose profiles have the same base."""
     pieces = sorted({*now.pieces, *before.pieces})
     shares_now, shares_before = (_shares(each.pieces, pieces) for each in (now, before))
     parts = divergence_parts(shares_now, shares_before)
@@ -110,27 +110,27 @@ def _line(what: str, before: str, now: str) -> dict[str, str]:
 def _reasons(drift: Drift, section: DriftSection) -> Iterator[str]:
     if drift.new >= section.new_strings:
         yield (
-            f"{drift.new:.1%} of the strings are new; {section.new_strings:.1%} is enough "
-            "(drift.new_strings)."
+            f"{drift.new:.1%} of the strings are new; threshold "
+            f"{section.new_strings:.1%} (drift.new_strings)."
         )
     if drift.divergence >= section.divergence:
         yield (
-            f"The vocabulary diverges by {drift.divergence:.4f} bits; {section.divergence} is "
-            "enough (drift.divergence)."
+            f"The vocabulary diverges by {drift.divergence:.4f} bits; threshold "
+            f"{section.divergence} (drift.divergence)."
         )
     if drift.unknown_now - drift.unknown_before >= section.unknown:
         yield (
-            f"Unknown pieces rose from {drift.unknown_before:.2%} to {drift.unknown_now:.2%}; by "
-            f"{section.unknown:.2%} is enough (drift.unknown)."
+            f"Unknown pieces rose from {drift.unknown_before:.2%} to {drift.unknown_now:.2%}; "
+            f"threshold {section.unknown:.2%} (drift.unknown)."
         )
     if drift.pieces_now >= drift.pieces_before * (1 + section.pieces_per_word):
         yield (
             f"Words take {drift.pieces_now:.2f} pieces and took {drift.pieces_before:.2f}; "
-            f"{section.pieces_per_word:.0%} more is enough (drift.pieces_per_word)."
+            f"threshold {section.pieces_per_word:.0%} more (drift.pieces_per_word)."
         )
     if drift.length_distance >= section.lengths:
         yield (
-            f"Lengths are {drift.length_distance:.3f} apart; {section.lengths} is enough "
+            f"Lengths are {drift.length_distance:.3f} apart; threshold {section.lengths} "
             "(drift.lengths)."
         )
 

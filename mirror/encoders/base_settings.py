@@ -1,4 +1,4 @@
-"""A recipe and its base: settings that the base decides, and whether it can do the others.
+"""Recipe defaults taken from the base, and checks of the recipe against it.
 
 Pooling and the tokens read of a text are a base's own if it is an encoder; for a plain model they
 are the level's defaults.
@@ -60,7 +60,7 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     if own is None:
         pooling, tokens = pooling or defaults["pooling"], tokens or defaults["max_tokens"]
     else:
-        length = own_length(own, folder) or defaults["max_tokens"]
+        length = saved_max_tokens(own, folder) or defaults["max_tokens"]
         pooling, tokens = pooling or own.pooling, tokens or min(length, LONGEST_TUNED)
         longest = longest or max(length, tokens)
     settled = {"pooling": pooling, "max_tokens": tokens, "inference_max_tokens": longest}
@@ -71,7 +71,7 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     return parse_recipe(content, name=recipe.name, source=f"{recipe.name} with the base {folder}")
 
 
-def own_length(settings: EncoderSettings, folder: Path) -> int | None:
+def saved_max_tokens(settings: EncoderSettings, folder: Path) -> int | None:
     """Return the most tokens of a text that an encoder reads; None if nothing limits them."""
     lengths = (settings.max_tokens, token_limit(folder))
     return min((length for length in lengths if length), default=None)

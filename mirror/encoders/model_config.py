@@ -1,4 +1,4 @@
-"""Configuration of a model, its `config.json`: read, and refused if it cannot be honoured."""
+"""Model configuration (`config.json`): reading and checks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reader of the settings files of sentence-transformers' folders, in all their forms.
 
-A module or setting that cannot be followed is refused by name: without it the vectors would be
-others than the encoder's owner has.  torch is not imported.
+An unsupported module or setting is an error that names it: ignoring it would change the vectors.
+torch is not imported.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_encoder_settings(folder: Path) -> EncoderSettings | None:
     """Return the settings in an encoder's folder; None for a plain model.
 
     Raises:
-        BaseModelError: the settings cannot be read, or name something that cannot be followed.
+        BaseModelError: the settings cannot be read, or name something unsupported.
     """
     if not (folder / "modules.json").is_file():
         return None
@@ -268,4 +268,4 @@ def _read_json(path: Path, *, needed: bool = False) -> Any:
 
 
 def _unreadable(folder: Path, what: str) -> BaseModelError:
-    return BaseModelError(f"the encoder in {folder} has {what}: this cannot be followed; {REMEDY}")
+    return BaseModelError(f"the encoder in {folder} has {what}: this is not supported; {REMEDY}")

@@ -1,6 +1,6 @@
-"""Loading of a folder's tokenizer by transformers, or as its file says where the two differ.
+"""Tokenizer loading; `tokenizer.json` wins if transformers differs.
 
-transformers builds the tokenizers of some classes anew from the vocabulary.  Without settings that
+transformers builds the tokenizers of some classes again from the vocabulary.  Without settings that
 say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
 """
 

@@ -1,4 +1,4 @@
-"""Baseline of a run: the base's scores in the reading that serves its owner best.
+"""Baseline: the untuned base's evaluation with its best pooling.
 
 An encoder is read with its own settings.  A plain model has none: it is read by its class token, by
 the mean of its tokens, and as the recipe reads it, and the best of these is the baseline.
@@ -25,7 +25,7 @@ CLASS_AND_MEAN: tuple[Pooling, ...] = ("cls", "mean")
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a tuned encoder has to be better than."""
+    """Evaluation that the tuned encoder is compared with."""
 
     record: StageRecord
     """The evaluation of the base's best reading."""

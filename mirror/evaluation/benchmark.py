@@ -38,7 +38,7 @@ class Benchmark(Section):
     METRIC: ClassVar[str]
     """The kind's metric; a definition may repeat it in `metric`."""
     EXTRA_METRICS: ClassVar[tuple[str, ...]] = ()
-    """Further numbers that are reported but never judged by the gate."""
+    """Further numbers that are reported but that the gate does not use."""
     LIBRARIES: ClassVar[tuple[str, ...]] = ()
     """Packages whose version may change a score, in addition to the evaluation stage's."""
     FILE_COUNT: ClassVar[int | None] = 0
@@ -60,7 +60,7 @@ class Benchmark(Section):
     download_instructions: str = ""
     """What a user must do for files without `url`; not part of any digest."""
     used_by_gate: bool = True
-    """Whether the promotion gate judges by it; otherwise it is only reported."""
+    """Whether the promotion gate uses it; otherwise it is only reported."""
     files: tuple[DataFile, ...] = ()
     file: str | None = None
     """A local table in the definition's folder or below; needs no checksum."""

@@ -106,7 +106,7 @@ def compare_extra_metrics(
 def extra_metric_changes(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> tuple[MetricSummary, ...]:
-    """Return the numbers that the gate does not judge by, from two `scores.json`."""
+    """Return the numbers that the gate does not use, from two `scores.json`."""
     return tuple(
         summary for name in after for summary in _extra_metrics(name, before[name], after[name])
     )

@@ -67,7 +67,7 @@ class BenchmarkResult:
     baselines: Mapping[str, float] = field(default_factory=dict)
     """Scores of other methods on the same items, such as `bm25`."""
     extra_metrics: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers that the gate never judges by."""
+    """Further numbers that the gate does not use."""
     predictions: Predictions | None = None
     """None for an average and for kinds without items."""
     members: Mapping[str, BenchmarkResult] = field(default_factory=dict)

@@ -34,7 +34,7 @@ class ScoreChange:
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """A metric of two encoders that the gate does not judge by."""
+    """A metric of two encoders that the gate does not use."""
 
     benchmark: str
     metric: str

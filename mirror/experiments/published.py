@@ -26,7 +26,7 @@ Setting = str | int | float | bool
 
 
 class CellSettings(Section):
-    """What a table, column or row sets for its cells. A row overrides a column, that the table."""
+    """Settings of cells: row over column over table."""
 
     recipe: str | None = None
     """A recipe's name; `{column}` in it is replaced by the column's key."""
@@ -41,7 +41,7 @@ class CellSettings(Section):
 
 
 class TableColumn(CellSettings):
-    """What is measured."""
+    """Column: a benchmark or metric."""
 
     key: Name
     label: str = ""
@@ -61,7 +61,7 @@ class TableColumn(CellSettings):
 
 
 class TableRow(CellSettings):
-    """The encoder that is measured."""
+    """Row: an encoder."""
 
     key: Name
     label: str

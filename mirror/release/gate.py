@@ -35,7 +35,7 @@ class SmokeTestResult:
 
 @dataclass(frozen=True)
 class GateInput:
-    """What the gate decides on."""
+    """Score changes, diagnostics and smoke test for the gate."""
 
     base: tuple[ScoreChange, ...] = ()
     """From the base's best reading to the tuned encoder."""

@@ -63,7 +63,7 @@ def score_changes(results: RunResults) -> tuple[ScoreChange, ...]:
 
 
 def metric_changes(results: RunResults) -> tuple[MetricSummary, ...]:
-    """Return the numbers of base and tuned encoder that the gate does not judge by.
+    """Return the numbers of base and tuned encoder that the gate does not use.
 
     Raises:
         StoreError: an evaluation's folder is damaged.

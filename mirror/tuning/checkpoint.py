@@ -1,4 +1,4 @@
-"""Checkpoints of tuning: what a killed run needs to end with the same weights.
+"""Checkpoints of tuning: weights, optimizer state, progress.
 
 Batches, masks and dropout are drawn from seeds and step numbers, so that no state of a random
 generator is saved.

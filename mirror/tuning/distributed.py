@@ -1,6 +1,6 @@
-"""Distributed tuning: torchrun starts several processes, and this one listens to the first.
+"""Distributed tuning: torchrun's processes, and the parent that reads rank 0's messages.
 
-`tune_distributed` runs in the listener, `main` in each process that torchrun starts.
+`tune_distributed` runs in the parent, `main` in each process that torchrun starts.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _listen(process: subprocess.Popen[str], on_step: OnStep) -> Mapping[str, Any
             return counts
     raise TuningError(
         f"the distributed tuning processes ended with exit code {process.wait()}: see their "
-        "output above; run again to go on from the last checkpoint"
+        "output above; run again to resume from the last checkpoint"
     )
 
 

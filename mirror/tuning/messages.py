@@ -37,7 +37,7 @@ def receive(
     threading.Thread(target=_read, args=(child, prefix, lines), daemon=True).start()
     while True:
         if stop_asked():
-            raise StoppedError("tuning was stopped: run again to go on from its checkpoint")
+            raise StoppedError("tuning was stopped: run again to resume from its checkpoint")
         if end is not None and time.monotonic() > end:
             raise TimeoutError
         try:

@@ -156,7 +156,7 @@ class Trainer:
                 if stop:
                     raise StoppedError(
                         f"tuning was stopped after step {self.state.step} of {self.total}: run "
-                        "again to go on from there"
+                        "again to resume from its checkpoint"
                     )
 
     def batch_indices(self, epoch: int) -> Iterator[Sequence[int]]:

@@ -129,13 +129,13 @@ def _await_record(
     except TimeoutError:
         raise TuningError(
             f"tuning was not done within tuning.timeout_minutes ({timeout_minutes:g}): run again "
-            "to go on from its checkpoint, or raise it"
+            "to resume from its checkpoint, or raise it"
         ) from None
     code = child.wait()
     reason = f"signal {-code}" if code < 0 else f"exit code {code}"
     raise TuningError(
         f"the tuning process ended with {reason} and without a message: look at this machine's "
-        "memory and logs, and run again to go on from the last checkpoint"
+        "memory and logs, and run again to resume from the last checkpoint"
     )
 
 

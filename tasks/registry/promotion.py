@@ -84,7 +84,7 @@ def promote(
             return PromotionResult(name, number, previous, text)
         objection = _find_objection(version, champion)
         if objection and not force:
-            raise InputError(f"{name}: {objection}: give --force to make it champion all the same")
+            raise InputError(f"{name}: {objection}: give --force to promote it anyway")
         change = change_now(PROMOTED, current_user(), reason, objection)
         set_champion(client, version, previous, change)
     after = f" after version {previous}" if previous else ""
@@ -201,7 +201,7 @@ def _find_objection(version: ModelVersion, champion: ModelVersion | None) -> str
     if status == ROLLED_BACK:
         return f"version {number} was rolled back"
     if not status.startswith(PENDING_APPROVAL):
-        return f"version {number} was champion before, and `mirror rollback` restores such"
+        return f"version {number} was champion before: use `mirror rollback --to {number}`"
     if champion is None or is_same_encoder(version, champion):
         return ""
     compared = version.tags.get("compared_with")

@@ -26,7 +26,7 @@ CONFLICT = 409
 BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 5, 1.0
 """Prefect's server answers 503 while its database is locked; its own clients then retry."""
 DOCTOR_SECONDS = 3.0
-REMEDY = "`mirror up` starts what has died"
+REMEDY = "run `mirror up` to restart stopped services"
 
 
 def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:

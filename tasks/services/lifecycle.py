@@ -71,9 +71,9 @@ class _Startup:
 def start_services(
     folder: Path, options: ServiceOptions, say: Say
 ) -> tuple[ServiceState, tuple[str, ...]]:
-    """Start what does not run, wait until all answers; return the state and what was started.
+    """Start the stopped services and wait for them. Return the state and the names started.
 
-    What this call started is stopped again if a part of it does not answer.
+    If a service does not answer, those that this call started are stopped again.
 
     Args:
         folder: of the services.

@@ -45,7 +45,7 @@ BINS = 50
 
 @register_kind
 class SpaceDiagnosticsBenchmark(Benchmark):
-    """The first 10,000 strings of the run's own sample; reported, never judged by the gate."""
+    """The first 10,000 strings of the run's own sample; reported, not used by the gate."""
 
     TASK = "space-diagnostics"
     METRIC = "isotropy"

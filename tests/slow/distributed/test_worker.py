@@ -170,7 +170,7 @@ def test_a_request_to_stop_ends_it_at_a_checkpoint(store, sample, base) -> None:
             shutdown.ask_to_stop()
 
     try:
-        with pytest.raises(StoppedError, match="run again to go on from its checkpoint"):
+        with pytest.raises(StoppedError, match="run again to resume from its checkpoint"):
             tune_encoder(recipe(), sample, base, store, stop)
     finally:
         shutdown._asked.clear()

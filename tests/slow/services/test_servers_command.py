@@ -221,7 +221,7 @@ def test_down_leaves_nothing_running_and_keeps_what_was_made(team: Team) -> None
     assert not (servers / "state.json").exists()
     assert (servers / "prefect" / "prefect.db").exists()
     assert (servers / "mlflow" / "mlflow.db").exists()
-    assert team.mirror("down").stderr.splitlines()[-1] == "nothing was up"
+    assert team.mirror("down").stderr.splitlines()[-1] == "no services were running"
 
 
 def test_a_password_goes_to_the_servers_and_nowhere_else(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import RecipeError
-from mirror.recipe_selection import RecipeSelection, choose_recipes, read_judged
+from mirror.recipe_selection import RecipeSelection, choose_recipes, read_checked_recipe
 
 RECIPE = """
 language = "{language}"
@@ -99,6 +99,6 @@ def test_faulty_benchmarks_are_listed_with_their_recipe(folder, benchmarks, said
     path = folder / "de-law.toml"
     path.write_text(path.read_text().replace('["passage-retrieval"]', benchmarks))
     with pytest.raises(RecipeError, match=f"de-law: .*{said}"):
-        read_judged("de-law", folder)
+        read_checked_recipe("de-law", folder)
     with pytest.raises(RecipeError, match=f"de-law: .*{said}"):
         chosen(folder, everything=True)

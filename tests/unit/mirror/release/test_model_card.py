@@ -85,7 +85,7 @@ def test_scores_below_bm25_are_admitted(results: RunResults) -> None:
 
 
 def with_measures(results: RunResults) -> RunResults:
-    """Both evaluations with a space, which no gate judges by, and a measure of the search."""
+    """Both evaluations with a space, which the gate does not use, and a measure of the search."""
     for side, isotropy in ((results.before, 0.125), (results.after, 0.625)):
         path = side.path / "scores.json"
         scores = json.loads(path.read_text())
@@ -103,7 +103,7 @@ def with_measures(results: RunResults) -> RunResults:
     return results
 
 
-def test_what_is_not_judged_by_stands_beside_the_scores(results: RunResults) -> None:
+def test_metrics_that_the_gate_does_not_use_follow_the_scores(results: RunResults) -> None:
     assert "Further metrics" not in render_card(results)
     card = render_card(with_measures(results))
     heading = "Further metrics, not used by the promotion gate:"

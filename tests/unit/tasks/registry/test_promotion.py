@@ -179,7 +179,7 @@ def test_an_approval_of_a_comparison_with_a_former_champion_needs_force(
 def test_an_earlier_champion_is_restored_and_not_promoted(
     three: None, client: Any, workspace: Path
 ) -> None:
-    with pytest.raises(InputError, match="version 1 was champion before, and `mirror rollback`"):
+    with pytest.raises(InputError, match="was champion before: use `mirror rollback --to 1`"):
         promote(MODEL, "1", workspace)
     assert champion(client) == "3"
 
