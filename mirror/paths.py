@@ -12,6 +12,8 @@ from pathlib import Path
 from mirror.errors import InputError, RecipeError, StoreError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SHIPPED_BASE = CHECKOUT / "models" / "mirror-mini-en"
+"""The small base that comes with the project."""
 RECIPES = CHECKOUT / "recipes"
 PAPER_RECIPES = RECIPES / "paper"
 """One recipe per row of the paper's tables; no schedule runs them."""

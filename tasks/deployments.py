@@ -22,8 +22,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mirror.errors import InputError, MirrorError, ServiceError
 from mirror.maintenance.health_check import CheckResult
+from mirror.secrets import without_secrets
 from tasks.deployment_file import TIMING, Deployment, plain_schedule, read_file
-from tasks.network import without_secrets
 
 CONCURRENCY_OPTIONS = ("collision_strategy", "grace_period_seconds")
 MAX_SHOWN_CHARACTERS = 60

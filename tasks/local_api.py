@@ -33,8 +33,8 @@ from prefect.settings import (
 )
 
 from mirror.errors import ServiceError, StoreError
+from mirror.secrets import without_secrets
 from mirror.shutdown import exit_with_parent
-from tasks.network import without_secrets
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1

@@ -7,7 +7,6 @@ import socket
 from ipaddress import ip_address
 
 from mirror.errors import InputError
-from mirror.secrets import without_secrets as without_secrets
 
 _UNESCAPED = re.compile(r"[/@#?\s]")
 

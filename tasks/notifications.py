@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mirror.errors import InputError
-from tasks.network import without_secrets
+from mirror.secrets import without_secrets
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -22,10 +22,10 @@ from mirror.data_files import DataFile, check_inside
 from mirror.errors import BenchmarkError
 from mirror.hashing import code_hash, file_digest
 from mirror.paths import CHECKOUT
+from mirror.run_data import RunData
 
 if TYPE_CHECKING:
     from mirror.evaluation.result import BenchmarkResult, TextEncoder
-from mirror.run_data import RunData
 
 DEFINITIONS = CHECKOUT / "benchmarks"
 

@@ -17,10 +17,7 @@ from mirror.encoders.base_model import (
 from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StudyError
-from mirror.paths import CHECKOUT
 from mirror.recipe import BaseSection, Recipe
-
-DEFAULT_STAND_IN = CHECKOUT / "models" / "mirror-mini-en"
 
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/(?=[^\s/:,;]*)")
 

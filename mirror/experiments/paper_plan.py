@@ -18,7 +18,6 @@ from mirror.errors import BenchmarkError, MirrorError, StoreError, StudyError
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.datasets import definition_digest
 from mirror.experiments.bases import (
-    DEFAULT_STAND_IN,
     BaseFolders,
     paper_base,
     read_named,
@@ -31,12 +30,10 @@ from mirror.experiments.published import PaperCell, PaperTable, cells_of, read_t
 from mirror.experiments.study import PAPER
 from mirror.experiments.trial import Trial, TrialKey, on_random_strings, seed_trials, with_changes
 from mirror.hashing import digest_of_json
-from mirror.recipe import RECIPES, Recipe, find_recipe, recipe_names
+from mirror.paths import SHIPPED_BASE
+from mirror.recipe import PAPER_RECIPES, Recipe, find_recipe, recipe_names
 from mirror.store import Store
 from mirror.tuning_config import Pooling
-
-FOLDER = RECIPES / "paper"
-"""The paper's recipes."""
 
 
 class PaperOptions(Section):
@@ -81,7 +78,7 @@ class PaperOptions(Section):
             raise StudyError(f"--bases {self.folder}: there is no such folder: correct the path")
         stand_ins = {}
         if self.stand_ins is not None:
-            stand_ins = read_stand_ins(self.stand_ins, DEFAULT_STAND_IN)
+            stand_ins = read_stand_ins(self.stand_ins, SHIPPED_BASE)
         return BaseFolders(read_named(self.bases, hub_ids()), folder, self.download, stand_ins)
 
 
@@ -107,9 +104,9 @@ class EncoderSpec:
 
 def encoder_of(cell: PaperCell) -> EncoderSpec:
     """Return the encoder of a cell."""
-    if cell.recipe not in recipe_names(FOLDER):
+    if cell.recipe not in recipe_names(PAPER_RECIPES):
         raise StudyError(f"there is no recipe paper/{cell.recipe}: write it, or update the project")
-    recipe = find_recipe(cell.recipe, FOLDER)
+    recipe = find_recipe(cell.recipe, PAPER_RECIPES)
     changes = {f"tuning.{name}": value for name, value in cell.settings.items()}
     if changes:
         recipe = with_changes(recipe, changes)
@@ -118,7 +115,7 @@ def encoder_of(cell: PaperCell) -> EncoderSpec:
 
 def hub_ids() -> frozenset[str]:
     """Return the hub ids of the bases that the paper's recipes name."""
-    recipes = (find_recipe(name, FOLDER) for name in recipe_names(FOLDER))
+    recipes = (find_recipe(name, PAPER_RECIPES) for name in recipe_names(PAPER_RECIPES))
     return frozenset(recipe.base.hub for recipe in recipes if recipe.base.hub is not None)
 
 

@@ -11,9 +11,7 @@ from mirror.maintenance.hardware import check_hardware
 from mirror.maintenance.health_check import CheckResult
 from mirror.maintenance.network import check_hub, check_tracking
 from mirror.maintenance.packages import check_packages
-from mirror.paths import CHECKOUT
-
-SHIPPED_BASE = CHECKOUT / "models" / "mirror-mini-en"
+from mirror.paths import SHIPPED_BASE
 
 
 def run_checks(workspace: Path, tracking_uri: str) -> tuple[CheckResult, ...]:

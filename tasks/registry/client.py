@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mirror.errors import InputError, ServiceError, StoreError
 from mirror.locks import exclusive_lock
 from mirror.maintenance.network import ADDRESS_REMEDY, is_no_address
+from mirror.secrets import without_secrets
 from mirror.store import NO_SPACE
-from tasks.network import check_login, without_secrets
+from tasks.network import check_login
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from mirror.errors import InputError, ServiceError
-from tasks.network import check_login, without_secrets
+from mirror.secrets import without_secrets
+from tasks.network import check_login
 
 VARIABLE = "MIRROR_DATABASE_URL"
 EXAMPLE = "postgresql://HOST:5432/mirror, with USER:PASSWORD@ before HOST"

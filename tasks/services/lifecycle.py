@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mirror.errors import ServiceError, StoreError
-from tasks.network import without_secrets
+from mirror.secrets import without_secrets
 from tasks.services import MLFLOW, PREFECT, WORKER, log_path
 from tasks.services.database import VARIABLE, Database, create_databases
 from tasks.services.health import answers, create_pool, online_workers

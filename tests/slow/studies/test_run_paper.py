@@ -15,7 +15,7 @@ from pathlib import Path
 import mirror.evaluation.benchmark, mirror.experiments.paper_plan, mirror.experiments.published
 here = Path(sys.argv[2])
 mirror.evaluation.benchmark.DEFINITIONS = here
-mirror.experiments.paper_plan.FOLDER = here / "recipes"
+mirror.experiments.paper_plan.PAPER_RECIPES = here / "recipes"
 mirror.experiments.published.TABLES = here / "tables"
 sys.argv[1:] = ["study", "--paper", "--tables", "8", "--seeds", "42,33",
                 "--stand-in", str(here / "base"), "--out", str(here / "out.md"), *sys.argv[3:]]
