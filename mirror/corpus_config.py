@@ -36,8 +36,8 @@ class CorpusSection(Section):
     split_into: Literal["sentences", "lines"] = "sentences"
     """Split text into sentences, or take each line as one string (lists of words or names)."""
     keep_raw: bool = False
-    """Take each line unrepaired and with duplicates, as the paper's code does (paper.md,
-    part 3, no. 11); `min_characters` and `max_characters` still apply."""
+    """Take each line unrepaired and with duplicates, as the paper's code does
+    (docs/official-code.md, fault 11); `min_characters` and `max_characters` still apply."""
     min_characters: Positive = 1
     max_characters: Positive = 1_000
     """Bounds of a string's length."""

@@ -41,7 +41,7 @@ class TuningSection(Section):
     masking: Masking = "characters"
     """The unit of a masked span.  characters-paper has the official code's faults: it masks the
     first span with the same characters as the one drawn, never draws the last span, adds spaces,
-    and writes `[MASK]` for every model (paper.md, part 3, nos. 6 and 8)."""
+    and writes `[MASK]` for every model (docs/official-code.md, faults 6 and 8)."""
     mask_length: Annotated[int, Field(ge=0)]
     """k: characters, word pieces or words masked in one view of a string; 0 for none."""
     mask_min_characters: Positive = 30
@@ -77,7 +77,7 @@ class TuningSection(Section):
     mean is over all tokens, so `{text} [MASK] [MASK]` adds two to each text."""
     lowercase: bool = False
     """Lower-case texts and strip accents, as the official code does for every model that it tunes
-    (paper.md, part 3, no. 16).  Only for tokenizers of BERT's class; the base is scored without."""
+    (docs/official-code.md, fault 16).  Only for tokenizers of BERT's class; not for the base."""
     projection_head: Literal["none", "linear", "mlp"] = "none"
     """A head on the pooled vectors in tuning, which the encoder does not have; mlp has one tanh
     layer."""
@@ -193,7 +193,7 @@ LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
         "pooling": "mean",
     },
 }
-# Training pads to `max_tokens`, the official evaluation to 64 (paper.md, part 3, no. 1).
+# Training pads to `max_tokens`, the official evaluation to 64 (docs/official-code.md, fault 1).
 _OFFICIAL = {
     "masking": "characters-paper",
     "duplicates": "negatives",

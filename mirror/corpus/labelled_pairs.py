@@ -1,7 +1,7 @@
 """Labelled pairs: texts with the same meaning, positives of the tuning loss.
 
-The official code reads `text||text` lines and silently skips malformed ones (paper.md, part 3, no.
-9).  Here a malformed row is an error, and useless pairs are counted.
+The official code reads `text||text` lines and silently skips malformed ones
+(docs/official-code.md, fault 9).  Here a malformed row is an error, and useless pairs are counted.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
             the last layer for `first-last`.
         mask: (rows, tokens), 1 for a token and 0 for padding; for a mean over tokens, a token's
             weight instead of 1.
-        pooling: `cls`: the first token; `mean`: over tokens; `mean-with-padding`: over padding too,
-            as in the official code (paper.md, part 3, no. 1); `first-last`: the mean over tokens of
-            both layers' mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
+        pooling: `cls`: the first token; `mean`: over tokens; `mean-with-padding`: over padding too
+            (docs/official-code.md, fault 1); `first-last`: the mean over tokens of both layers'
+            mean (Li et al. 2020; Su et al. 2021); `last`: the last token.
 
     Returns:
         (rows, width), fp32.

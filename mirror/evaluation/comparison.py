@@ -217,8 +217,7 @@ def _predictions(folder: str, metric: str, benchmark: str) -> Predictions:
         table = pq.read_table(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
-    gold = None
-    if table["gold"].null_count < table.num_rows:
-        gold = table["gold"].to_numpy()
-    subsets = tuple(table["subset"].to_pylist())
-    return Predictions(subsets, table["predicted"].to_numpy(), gold, statistic_of(metric))
+    subsets, predicted = tuple(table["subset"].to_pylist()), table["predicted"].to_numpy()
+    if table["gold"].null_count == table.num_rows:
+        return Predictions(subsets, predicted)
+    return Predictions(subsets, predicted, table["gold"].to_numpy(), statistic_of(metric))

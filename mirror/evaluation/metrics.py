@@ -30,8 +30,19 @@ class Predictions:
 
 
 def statistic_of(metric: str) -> Statistic:
-    """Return how predictions are compared with gold scores under a benchmark's metric."""
-    return "auc" if metric == "auc" else "spearman"
+    """Return how predictions are compared with gold scores under a benchmark's metric.
+
+    Raises:
+        BenchmarkError: the metric is none that compares predictions with gold scores.
+    """
+    if metric == "auc":
+        return "auc"
+    if metric == "spearman":
+        return "spearman"
+    raise BenchmarkError(
+        f"the metric {metric!r} does not compare predictions with gold scores: use spearman or "
+        "auc, or give each item its own score"
+    )
 
 
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:

@@ -179,9 +179,8 @@ def _notes(
         for method, score in sorted(change.baselines.items()):
             if score > change.after:
                 yield (
-                    f"On {change.benchmark}, {method.upper()} (word matching) scores {score:.3f} "
-                    f"and this encoder {change.after:.3f}: for search by recurring words, do not "
-                    "use this encoder alone."
+                    f"On {change.benchmark}, {method.upper()} scores {score:.3f} and this encoder "
+                    f"{change.after:.3f}: for such texts, do not use this encoder alone."
                 )
     for change in champion or ():
         if change.high < 0:

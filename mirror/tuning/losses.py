@@ -60,7 +60,7 @@ def info_nce(
 ) -> Tensor:
     """Return InfoNCE, the positive in the denominator as in the official code; mean of anchors.
 
-    The paper's equation 1 has no positive there (paper.md, part 3, no. 3): see
+    The paper's equation 1 has no positive there (docs/official-code.md, fault 3): see
     `decoupled_info_nce`.
 
     Args:

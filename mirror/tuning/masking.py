@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mirror.tuning_config import Masking as Unit
 
 OFFICIAL_MASK = "[MASK]"
-"""The mask token of the official code, for every model (paper.md, part 3, no. 8)."""
+"""The mask token of the official code, for every model (docs/official-code.md, fault 8)."""
 
 _WORD = re.compile(r"\S+")
 
@@ -94,7 +94,7 @@ def mask_span(text: str, masking: Masking, generator: random.Random) -> str:
 
 
 def mask_span_as_official(text: str, masking: Masking, generator: random.Random) -> str:
-    """Return the text masked with the faults of the official code (paper.md, part 3, nos. 6, 8).
+    """Return the text masked as the official code does (docs/official-code.md, faults 6 and 8).
 
     It never draws the last span, masks the first occurrence of the drawn span's characters, adds a
     space on either side, and writes `[MASK]` for every tokenizer.

@@ -10,7 +10,7 @@ from scipy.stats import mannwhitneyu, spearmanr
 
 from mirror.errors import BenchmarkError
 from mirror.evaluation.bootstrap import Estimate, mean_interval, paired_bootstrap, score_replicates
-from mirror.evaluation.metrics import Predictions, cosines, score
+from mirror.evaluation.metrics import Predictions, cosines, score, statistic_of
 
 
 def pairs(predicted, gold=None) -> Predictions:
@@ -159,3 +159,13 @@ def test_resamples_without_a_rare_score_are_left_out_of_the_interval() -> None:
 def test_almost_constant_scores_cannot_be_compared() -> None:
     with pytest.raises(BenchmarkError, match=r"on x: in 1\d% of its resamples"):
         bootstrap(rare(2, 0.0), rare(2, 3.0), resamples=1_000, confidence=0.95)
+
+
+@pytest.mark.parametrize("metric", ["spearman", "auc"])
+def test_a_metric_of_gold_scores_names_its_statistic(metric: str) -> None:
+    assert statistic_of(metric) == metric
+
+
+def test_a_metric_without_gold_scores_has_no_statistic() -> None:
+    with pytest.raises(BenchmarkError, match="'kendall' does not compare predictions with gold"):
+        statistic_of("kendall")
