@@ -30,7 +30,6 @@ class ChampionMetadata:
     version: str
     recipe_digest: str
     base_digest: str
-    corpus_digest: str
     pairs_digest: str
     """Empty without labelled pairs."""
     profile: CorpusProfile | None
@@ -53,7 +52,6 @@ def fetch_metadata(model: str, *, alias: str = "", version: str = "") -> Champio
             version=str(record.version),
             recipe_digest=tags.get("recipe_digest", ""),
             base_digest=tags.get("base_digest", ""),
-            corpus_digest=tags.get("corpus_digest", ""),
             pairs_digest=tags.get("pairs_digest", ""),
             profile=_read_profile(client, record),
         )

@@ -76,12 +76,12 @@ def test_without_a_champion_a_run_goes_on(recipe, made, tracking) -> None:
     assert change_of(recipe, made) == ChangeReport(True, ("There is no champion yet.",))
 
 
-def test_the_registry_has_the_lineage_of_the_champion(champion, recipe, made) -> None:
+def test_the_registry_has_the_lineage_of_the_champion(champion, recipe) -> None:
     for named in ({"alias": "champion"}, {"version": "1"}):
         origin = fetch_metadata(MODEL, **named)
         assert origin is not None
         assert origin.profile == profile()
-        assert (origin.version, origin.corpus_digest) == ("1", made.corpus.digest)
+        assert origin.version == "1"
     assert fetch_metadata(MODEL, alias="nobody") is None
     assert fetch_metadata(MODEL, version="7") is None
 
