@@ -129,7 +129,7 @@ def invented_paper(
         (definitions / "own.tsv").write_text("\n".join(rows) + "\n")
         (definitions / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
         monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", definitions)
-        monkeypatch.setattr("mirror.experiments.paper_plan.FOLDER", recipes)
+        monkeypatch.setattr("mirror.experiments.paper_plan.PAPER_RECIPES", recipes)
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
         return text

@@ -14,11 +14,11 @@ from mirror.encoders.base_model import base_digest
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import read_definition
 from mirror.experiments.bases import BaseFolders
-from mirror.experiments.paper_plan import FOLDER, EncoderSpec, encoder_of, plan_tables
+from mirror.experiments.paper_plan import EncoderSpec, encoder_of, plan_tables
 from mirror.experiments.plan import ExperimentPlan
 from mirror.experiments.published import PaperTable, cells_of, read_table, read_tables
 from mirror.experiments.trial import Trial, with_changes
-from mirror.recipe import find_recipe
+from mirror.recipe import PAPER_RECIPES, find_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
 
@@ -265,7 +265,7 @@ def test_every_cell_of_the_paper_has_its_recipe_and_benchmark(table: PaperTable)
         assert recipe.base.hub is not None
         assert recipe.tuning.mode == "paper"
         if cell.partner is not None:
-            assert find_recipe(cell.partner, FOLDER).level == "word"
+            assert find_recipe(cell.partner, PAPER_RECIPES).level == "word"
         definition = read_definition(cell.benchmark)
         assert not definition.languages or recipe.language in definition.languages
         if cell.kind == "tuned":
