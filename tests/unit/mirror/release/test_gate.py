@@ -115,6 +115,12 @@ def test_a_score_below_bm25_is_reported(recipe) -> None:
     assert not any("BM25" in reason for reason in better.reasons)
 
 
+def test_another_baseline_than_bm25_is_reported_by_its_name(recipe) -> None:
+    verdict = judge(recipe, (change(0.05, baselines={"exact match": 0.7}),), None, SOUND)
+    assert "EXACT MATCH scores 0.700" in verdict.reasons[-1]
+    assert "word matching" not in verdict.reasons[-1]
+
+
 def with_gate(recipe: Recipe, **changes: Any) -> Recipe:
     gate = recipe.evaluation.gate.model_copy(update=changes)
     return recipe.model_copy(

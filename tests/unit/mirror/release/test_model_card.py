@@ -36,6 +36,8 @@ def test_front_matter_is_what_the_hub_reads(results: RunResults) -> None:
     assert index["name"] == "mirror-en-trades"
     values = {found["dataset"]["name"]: found["metrics"][0]["value"] for found in index["results"]}
     assert values["search"] == 0.4
+    types = {found["dataset"]["name"]: found["task"]["type"] for found in index["results"]}
+    assert types == {"likeness": "sentence-similarity", "search": "information-retrieval"}
     assert values["likeness"] == pytest.approx(score_changes(results)[0].after, abs=1e-4)
 
 

@@ -89,6 +89,7 @@ def test_it_tells_scores_verdict_data_and_neighbours(results: RunResults) -> Non
         "only before tuning",
         "only after tuning",
         "On search the tuned encoder scores below BM25",
+        "Loss (info-nce) of each step",
         results.tuned.digest,
         "north",
     ):
