@@ -36,7 +36,7 @@ from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder
-from mirror.evaluation.kinds.retrieval import bm25_reciprocal_ranks, held_out_passages
+from mirror.evaluation.kinds.retrieval import bm25_scores, held_out_passages, reciprocal_ranks
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.rendering import markdown_table
@@ -137,7 +137,7 @@ def make_tasks(corpus: Path, store: Store, console: Console) -> list[Task]:
     contents = (
         ("sentence", {**files, "source_column": "source", "min_characters": 20}, "sts-english"),
         ("word", {"source": "wordfreq", "check_language": False}, "multisimlex-en"),
-        ("sentence", shipped.corpus.model_dump(mode="json"), "docstrings-retrieval"),
+        ("sentence", shipped.corpus.model_dump(mode="json"), "title-retrieval"),
     )
     tasks = []
     for level, section, benchmark in contents:
@@ -183,13 +183,13 @@ def fill_table(
         table.add(name, [score for task in tasks for score in task.raw(base, pooling, store)])
     static = WordPieceMeans(Path(base.folder))
     run = RunData(tasks[2].corpus, tasks[2].sample)
-    passages = held_out_passages(run)
-    names = ("stsb", "sts-english", "multisimlex-en", "docstrings-retrieval")
+    passages = held_out_passages(run, "titles")
+    names = ("stsb", "sts-english", "multisimlex-en", "title-retrieval")
     table.add(
         "mean of its word-piece embeddings",
         [score_encoder(static, read_definition(name), run).score for name in names],
     )
-    table.add("BM25", [np.nan] * 3 + [float(bm25_reciprocal_ranks(passages).mean())])
+    table.add("BM25", [np.nan] * 3 + [float(reciprocal_ranks(bm25_scores(passages)).mean())])
     for seed in seeds:
         control = random_base(base, seed, store)
         for how, choose in SETTINGS.items():

@@ -90,8 +90,6 @@ class CorpusSource(ABC, Generic[Settings]):
     """Whether each document is one word, which is neither split nor checked for its language."""
     has_lines: ClassVar[bool] = False
     """Whether documents may be taken line by line, as they are (`keep_raw`)."""
-    has_passages: ClassVar[bool] = False
-    """Whether documents come with a query and an answer for label-free retrieval."""
 
     @abstractmethod
     def check(self, section: Settings, recipe: Recipe) -> None:

@@ -18,8 +18,16 @@ class Document(NamedTuple):
     source: str
     occurrences: int = 1
     """How often it occurs; above 1 in frequency lists only."""
-    query: str = ""
-    """Query that `answer` answers, for label-free retrieval; empty if the document has none."""
-    answer: str = ""
+    title: str = ""
+    """Title of `body`; empty if the document has none."""
+    body: str = ""
     fault: str = ""
     """Why the source could not read the text; `text` is then the position of the row."""
+
+
+class Title(NamedTuple):
+    """A document's title and the text below it."""
+
+    document: int
+    title: str
+    body: str

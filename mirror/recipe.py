@@ -31,10 +31,11 @@ because a branch, a tag or a short commit may change its meaning"""
 
 
 class SampleSection(Section):
-    """The strings that the encoder is tuned on."""
+    """The strings or documents that the encoder is tuned on."""
 
     size: Positive = 10_000
-    """The number of strings; the paper found 10,000 to 20,000 best (Fig. 5)."""
+    """The number of strings; the paper found 10,000 to 20,000 best (Fig. 5).  For views of
+    documents the most documents: all are taken if the corpus has fewer."""
     seed: int = 42
     stratify_by_source: bool = False
     """Draw the same number from each source, or all of a source that has fewer."""
@@ -165,6 +166,11 @@ class Recipe(Section):
             raise ValueError(
                 f"sample.size {self.sample.size} is below tuning.batch_size "
                 f"{self.tuning.batch_size}: there would not be one batch"
+            )
+        if self.tuning.uses_documents and (self.level == "word" or self.corpus.is_list):
+            raise ValueError(
+                f"tuning.views {', '.join(self.tuning.views)} are drawn from documents, and "
+                "a list of words or lines has none: set tuning.views to 'identity'"
             )
         if self.corpus.keep_raw and self.sample.min_count > 1:
             raise ValueError(

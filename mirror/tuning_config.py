@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mirror.config_base import Positive, Section, Share
 
@@ -23,6 +23,17 @@ FIRST_LAYER = 1
 PROMPT_TEXT, PROMPT_MASK = "{text}", "[MASK]"
 """Placeholders in a prompt: the text, and the tokenizer's mask token, whatever its name."""
 Loss = Literal["info-nce", "decoupled", "multi-similarity"]
+View = Literal["identity", "crops", "titles"]
+
+
+def _as_shares(value: Any) -> Any:
+    return {value: 1.0} if isinstance(value, str) else value
+
+
+ViewShares = Annotated[
+    dict[View, Annotated[float, Field(gt=0)]], Field(min_length=1), BeforeValidator(_as_shares)
+]
+"""Kinds of views, and the share of items that get each; one kind may be written by its name."""
 
 
 class TuningSection(Section):
@@ -30,6 +41,13 @@ class TuningSection(Section):
 
     mode: Literal["default", "paper"] = "default"
     """paper: defaults as in the official code, including its faults."""
+    views: ViewShares = Field(default={"identity": 1.0})
+    """The two texts of an item.  identity: a string and itself (paper, section 2.1); crops: two
+    neighbouring runs of whole sentences of one document; titles: a document's title and its text.
+    A table gives shares, as in `{ crops = 0.7, titles = 0.3 }`.  A document without a title gives
+    crops, and one of a single sentence the sentence and itself."""
+    crop_sentences: Positive = 3
+    """crops: the most sentences of a run."""
     temperature: Annotated[float, Field(gt=0)]
     """tau of InfoNCE; not used by multi-similarity."""
     loss: Loss = "info-nce"
@@ -112,6 +130,11 @@ class TuningSection(Section):
     """Minutes for tuning, including the wait for the device; then it stops at a checkpoint, from
     which the next run resumes."""
     seed: int = 42
+
+    @property
+    def uses_documents(self) -> bool:
+        """Whether views are drawn from documents, in place of strings."""
+        return any(view != "identity" for view in self.views)
 
     @property
     def needs_mask_token(self) -> bool:
@@ -210,14 +233,26 @@ MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
+DOCUMENT_DEFAULTS: Mapping[str, Any] = {
+    "temperature": 0.05,
+    "epochs": 3,
+    "max_tokens": 96,
+    "batch_size": 128,
+    "warmup_ratio": 0.1,
+    "lr_scheduler": "linear",
+}
+"""Defaults of views of documents, whose texts are longer than strings."""
+
+
 def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's `[tuning]`, completed with the defaults of its level and mode.
+    """Return a recipe's `[tuning]`, completed with the defaults of its level, mode and views.
 
     Complete for a plain model: a base that is an encoder has its own values of `OF_BASE`.
     """
     of_level = LEVEL_DEFAULTS.get(level, {})
     of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
-    return {**of_level, **of_mode, **given}
+    of_views = DOCUMENT_DEFAULTS if names_documents(given.get("views")) else {}
+    return {**of_level, **of_mode, **of_views, **given}
 
 
 def fill_recipe_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,3 +260,8 @@ def fill_recipe_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
     of_base = () if given.get("mode") == "paper" else OF_BASE
     filled = fill_tuning(level, given)
     return {name: value for name, value in filled.items() if name in given or name not in of_base}
+
+
+def names_documents(views: Any) -> bool:
+    """Return whether a recipe's `views`, not validated yet, are drawn from documents."""
+    return bool({"crops", "titles"} & ({views} if isinstance(views, str) else set(views or ())))

@@ -13,9 +13,8 @@ from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
 from mirror.corpus.dedup import text_digests
 from mirror.corpus.language_id import foreign_detector
 from mirror.corpus.parquet_writer import CANDIDATES
-from mirror.corpus.retrieval_pairs import Passage
 from mirror.corpus.sentences import split_sentences
-from mirror.documents import Document
+from mirror.documents import Document, Title
 from mirror.recipe import Recipe
 
 EMPTY = "empty"
@@ -37,7 +36,7 @@ class FilteredDocuments:
     """Rows of `CANDIDATES`, at least one per document; `reason` is empty if a row passes."""
     digests: bytes
     """16 bytes for each row that passes."""
-    passages: tuple[Passage, ...]
+    titles: tuple[Title, ...]
 
 
 class DocumentFilter:
@@ -74,7 +73,7 @@ class DocumentFilter:
             len(documents),
             _table(rows, reasons, lengths, sources, counts),
             text_digests(passed),
-            tuple(_passages(documents, sources, faults)),
+            tuple(_titles(documents, faults)),
         )
 
     def _faults_of(
@@ -135,16 +134,12 @@ def _table(
     return pa.record_batch(columns, schema=CANDIDATES)
 
 
-def _passages(
-    documents: Sequence[Document], sources: list[str], faults: list[str]
-) -> Iterator[Passage]:
-    for number, (document, source, fault) in enumerate(
-        zip(documents, sources, faults, strict=True)
-    ):
-        if document.query and not fault:
-            query, answer = map(clean_line, map(clean_text, (document.query, document.answer)))
-            if query and BROKEN not in query + answer:
-                yield Passage(number, source, query, answer)
+def _titles(documents: Sequence[Document], faults: list[str]) -> Iterator[Title]:
+    for number, (document, fault) in enumerate(zip(documents, faults, strict=True)):
+        if document.title and not fault:
+            title, body = map(clean_line, map(clean_text, (document.title, document.body)))
+            if title and body and BROKEN not in title + body:
+                yield Title(number, title, body)
 
 
 @lru_cache(maxsize=1_000)

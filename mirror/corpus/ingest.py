@@ -11,7 +11,7 @@ import logging
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,14 +26,13 @@ from mirror.corpus.filtering import MAX_REJECT
 from mirror.corpus.parallel import filter_documents
 from mirror.corpus.parquet_writer import (
     CANDIDATES,
-    PASSAGES,
     REJECTS,
     SENTENCES,
+    TITLES,
     TableWriter,
     count_rows,
     read_batches,
 )
-from mirror.corpus.retrieval_pairs import PassageFinder
 from mirror.corpus.sources import (
     check_sources,
     read_documents,
@@ -85,7 +84,7 @@ def ingest_corpus(
     """Make the recipe's corpus, or reuse it.
 
     The folder has three tables in parts: `sentences/` (text, source, document, position, count; in
-    the order of the source), `passages/` (document, source, query, answer) and `rejects/` (text,
+    the order of the source), `titles/` (document, title, body) and `rejects/` (text,
     source, document, reason).
 
     Raises:
@@ -98,7 +97,7 @@ def ingest_corpus(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         shutil.rmtree(work)
         try:
-            counts = _filter_source(recipe, work, on_progress)
+            counts = _filter_source(recipe, out, work, on_progress)
             on_progress(
                 ProgressEvent("corpus", counts.documents, counts.documents, "documents", "read")
             )
@@ -121,7 +120,7 @@ class _IngestCounts:
     documents: int = 0
     rows_in: int = 0
     kept: int = 0
-    passages: int = 0
+    titles: int = 0
     characters: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
@@ -130,13 +129,13 @@ class _IngestCounts:
         return {**asdict(self), "rejected": dict(sorted(self.rejected.items()))}
 
 
-def _filter_source(recipe: Recipe, work: Path, on_progress: OnProgress) -> _IngestCounts:
-    """Write every row in order with its reason, passages and hashes (first pass)."""
+def _filter_source(recipe: Recipe, out: Path, work: Path, on_progress: OnProgress) -> _IngestCounts:
+    """Write every row in order with its reason, its hash and the titles (first pass)."""
     counts = _IngestCounts()
     finder = DuplicateFinder(work / "hashes")
     with (
         TableWriter(work / "candidates", CANDIDATES) as candidates,
-        TableWriter(work / "passages", PASSAGES) as passages,
+        TableWriter(out / "titles", TITLES) as titles,
     ):
         for filtered in filter_documents(recipe, read_documents(recipe)):
             first, rows = counts.documents, filtered.rows
@@ -144,8 +143,9 @@ def _filter_source(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Inge
             candidates.add_batch(rows.set_column(DOCUMENT, "document", documents))
             passed = np.flatnonzero(pc.equal(rows["reason"], "").to_numpy(zero_copy_only=False))
             finder.add(counts.rows_in + passed, filtered.digests)
-            for passage in filtered.passages:
-                passages.add(first + passage.document, *passage[1:])
+            for title in filtered.titles:
+                titles.add(first + title.document, *title[1:])
+            counts.titles += len(filtered.titles)
             counts.rows_in += rows.num_rows
             counts.documents += filtered.documents
             source = rows["source"][-1].as_py()
@@ -155,18 +155,14 @@ def _filter_source(recipe: Recipe, work: Path, on_progress: OnProgress) -> _Inge
 
 
 def _write_tables(recipe: Recipe, out: Path, work: Path, counts: _IngestCounts) -> None:
-    """Write sentences, passages and rejects, with all duplicates known (second pass)."""
-    finder = PassageFinder(recipe, work / "passages")
+    """Write sentences and rejects, with all duplicates known (second pass)."""
     with ExitStack() as stack:
-        sentences, passages, rejects = (
+        sentences, rejects = (
             stack.enter_context(TableWriter(out / name, schema))
-            for name, schema in (
-                ("sentences", SENTENCES),
-                ("passages", PASSAGES),
-                ("rejects", REJECTS),
-            )
+            for name, schema in (("sentences", SENTENCES), ("rejects", REJECTS))
         )
-        for rows in _whole_documents(_mark_duplicates(recipe, work)):
+        for batch in _mark_duplicates(recipe, work):
+            rows = pa.Table.from_batches([batch])
             passed = pc.equal(rows["reason"], "")
             accepted, rejected = rows.filter(passed), rows.filter(pc.invert(passed))
             sentences.add_table(accepted.select(SENTENCES.names))
@@ -175,26 +171,6 @@ def _write_tables(recipe: Recipe, out: Path, work: Path, counts: _IngestCounts) 
             counts.kept += accepted.num_rows
             counts.characters += pc.sum(pc.utf8_length(accepted["text"])).as_py() or 0
             counts.rejected.update(rejected["reason"].to_pylist())
-            for passage in finder.of(rows["document"][-1].as_py(), accepted):
-                passages.add(*passage)
-                counts.passages += 1
-
-
-def _whole_documents(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the same rows in tables that end where a document ends."""
-    pending: list[pa.RecordBatch] = []
-    for batch in filter(len, batches):
-        documents = batch["document"].to_numpy()
-        if pending and pending[-1]["document"][-1].as_py() != documents[0]:
-            yield pa.Table.from_batches(pending)
-            pending = []
-        cut = int(np.searchsorted(documents, documents[-1]))
-        if cut:
-            yield pa.Table.from_batches([*pending, batch[:cut]])
-            pending = []
-        pending.append(batch[cut:])
-    if pending:
-        yield pa.Table.from_batches(pending)
 
 
 def _mark_duplicates(recipe: Recipe, work: Path) -> Iterator[pa.RecordBatch]:

@@ -24,14 +24,7 @@ SENTENCES = pa.schema(
         ("count", pa.int64()),
     ]
 )
-PASSAGES = pa.schema(
-    [
-        ("document", pa.int64()),
-        ("source", pa.string()),
-        ("query", pa.string()),
-        ("answer", pa.string()),
-    ]
-)
+TITLES = pa.schema([("document", pa.int64()), ("title", pa.string()), ("body", pa.string())])
 REJECTS = pa.schema(
     [
         ("text", pa.string()),

@@ -5,8 +5,8 @@ Everything is checked before a trial runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from mirror.store import Store
 
 SHIPPED_RECIPE = "en-python-docs"
 SHIPPED_BASE = "models/mirror-mini-en"
-RETRIEVAL = "docstrings-retrieval"
+RETRIEVAL = "title-retrieval"
 MOST_WORDS = 70_000
 """More than any study draws."""
 
@@ -89,14 +89,12 @@ class ExperimentPlan:
 
     @property
     def samples(self) -> tuple[Recipe, ...]:
-        """A recipe for each sample that a study's trials need, those of `searched_size` too."""
+        """A recipe for each sample that a study's trials need."""
         recipes: dict[str, Recipe] = {}
-        for trial in self.trials:
-            sizes = {trial.recipe.sample.size, trial.searched_size or trial.recipe.sample.size}
-            for size in sorted(sizes):
-                recipe = with_changes(trial.recipe, {"sample.size": size})
-                drawn = recipe.model_dump(mode="json", include={"corpus", "sample", "level"})
-                recipes.setdefault(digest_of_json(drawn), recipe)
+        for recipe in (trial.recipe for trial in self.trials):
+            drawn = recipe.model_dump(mode="json", include={"corpus", "sample", "level"})
+            drawn["documents"] = recipe.tuning.uses_documents
+            recipes.setdefault(digest_of_json(drawn), recipe)
         return tuple(recipes.values())
 
     @property
@@ -144,17 +142,13 @@ def plan_study(
     trials: list[Trial] = []
     cells: dict[CellKey, CellPlan] = {}
     for level, recipe in recipes.items():
-        level_trials: list[Trial] = []
-        on_random: set[str] = set()
         for variant in study.all_variants:
             runs = _variant_trials(study, variant, recipe, bases[level], seeds, store)
             keys = tuple(trial.key for trial in runs)
             for column, benchmark, metric in _columns(study, recipe):
                 key: CellKey = (level, variant.label, column, "ours")
                 cells[key] = CellPlan((keys,), (benchmark,), metric)
-            level_trials += runs
-            on_random |= {trial.label for trial in runs if variant.strings == "random"}
-        trials += _with_equal_passages(level_trials, on_random)
+            trials += runs
     for trial in trials:
         check_base_for(trial.recipe, Path(trial.base.folder), tuned=trial.kind == "tuned")
     return ExperimentPlan(study.name, seeds, tuple(trials), cells, study, bases=bases)
@@ -250,25 +244,3 @@ def _variant_trials(
     options = {name: getattr(variant, name) for name in ("kind", "weights", "pooling")}
     label = f"{study.name}, {recipe.level}, {variant.label}"
     return list(seed_trials(label, changed, base, seeds, **options))
-
-
-def _with_equal_passages(trials: Sequence[Trial], on_random: set[str]) -> Iterator[Trial]:
-    """Return the trials; those that search their own text all search the same passages.
-
-    Args:
-        trials: of one level.
-        on_random: labels of those that are tuned on random strings.
-    """
-    searching = {
-        trial.label
-        for trial in trials
-        if trial.label not in on_random
-        and any(map(_searches_own_text, trial.recipe.evaluation.benchmarks))
-    }
-    sizes = [trial.recipe.sample.size for trial in trials if trial.label in searching]
-    for trial in trials:
-        yield replace(trial, searched_size=max(sizes)) if trial.label in searching else trial
-
-
-def _searches_own_text(benchmark: str) -> bool:
-    return read_definition(benchmark).NEEDS_RUN

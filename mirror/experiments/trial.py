@@ -23,9 +23,7 @@ from mirror.pipeline import prepare_data
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.run_results import read_json
-from mirror.run_data import RunData
 from mirror.sampling.random_strings import random_corpus
-from mirror.sampling.sample import sample_strings
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
 from mirror.tuning_config import Pooling, fill_tuning
@@ -54,9 +52,6 @@ class Trial:
     """raw: None means the recipe's."""
     max_tokens: int | None = None
     """raw: None means the recipe's."""
-    searched_size: int | None = None
-    """Sample size whose documents label-free retrieval leaves out, where that is larger than the
-    trial's own: trials of several sizes are compared on the same passages."""
 
     @property
     def seed(self) -> int:
@@ -142,8 +137,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     if trial.kind == "tuned":
         tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
     encoder = _encoder_ref(trial, base, tuned)
-    searched = replace(data, sample=_searched_sample(trial, data, store))
-    evaluation = evaluate_encoder(recipe, encoder, searched, store, on_progress)
+    evaluation = evaluate_encoder(recipe, encoder, data, store, on_progress)
     details = read_json(evaluation, "scores.json")
     stages = (data.corpus, data.sample, data.pairs, tuned, evaluation)
     return TrialResult(
@@ -249,11 +243,3 @@ def _encoder_ref(trial: Trial, base: EncoderRef, tuned: StageRecord | None) -> E
     pooling = trial.pooling or tuning.pooling
     limit = trial.max_tokens or tuning.encoder_tokens
     return replace(base, label=trial.label, pooling=pooling, max_tokens=limit, prompt=tuning.prompt)
-
-
-def _searched_sample(trial: Trial, data: RunData, store: Store) -> StageRecord:
-    """Return the sample whose documents label-free retrieval leaves out."""
-    size = trial.searched_size
-    if size is None or size <= trial.recipe.sample.size:
-        return data.sample
-    return sample_strings(with_changes(trial.recipe, {"sample.size": size}), data.corpus, store)

@@ -21,7 +21,8 @@ from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder, r
 from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.hashing import MANIFEST
 from mirror.progress import OnProgress, ProgressEvent, no_progress
-from mirror.sampling.sample import SampleSpec, build_candidates
+from mirror.sampling.sample import build_candidates
+from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord
 

@@ -1,13 +1,13 @@
-"""Sample of a corpus: the strings or words that an encoder is tuned on.
+"""Sample of a corpus: the strings, words or documents that an encoder is tuned on.
 
-Strings are ordered by a hash of seed and text, which does not depend on versions of libraries, the
+They are ordered by a hash of seed and text, which does not depend on versions of libraries, the
 number of threads or the layout of files.  A smaller sample is therefore part of every larger one.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mirror.corpus.held_out import create_held_out
 from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import SampleError, StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
+from mirror.sampling.documents import draw_documents
+from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.word_counts import count_words
-from mirror.sampling.words import Splitter, check_words, is_word, word_libraries, word_splitter
+from mirror.sampling.words import check_words, is_word, word_libraries, word_splitter
 from mirror.store import Stage, StageRecord, Store, section_content
+
+log = logging.getLogger(__name__)
 
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema(
@@ -37,7 +42,8 @@ _ALL_STRINGS = """
 CREATE TEMP TABLE strings AS
 SELECT text, arg_min(source, (document, source)) AS source, min(document) AS document,
        sum(count)::BIGINT AS count, md5($seed || ':' || text) AS hash
-FROM read_parquet($parts, hive_partitioning = false) GROUP BY text
+FROM read_parquet($parts, hive_partitioning = false)
+WHERE document NOT IN (SELECT document FROM held_out) GROUP BY text
 """
 # Each occurrence of a line has a hash of its own.
 _ALL_LINES = """
@@ -47,6 +53,7 @@ WITH numbered AS (
         PARTITION BY text ORDER BY document, position, source, count
     ) AS nth
     FROM read_parquet($parts, hive_partitioning = false)
+    WHERE document NOT IN (SELECT document FROM held_out)
 )
 SELECT text, source, document, count,
        md5($seed || ':' || text || CASE nth WHEN 1 THEN '' ELSE ':' || nth END) AS hash
@@ -68,20 +75,6 @@ _BY_HASH = "hash, text"
 _BY_COUNT = "count DESC, hash, text"
 
 
-@dataclass(frozen=True)
-class SampleSpec:
-    """Settings of a sample."""
-
-    size: int
-    seed: int
-    stratify_by_source: bool
-    min_count: int
-    split: Splitter | None
-    """Function from a text to its words; None if whole strings are drawn."""
-    repeats: bool = False
-    """Whether equal strings may be drawn repeatedly, as often as the corpus has them."""
-
-
 def check_sampling(recipe: Recipe) -> None:
     """Check that the recipe's language can be split into words, if words are sampled.
 
@@ -101,7 +94,10 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
         InputError: words of the recipe's language need an extra that is not installed.
     """
     section = {**section_content(recipe.sample), "level": recipe.level}
-    section["keep_raw"] = recipe.corpus.keep_raw
+    section |= {
+        "keep_raw": recipe.corpus.keep_raw,
+        "documents": recipe.tuning.uses_documents,
+    }
     libraries: tuple[str, ...] = ("pyarrow",)
     if recipe.level == "word":
         section |= {"language": recipe.language, "listed": _is_list(recipe)}
@@ -118,7 +114,8 @@ def sample_strings(
 
     The folder holds `strings.parquet` (text, source, document, count) in hash order: `count` is
     the frequency of the string or word in the corpus, `document` is null for words.  With
-    `keep_raw`, repeated lines are repeated.
+    `keep_raw`, repeated lines are repeated.  For views of documents the strings are those of the
+    drawn documents, whole and in order, and `titles.parquet` has the documents' titles.
 
     Raises:
         SampleError: the corpus has fewer different strings than `sample.size`.
@@ -130,6 +127,8 @@ def sample_strings(
         spec = _sample_spec(recipe)
         with connect(work) as connection:
             try:
+                if recipe.tuning.uses_documents:
+                    return _write_documents(connection, recipe, corpus, spec, out, on_progress)
                 available = build_candidates(connection, corpus.path, spec, on_progress)
                 _check_enough(connection, recipe, corpus, available)
                 table = draw_sample(connection, spec)
@@ -143,6 +142,42 @@ def sample_strings(
         return {"available": available, **_counts(table, 1 if recipe.level == "word" else 10)}
 
     return store.make(sample_stage(recipe, corpus), write)
+
+
+def _write_documents(
+    connection: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    corpus: StageRecord,
+    spec: SampleSpec,
+    out: Path,
+    on_progress: OnProgress,
+) -> Mapping[str, Any]:
+    """Write the strings and titles of the documents drawn; return the counts."""
+    sample = draw_documents(connection, corpus.path, spec)
+    if sample.documents < recipe.tuning.batch_size:
+        raise SampleError(
+            f"the corpus in {corpus.folder} has {sample.documents} documents to tune on, fewer "
+            f"than one batch of {recipe.tuning.batch_size}: add text, lower tuning.batch_size, or "
+            "set tuning.views to 'identity', which takes single sentences"
+        )
+    if 2 * sample.single > sample.documents:
+        log.warning(
+            "%d of the %d documents have one sentence, which is tuned on with itself: neighbouring "
+            "sentences must be in one row or paragraph of the text to be one document",
+            sample.single,
+            sample.documents,
+        )
+    pq.write_table(sample.strings, out / "strings.parquet", ROW_GROUP, compression="zstd")
+    pq.write_table(sample.titles, out / "titles.parquet", ROW_GROUP, compression="zstd")
+    count = sample.documents
+    on_progress(ProgressEvent("sample", count, count, "documents", "drawn"))
+    return {
+        "available": sample.available,
+        "documents": count,
+        "single_sentences": sample.single,
+        "titles": sample.titles.num_rows,
+        **_counts(sample.strings, 10),
+    }
 
 
 def build_candidates(
@@ -161,6 +196,7 @@ def build_candidates(
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     seed = str(spec.seed)
     if spec.split is None:
+        create_held_out(connection, corpus)
         names = exact_names(parts)
         query = _ALL_LINES if spec.repeats else _ALL_STRINGS
         connection.execute(query, {"seed": seed, "parts": names})
@@ -202,7 +238,12 @@ def _sample_spec(recipe: Recipe) -> SampleSpec:
     if recipe.level == "word" and not repeats:
         split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
     return SampleSpec(
-        sample.size, sample.seed, sample.stratify_by_source, sample.min_count, split, repeats
+        size=sample.size,
+        seed=sample.seed,
+        stratify_by_source=sample.stratify_by_source,
+        min_count=sample.min_count,
+        split=split,
+        repeats=repeats,
     )
 
 

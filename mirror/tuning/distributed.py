@@ -19,9 +19,9 @@ from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
 from mirror.shutdown import exit_with_parent, stop_within_grace, stopping_on_sigterm
+from mirror.tuning.items import DocumentItem, Item, TextPair
 from mirror.tuning.messages import error_message, receive
 from mirror.tuning.training_log import OnStep, TuningStep
-from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 JOB = "job.json"
@@ -31,13 +31,13 @@ MESSAGE = "mirror: "
 
 
 def tune_distributed(
-    settings: TuningSection, items: Sequence[TextPair], folders: Mapping[str, Path], on_step: OnStep
+    settings: TuningSection, items: Sequence[Item], folders: Mapping[str, Path], on_step: OnStep
 ) -> Mapping[str, Any]:
     """Tune as `mirror.tuning.trainer.tune`, in `settings.num_processes` processes.
 
     Args:
         settings: a recipe's `[tuning]`.
-        items: pairs.
+        items: pairs and documents.
         folders: `base`, `out` and `work`.
         on_step: called after each step.
 
@@ -47,7 +47,7 @@ def tune_distributed(
     """
     job = {
         "settings": settings.model_dump(mode="json"),
-        "items": [[item.first, item.second] for item in items],
+        "items": [asdict(item) for item in items],
         "folders": {name: str(folder) for name, folder in folders.items()},
     }
     job_file = folders["work"] / JOB
@@ -105,7 +105,7 @@ def main(job_file: Path) -> None:
 
     job = json.loads(job_file.read_text(encoding="utf-8"))
     folders = {name: Path(folder) for name, folder in job["folders"].items()}
-    items = [TextPair(*texts) for texts in job["items"]]
+    items = [_item(fields) for fields in job["items"]]
     settings = TuningSection.model_validate_json(json.dumps(job["settings"]))
     exit_with_parent(stop_within_grace)
     with stopping_on_sigterm(), process_group() as group:
@@ -121,6 +121,12 @@ def main(job_file: Path) -> None:
             send("counts", dict(counts))
         except MirrorError as error:
             send("error", error_message(error))
+
+
+def _item(fields: Mapping[str, Any]) -> Item:
+    if "first" in fields:
+        return TextPair(**fields)
+    return DocumentItem(**{**fields, "sentences": tuple(fields["sentences"])})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
@@ -15,6 +15,9 @@ from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.tuning.training_log import OnStep, TuningStep, ignore_step
+
+if TYPE_CHECKING:
+    from mirror.tuning.items import ItemFiles
 
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 NOT_IN_KEY = ("checkpoint_seconds", "timeout_minutes")
@@ -76,23 +79,26 @@ def tune_in_process(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
+        from mirror.tuning.items import read_items
         from mirror.tuning.trainer import TrainingPaths, tune
-        from mirror.tuning.views import read_items
 
-        items = read_items(*_item_files(recipe, sample, pairs))
+        items = read_items(_item_files(recipe, sample, pairs))
         return tune(recipe.tuning, items, TrainingPaths(Path(base.folder), out, work), report)
 
     return store.make(tuning_stage(recipe, sample, base, pairs), write)
 
 
-def _item_files(
-    recipe: Recipe, sample: StageRecord, pairs: StageRecord | None
-) -> tuple[Path | None, Path | None]:
-    """Return the files of strings and of labelled pairs; None for those the recipe leaves out."""
-    strings = sample.path / "strings.parquet"
-    if pairs is None or recipe.pairs is None:
-        return strings, None
-    return strings if recipe.pairs.with_strings else None, pairs.path / "pairs.parquet"
+def _item_files(recipe: Recipe, sample: StageRecord, pairs: StageRecord | None) -> ItemFiles:
+    """Return the files of strings, titles and labelled pairs that the recipe tunes on."""
+    from mirror.tuning.items import ItemFiles
+
+    with_sample = pairs is None or recipe.pairs is None or recipe.pairs.with_strings
+    titles = sample.path / "titles.parquet" if recipe.tuning.uses_documents else None
+    return ItemFiles(
+        sample.path / "strings.parquet" if with_sample else None,
+        titles if with_sample else None,
+        pairs.path / "pairs.parquet" if pairs is not None and recipe.pairs is not None else None,
+    )
 
 
 def _progress_event(step: TuningStep) -> ProgressEvent:

@@ -35,11 +35,12 @@ from mirror.tuning.batch_sampler import batch_count, epoch_batches
 from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning.distributed import tune_distributed
 from mirror.tuning.drophead import attach_drophead
+from mirror.tuning.items import Item, TextPair
 from mirror.tuning.losses import ContrastiveObjective, mean_cosine
 from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
 from mirror.tuning.training_log import OnStep, TuningStep, ignore_step, write_log
-from mirror.tuning.views import Batch, TextPair, Views
+from mirror.tuning.views import Batch, Views
 from mirror.tuning_config import TuningSection
 
 FIRST_COLLAPSE_CHECK = 25
@@ -61,7 +62,7 @@ class TrainingPaths:
 
 def tune(
     settings: TuningSection,
-    strings: Sequence[str | TextPair],
+    strings: Sequence[str | Item],
     paths: TrainingPaths,
     on_step: OnStep = ignore_step,
 ) -> Mapping[str, Any]:
@@ -69,7 +70,7 @@ def tune(
 
     Args:
         settings: a recipe's `[tuning]`.
-        strings: each is paired with itself; a `TextPair` is a pair already.
+        strings: each is paired with itself; an `Item` is taken as it is.
         paths: the base, and the folders for output and checkpoints.
         on_step: called after each step.
 
@@ -82,10 +83,10 @@ def tune(
         TokenizerError: the recipe masks and the tokenizer has no mask token.
         TuningError, StoppedError: as `Trainer.train`.
     """
-    items = [text if isinstance(text, TextPair) else TextPair(text, text) for text in strings]
+    items = [TextPair(text, text) if isinstance(text, str) else text for text in strings]
     if (different := len(set(items))) < settings.batch_size:
         raise SampleError(
-            f"the sample holds {different} different strings and a batch takes "
+            f"the sample holds {different} different items and a batch takes "
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
     if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
@@ -105,7 +106,7 @@ class Trainer:
     """Training loop, from the last checkpoint to the last step."""
 
     def __init__(
-        self, settings: TuningSection, items: Sequence[TextPair], paths: TrainingPaths
+        self, settings: TuningSection, items: Sequence[Item], paths: TrainingPaths
     ) -> None:
         self.settings = settings
         self.items = items
@@ -163,7 +164,7 @@ class Trainer:
         """Yield the indices of the items of each batch of an epoch."""
         lengths = None
         if self.settings.batch_sampler == "length-bucketed":
-            lengths = [len(item.first) for item in self.items]
+            lengths = [sum(map(len, item.texts)) for item in self.items]
         return epoch_batches(
             len(self.items), self.settings.batch_size, self.settings.seed, epoch, lengths
         )
@@ -223,7 +224,7 @@ class Trainer:
             encoder.settings, max_tokens=encoder.max_seq_length(settings.encoder_tokens)
         )
         if settings.whitening or settings.center:
-            texts = [item.first for item in self.items]
+            texts = [text for item in self.items for text in item.texts]
             encoder.append_layer(fit_whitening(encoder.encode(texts), settings.whitening))
 
     def _remaining_batches(self) -> Iterator[Batch]:
@@ -243,7 +244,7 @@ class Trainer:
             )
 
 
-def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]) -> Encoder:
+def _load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> Encoder:
     encoder = Encoder.load(
         base,
         settings.pooling,
@@ -255,7 +256,7 @@ def _load_encoder(settings: TuningSection, base: Path, items: Sequence[TextPair]
     if settings.drophead_rate:
         attach_drophead(encoder.model, settings.drophead_rate)
     if settings.weighting == "inverse-frequency":
-        rows = encoder.token_ids([item.first for item in items])
+        rows = encoder.token_ids([text for item in items for text in item.texts])
         vocab_size = int(encoder.model.config.vocab_size)
         encoder.token_weights = inverse_frequencies(rows, vocab_size)
     return encoder

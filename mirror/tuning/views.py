@@ -1,4 +1,4 @@
-"""Two views of each string in a batch, as token ids: plain and masked."""
+"""Two views of each item in a batch, as token ids; the second may be masked."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.errors import TokenizerError
+from mirror.tuning.items import Item, ViewPair, view_pair
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
-
-
-@dataclass(frozen=True)
-class TextPair:
-    """Two texts that mean the same; a string paired with itself has one text twice."""
-
-    first: str
-    second: str
 
 
 @dataclass(frozen=True)
@@ -37,30 +29,13 @@ class Batch:
     """Items whose second text was changed by masking, after truncation."""
 
 
-def read_items(strings: Path | None, pairs: Path | None = None) -> list[TextPair]:
-    """Return a sample's strings, each paired with itself, followed by labelled pairs.
-
-    Args:
-        strings: Parquet with the column `text`.
-        pairs: Parquet with the columns `first` and `second`.
-    """
-    items = []
-    if strings is not None:
-        texts = pq.read_table(strings, columns=["text"])["text"].to_pylist()
-        items = [TextPair(text, text) for text in texts]
-    if pairs is not None:
-        table = pq.read_table(pairs, columns=["first", "second"])
-        columns = (table[name].to_pylist() for name in table.column_names)
-        items.extend(TextPair(*texts) for texts in zip(*columns, strict=True))
-    return items
-
-
 class Views:
-    """Views of items, in batches; masks depend only on the seed, the epoch and the item's index."""
+    """Views of items, in batches; they depend only on the seed, the epoch and the item's index."""
 
     def __init__(
-        self, settings: TuningSection, items: Sequence[TextPair], encoder: Encoder, base: Path
+        self, settings: TuningSection, items: Sequence[Item], encoder: Encoder, base: Path
     ) -> None:
+        self._settings = settings
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
@@ -72,30 +47,38 @@ class Views:
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Return both views of the items at `indices`."""
-        masking = self._masking
-        items = [self._items[index] for index in indices]
-        first = self._encoder.token_ids([item.first for item in items])
-        second = self._encoder.token_ids([item.second for item in items])
+        pairs = [view_pair(self._items[i], i, epoch, self._settings) for i in indices]
+        first = self._encoder.token_ids([pair.first for pair in pairs])
+        second = self._encoder.token_ids([pair.second for pair in pairs])
         text_ids = torch.tensor(_text_ids(first, second)) if self._mask_duplicates else None
-        if masking.unit == "word-pieces":
-            masked = [
-                self._mask_pieces(ids, index, epoch)
-                for ids, index in zip(second, indices, strict=True)
-            ]
-        else:
-            masked = self._encoder.token_ids(
-                [
-                    masked_text(item.second, index, epoch, masking)
-                    for item, index in zip(items, indices, strict=True)
-                ]
-            )
+        masked = self._masked(pairs, second, indices, epoch)
         masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
         return Batch(first, masked, text_ids, masked_count)
 
-    def _mask_pieces(self, ids: list[int], index: int, epoch: int) -> list[int]:
+    def _masked(
+        self,
+        pairs: Sequence[ViewPair],
+        rows: list[list[int]],
+        indices: Sequence[int],
+        epoch: int,
+    ) -> list[list[int]]:
+        """Return the rows of ids of the second views, with a span of those to be masked masked."""
+        masking = self._masking
+        chosen = [number for number, pair in enumerate(pairs) if pair.masked]
+        if masking.unit == "word-pieces":
+            masked = [
+                self._mask_pieces(rows[n], pairs[n].second, indices[n], epoch) for n in chosen
+            ]
+        else:
+            masked = self._encoder.token_ids(
+                [masked_text(pairs[n].second, indices[n], epoch, masking) for n in chosen]
+            )
+        by_number = dict(zip(chosen, masked, strict=True))
+        return [by_number.get(number, row) for number, row in enumerate(rows)]
+
+    def _mask_pieces(self, ids: list[int], text: str, index: int, epoch: int) -> list[int]:
         """Mask a span of the text's word pieces, never of a prompt's."""
         start, end = self._unmasked, len(ids) - len(self._prompt.after)
-        text = self._items[index].second
         masked = masked_ids(ids[start:end], text, index, epoch, self._masking)
         return [*ids[:start], *masked, *ids[end:]]
 

@@ -165,6 +165,6 @@ def test_evaluate_loads_the_target_encoder(
 
 
 def test_benchmarks_on_a_runs_texts_need_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["evaluate", "no/folder", "--benchmarks", "docstrings-retrieval,sample-space"]
+    arguments = ["evaluate", "no/folder", "--benchmarks", "title-retrieval,sample-space"]
     assert run_guarded(mirror, arguments) == 1
     assert "--recipe" in capsys.readouterr().err

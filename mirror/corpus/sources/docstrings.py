@@ -43,7 +43,6 @@ class Docstrings(CorpusSource[DocstringsSection]):
 
     name = "docstrings"
     settings = DocstringsSection
-    has_passages = True
 
     def check(self, section: DocstringsSection, recipe: Recipe) -> None:
         """Raise CorpusError if a distribution is not installed."""
@@ -152,15 +151,15 @@ def _documented(tree: ast.Module) -> Iterator[_Documented]:
 
 
 def docstring_document(docstring: str, source: str) -> Document:
-    """Return the prose, one paragraph per line, and a passage if the text is long enough."""
+    """Return the prose, one paragraph per line, and a title if the text is long enough."""
     paragraphs = prose_paragraphs(docstring)
     text = "\n".join(paragraphs)
     if len(paragraphs) < 2:
         return Document(text, source)
-    query, body = paragraphs[0], " ".join(paragraphs[1:])
-    if len(query) > MOST_QUERY or len(body) < LEAST_ANSWER:
+    title, body = paragraphs[0], " ".join(paragraphs[1:])
+    if len(title) > MOST_QUERY or len(body) < LEAST_ANSWER:
         return Document(text, source)
-    return Document(text, source, query=query, answer=_cut(body))
+    return Document(text, source, title=title, body=_cut(body))
 
 
 def _cut(text: str) -> str:

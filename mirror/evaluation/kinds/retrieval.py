@@ -1,7 +1,6 @@
-"""Label-free retrieval: the first part of a passage is the query for its second part.
+"""Label-free retrieval: a part of a document is the query for another part of it.
 
-The query is a docstring's summary and its answer the body, or the two halves of a paragraph.
-Documents that the encoder was tuned on are left out; see `held_out_passages`.
+Documents are those that no recipe tunes on (`mirror.corpus.held_out`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,25 +30,82 @@ MAX_PASSAGES = 1_000
 MIN_PASSAGES = 20
 DEPTH = 10
 """Rank of the last answer that counts (MRR@10)."""
+Form = Literal["titles", "halves", "sentences"]
+FEWEST_SENTENCES: dict[Form, int] = {"titles": 1, "halves": 4, "sentences": 3}
+"""Sentences of a document at least."""
 
-_SAMPLED = "SELECT text, document FROM read_parquet($strings, hive_partitioning = false)"
-_PAIRED = """
-SELECT text, document FROM read_parquet($sentences, hive_partitioning = false)
-WHERE text IN (SELECT unnest([first, second]) FROM read_parquet($pairs, hive_partitioning = false))
-UNION ALL SELECT unnest([first, second]), NULL FROM read_parquet($pairs, hive_partitioning = false)
+_PAIR_TEXTS = """
+CREATE TEMP TABLE pair_texts AS
+SELECT unnest([first, second]) AS text FROM read_parquet($pairs, hive_partitioning = false)
 """
-_PASSAGES = """
-WITH tuned AS ({tuned}),
-fresh AS (
-    SELECT min(source) AS source, query, min(answer) AS answer
-    FROM read_parquet($passages, hive_partitioning = false)
-    WHERE document NOT IN (SELECT document FROM tuned WHERE document IS NOT NULL)
-      AND query NOT IN (SELECT text FROM tuned) AND answer NOT IN (SELECT text FROM tuned)
+_WITHOUT_PAIRS = """
+DELETE FROM held_out WHERE document IN (
+    SELECT document FROM read_parquet($sentences, hive_partitioning = false)
+    WHERE text IN (SELECT text FROM pair_texts)
+)
+"""
+# A half begins with the document's first sentence; a single sentence is drawn by a hash.
+_PASSAGES: dict[Form, str] = {
+    "titles": """
+SELECT document, title AS query, body AS answer
+FROM read_parquet($titles, hive_partitioning = false)
+""",
+    "halves": """
+SELECT document,
+       string_agg(text, ' ' ORDER BY position) FILTER (nth <= sentences // 2) AS query,
+       string_agg(text, ' ' ORDER BY position) FILTER (nth > sentences // 2) AS answer
+FROM numbered GROUP BY document
+""",
+    "sentences": """
+SELECT document,
+       string_agg(text, ' ' ORDER BY position) FILTER (nth = chosen) AS query,
+       string_agg(text, ' ' ORDER BY position) FILTER (nth <> chosen) AS answer
+FROM numbered GROUP BY document
+""",
+}
+_CANDIDATES = """
+CREATE TEMP TABLE candidates AS
+WITH numbered AS (
+    SELECT document, text, position, sentences,
+           row_number() OVER (PARTITION BY document ORDER BY position) AS nth,
+           ('0x' || substr(md5(opening), 1, 8))::UBIGINT % sentences + 1 AS chosen
+    FROM read_parquet($sentences, hive_partitioning = false) JOIN held_out USING (document)
+    WHERE sentences >= $fewest
+),
+passages AS ({passages}),
+sources AS (
+    SELECT document, min(source) AS source
+    FROM read_parquet($sentences, hive_partitioning = false) GROUP BY document
+)
+SELECT source, query, answer
+FROM passages JOIN held_out USING (document) JOIN sources USING (document)
+"""
+# A text may also be in a document that is tuned on, or in a labelled pair.
+_TOUCHED = """
+CREATE TEMP TABLE touched AS
+WITH texts AS (SELECT query AS text FROM candidates UNION SELECT answer FROM candidates)
+SELECT text FROM read_parquet($sentences, hive_partitioning = false) SEMI JOIN texts USING (text)
+WHERE document NOT IN (SELECT document FROM held_out)
+UNION ALL
+SELECT title FROM read_parquet($titles, hive_partitioning = false) SEMI JOIN texts ON title = text
+WHERE document NOT IN (SELECT document FROM held_out)
+UNION ALL SELECT text FROM pair_texts
+"""
+_DRAWN = """
+WITH fresh AS (
+    SELECT min(source) AS source, query, min(answer) AS answer FROM candidates
+    WHERE query NOT IN (SELECT text FROM touched) AND answer NOT IN (SELECT text FROM touched)
     GROUP BY query),
 once AS (SELECT min(source) AS source, min(query) AS query, answer FROM fresh GROUP BY answer)
 SELECT md5(query || answer) AS hash, query, answer, source FROM once
 ORDER BY hash, query LIMIT $limit
 """
+
+if TYPE_CHECKING:
+    import duckdb
+
+WITH_BM25 = "with bm25"
+"""Extra metric: BM25 joined with the encoder by reciprocal ranks."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +124,16 @@ class RetrievalBenchmark(Benchmark):
     TASK = "retrieval"
     METRIC = "mrr@10"
     LIBRARIES = ("bm25s", "duckdb")
+    EXTRA_METRICS = (WITH_BM25,)
     NEEDS_RUN = True
+
+    form: Form = "halves"
+    """titles: a title finds its text; halves: the first half of a document's sentences finds the
+    second; sentences: one sentence finds the rest of its document."""
 
     def load(self, run: RunData | None) -> Passages:
         """Return the held-out passages of the run's corpus."""
-        return held_out_passages(require_run(self, run))
+        return held_out_passages(require_run(self, run), self.form)
 
     def score(
         self, encoder: TextEncoder, data: Any, second: TextEncoder | None = None
@@ -80,56 +141,59 @@ class RetrievalBenchmark(Benchmark):
         """Return the mean reciprocal rank of the right answer, 0 beyond rank 10."""
         passages: Passages = data
         queries, answers = encoder.encode(passages.queries), encoder.encode(passages.answers)
-        ranks = reciprocal_ranks(queries, answers)
-        bm25 = float(bm25_reciprocal_ranks(passages).mean())
-        return make_result(self, Predictions(("",) * len(ranks), ranks), baselines={"bm25": bm25})
+        cosines, words = cosine_scores(queries, answers), bm25_scores(passages)
+        ranks, bm25, joined = (
+            reciprocal_ranks(scores) for scores in (cosines, words, fused_scores(words, cosines))
+        )
+        return make_result(
+            self,
+            Predictions(("",) * len(ranks), ranks),
+            baselines={"bm25": float(bm25.mean())},
+            extra_metrics={WITH_BM25: float(joined.mean())},
+        )
 
 
-def held_out_passages(run: RunData) -> Passages:
-    """Return up to 1,000 passages that the sample and the labelled pairs do not touch.
+def held_out_passages(run: RunData, form: Form = "halves") -> Passages:
+    """Return up to 1,000 passages of documents that no recipe tunes on.
 
-    A sampled string or a text of a pair belongs to the first document that holds it.  Passages of
-    such documents are left out, and so are queries and answers that equal such a text.  A passage
-    may still contain a sentence that was sampled from an earlier document.  Words belong to no
-    document, so a sample of words leaves out only passages that are one of its words.
+    A passage is left out if its query or its answer is also a string or a title of a document that
+    may be tuned on, or if its document holds a text of the run's labelled pairs.
 
-    Passages are drawn in the order of a hash: equal corpora, samples and pairs give equal passages.
+    Passages are drawn in the order of a hash.  They depend on the corpus and the labelled pairs,
+    not on the sample: encoders of all recipes on a corpus are compared on the same ones.
 
     Raises:
         BenchmarkError: fewer than 20 are left.
         StoreError: memory and temporary space do not suffice.
     """
-    from mirror.duckdb_connection import exact_names
-
-    files = exact_names(sorted((run.corpus.path / "passages").glob("*.parquet")))
-    rows = _draw(files, run) if files else []
+    rows = _draw(run, form)
     if len(rows) < MIN_PASSAGES:
-        raise BenchmarkError(
-            f"the corpus in {run.corpus.path} has {len(rows)} passages that were not tuned on, and "
-            f"label-free retrieval needs {MIN_PASSAGES}: give it more text, lower sample.size, or "
-            "choose another benchmark"
-        )
+        raise BenchmarkError(_too_few(run, form, len(rows)))
     _, queries, answers, sources = zip(*rows, strict=True)
     return Passages(sources, queries, answers)
 
 
-def _draw(files: list[str], run: RunData) -> list[tuple[str, str, str, str]]:
+def _too_few(run: RunData, form: Form, count: int) -> str:
+    needed = "a title" if form == "titles" else f"{FEWEST_SENTENCES[form]} sentences or more"
+    return (
+        f"the corpus in {run.corpus.path} has {count} held-out documents with {needed}, and "
+        f"retrieval of {form} needs {MIN_PASSAGES}; a document is a row, a paragraph or a "
+        "docstring: give it more such text, or choose a benchmark of another form "
+        "(passage-retrieval, sentence-retrieval, title-retrieval) or with labels"
+    )
+
+
+def _draw(run: RunData, form: Form) -> list[tuple[str, str, str, str]]:
     import duckdb
 
-    from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
+    from mirror.corpus.held_out import create_held_out
+    from mirror.duckdb_connection import MEMORY_LIMIT, connect
 
-    strings = exact_names([run.sample.path / "strings.parquet"])
-    values = {"strings": strings, "passages": files, "limit": MAX_PASSAGES}
-    tuned = _SAMPLED
-    if run.pairs is not None:
-        tuned = f"{_SAMPLED} UNION ALL {_PAIRED}"
-        sentences = exact_names(sorted((run.corpus.path / "sentences").glob("*.parquet")))
-        labelled = exact_names([run.pairs.path / "pairs.parquet"])
-        values |= {"sentences": sentences, "pairs": labelled}
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:
             with connect(Path(work)) as connection:
-                return sorted(connection.execute(_PASSAGES.format(tuned=tuned), values).fetchall())
+                create_held_out(connection, run.corpus.path)
+                return _query(connection, run, form)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise StoreError(
                 f"passages could not be drawn with {MEMORY_LIMIT} of memory and temporary files in "
@@ -137,24 +201,74 @@ def _draw(files: list[str], run: RunData) -> list[tuple[str, str, str, str]]:
             ) from error
 
 
-def reciprocal_ranks(
-    queries: NDArray[np.float32], answers: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return the reciprocal rank of each query's answer by cosine, 0 beyond rank 10: (queries,).
+def _query(
+    connection: duckdb.DuckDBPyConnection, run: RunData, form: Form
+) -> list[tuple[str, str, str, str]]:
+    """Return the passages by a connection that has the table `held_out`."""
+    from mirror.duckdb_connection import exact_names
 
-    The right answer counts as last among answers of equal cosine, so that a collapsed encoder
-    scores 0.
+    sentences, titles = (_parts(run.corpus.path / name) for name in ("sentences", "titles"))
+    if run.pairs is None:
+        connection.execute("CREATE TEMP TABLE pair_texts (text VARCHAR)")
+    else:
+        pairs = exact_names([run.pairs.path / "pairs.parquet"])
+        connection.execute(_PAIR_TEXTS, {"pairs": pairs})
+        connection.execute(_WITHOUT_PAIRS, {"sentences": sentences})
+    values = {"sentences": sentences, "fewest": FEWEST_SENTENCES[form]}
+    if form == "titles":
+        values["titles"] = titles
+    connection.execute(_CANDIDATES.format(passages=_PASSAGES[form]), values)
+    connection.execute(_TOUCHED, {"sentences": sentences, "titles": titles})
+    return sorted(connection.execute(_DRAWN, {"limit": MAX_PASSAGES}).fetchall())
+
+
+def _parts(folder: Path) -> list[str]:
+    from mirror.duckdb_connection import exact_names
+
+    return exact_names(sorted(folder.glob("part-*.parquet")))
+
+
+def cosine_scores(
+    queries: NDArray[np.float32], answers: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the cosine of each query (row) with each answer (column).
 
     Args:
         queries: embeddings (queries, dimension).
-        answers: embeddings (queries, dimension), in the same order.
+        answers: embeddings (answers, dimension).
     """
-    scores = unit_rows(queries) @ unit_rows(answers).T
-    return _reciprocal(scores)
+    scores: NDArray[np.float32] = unit_rows(queries) @ unit_rows(answers).T
+    return scores
 
 
-def bm25_reciprocal_ranks(passages: Passages) -> NDArray[np.float64]:
-    """Return the reciprocal ranks by BM25 (Lucene's variant, k1 1.5, b 0.75): (queries,)."""
+def fused_scores(words: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return scores by the ranks in both matrices (Cormack et al. 2009, with k = 60).
+
+    Equal sums are ordered by the cosines.
+    """
+    fused: NDArray[np.float64] = sum(
+        1 / (61 + (-scores).argsort(1, kind="stable").argsort(1)) for scores in (words, cosines)
+    ) + 1e-9 * cosines.astype(np.float64)
+    return fused
+
+
+def reciprocal_ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the reciprocal rank of each query's answer, 0 beyond rank 10: (queries,).
+
+    The right answer counts as last among answers of equal score, so that a collapsed encoder
+    scores 0.
+
+    Args:
+        scores: (queries, answers); the right answers are on the diagonal.
+    """
+    right = np.diag(scores)[:, None]
+    ranks = (scores >= right).sum(axis=1).astype(np.float64)
+    reciprocal = np.where((ranks >= 1) & (ranks <= DEPTH), 1 / np.maximum(ranks, 1), 0.0)
+    return np.where(np.isnan(right[:, 0]), np.nan, reciprocal)
+
+
+def bm25_scores(passages: Passages) -> NDArray[np.float32]:
+    """Return BM25 of each query (row) with each answer (Lucene's variant, k1 1.5, b 0.75)."""
     import bm25s
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # bm25s sets its own logger to DEBUG
@@ -166,15 +280,8 @@ def bm25_reciprocal_ranks(passages: Passages) -> NDArray[np.float64]:
     for row, query in zip(scores, passages.queries, strict=True):
         if tokens := [word for word in _words(query) if word in known]:
             row[:] = index.get_scores(tokens)
-    return _reciprocal(scores)
+    return scores
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
-
-
-def _reciprocal(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    right = np.diag(scores)[:, None]
-    ranks = (scores >= right).sum(axis=1).astype(np.float64)
-    reciprocal = np.where((ranks >= 1) & (ranks <= DEPTH), 1 / np.maximum(ranks, 1), 0.0)
-    return np.where(np.isnan(right[:, 0]), np.nan, reciprocal)

@@ -18,14 +18,12 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import RecipeError, TuningError
 from mirror.evaluation.benchmark import DEFINITIONS
-from mirror.evaluation.kinds.retrieval import held_out_passages
 from mirror.evaluation.metrics import cosines
 from mirror.experiments.trial import Trial, TrialResult, run_trial, with_changes
 from mirror.pipeline import run_chain
 from mirror.progress import ProgressEvent
 from mirror.recipe import Recipe
-from mirror.run_data import RunData
-from mirror.store import StageRecord, Store
+from mirror.store import Store
 from mirror.tuning.device_lock import device_lock, device_name
 from tests.fixtures.recipes import make_recipe
 
@@ -149,28 +147,6 @@ def test_random_weights_follow_the_trials_seed(trial: Trial, store: Store) -> No
     keys = [run_trial(each, store).evaluation.key for each in (raw, other, replace(raw))]
     assert keys[0] == keys[2] != keys[1]
     assert keys[0] != run_trial(replace(trial, kind="raw"), store).evaluation.key
-
-
-def test_trials_of_several_sizes_search_the_same_passages(
-    trial: Trial, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[StageRecord] = []
-
-    def watch(data: RunData) -> object:
-        seen.append(data.sample)
-        return held_out_passages(data)
-
-    monkeypatch.setattr("mirror.evaluation.kinds.retrieval.held_out_passages", watch)
-    monkeypatch.setattr("mirror.evaluation.benchmark.DEFINITIONS", DEFINITIONS)
-    changes = {"evaluation.benchmarks": ["passage-retrieval"], "sample.size": 64}
-    large = replace(trial, recipe=with_changes(trial.recipe, changes), kind="raw")
-    small = replace(large, recipe=with_changes(large.recipe, {"sample.size": 16}))
-    assert (
-        run_trial(large, store).scores == run_trial(replace(small, searched_size=64), store).scores
-    )
-    run_trial(small, store)
-    sizes = [sample.counts["strings"] for sample in seen]
-    assert sizes == [64, 16]  # the small one with the large one's passages was reused
 
 
 def test_settings_are_checked_as_in_a_recipe(recipe: Recipe) -> None:

@@ -48,19 +48,19 @@ def install(tmp_path, monkeypatch):
     return write
 
 
-def test_summary_and_enough_prose_make_a_passage():
+def test_summary_and_enough_prose_make_a_title_and_its_body():
     document = docstring_document(STYLED, "boats")
-    assert document.query == "Row a boat over the lake."
-    assert document.answer.startswith("The boat is moved by oars. A boat")
-    assert document.answer.endswith("when nobody rows it.")
+    assert document.title == "Row a boat over the lake."
+    assert document.body.startswith("The boat is moved by oars. A boat")
+    assert document.body.endswith("when nobody rows it.")
     short = docstring_document("Rows a boat over.\n\nSlowly, then fast.", "boats")
-    assert (short.query, short.answer) == ("", "")
+    assert (short.title, short.body) == ("", "")
 
 
-def test_long_answer_is_cut_between_words():
+def test_a_long_body_is_cut_between_words():
     document = docstring_document("Rows the boat.\n\n" + "paddle " * 400, "boats")
-    assert 990 < len(document.answer) <= 1_000
-    assert document.answer.endswith("paddle")
+    assert 990 < len(document.body) <= 1_000
+    assert document.body.endswith("paddle")
 
 
 def test_every_docstring_is_read_in_order_and_nothing_is_run(install, tmp_path):

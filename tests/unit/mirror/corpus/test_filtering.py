@@ -16,8 +16,7 @@ from mirror.corpus.filtering import (
     TOO_LONG,
     DocumentFilter,
 )
-from mirror.corpus.retrieval_pairs import Passage
-from mirror.documents import Document
+from mirror.documents import Document, Title
 from tests.fixtures.recipes import make_recipe
 
 FRENCH = (
@@ -85,15 +84,15 @@ def test_rows_have_the_number_of_their_document_and_their_position() -> None:
     assert [len(row["text"]) for row in found] == [8, 9, 0, 4, 7, MAX_REJECT]
 
 
-def test_digests_and_passages_are_of_accepted_rows() -> None:
+def test_digests_and_titles_are_of_accepted_rows() -> None:
     documents = [
-        Document("One oar. Two\ufffd oars.", "a", query="How many?", answer="One  oar."),
-        Document("One oar.", "skip", query="How many?", answer="One."),
-        Document("Two oars.", "a", query="Broken\ufffd?", answer="One."),
+        Document("One oar. Two\ufffd oars.", "a", title="How many?", body="One  oar."),
+        Document("One oar.", "skip", title="How many?", body="One."),
+        Document("Two oars.", "a", title="Broken\ufffd?", body="One."),
     ]
     filtered = make_filter().filter(documents)
     assert filtered.digests == text_digests(["One oar.", "Two oars."])
-    assert filtered.passages == (Passage(0, "a", "How many?", "One oar."),)
+    assert filtered.titles == (Title(0, "How many?", "One oar."),)
 
 
 def test_each_document_is_filtered_independently() -> None:

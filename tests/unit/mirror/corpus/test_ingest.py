@@ -66,7 +66,7 @@ def test_sentences_are_in_order_with_their_positions(ingest):
         "kept": 3,
         "rejected": {},
         "documents": 2,
-        "passages": 0,
+        "titles": 0,
         "characters": 44,
     }
 
@@ -133,24 +133,10 @@ def test_near_duplicates_are_an_option(ingest):
     assert record.counts["rejected"] == {"near duplicate": 1}
 
 
-def test_documents_of_four_sentences_are_passages_of_two_halves(ingest):
-    long = "One boat left. Two boats stayed. Three sank here. Four came back. Five are new."
-    record = ingest([long, "One oar. Two oars. Three oars."])
-    assert table(record, "passages") == [
-        {
-            "document": 0,
-            "source": "text.jsonl",
-            "query": "One boat left. Two boats stayed.",
-            "answer": "Three sank here. Four came back. Five are new.",
-        }
-    ]
-    assert record.counts["passages"] == 1
-
-
 def test_lines_are_not_split_with_split_into_lines(ingest):
     record = ingest(["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."], split_into="lines")
     assert texts(record) == ["Heart attack. Acute!", "Le bateau", "a. b. c. d. e. f."]
-    assert table(record, "passages") == []
+    assert table(record, "titles") == []
 
 
 def test_code_names_and_short_strings_are_not_taken_for_another_language(ingest):
@@ -174,7 +160,7 @@ def test_word_list_keeps_its_counts(store):
     rows = table(record, "sentences")
     assert {"de", "la"} < {row["text"] for row in rows}
     assert rows[0]["count"] > rows[-1]["count"] > 1
-    assert table(record, "passages") == []
+    assert table(record, "titles") == []
 
 
 def test_same_sources_give_the_same_bytes(tmp_path, ingest):
@@ -295,12 +281,12 @@ def test_shipped_recipe_names_packages_that_are_installed():
     assert {"numpy", "scipy", "pandas", "scikit-learn"} < set(stage.inputs)
 
 
-def test_docstrings_of_one_package_make_sentences_and_passages(store):
+def test_docstrings_of_one_package_make_sentences_and_titles(store):
     record = ingest_corpus(files_recipe(source="docstrings", packages=["pydantic"]), store)
     assert record.counts["kept"] > 1_000
-    assert record.counts["passages"] > 200
-    rows = table(record, "passages")
-    assert min(len(row["answer"]) for row in rows) >= 40
+    assert record.counts["titles"] > 200
+    rows = table(record, "titles")
+    assert min(len(row["body"]) for row in rows) >= 40
     assert not [row for row in table(record, "sentences") if ">>>" in row["text"]]
 
 

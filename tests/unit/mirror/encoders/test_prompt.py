@@ -16,8 +16,9 @@ from mirror.encoders.base_model import check_base
 from mirror.encoders.base_settings import check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.errors import TokenizerError
+from mirror.tuning.items import TextPair
 from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning.views import TextPair, Views
+from mirror.tuning.views import Views
 from mirror.tuning_config import Pooling, TuningSection
 
 PROMPT = "the {text} is one [MASK]"

@@ -11,7 +11,7 @@ from mirror.store import StageRecord
 
 
 def test_the_key_contains_every_library_that_affects_a_score(recipe: Recipe) -> None:
-    names = ("docstrings-retrieval", "sample-space")
+    names = ("title-retrieval", "sample-space")
     chosen = recipe.model_copy(
         update={"evaluation": recipe.evaluation.model_copy(update={"benchmarks": names})}
     )

@@ -160,30 +160,13 @@ def test_random_strings_replace_a_published_list(
     assert len(Path(corpora[1].paths[0]).read_text().split()) == 10
 
 
-def test_trials_of_all_sizes_search_the_passages_that_the_largest_leaves(
-    plan: Callable[..., ExperimentPlan],
-) -> None:
-    made = plan("number-of-strings", levels=("sentence",), seeds=(1,))
-    assert {trial.searched_size for trial in made.trials} == {50_000}
-    sizes = [recipe.sample.size for recipe in made.samples]
-    assert sorted(sizes) == [1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
-
-
-def test_scored_pairs_search_nothing(
-    plan: Callable[..., ExperimentPlan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mirror.experiments.plan.check_benchmarks", lambda names: None)
-    made = plan("number-of-strings", benchmarks=("stsb",))
-    assert {trial.searched_size for trial in made.trials} == {None}
-
-
 def test_missing_data_suggests_a_benchmark_that_needs_none(
     plan: Callable[..., ExperimentPlan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("mirror.evaluation.datasets.data_roots", lambda: (tmp_path / "empty",))
     with pytest.raises(BenchmarkError, match=r"no stsb/sts-dev.csv in") as fault:
         plan("masking", benchmarks=())
-    assert "--benchmarks; docstrings-retrieval needs no data" in str(fault.value)
+    assert "--benchmarks; title-retrieval needs no data" in str(fault.value)
 
 
 def test_a_list_of_words_cannot_be_searched(plan: Callable[..., ExperimentPlan]) -> None:

@@ -15,12 +15,12 @@ from mirror.errors import InputError, SampleError, StoreError
 from mirror.sampling import sample as sampling
 from mirror.sampling import word_counts
 from mirror.sampling.sample import (
-    SampleSpec,
     build_candidates,
     draw_sample,
     sample_stage,
     sample_strings,
 )
+from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord, Store
 from tests.fixtures.recipes import make_recipe
@@ -48,7 +48,9 @@ def write_corpus(folder, rows, parts=1):
 
 
 def rows_of(texts, source="a"):
-    return [(text, source, number, 0, 1) for number, text in enumerate(texts)]
+    """Each text is a document of its own, also where sources have names of different lengths."""
+    first = 100_000 * len(source)
+    return [(text, source, first + number, 0, 1) for number, text in enumerate(texts)]
 
 
 def recipe_with(level="sentence", language="en", batch_size=2, corpus=None, **sample):

@@ -19,10 +19,10 @@ from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.hashing import file_digests
 from mirror.parallel import worker_threads
 from mirror.tuning.checkpoint import save_checkpoint
+from mirror.tuning.items import TextPair
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import Trainer, TrainingPaths, tune
 from mirror.tuning.training_log import TuningStep
-from mirror.tuning.views import TextPair
 from mirror.tuning_config import TuningSection
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mirror.encoders.encoder import Encoder
-from mirror.tuning.views import TextPair, Views
+from mirror.tuning.items import TextPair
+from mirror.tuning.views import Views
 from mirror.tuning_config import TuningSection
 
 

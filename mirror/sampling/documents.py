@@ -1,0 +1,102 @@
+"""Documents of a corpus, drawn whole, for views that are parts of one document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from mirror.corpus.held_out import create_held_out
+from mirror.duckdb_connection import exact_names
+from mirror.errors import SampleError
+from mirror.sampling.sample_spec import SampleSpec
+
+_DOCUMENTS = """
+CREATE TEMP TABLE documents AS
+SELECT document, min(source) AS source, count(*) AS sentences,
+       md5($seed || ':' || arg_min(text, (position, text))) AS hash
+FROM read_parquet($parts, hive_partitioning = false)
+WHERE document NOT IN (SELECT document FROM held_out) GROUP BY document
+"""
+# Documents of one sentence come last: they give no two different views.
+_DRAWN = """
+CREATE TEMP TABLE drawn AS
+WITH ranked AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY {group} ORDER BY sentences = 1, hash, document
+    ) AS turn FROM documents
+)
+SELECT document, hash, sentences FROM ranked
+ORDER BY sentences = 1, turn, hash, document LIMIT $size
+"""
+_STRINGS = """
+SELECT hash, text, source, document, count, position
+FROM read_parquet($parts, hive_partitioning = false) JOIN drawn USING (document)
+"""
+_TITLES = """
+SELECT hash, document, title, body
+FROM read_parquet($titles, hive_partitioning = false) JOIN drawn USING (document)
+"""
+_STRING_ORDER = [("hash", "ascending"), ("document", "ascending"), ("position", "ascending")]
+_TITLE_ORDER = [("hash", "ascending"), ("document", "ascending"), ("title", "ascending")]
+
+
+@dataclass(frozen=True)
+class DocumentSample:
+    """Documents drawn from a corpus."""
+
+    documents: int
+    single: int
+    """Documents of one sentence among them."""
+    available: int
+    """Documents that could be drawn; those held out for evaluation are left out."""
+    strings: pa.Table
+    """(text, source, document, count, position), documents in hash order and each in its order."""
+    titles: pa.Table
+    """(document, title, body), in the same order, of documents that have a title."""
+
+
+def draw_documents(
+    connection: duckdb.DuckDBPyConnection, corpus: Path, spec: SampleSpec
+) -> DocumentSample:
+    """Return up to `spec.size` documents, ordered by a hash of seed and first string.
+
+    A smaller sample is part of every larger one.  Documents of one sentence are drawn only if there
+    are too few others.
+
+    Args:
+        connection: of DuckDB.
+        corpus: the folder of a corpus.
+        spec: settings of the sample.
+
+    Raises:
+        SampleError: the corpus has no documents.
+    """
+    parts = exact_names(sorted((corpus / "sentences").glob("part-*.parquet")))
+    if not parts:
+        raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
+    create_held_out(connection, corpus)
+    connection.execute(_DOCUMENTS, {"seed": str(spec.seed), "parts": parts})
+    group = "source, sentences = 1" if spec.stratify_by_source else "sentences = 1"
+    connection.execute(_DRAWN.format(group=group), {"size": spec.size})
+    [(available,)] = connection.execute("SELECT count(*) FROM documents").fetchall()
+    [(drawn, single)] = connection.execute(
+        "SELECT count(*), count(*) FILTER (sentences = 1) FROM drawn"
+    ).fetchall()
+    # Sorted here: DuckDB 2.0 may return an ordered result's parts in any order.
+    strings = connection.sql(_STRINGS, params={"parts": parts}).to_arrow_table()
+    return DocumentSample(
+        documents=int(drawn),
+        single=int(single),
+        available=int(available),
+        strings=strings.sort_by(_STRING_ORDER).drop_columns(["hash"]),
+        titles=_titles(connection, corpus),
+    )
+
+
+def _titles(connection: duckdb.DuckDBPyConnection, corpus: Path) -> pa.Table:
+    parts = exact_names(sorted((corpus / "titles").glob("part-*.parquet")))
+    titles = connection.sql(_TITLES, params={"titles": parts}).to_arrow_table()
+    return titles.sort_by(_TITLE_ORDER).drop_columns(["hash"])
