@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -98,16 +99,27 @@ def test_a_run_writes_its_record_and_its_report(first: SimpleNamespace) -> None:
     assert "passage-retrieval" in Path(record.report).read_text()
     assert record.reasons[0].startswith("No improvement over the base")
     assert [(line.benchmark, line.n) for line in record.scores] == [
-        ("passage-retrieval", 100 - sampled_documents(record))
+        ("passage-retrieval", len(held_out_documents(record)))
     ]
 
 
-def sampled_documents(record: RunRecord) -> int:
+def held_out_documents(record: RunRecord) -> set[int]:
+    """Documents that are searched; none was sampled."""
     import pyarrow.parquet as pq
 
+    from mirror.corpus.held_out import create_held_out
+    from mirror.duckdb_connection import connect
+
     table = pq.read_table(find_stage(record, "sample").path / "strings.parquet")
+    corpus = find_stage(record, "corpus").path
+    with tempfile.TemporaryDirectory() as work, connect(Path(work)) as connection:
+        create_held_out(connection, corpus)
+        rows = connection.execute("SELECT document FROM held_out").fetchall()
+    documents = {row[0] for row in rows}
     assert table.num_rows == 32
-    return len(table["document"].unique())
+    assert 30 < len(documents) < 70
+    assert not documents & set(table["document"].to_pylist())
+    return documents
 
 
 def test_the_version_records_its_inputs(first: SimpleNamespace, client: Any) -> None:
