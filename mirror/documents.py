@@ -31,3 +31,11 @@ class Title(NamedTuple):
     document: int
     title: str
     body: str
+
+
+def titled_document(text: str, source: str, title: object) -> Document:
+    """Return a document that begins with its title, or one without if `title` is no text."""
+    name = title.strip() if isinstance(title, str) else ""
+    if not name:
+        return Document(text, source)
+    return Document(f"{name}\n{text}", source, title=name, body=text)

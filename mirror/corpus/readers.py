@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mirror.corpus.input_files import InputFile
 from mirror.corpus.sources.files import FileFormatSection
 from mirror.corpus.text_lines import check_head, read_lines
-from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document
+from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, titled_document
 from mirror.errors import CorpusError
 
 NOT_JSON = "not JSON"
@@ -83,7 +83,8 @@ def _read_jsonl(file: InputFile, section: FileFormatSection) -> Iterator[Documen
             yield _fault(file, f"{where}: {line.text[:150]}", NO_TEXT)
             continue
         has_text = True
-        yield Document(text, _source(row, file, section))
+        title = row.get(section.title_column or "")
+        yield titled_document(text, _source(row, file, section), title)
     if seen and not has_text:
         raise _no_column(file, section.text_column, sorted(seen))
 
@@ -96,7 +97,7 @@ def _json_row(first: str, file: InputFile, section: FileFormatSection) -> None:
             f"the first line of {file.path} is not JSON ({error}): set corpus.format to the "
             "file's format, or correct the line"
         ) from error
-    for column in filter(None, (section.text_column, section.source_column)):
+    for column in section.columns:
         if column not in row:
             raise _no_column(file, column, sorted(row))
 
@@ -117,7 +118,7 @@ def _read_csv(file: InputFile, section: FileFormatSection) -> Iterator[Document]
         header = next(rows, None)
         if header is None:
             return
-        text_at, source_at = _columns(file, section, header)
+        text_at, source_at, title_at = _columns(file, section, header)
         for row in rows:
             if len(row) != len(header):
                 yield _fault(
@@ -126,7 +127,9 @@ def _read_csv(file: InputFile, section: FileFormatSection) -> Iterator[Document]
                     MISFIT,
                 )
             else:
-                yield Document(row[text_at], file.name if source_at is None else row[source_at])
+                source = file.name if source_at is None else row[source_at]
+                title = "" if title_at is None else row[title_at]
+                yield titled_document(row[text_at], source, title)
     except csv.Error as error:
         raise CorpusError(
             f"line {numbers[0]} of {file.path} cannot be read as {file.format} ({error}): look "
@@ -136,20 +139,22 @@ def _read_csv(file: InputFile, section: FileFormatSection) -> Iterator[Document]
 
 def _columns(
     file: InputFile, section: FileFormatSection, header: list[str]
-) -> tuple[int, int | None]:
+) -> tuple[int, int | None, int | None]:
     names = [name.strip().removeprefix("\ufeff") for name in header]
-    for column in filter(None, (section.text_column, section.source_column)):
+    for column in section.columns:
         if column not in names:
             raise _no_column(file, column, names)
-    source = section.source_column
-    return names.index(section.text_column), None if source is None else names.index(source)
+    source, title = (
+        None if column is None else names.index(column)
+        for column in (section.source_column, section.title_column)
+    )
+    return names.index(section.text_column), source, title
 
 
 def _read_parquet(file: InputFile, section: FileFormatSection) -> Iterator[Document]:
-    text, source = section.text_column, section.source_column
     with _open_parquet(file, section) as table:
         number = 0
-        names = list(dict.fromkeys(filter(None, (text, source))))
+        names = section.columns
         try:
             for group in range(table.num_row_groups):  # all groups at once would stay in memory
                 for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=names):
@@ -167,15 +172,17 @@ def _rows(
     column = batch.column(section.text_column)
     fits = pc.less_equal(pc.binary_length(column), MAX_BYTES)
     texts = pc.if_else(fits, column, None).to_pylist()
-    sources: list[Any] = [None] * len(texts)
-    if section.source_column:
-        sources = batch.column(section.source_column).to_pylist()
-    for number, (text, fit, named) in enumerate(zip(texts, fits.to_pylist(), sources, strict=True)):
+    sources, titles = (
+        batch.column(name).to_pylist() if name else [None] * len(texts)
+        for name in (section.source_column, section.title_column)
+    )
+    rows = zip(texts, fits.to_pylist(), sources, titles, strict=True)
+    for number, (text, fit, named, title) in enumerate(rows):
         if text is None:
             fault = OVERSIZED if fit is False else NO_TEXT
             yield _fault(file, f"row {before + number + 1}", fault)
         else:
-            yield Document(text, file.name if named is None else str(named))
+            yield titled_document(text, file.name if named is None else str(named), title)
 
 
 def _open_parquet(file: InputFile, section: FileFormatSection) -> Any:
@@ -191,7 +198,7 @@ def _open_parquet(file: InputFile, section: FileFormatSection) -> Any:
             f"{file.path} cannot be read as Parquet ({error}): replace it, or set corpus.format"
         ) from error
     names = table.schema_arrow.names
-    for column in filter(None, (section.text_column, section.source_column)):
+    for column in section.columns:
         if column not in names:
             raise _no_column(file, column, names)
     kind = table.schema_arrow.field(section.text_column).type
@@ -215,6 +222,6 @@ def _fault(file: InputFile, where: str, fault: str) -> Document:
 def _no_column(file: InputFile, column: str, names: list[str]) -> CorpusError:
     known = ", ".join(names[:50]) or "none"
     return CorpusError(
-        f"{file.path} has no column {column!r}: set corpus.text_column or corpus.source_column to "
-        f"one that it has ({known})"
+        f"{file.path} has no column {column!r}: set text_column, source_column or title_column in "
+        f"[corpus] to one that it has ({known})"
     )

@@ -30,10 +30,18 @@ class FileFormatSection(CorpusSection):
     """jsonl, csv, tsv, parquet: the column that holds the text."""
     source_column: str | None = None
     """Likewise, the column that says where a row comes from; else the file's name."""
+    title_column: str | None = None
+    """Likewise, the column with the text's title; rows have none if it is left out."""
     encoding: str = "utf-8"
     """text, jsonl, csv, tsv: the encoding of the bytes."""
     download_instructions: str = ""
     """How to get files that cannot be downloaded; shown to people, not part of any key."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, each once."""
+        named = (self.text_column, self.source_column, self.title_column)
+        return list(dict.fromkeys(filter(None, named)))
 
 
 class FilesSection(FileFormatSection):

@@ -35,6 +35,8 @@ class HubSection(CorpusSection):
     """The column that holds the text."""
     source_column: str | None = None
     """The column that says where a row comes from; else the data set's name."""
+    title_column: str | None = None
+    """The column with the text's title; rows have none if it is left out."""
 
     @model_validator(mode="after")
     def _names_a_fixed_data_set(self) -> Self:
@@ -117,13 +119,15 @@ class Hub(CorpusSource[HubSection]):
 
 
 def _document(row: dict[str, Any], number: int, section: HubSection) -> Document:
-    from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document
+    from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, titled_document
 
-    for column in filter(None, (section.text_column, section.source_column)):
+    named = (section.text_column, section.source_column, section.title_column)
+    for column in filter(None, named):
         if column not in row:
             raise CorpusError(
-                f"data set {section.dataset} has no column {column!r}: set corpus.text_column or "
-                f"corpus.source_column to one that it has ({', '.join(sorted(row))})"
+                f"data set {section.dataset} has no column {column!r}: set text_column, "
+                "source_column or title_column in [corpus] to one that it has "
+                f"({', '.join(sorted(row))})"
             )
     name = Path(str(section.dataset)).name
     source = str(row[section.source_column]) if section.source_column else name
@@ -132,7 +136,7 @@ def _document(row: dict[str, Any], number: int, section: HubSection) -> Document
         return Document(f"row {number}", source, fault=NO_TEXT)
     if len(text) > MAX_BYTES:
         return Document(f"row {number}", source, fault=OVERSIZED)
-    return Document(text, source)
+    return titled_document(text, source, row.get(section.title_column or ""))
 
 
 register_source(Hub())

@@ -72,6 +72,28 @@ def test_parquet_is_read_with_its_sources(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_title_column_gives_titles_and_begins_the_text(tmp_path, kind):
+    rows = [
+        {"text": "One oar. Two oars.", "name": " Boats "},
+        {"text": "A mast.", "name": "" if kind == "csv" else None},
+    ]
+    path = tmp_path / f"boats.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif kind == "csv":
+        lines = [",".join(row.values()) for row in rows]
+        path.write_text("\n".join(["text,name", *lines]) + "\n")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    titled, plain = read(path, title_column="name")
+    assert titled.text == "Boats\nOne oar. Two oars."
+    assert (titled.title, titled.body) == ("Boats", "One oar. Two oars.")
+    assert (plain.text, plain.title) == ("A mast.", "")
+    with pytest.raises(CorpusError, match=r"no column 'heading'.*title_column"):
+        check_sources(files_recipe(paths=[str(path)], title_column="heading"))
+
+
 def test_folders_globs_and_uris_give_files_in_order_and_each_once(tmp_path):
     for name in ("b.txt", "a.txt", "inner/c.txt", ".hidden.txt", "notes.md", "_skip/d.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
