@@ -26,7 +26,7 @@ from mirror.release.run_results import read_json
 from mirror.sampling.random_strings import random_corpus
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
-from mirror.tuning_config import Pooling, fill_tuning
+from mirror.tuning_config import DOCUMENT_DEFAULTS, Pooling, fill_tuning, names_documents
 
 TUNING = "tuning."
 TrialKey = tuple[str, int]
@@ -195,8 +195,8 @@ def score_pair(first: EncoderRef, second: EncoderRef, benchmark: str, store: Sto
 def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -> Recipe:
     """Return the recipe with other values, validated again.
 
-    A changed `tuning.mode` brings the defaults of that mode and of the recipe's level; the other
-    changes override them.
+    A changed `tuning.mode` brings the defaults of that mode and of the recipe's level, and
+    `tuning.views` of documents bring theirs; the other changes override them.
 
     Args:
         recipe: the original.
@@ -215,6 +215,8 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
         }
         filled = fill_tuning(recipe.level, tuning)
         changes = {**changes, **{TUNING + name: value for name, value in filled.items()}}
+    elif names_documents(changes.get("tuning.views")):
+        changes = {**{TUNING + key: value for key, value in DOCUMENT_DEFAULTS.items()}, **changes}
     if changes.get("corpus.source", recipe.corpus.source) != recipe.corpus.source:
         common = content["corpus"].keys() & CorpusSection.model_fields.keys()
         content["corpus"] = {key: content["corpus"][key] for key in common}

@@ -164,6 +164,9 @@ def test_a_changed_mode_brings_its_defaults_under_the_other_changes(recipe: Reci
     changed = with_tuning(recipe, mode="paper", max_tokens=30).tuning
     assert (changed.pooling, changed.inference_max_tokens) == ("mean-with-padding", 64)
     assert (changed.max_tokens, changed.batch_size) == (30, 8)
+    crops = with_tuning(recipe, views="crops", epochs=1).tuning
+    assert (crops.temperature, crops.max_tokens, crops.epochs) == (0.05, 96, 1)
+    assert crops.pooling == recipe.tuning.pooling
 
 
 @pytest.fixture
