@@ -235,7 +235,7 @@ MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 DOCUMENT_DEFAULTS: Mapping[str, Any] = {
     "temperature": 0.05,
-    "epochs": 3,
+    "epochs": 1,
     "max_tokens": 96,
     "batch_size": 128,
     "warmup_ratio": 0.1,

@@ -7,8 +7,10 @@ are the level's defaults.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mirror.encoders.base_model import check_base
 from mirror.encoders.model_config import architecture_of, read_config, token_limit
@@ -27,7 +29,7 @@ from mirror.encoders.tokenizer_files import (
 )
 from mirror.errors import RecipeError
 from mirror.recipe import Recipe, parse_recipe
-from mirror.tuning_config import LEVEL_DEFAULTS, TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection, fill_tuning
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     """
     tuning = recipe.tuning
     own = read_encoder_settings(folder)
-    defaults = LEVEL_DEFAULTS[recipe.level]
+    defaults = _defaults(recipe)
     pooling, tokens, longest = tuning.pooling, tuning.max_tokens, tuning.inference_max_tokens
     if own is None:
         pooling, tokens = pooling or defaults["pooling"], tokens or defaults["max_tokens"]
@@ -69,6 +71,12 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
         return recipe
     content["tuning"] |= settled
     return parse_recipe(content, name=recipe.name, source=f"{recipe.name} with the base {folder}")
+
+
+def _defaults(recipe: Recipe) -> Mapping[str, Any]:
+    """Return the defaults of `[tuning]` for a plain model."""
+    given = {"mode": recipe.tuning.mode, "views": recipe.tuning.views}
+    return fill_tuning(recipe.level, given)
 
 
 def saved_max_tokens(settings: EncoderSettings, folder: Path) -> int | None:
@@ -101,7 +109,7 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
     if tuned and recipe.tuning.lowercase:
         _warn_of_unknown_words(folder)
     limit = token_limit(folder)
-    defaults = fill_tuning(recipe.level, {"mode": recipe.tuning.mode})
+    defaults = _defaults(recipe)
     for setting in ("max_tokens", "inference_max_tokens"):
         tokens = getattr(recipe.tuning, setting)
         if limit is None or tokens is None or tokens <= limit:
