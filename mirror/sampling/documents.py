@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from mirror.corpus.held_out import create_held_out
 from mirror.duckdb_connection import exact_names
 from mirror.errors import SampleError
+from mirror.held_out import create_held_out
 from mirror.sampling.sample_spec import SampleSpec
 
 _DOCUMENTS = """

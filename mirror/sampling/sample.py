@@ -15,9 +15,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirror.corpus.held_out import create_held_out
 from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import SampleError, StoreError
+from mirror.held_out import create_held_out
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.sampling.documents import draw_documents

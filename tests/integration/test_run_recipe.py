@@ -108,8 +108,8 @@ def held_out_documents(record: RunRecord) -> set[int]:
     """Documents that are searched; none was sampled."""
     import pyarrow.parquet as pq
 
-    from mirror.corpus.held_out import create_held_out
     from mirror.duckdb_connection import connect
+    from mirror.held_out import create_held_out
 
     table = pq.read_table(find_stage(record, "sample").path / "strings.parquet")
     corpus = find_stage(record, "corpus").path

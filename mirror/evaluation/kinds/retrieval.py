@@ -1,6 +1,6 @@
 """Label-free retrieval: a part of a document is the query for another part of it.
 
-Documents are those that no recipe tunes on (`mirror.corpus.held_out`).
+Documents are those that no recipe tunes on (`mirror.held_out`).
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ def _too_few(run: RunData, form: Form, count: int) -> str:
 def _draw(run: RunData, form: Form) -> list[tuple[str, str, str, str]]:
     import duckdb
 
-    from mirror.corpus.held_out import create_held_out
     from mirror.duckdb_connection import MEMORY_LIMIT, connect
+    from mirror.held_out import create_held_out
 
     with tempfile.TemporaryDirectory(prefix="mirror-") as work:
         try:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.corpus.held_out import create_held_out
 from mirror.corpus.parquet_writer import SENTENCES, TITLES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.errors import RecipeError, SampleError
+from mirror.held_out import create_held_out
 from mirror.recipe import Recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror import duckdb_connection
-from mirror.corpus.held_out import create_held_out
 from mirror.corpus.parquet_writer import SENTENCES, TITLES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.errors import BenchmarkError, StoreError
@@ -25,6 +24,7 @@ from mirror.evaluation.kinds.retrieval import (
     held_out_passages,
     reciprocal_ranks,
 )
+from mirror.held_out import create_held_out
 from mirror.run_data import RunData
 from mirror.store import StageRecord
 

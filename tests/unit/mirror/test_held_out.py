@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from mirror.corpus.held_out import FEWEST, MOST, SHARE, create_held_out, held_out_share
 from mirror.corpus.parquet_writer import SENTENCES, TableWriter
 from mirror.duckdb_connection import connect
+from mirror.held_out import FEWEST, MOST, SHARE, create_held_out, held_out_share
 
 
 def held_out(folder: Path, documents: Iterable[tuple[str, ...]]) -> set[str]:
