@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pyarrow as pa
 from mirror.duckdb_connection import exact_names
 from mirror.errors import SampleError
 from mirror.held_out import create_held_out
+from mirror.recipe import Recipe
 from mirror.sampling.sample_spec import SampleSpec
+
+log = logging.getLogger(__name__)
 
 _DOCUMENTS = """
 CREATE TEMP TABLE documents AS
@@ -94,6 +98,32 @@ def draw_documents(
         strings=strings.sort_by(_STRING_ORDER).drop_columns(["hash"]),
         titles=_titles(connection, corpus),
     )
+
+
+def check_documents(sample: DocumentSample, recipe: Recipe, corpus: Path) -> None:
+    """Check that the documents give the views of a recipe; warn if most give only one sentence.
+
+    Raises:
+        SampleError: they are fewer than a batch takes, or none has a title that views need.
+    """
+    if sample.documents < recipe.tuning.batch_size:
+        raise SampleError(
+            f"the corpus in {corpus} has {sample.documents} documents to tune on, fewer "
+            f"than one batch of {recipe.tuning.batch_size}: add text, lower tuning.batch_size, or "
+            "set tuning.views to 'identity', which takes single sentences"
+        )
+    if "titles" in recipe.tuning.views and not sample.titles.num_rows:
+        raise SampleError(
+            f"no document of the corpus in {corpus} has a title: name the column of titles "
+            "with corpus.title_column, or set tuning.views to 'crops'"
+        )
+    if 2 * sample.single > sample.documents:
+        log.warning(
+            "%d of the %d documents have one sentence, which is tuned on with itself: neighbouring "
+            "sentences must be in one row or paragraph of the text to be one document",
+            sample.single,
+            sample.documents,
+        )
 
 
 def _titles(connection: duckdb.DuckDBPyConnection, corpus: Path) -> pa.Table:

@@ -6,7 +6,6 @@ number of threads or the layout of files.  A smaller sample is therefore part of
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,11 @@ from mirror.errors import SampleError, StoreError
 from mirror.held_out import create_held_out
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
-from mirror.sampling.documents import draw_documents
+from mirror.sampling.documents import check_documents, draw_documents
 from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.word_counts import count_words
 from mirror.sampling.words import check_words, is_word, word_libraries, word_splitter
 from mirror.store import Stage, StageRecord, Store, section_content
-
-log = logging.getLogger(__name__)
 
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema(
@@ -154,19 +151,7 @@ def _write_documents(
 ) -> Mapping[str, Any]:
     """Write the strings and titles of the documents drawn; return the counts."""
     sample = draw_documents(connection, corpus.path, spec)
-    if sample.documents < recipe.tuning.batch_size:
-        raise SampleError(
-            f"the corpus in {corpus.folder} has {sample.documents} documents to tune on, fewer "
-            f"than one batch of {recipe.tuning.batch_size}: add text, lower tuning.batch_size, or "
-            "set tuning.views to 'identity', which takes single sentences"
-        )
-    if 2 * sample.single > sample.documents:
-        log.warning(
-            "%d of the %d documents have one sentence, which is tuned on with itself: neighbouring "
-            "sentences must be in one row or paragraph of the text to be one document",
-            sample.single,
-            sample.documents,
-        )
+    check_documents(sample, recipe, corpus.path)
     pq.write_table(sample.strings, out / "strings.parquet", ROW_GROUP, compression="zstd")
     pq.write_table(sample.titles, out / "titles.parquet", ROW_GROUP, compression="zstd")
     count = sample.documents

@@ -114,6 +114,22 @@ def test_fewer_documents_than_a_batch_are_an_error(tmp_path: Path, store: Store)
         sample_strings(recipe(), corpus, store)
 
 
+def test_titles_are_not_replaced_by_crops_where_no_document_has_one(
+    tmp_path: Path, store: Store
+) -> None:
+    folder = tmp_path / "corpus"
+    with TableWriter(folder / "sentences", SENTENCES) as sentences:
+        for document in range(50):
+            for position in range(2):
+                sentences.add(f"{position} of {document}", "s", document, position, 1)
+    with TableWriter(folder / "titles", TITLES):
+        pass
+    corpus = StageRecord("corpus", "0" * 20, str(folder), "digest")
+    wanted = make_recipe(sample={"size": 20}, tuning={"views": "titles", "batch_size": 2})
+    with pytest.raises(SampleError, match=r"no document .* has a title: .*corpus.title_column"):
+        sample_strings(wanted, corpus, store)
+
+
 @pytest.mark.parametrize(
     ("level", "corpus"),
     [
