@@ -163,7 +163,8 @@ def test_a_workspace_is_never_read_together_with_another(
         corpus, store = texts[name]
         sample = sample_strings(recipe, corpus, store)
         drawn[name] = pq.read_table(sample.path / "strings.parquet").to_pydict()
-        assert sample.counts["available"] == corpus.counts["kept"]
+        # Half of the documents of so small a corpus are held out.
+        assert 0 < sample.counts["available"] < corpus.counts["kept"]
     assert {json.dumps(sample) for sample in drawn.values()} == {json.dumps(drawn["plain"])}
     assert "evil" not in drawn["text=evil"]["text"]
 

@@ -24,6 +24,7 @@ SHIPPED = [
     "random-strings",
     "random-weights",
     "rate-and-temperature",
+    "views",
 ]
 WHOLE = """
 title = "Masks"

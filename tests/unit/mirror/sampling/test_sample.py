@@ -138,10 +138,10 @@ def test_a_repeated_string_is_drawn_once_from_its_first_document(store, tmp_path
 
 
 def test_counts_have_sources_and_lengths(store, tmp_path):
-    rows = rows_of(["x" * 5, "y" * 12], "a") + rows_of(["z" * 19], "b")
+    rows = rows_of(["x" * 5, "y" * 12], "a") + rows_of(["z" * 19], "bb")
     corpus = write_corpus(tmp_path / "corpus", rows)
     counts = sample_strings(recipe_with(size=3), corpus, store).counts
-    assert counts["by_source"] == {"a": 2, "b": 1}
+    assert counts["by_source"] == {"a": 2, "bb": 1}
     assert counts["lengths"] == [[0, 1], [10, 2]]
 
 

@@ -78,6 +78,7 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
         "reasons": ["Better than its base."],
         "input": {
             "base": [],
+            "readings": [],
             "mean_cosine": 0.0,
             "unique_fraction": 1.0,
             "champion": None,
@@ -142,11 +143,11 @@ def test_every_metric_has_a_valid_unique_name(client: Any) -> None:
     find_kind("average")
     names = [metric_name(task, each) for task, kind in KINDS.items() for each in kind.EXTRA_METRICS]
     assert metric_name("sample-space", "isotropy, table 9") == "sample-space.isotropy_table_9"
-    assert len(set(names)) == len(names) == 5
+    assert len(set(names)) == len(names) == 6
     run = client.create_run("0").info.run_id
     for name in names:
         client.log_metric(run, f"tuned/{name}", 0.5)
-    assert len(client.get_run(run).data.metrics) == 5
+    assert len(client.get_run(run).data.metrics) == 6
 
 
 def test_tags_name_the_champion_that_was_compared_with(candidate: RegistrationCandidate) -> None:
