@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -118,9 +119,8 @@ class Store:
         try:
             for name in ("stages", "work", "locks"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self.root / "work" / f".probe-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root / "work"):
+                pass
         except OSError as error:
             raise StoreError(
                 f"the workspace {self.root} cannot be written ({error.strerror}): free some "

@@ -85,9 +85,8 @@ def tune(
     """
     items = [TextPair(text, text) if isinstance(text, str) else text for text in strings]
     if (different := len(set(items))) < settings.batch_size:
-        unit = "documents" if settings.uses_documents else "strings"
         raise SampleError(
-            f"the sample holds {different} different {unit} and a batch takes "
+            f"the sample holds {different} different strings and a batch takes "
             f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
         )
     if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:

@@ -148,7 +148,7 @@ def test_the_verdict_is_recorded_as_text_and_metrics(first: SimpleNamespace, cli
     import mlflow
 
     version = client.get_model_version_by_alias(MODEL, "challenger")
-    assert version.description.startswith("Not promoted:\n- No improvement over the base")
+    assert version.description.startswith(f"Not promoted:\n- {first.record.reasons[0]}")
     run = client.get_run(version.run_id)
     verdict = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/verdict.json")
     [change] = verdict["input"]["base"]

@@ -73,7 +73,7 @@ def test_a_refusal_and_a_failure_are_notified(
     assert done.returncode == 1
     [_, failure] = posted
     assert failure["subject"].endswith("en-tiny.toml: failed")
-    assert "label-free retrieval needs" in failure["body"]
+    assert "retrieval of halves needs" in failure["body"]
 
 
 def test_an_unreachable_webhook_is_a_warning(
