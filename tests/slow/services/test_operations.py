@@ -121,7 +121,7 @@ def test_promotion_and_comparison_report_index_compatibility(walk: SimpleNamespa
     printed = output(walk, "promote mirror-en-notes 2")
     command = "mirror compare models:/mirror-en-notes/1 models:/mirror-en-notes/2 --recipe en-notes"
     assert command in printed or re.search(
-        r"of version 1's vectors: (keep|rotate|re-embed)\.", printed
+        r"of version 1's embeddings: (keep|rotate|re-embed)\.", printed
     )
     said = output(walk, "mirror compare").splitlines()
     assert {"Keep", "Rotate", "Re-embed"} & {line.strip() for line in said}
