@@ -99,7 +99,7 @@ def test_a_run_stops_on_unchanged_text_and_continues_on_new_text(
     record = find_record(crowned.home)
     assert not record.unchanged
     assert record.model == f"models:/{MODEL}/2"
-    assert "Text, since the champion" in Path(record.report).read_text()
+    assert "Corpus drift" in Path(record.report).read_text()
     run = crowned.client.get_model_version(MODEL, "2").run_id
     kept = Path(crowned.client.download_artifacts(run, "corpus/drift.json"))
     assert json.loads(kept.read_text())["new"] == pytest.approx(200 / 600)
