@@ -147,7 +147,7 @@ def test_a_study_that_waits_for_the_device_ends_when_it_is_interrupted(
             assert process.stdout is not None
             assert any("waiting for other runs" in line for line in process.stdout)
             process.send_signal(number)
-            _, printed = process.communicate(timeout=60)
+            _, printed = process.communicate(timeout=240)
         finally:
             process.kill()
     ends = {signal.SIGINT: STOPPED, signal.SIGTERM: -signal.SIGTERM}
