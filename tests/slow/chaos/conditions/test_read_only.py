@@ -68,4 +68,4 @@ def test_what_would_write_is_refused_at_once_and_what_reads_works(
     examined = mirror(("doctor",))
     assert examined.returncode == 1
     assert f"{frozen} cannot be written: Read-only file system" in examined.stdout
-    assert "allow it, or set MIRROR_HOME to another folder" in examined.stdout
+    assert "correct its permissions, or set MIRROR_HOME to another folder" in examined.stdout
