@@ -33,6 +33,11 @@ def connect(work: Path, threads: int | None = None) -> duckdb.DuckDBPyConnection
     return connection
 
 
+def part_names(folder: Path) -> list[str]:
+    """Return a table's parts, `part-00000.parquet` and so on, as `exact_names` does."""
+    return exact_names(sorted(folder.glob("part-*.parquet")))
+
+
 def exact_names(paths: Iterable[Path]) -> list[str]:
     """Return paths for `read_parquet` with the characters of glob patterns escaped.
 

@@ -1,7 +1,8 @@
 """Documents held out for evaluation: the same for every recipe on a corpus, and never tuned on.
 
 A document is held out if the hash of its first string is below a bound, so it stays held out while
-the corpus grows.  A small corpus holds out a larger share, which includes the smaller one.
+the corpus grows.  A small corpus holds out a larger share, which includes the smaller one.  Words,
+which belong to no document, are counted in all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from mirror.duckdb_connection import exact_names
+from mirror.duckdb_connection import part_names
 
 SHARE = 0.1
 FEWEST = 200
@@ -41,8 +42,7 @@ def create_held_out(connection: duckdb.DuckDBPyConnection, corpus: Path) -> int:
     Returns:
         The number of documents.
     """
-    parts = exact_names(sorted((corpus / "sentences").glob("part-*.parquet")))
-    connection.execute(_OPENINGS, {"parts": parts})
+    connection.execute(_OPENINGS, {"parts": part_names(corpus / "sentences")})
     query = "SELECT count(*) FROM openings WHERE sentences > 1"
     [(documents,)] = connection.execute(query).fetchall()
     bound = format(int(held_out_share(documents) * 16**_BOUND_DIGITS), "08x")

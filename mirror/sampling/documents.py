@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from mirror.duckdb_connection import exact_names
+from mirror.duckdb_connection import part_names
 from mirror.errors import SampleError
 from mirror.held_out import create_held_out
 from mirror.recipe import Recipe
@@ -78,7 +78,7 @@ def draw_documents(
     Raises:
         SampleError: the corpus has no documents.
     """
-    parts = exact_names(sorted((corpus / "sentences").glob("part-*.parquet")))
+    parts = part_names(corpus / "sentences")
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     create_held_out(connection, corpus)
@@ -127,6 +127,6 @@ def check_documents(sample: DocumentSample, recipe: Recipe, corpus: Path) -> Non
 
 
 def _titles(connection: duckdb.DuckDBPyConnection, corpus: Path) -> pa.Table:
-    parts = exact_names(sorted((corpus / "titles").glob("part-*.parquet")))
+    parts = part_names(corpus / "titles")
     titles = connection.sql(_TITLES, params={"titles": parts}).to_arrow_table()
     return titles.sort_by(_TITLE_ORDER).drop_columns(["hash"])

@@ -26,6 +26,9 @@ from mirror.evaluation.result import (
 )
 from mirror.run_data import RunData
 
+if TYPE_CHECKING:
+    import duckdb
+
 MAX_PASSAGES = 1_000
 MIN_PASSAGES = 20
 DEPTH = 10
@@ -100,9 +103,6 @@ once AS (SELECT min(source) AS source, min(query) AS query, answer FROM fresh GR
 SELECT md5(query || answer) AS hash, query, answer, source FROM once
 ORDER BY hash, query LIMIT $limit
 """
-
-if TYPE_CHECKING:
-    import duckdb
 
 WITH_BM25 = "with bm25"
 """Extra metric: BM25 joined with the encoder by reciprocal ranks."""
@@ -205,9 +205,9 @@ def _query(
     connection: duckdb.DuckDBPyConnection, run: RunData, form: Form
 ) -> list[tuple[str, str, str, str]]:
     """Return the passages by a connection that has the table `held_out`."""
-    from mirror.duckdb_connection import exact_names
+    from mirror.duckdb_connection import exact_names, part_names
 
-    sentences, titles = (_parts(run.corpus.path / name) for name in ("sentences", "titles"))
+    sentences, titles = (part_names(run.corpus.path / name) for name in ("sentences", "titles"))
     if run.pairs is None:
         connection.execute("CREATE TEMP TABLE pair_texts (text VARCHAR)")
     else:
@@ -220,12 +220,6 @@ def _query(
     connection.execute(_CANDIDATES.format(passages=_PASSAGES[form]), values)
     connection.execute(_TOUCHED, {"sentences": sentences, "titles": titles})
     return sorted(connection.execute(_DRAWN, {"limit": MAX_PASSAGES}).fetchall())
-
-
-def _parts(folder: Path) -> list[str]:
-    from mirror.duckdb_connection import exact_names
-
-    return exact_names(sorted(folder.glob("part-*.parquet")))
 
 
 def cosine_scores(
