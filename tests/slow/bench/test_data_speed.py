@@ -38,7 +38,7 @@ def test_both_sides_read_the_same_file(
     monkeypatch.setattr(data, "PHRASES", 2_000)
     count = data.write_text(tmp_path / "text.parquet", 1e-5, 0)
     file = str(tmp_path / "text.parquet")
-    settings = {"file": file, "work": str(tmp_path), "sample": 200, "corpus": {}}
+    settings = {"file": file, "work": str(tmp_path), "sample": 100, "corpus": {}}
     ours, theirs = data.mirrored(settings), data.duckdb_copy(settings)
     assert pq.read_metadata(tmp_path / "copy.parquet").num_rows * 4 == count
     # A sentence that ends in a single letter or "me" is joined with the next, as an abbreviation.
