@@ -14,7 +14,7 @@ from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
 from mirror.encoders import base_model, base_settings
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
-from mirror.evaluation import datasets
+from mirror.evaluation import datasets, general
 from mirror.run_context import RunContext
 from mirror.sampling import sample as sampling
 from mirror.tuning.device_lock import runs_per_device
@@ -82,6 +82,7 @@ def check_run(run: RunContext) -> None:
         partial(sampling.check_sampling, recipe),
         partial(_check_base, run),
         partial(datasets.check_benchmarks, recipe.evaluation.benchmarks),
+        partial(general.warn_of_unseen_loss, recipe),
         partial(_check_registry, run),
         notification_blocks,
         runs_per_device,

@@ -13,12 +13,15 @@ from flows.cli.options import Command, workspace_option
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from mirror.release.history import VersionSummary
     from tasks.registry.promotion import PromotionResult
 
 NUMBER = click.IntRange(min=1)
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+SCORES = {"domain": False, "general": True}
+"""Columns of scores, and whether they are for general benchmarks."""
 
 
 @click.command(cls=Command, short_help="Promote a version of a model to champion.")
@@ -70,7 +73,11 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 @click.option("--out", "out", metavar="FILE.html", help="Write a self-contained page too.")
 @workspace_option
 def history(name: str, out: str | None) -> None:
-    """List the versions of the model NAME: scores, verdict, promotions and rollbacks."""
+    """List the versions of the model NAME: scores, verdict, promotions and rollbacks.
+
+    For a version that was tuned from another one, scores are shown with their change since the
+    first generation, on the domain's and on general benchmarks.
+    """
     page = check_page_path(out)
     from mirror.paths import open_workspace
     from mirror.release.history import render_history
@@ -94,7 +101,7 @@ def history_table(name: str, versions: Sequence[VersionSummary]) -> Table:
     from mirror.release.history import short_digest, short_time
 
     table = Table(title=Text(name, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    for column in ("version", "registered", "recipe", "corpus", "scores", "verdict", "status"):
+    for column in ("version", "registered", "recipe", "corpus", *SCORES, "verdict", "status"):
         table.add_column(column, overflow="fold", vertical="top")
     for version in versions:
         number = Text(version.number, "bold" if version.aliases else "")
@@ -105,21 +112,34 @@ def history_table(name: str, versions: Sequence[VersionSummary]) -> Table:
             short_time(version.created),
             Text(_printable(version.recipe)),
             Text(_printable(short_digest(version.corpus)), "dim"),
-            Text("\n".join(_score_lines(version)) or "–"),
+            *(
+                Text("\n").join(_score_lines(version, versions, general)) or Text("–")
+                for general in SCORES.values()
+            ),
             Text(_printable(version.verdict or "–")),
             Text("\n".join(map(_printable, version.status_lines))),
         )
     return table
 
 
-def _score_lines(version: VersionSummary) -> list[str]:
-    from mirror.formatting import score
+def _score_lines(
+    version: VersionSummary, versions: Sequence[VersionSummary], general: bool
+) -> list[Text]:
+    """Return a line for each benchmark: `stsb .700 → .690, −.020 since version 1: loss`."""
+    from rich.text import Text
 
-    return [
-        f"{_printable(benchmark)} "
-        f"{' → '.join('–' if value is None else score(value) for value in before_and_after)}"
-        for benchmark, before_and_after in version.scores.items()
-    ]
+    from mirror.formatting import score, signed
+    from mirror.release.history import generation_scores
+
+    lines = []
+    for line in generation_scores(version, versions, general=general):
+        values = ("–" if value is None else score(value) for value in (line.before, line.after))
+        text = Text(f"{_printable(line.benchmark)} {' → '.join(values)}")
+        if line.first:
+            change = f", {signed(line.change)} since version {line.first}"
+            text.append(f"{change}: loss" if line.is_loss else change, "red" * line.is_loss)
+        lines.append(text)
+    return lines
 
 
 def _printable(text: str) -> str:

@@ -10,7 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mirror.encoders.encoder_ref import ENCODER, EncoderRef, tuned_encoder
+from mirror.encoders.encoder_ref import (
+    ENCODER,
+    EncoderRef,
+    folder_encoder_digest,
+    tuned_encoder,
+)
 from mirror.hashing import digest_of_json
 from mirror.provenance import git_commit
 from mirror.recipe import Recipe
@@ -19,6 +24,7 @@ from mirror.release.lineage import read_lineage
 from mirror.release.report import REPORT
 from mirror.release.run_results import RunResults, read_json
 from mirror.store import StageRecord
+from tasks.registry.versions import BASE_ENCODER
 
 VALUE_CHARACTERS = 500
 """The longest parameter value that every MLflow store accepts."""
@@ -176,6 +182,11 @@ def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
         **({"pairs_digest": results.pairs.digest} if results.pairs else {}),
         "base": results.base.origin,
         "base_digest": results.base.digest,
+        **(
+            {BASE_ENCODER: folder_encoder_digest(Path(results.base.folder))}
+            if recipe.base.registry
+            else {}
+        ),
         "encoder_digest": candidate.digest,
         "git_commit": git_commit(),
         "verdict": "promote" if candidate.verdict.promote else "refuse",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import BaseModelError, InputError
+from mirror.evaluation.general import is_general
 from mirror.hashing import digest_of_json
 from mirror.locks import exclusive_lock
 from mirror.release.history import VersionSummary
@@ -27,6 +28,8 @@ CHALLENGER = "challenger"
 
 PROMOTION_STATUS = "promotion_status"
 """Version tag, written last: a version without it belongs to an unfinished run."""
+BASE_ENCODER = "base_encoder_digest"
+"""Version tag: the `encoder_digest` of the registered model that it was tuned from."""
 PROMOTED = "promoted"
 NOT_PROMOTED = "not promoted"
 SUPERSEDED = "superseded"
@@ -187,14 +190,36 @@ def read_history(name: str) -> tuple[VersionSummary, ...]:
     with open_store() as client:
         versions = list_versions(client, name)
         aliases = read_aliases(client, name)
-        return tuple(_summarize(client, version, aliases) for version in versions)
+        parents = _find_parents(versions)
+        return tuple(
+            _summarize(client, version, aliases, parents.get(str(version.version), ""))
+            for version in versions
+        )
+
+
+def _find_parents(versions: Sequence[ModelVersion]) -> dict[str, str]:
+    """Return the version that each was tuned from, by number; not those with another base.
+
+    Args:
+        versions: oldest first.
+    """
+    parents: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    for version in versions:
+        tags, number = version.tags, str(version.version)
+        if (base := tags.get(BASE_ENCODER, "")) in numbers:
+            parents[number] = numbers[base]
+        if encoder := tags.get("encoder_digest", ""):
+            numbers.setdefault(encoder, number)
+    return parents
 
 
 def _summarize(
-    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, str]
+    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, str], parent: str
 ) -> VersionSummary:
     from tasks.registry.champion import ChampionHistory
 
+    scores = _read_scores(client, version)
     tags, number = version.tags, str(version.version)
     status = tags.get(PROMOTION_STATUS, RUN_NOT_ENDED)
     created = datetime.fromtimestamp(version.creation_timestamp / 1_000, UTC)
@@ -203,12 +228,14 @@ def _summarize(
         created=created.isoformat(timespec="seconds"),
         recipe=tags.get("recipe", ""),
         corpus=tags.get("corpus_digest", ""),
-        scores=_read_scores(client, version),
+        scores=scores,
         verdict=tags.get("verdict", ""),
         reasons=version.description or "",
         status=REFUSED if status == NOT_PROMOTED else status,
         changes=ChampionHistory.of(version).changes,
         aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
+        general=frozenset(filter(is_general, scores)),
+        parent=parent,
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
+from flows.cli.promote import history_table
+from mirror.release.history import VersionSummary
 
 MODEL = "mirror-en-trades"
 
@@ -77,3 +79,22 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_registry_is_asked(
 def test_versions_are_numbers() -> None:
     for version in ("0", "latest", "-1", "1.5"):
         assert run_guarded(mirror, ["promote", MODEL, "--", version]) == 2
+
+
+def test_scores_are_listed_by_domain_and_general_with_the_change_over_generations() -> None:
+    def version(number: str, score: float, parent: str = "") -> VersionSummary:
+        scores = {"passage-retrieval": (None, 0.5), "stsb": (0.75, score)}
+        fixed = ("2026-01-02T03:04:05+00:00", "en-trades", "", scores, "", "", "refused", (), ())
+        return VersionSummary(number, *fixed, frozenset({"stsb"}), parent)
+
+    table = history_table(MODEL, [version("1", 0.75), version("2", 0.7, "1")])
+    headings = [str(column.header) for column in table.columns]
+    cells = {
+        heading: [str(cell) for cell in column.cells]
+        for heading, column in zip(headings, table.columns, strict=True)
+    }
+    assert cells["general"] == [
+        "stsb .750 → .750",
+        "stsb .750 → .700, −.050 since version 1: loss",
+    ]
+    assert cells["domain"][1] == "passage-retrieval – → .500, +.000 since version 1"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BaseModelError
 from mirror.hashing import folder_digest
+from mirror.recipe import BaseSection
 from tasks import registry
 from tasks.registry import fetch_model
 from tasks.registry.candidate import RegistrationCandidate
@@ -191,3 +194,29 @@ def test_a_version_whose_run_was_deleted_is_listed(
     [summary] = read_history(MODEL)
     assert (summary.scores, summary.status) == ({}, "its run has not ended")
     assert "the run of mirror-en-trades version 1 was deleted" in caplog.text
+
+
+def test_a_version_tuned_from_the_champion_names_it_as_parent(
+    registered: RegistrationCandidate,
+    make_candidate: Callable[..., RegistrationCandidate],
+    workspace: Path,
+    client: Any,
+) -> None:
+    uri = f"models:/{MODEL}@champion"
+    candidate = make_candidate(2)
+    recipe = registered.recipe.model_copy(update={"base": BaseSection(registry=uri)})
+    base = EncoderRef(str(fetch_model(uri, workspace)), "b" * 64, uri)
+    register(
+        replace(candidate, results=replace(candidate.results, recipe=recipe, base=base)), workspace
+    )
+    assert [summary.parent for summary in read_history(MODEL)] == ["", "1"]
+
+
+def test_general_benchmarks_are_told_apart_from_the_domains(client: Any, tmp_path: Path) -> None:
+    run = client.create_run(client.create_experiment("trades"))
+    for benchmark in ("stsb", "passage-retrieval"):
+        client.log_metric(run.info.run_id, f"tuned/{benchmark}", 0.5)
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, str(tmp_path), run_id=run.info.run_id)
+    [summary] = read_history(MODEL)
+    assert summary.general == {"stsb"}

@@ -1,0 +1,77 @@
+"""General benchmarks: published pairs with human scores, independent of a recipe's own text.
+
+A model that is tuned over and over on one domain may lose general quality a little each time.  Only
+such a benchmark shows this.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from mirror.errors import BenchmarkError
+from mirror.evaluation.benchmark import definition_names, read_member
+from mirror.evaluation.scored_pairs import PairBenchmark
+from mirror.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def is_general(name: str) -> bool:
+    """Return whether a benchmark measures general quality.
+
+    Similarity of published pairs does, and an average of nothing else.  A local `file` is a team's
+    own; an unknown benchmark is not general.
+    """
+    try:
+        benchmark = read_member(name)
+    except BenchmarkError:
+        return False
+    if benchmark.members:
+        return all(map(is_general, benchmark.members))
+    return benchmark.TASK == "similarity" and bool(benchmark.files)
+
+
+def warn_of_unseen_loss(recipe: Recipe) -> None:
+    """Warn if a recipe continues from a registered model and has no general benchmark."""
+    names = recipe.evaluation.benchmarks
+    if recipe.base.registry is None or any(map(is_general, names)):
+        return
+    chosen = choose_general(recipe.language, words=recipe.level == "word")
+    listed = ", ".join(f'"{name}"' for name in (*names, chosen) if name)
+    remedy = (
+        f"write benchmarks = [{listed}] under [evaluation]"
+        if chosen
+        else "add pairs with human scores in this language to benchmarks/"
+    )
+    _warn_once(
+        f"recipe {recipe.name} continues from {recipe.base.registry}, and none of its benchmarks "
+        "measures general quality: each generation may lose some, and `mirror history` could not "
+        f"show it; {remedy}"
+    )
+
+
+def choose_general(language: str, *, words: bool) -> str | None:
+    """Return a shipped general benchmark in a language, averages first; None without one.
+
+    Args:
+        language: ISO 639 code.
+        words: whether pairs of words are preferred to pairs of sentences.
+    """
+    fitting = [
+        (_has_words(name) != words, not read_member(name).members, name)
+        for name in definition_names()
+        if is_general(name) and read_member(name).languages == (language,)
+    ]
+    return min(fitting)[-1] if fitting else None
+
+
+def _has_words(name: str) -> bool:
+    benchmark = read_member(name)
+    return isinstance(benchmark, PairBenchmark) and benchmark.format == "multisimlex"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning once: a run may be checked more than once."""
+    log.warning("%s", message)

@@ -1,0 +1,48 @@
+"""General benchmarks, and the warning where a recipe that continues has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirror.evaluation import general
+from mirror.evaluation.general import choose_general, is_general, warn_of_unseen_loss
+from tests.fixtures.recipes import make_recipe
+
+REGISTERED = {"registry": "models:/mirror-en-trades@champion"}
+
+
+def test_general_are_published_pairs_with_human_scores(tmp_path: Path) -> None:
+    names = ("stsb", "sts-english", "multisimlex-en", "passage-retrieval", "qnli", "xling", "none")
+    assert [name for name in names if is_general(name)] == ["stsb", "sts-english", "multisimlex-en"]
+    own = tmp_path / "own.toml"
+    own.write_text('task = "similarity"\nfile = "own.tsv"\n')
+    assert not is_general(str(own))
+
+
+def test_a_benchmark_is_chosen_by_language_and_level() -> None:
+    assert choose_general("en", words=False) == "sts-english"
+    assert choose_general("en", words=True) == "multisimlex-en"
+    assert choose_general("es", words=False) == "sts17-es"
+    assert choose_general("de", words=False) is None
+
+
+def test_a_recipe_that_continues_without_a_general_benchmark_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    general._warn_once.cache_clear()
+    recipe = make_recipe(base=REGISTERED, evaluation={"benchmarks": ["passage-retrieval"]})
+    warn_of_unseen_loss(recipe)
+    warn_of_unseen_loss(recipe)
+    [record] = caplog.records
+    assert "continues from models:/mirror-en-trades@champion" in record.message
+    assert 'benchmarks = ["passage-retrieval", "sts-english"] under [eval' in record.message
+
+
+def test_other_recipes_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    judged = make_recipe(base=REGISTERED, evaluation={"benchmarks": ["title-retrieval", "stsb"]})
+    first = make_recipe(evaluation={"benchmarks": ["title-retrieval"]})
+    for recipe in (judged, first):
+        warn_of_unseen_loss(recipe)
+    assert not caplog.records
