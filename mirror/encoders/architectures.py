@@ -29,6 +29,8 @@ EUROBERT_TOKENS = {
     "sep_token": "<|end_of_text|>",
     "mask_token": "<|mask|>",
 }
+BERT_LAYER = "attention self query key value output dense LayerNorm intermediate"
+GATED_LAYER = "self_attn mlp q_proj k_proj v_proj o_proj gate_proj up_proj down_proj"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Architecture:
     """Name of the module that holds the layers."""
     shared_layers: bool = False
     """Whether all layers are one set of weights."""
+    layer_parts: str = BERT_LAYER
+    """The modules of a layer, separated by blanks; other weights would be left out."""
     positions: tuple[str, ...] = ("absolute",)
     """Values of `position_embedding_type` that say what transformers computes; the first is the
     default."""
@@ -78,6 +82,9 @@ ROBERTA = Architecture(
 )
 GATED = Architecture(
     layers="layers",
+    # Published files have the names of the code that came with them.
+    layer_parts=f"{GATED_LAYER} input_layernorm post_attention_layernorm post_mlp_layernorm "
+    "attn out_proj Wqkv fc11 fc12 fc2 norm1 norm2 attention qkv_proj attn_ln mlp_ln up_gate_proj",
     attention_output="self_attn.o_proj",
     positions=("rope", "rotary", "absolute"),
     replaces_code=True,
@@ -88,17 +95,26 @@ ARCHITECTURES = {
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
     "electra": Architecture(cls_only="bert"),
-    "albert": Architecture(shared_layers=True, has_pooler=True, attention_output="attention.dense"),
+    "albert": Architecture(
+        shared_layers=True,
+        layer_parts="attention query key value dense LayerNorm ffn ffn_output "
+        "full_layer_layer_norm",
+        has_pooler=True,
+        attention_output="attention.dense",
+    ),
     "distilbert": Architecture(
         dropouts=("dropout", "attention_dropout"),
         layer_count="n_layers",
         layers="transformer.layer",
+        layer_parts="attention q_lin k_lin v_lin out_lin sa_layer_norm ffn lin1 lin2 "
+        "output_layer_norm",
         attention_output="attention.out_lin",
         cls_only="distilbert",
     ),
     "mpnet": Architecture(
         counts_from_padding=True,
         fixed_pad_id=1,
+        layer_parts="attention attn q k v o LayerNorm intermediate dense output",
         has_pooler=True,
         attention_output="attention.attn.o",
         cls_only="mpnet",
@@ -107,11 +123,14 @@ ARCHITECTURES = {
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
         layers="layers",
+        layer_parts="attn Wqkv Wo attn_norm mlp Wi mlp_norm",
         positions=("absolute", "rope", "sans_pos"),
         attention_output="attn.Wo",
         cls_only="modernbert",
     ),
-    "deberta-v2": Architecture(),
+    "deberta-v2": Architecture(
+        layer_parts=f"{BERT_LAYER} query_proj key_proj value_proj pos_key_proj pos_query_proj"
+    ),
     "nomic_bert": GATED,
     "gte": replace(GATED, special_tokens=ROBERTA_TOKENS),
     # Dropout acts on attention only: the architecture has no other.

@@ -24,6 +24,18 @@ EXPONENTS: dict[str, np.unsignedinteger[Any]] = {
 }
 """Bits that are all set in NaN and infinity only, by the type's name in safetensors."""
 CHUNK = 1 << 22
+PARAMETERS = ("weight", "bias", "gamma", "beta")
+EMBEDDINGS = (
+    "word_embeddings",
+    "tok_embeddings",
+    "position_embeddings",
+    "token_type_embeddings",
+    "LayerNorm",
+    "norm",
+    "position_ids",
+    "token_type_ids",
+)
+"""Modules and buffers of the embeddings, in all architectures."""
 REMEDY = "get it again from where it came from"
 
 
@@ -54,8 +66,24 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
             f"the weights in {folder} have {len(layers)} layers, but config.json says "
             f"{expected}: {REMEDY}"
         )
+    if unused := [name for name in shapes if _is_unused(name, kind)]:
+        raise BaseModelError(
+            f"the weights in {folder} have {unused[0]} and {len(unused) - 1} more, which the "
+            f"{config.get('model_type')} of transformers does not use: choose another base"
+        )
     for path in sorted(folder.rglob("*.safetensors")):
         check_finite(path)
+
+
+def _is_unused(name: str, kind: Architecture) -> bool:
+    """Return whether a weight of the layers or the embeddings belongs to no module of the kind.
+
+    Heads and poolers are not looked at.
+    """
+    if inner := re.search(r"layers?\.\d+\.(.+)$", name):
+        return not {*inner[1].split(".")} <= {*kind.layer_parts.split(), *PARAMETERS}
+    inner = re.search(r"(?:^|\.)embeddings\.([^.]+)", name)
+    return inner is not None and inner[1] not in EMBEDDINGS
 
 
 def _read_shapes(folder: Path) -> dict[str, list[int]]:
