@@ -28,7 +28,7 @@ from mirror.encoders.sentence_transformers_reader import (
     read_encoder_settings,
 )
 from mirror.encoders.sif_weights import read_token_weights, write_token_weights
-from mirror.encoders.tokenizer_loading import load_tokenizer
+from mirror.encoders.tokenizer_loading import load_tokenizer, make_repeatable
 from mirror.errors import BaseModelError
 from mirror.parallel import worker_count, worker_threads
 from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
@@ -92,6 +92,7 @@ class Encoder:
             compute_cls_only(model)
         tokenizer = load_tokenizer(folder, kind, model.config.vocab_size, lowercase=lowercase)
         lower_case(tokenizer.backend_tokenizer, settings)
+        make_repeatable(tokenizer, folder)
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
         fitted = _read_fitted(folder, settings, model.config)
         encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)

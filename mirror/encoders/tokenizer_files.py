@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from tokenizers import AddedToken, Tokenizer
 
 from mirror.encoders.architectures import Architecture
 from mirror.errors import TokenizerError
+
+log = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_SETTINGS = "tokenizer_config.json"
@@ -53,11 +57,39 @@ def read_tokenizer_file(path: Path) -> Tokenizer:
         TokenizerError: it cannot be read.
     """
     try:
-        return without_limits(Tokenizer.from_file(str(path)))
+        tokenizer = without_limits(Tokenizer.from_file(str(path)))
     except Exception as error:  # the tokenizers library raises bare Exception
         raise TokenizerError(
             f"{path} cannot be read ({error}): get it again from where it came from"
         ) from error
+    return repeatable(tokenizer, path.parent)
+
+
+def repeatable(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """Return a tokenizer that gives the same ids whenever it is loaded.
+
+    The tokenizers library matches added tokens that are equal once normalized in an order that
+    differs from load to load.  All but the first by id are matched as they are written instead.
+    """
+    equal: dict[str, list[int]] = {}
+    added = tokenizer.get_added_tokens_decoder()
+    for number, token in sorted(added.items()):
+        if token.normalized and tokenizer.normalizer is not None:
+            equal.setdefault(tokenizer.normalizer.normalize_str(token.content), []).append(number)
+    groups = [numbers for numbers in equal.values() if len(numbers) > 1]
+    if not groups:
+        return tokenizer
+    others = {number for _, *later in groups for number in later}
+    content = json.loads(tokenizer.to_str())
+    for token in content["added_tokens"]:
+        token["normalized"] = token["normalized"] and token["id"] not in others
+    first, second = (added[number].content for number in groups[0][:2])
+    warn_once(
+        f"{len(others)} added tokens of the tokenizer in {folder} are equal to others once "
+        f"normalized, such as {second!r} to {first!r}: elsewhere their ids change from load to "
+        "load; here these tokens are matched as they are written, and so in encoders that are saved"
+    )
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def without_limits(tokenizer: Tokenizer) -> Tokenizer:
@@ -153,3 +185,9 @@ def _choose(named: str | None, alternative: str | None, written: str | None) -> 
 def _called(name: str, added: Iterable[str]) -> str | None:
     """Return the added token whose letters are `name`, such as `[MASK]` or `<|mask|>`."""
     return next((token for token in added if token.lower().strip("[]<>|") == name), None)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning once: a run loads its base several times."""
+    log.warning("%s", message)

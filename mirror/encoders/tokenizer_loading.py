@@ -6,8 +6,6 @@ say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
 
 from __future__ import annotations
 
-import logging
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,11 @@ from mirror.encoders.tokenizer_files import (
     read_settings,
     read_special_tokens,
     read_tokenizer_file,
+    repeatable,
+    warn_once,
     without_limits,
 )
 from mirror.errors import TokenizerError
-
-log = logging.getLogger(__name__)
 
 CASE_PROBES = (
     "Fähre",
@@ -83,10 +81,16 @@ def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
             tokenizer = named.from_pretrained(str(folder), trust_remote_code=False, **options)
         if hasattr(tokenizer, "backend_tokenizer"):
             without_limits(tokenizer.backend_tokenizer)
-            return tokenizer
+            return make_repeatable(tokenizer, folder)
     except Exception as error:  # the tokenizer classes raise many kinds
         raise _loading_error(folder, error) from error
     raise _python_only(folder, type(tokenizer).__name__)
+
+
+def make_repeatable(tokenizer: Any, folder: Path) -> Any:
+    """As `repeatable`, for a tokenizer of transformers, which is changed."""
+    tokenizer._tokenizer = repeatable(tokenizer.backend_tokenizer, folder)
+    return tokenizer
 
 
 def _load_as_written(folder: Path, *, lowercase: bool) -> Any:
@@ -101,7 +105,7 @@ def _load_as_written(folder: Path, *, lowercase: bool) -> Any:
             return load_as_transformers(folder, lowercase=True) if lowercase else loaded
     except TokenizerError:
         loaded = None
-    _warn_once(
+    warn_once(
         f"{path} is read as it is written: transformers would "
         + ("not load it" if loaded is None else f"read it otherwise, as {type(loaded).__name__}")
         + f'; to decide which is right, set "do_lower_case" in {TOKENIZER_SETTINGS}'
@@ -194,9 +198,3 @@ def _python_only(folder: Path, name: str) -> TokenizerError:
         f"the tokenizer in {folder} is a {name}, which transformers has in Python only: it cannot "
         f"be used; choose a base with {TOKENIZER_FILE}"
     )
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Log a warning once: a run loads its base several times."""
-    log.warning("%s", message)

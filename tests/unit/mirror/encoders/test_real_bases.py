@@ -14,7 +14,6 @@ REFUSED = {
     "albert-base": '"do_lower_case": false',
     "albert-with-t5-tokenizer": "position_embedding_type 'rotary'",
     "jina-v5-nano": "names code of its own",
-    "scibert-added-tokens": "from load to load",
 }
 FAST = {"albert-base", "all-MiniLM-L6-v2", "bert-base-cased", "jina-v5-nano", "kpfbert"}
 
