@@ -122,7 +122,7 @@ def sum_up(
 
 def device(name: str) -> str:
     """Return `cuda` for `auto` if there is a GPU."""
-    from mirror.encoders.encoder import resolve_device
+    from mirror.encoders.model_loading import resolve_device
 
     return resolve_device(name)
 

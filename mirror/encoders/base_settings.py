@@ -104,6 +104,11 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
     recipe = settle_recipe(recipe, folder)
     if own := read_encoder_settings(folder):
         check_reading(own, recipe.tuning.pooling, recipe.tuning.prompt, folder)
+        if own.leaves_prompt_out and recipe.tuning.weighting != "equal":
+            raise RecipeError(
+                f"recipe {recipe.name}: the base in {folder} leaves its prompt out of the mean "
+                "over tokens, which cannot be weighted too: leave out tuning.weighting"
+            )
     if recipe.tuning.prompt is not None:
         check_prompt(folder, recipe.tuning)
     if tuned and recipe.tuning.lowercase:

@@ -17,10 +17,10 @@ from mirror.encoders.cpu_kernels import cpu_ops
 from mirror.encoders.head import Dense, append_layer, head_layers, read_head, write_head
 from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_config import architecture_of, read_config
-from mirror.encoders.model_loading import load_model, quiet_transformers
-from mirror.encoders.pooling import pool
+from mirror.encoders.model_loading import load_model, quiet_transformers, resolve_device
+from mirror.encoders.pooling import leave_out, pool
 from mirror.encoders.positions import model_positions
-from mirror.encoders.prompt import check_room, with_prompt
+from mirror.encoders.prompt import check_prefix_room, check_room, with_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings, write_encoder_settings
 from mirror.encoders.sentence_transformers_reader import (
     check_reading,
@@ -98,7 +98,9 @@ class Encoder:
         encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
         length = encoder.max_seq_length(max_tokens or settings.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
-        encoder.settings = replace(settings, max_tokens=length)
+        encoder.settings = replace(settings, max_tokens=length, head=head_layers(encoder.head))
+        if settings.prefix:
+            check_prefix_room(settings.prefix, len(encoder.token_ids([""])[0]), length, folder)
         return encoder
 
     @property
@@ -118,6 +120,11 @@ class Encoder:
         """How many tokens the words take that are put before every text."""
         prefix = self.settings.prefix.rstrip()
         return len(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else 0
+
+    @property
+    def left_out_tokens(self) -> int:
+        """How many first tokens of a text a mean leaves out: class token and prompt, mostly 0."""
+        return len(self.token_ids([""])[0]) - 1 if self.settings.leaves_prompt_out else 0
 
     def append_layer(self, layer: Dense) -> None:
         """Add a linear layer; normalised vectors are normalised again after it."""
@@ -252,7 +259,9 @@ class Encoder:
         write_head(folder, self.head)
 
     def _token_weights(self, mask: Tensor, ids: Tensor) -> Tensor:
-        """Return each token's weight in a mean: 1 or its SIF weight, and 0 for padding."""
+        """Return each token's weight in a mean: 1 or its SIF weight, and 0 if it is left out."""
+        if left_out := self.left_out_tokens:
+            return leave_out(mask, left_out)
         if self.token_weights is None:
             return mask
         return mask * self.token_weights[ids].to(mask.device)
@@ -289,10 +298,3 @@ def _chosen_settings(folder: Path, pooling: Pooling | None, prompt: str | None) 
             f"{folder} is a plain model without a pooling setting: choose cls or mean"
         )
     return EncoderSettings(pooling, max_tokens=0, prompt=prompt)
-
-
-def resolve_device(device: str) -> str:
-    """Return `device`, with `auto` replaced by `cuda` if there is a GPU, else `cpu`."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -139,7 +140,13 @@ def read_head(folder: Path, layers: Sequence[HeadLayer], width: int) -> nn.Seque
         if layer.kind == "Normalize":
             head.append(Normalize())
             continue
-        dense = _read_dense(folder / layer.path, layer)
+        if not layer.path and layer.width >= width:
+            continue
+        dense = (
+            _read_dense(folder / layer.path, layer)
+            if layer.path
+            else Dense(torch.eye(layer.width, width), None)
+        )
         if dense.weight.shape[1] != width:
             raise BaseModelError(
                 f"the layer {folder / layer.path} does not fit vectors of dimension {width}: get "

@@ -93,3 +93,10 @@ def _unused_weights(model: Any, unexpected: Iterable[str]) -> list[str]:
     prefix = f"{model.base_model_prefix}."
     names = [name.removeprefix(prefix) for name in unexpected]
     return [name for name in names if name.split(".")[0] in parts and name not in buffers]
+
+
+def resolve_device(device: str) -> str:
+    """Return `device`, with `auto` replaced by `cuda` if there is a GPU, else `cpu`."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

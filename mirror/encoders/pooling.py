@@ -37,6 +37,11 @@ def pool(hidden: tuple[Tensor, ...], mask: Tensor, pooling: Pooling) -> Tensor:
             return _masked_mean(last, mask)
 
 
+def leave_out(mask: Tensor, tokens: int) -> Tensor:
+    """Return a mask (rows, tokens) without the first `tokens`; the exporter of graphs reads it."""
+    return torch.cat([torch.zeros_like(mask[:, :tokens]), mask[:, tokens:]], 1)
+
+
 def _masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
     weights = mask[:, :, None].float()
     mean: Tensor = (vectors * weights).sum(1) / weights.sum(1)

@@ -160,3 +160,22 @@ def check_room(tokenizer: Tokenizer, max_tokens: int, folder: Path) -> None:
             f"tokens, and only {max_tokens} are read: raise tuning.max_tokens, or shorten "
             "tuning.prompt"
         )
+
+
+def check_prefix_room(prefix: str, tokens: int, max_tokens: int, folder: Path) -> None:
+    """Check that an encoder's own prompt leaves room for a text.
+
+    Args:
+        prefix: the prompt's words.
+        tokens: its tokens and the special tokens.
+        max_tokens: how many tokens of a text are read.
+        folder: the encoder's, for error messages.
+
+    Raises:
+        TokenizerError: there is no room.
+    """
+    if tokens >= max_tokens:
+        raise TokenizerError(
+            f"the words {prefix!r} that the encoder in {folder} puts before every text take all of "
+            f"the {max_tokens} tokens that are read: raise tuning.max_tokens"
+        )

@@ -58,7 +58,7 @@ class HeadLayer:
     width: int = 0
     """Dense: the dimension of its output."""
     path: str = field(default="", compare=False)
-    """Dense: its folder, in an encoder that was read."""
+    """Dense: its folder, in an encoder that was read; empty if it cuts vectors to its width."""
     has_residual: bool = False
     """Dense: whether its input is added to its output."""
 
@@ -89,6 +89,11 @@ class EncoderSettings:
     def prefix(self) -> str:
         """The words that are put before every text; empty if there are none."""
         return self.prompts[self.default_prompt] if self.default_prompt else ""
+
+    @property
+    def leaves_prompt_out(self) -> bool:
+        """Whether the tokens of the words before every text are not pooled."""
+        return bool(self.prefix) and not self.include_prompt
 
     @property
     def fixes_pooling(self) -> bool:

@@ -27,6 +27,7 @@ from mirror.errors import BaseModelError
 from mirror.tuning_config import Pooling
 
 REMEDY = "choose another base, or copy its folder without modules.json to use the bare model"
+ENCODER_FILE = "config_sentence_transformers.json"
 TRANSFORMER_FILES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -101,6 +102,11 @@ def check_reading(
             f"the encoder in {folder} has a last linear layer that was fitted to "
             f"{settings.pooling} pooling, not to {pooling}: leave the pooling out"
         )
+    if settings.leaves_prompt_out and pooling not in (None, settings.pooling):
+        raise BaseModelError(
+            f"the encoder in {folder} leaves the prompt before every text out of its "
+            f"{settings.pooling} pooling, which {pooling} pooling cannot: leave the pooling out"
+        )
     if settings.prefix and prompt is not None:
         raise BaseModelError(
             f"the encoder in {folder} puts {settings.prefix!r} before every text, so a second "
@@ -141,14 +147,15 @@ def _read_settings(folder: Path) -> EncoderSettings:
         raise _unreadable(folder, f"the pooling {padded} ({EXTRA_FILE})")
     prompts, default = _read_prompts(folder)
     include_prompt = bool(pooling_config.get("include_prompt", True))
-    if default is not None and not include_prompt:
-        raise _unreadable(folder, "a default prompt that is left out of the pooling")
+    weighted = ("WordWeights", WEIGHTS) in before
+    if default is not None and not include_prompt and (pooling != "mean" or weighted):
+        raise _unreadable(folder, f"a default prompt that is left out of its {pooling} pooling")
     transformer = _read_transformer(folder)
     return EncoderSettings(
         pooling=cast(Pooling, padded or pooling),
         max_tokens=_read_length(folder, transformer),
-        head=tuple(_read_head(folder, modules[position + 1 :])),
-        weighted=("WordWeights", WEIGHTS) in before,
+        head=(*_read_head(folder, modules[position + 1 :]), *_read_cut(folder)),
+        weighted=weighted,
         prompt=extra.get("prompt"),
         prompts=prompts,
         default_prompt=default,
@@ -226,11 +233,19 @@ def _read_dense(folder: Path, path: str, config: Mapping[str, Any]) -> HeadLayer
     return HeadLayer("Dense", activation, rows, path, has_residual)
 
 
+def _read_cut(folder: Path) -> Iterator[HeadLayer]:
+    """Yield a linear layer that cuts vectors to their first numbers, if the settings say so."""
+    width = _read_json(folder / ENCODER_FILE).get("truncate_dim")
+    if width is None:
+        return
+    if not isinstance(width, int) or width < 1:
+        raise _unreadable(folder, f"the setting truncate_dim = {json.dumps(width)}")
+    yield HeadLayer("Dense", IDENTITY, width)
+
+
 def _read_prompts(folder: Path) -> tuple[dict[str, str], str | None]:
     """Return all prompts that have words, and the name of the one before every text."""
-    config = _read_json(folder / "config_sentence_transformers.json")
-    if config.get("truncate_dim") is not None:
-        raise _unreadable(folder, f"vectors cut to {config['truncate_dim']} numbers (truncate_dim)")
+    config = _read_json(folder / ENCODER_FILE)
     prompts = {name: str(words) for name, words in (config.get("prompts") or {}).items() if words}
     default = config.get("default_prompt_name")
     return prompts, default if default in prompts else None

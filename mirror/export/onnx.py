@@ -26,7 +26,7 @@ from mirror.atomic_write import atomic_folder
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_loading import load_model, quiet_transformers
-from mirror.encoders.pooling import pool
+from mirror.encoders.pooling import leave_out, pool
 from mirror.encoders.positions import model_positions
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
@@ -61,6 +61,7 @@ class _Graph(torch.nn.Module):
         super().__init__()
         self.model, self.pooling = model, encoder.settings.pooling
         self.head, self.token_weights = encoder.head, encoder.token_weights
+        self.left_out = encoder.left_out_tokens
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return embeddings (texts, dimension) of ids and mask (texts, tokens)."""
@@ -81,7 +82,8 @@ class _Graph(torch.nn.Module):
             vectors = (hidden[-1] * ends[:, :, None]).sum(1)
         else:
             weights = 1 if self.token_weights is None else self.token_weights[input_ids]
-            vectors = pool(hidden, attention_mask * weights, self.pooling)
+            mask = leave_out(attention_mask, self.left_out) if self.left_out else attention_mask
+            vectors = pool(hidden, mask * weights, self.pooling)
         embeddings: Tensor = self.head(vectors)
         return embeddings
 

@@ -20,11 +20,14 @@ from sentence_transformers.sentence_transformer.modules import (
 from torch import nn
 
 from mirror.encoders.base_model import check_base
+from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
-from mirror.errors import BaseModelError
+from mirror.errors import BaseModelError, RecipeError, TokenizerError
+from mirror.export.onnx import export_onnx
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
+from tests.fixtures.recipes import make_recipe
 
 SaveEncoder = Callable[..., Path]
 TEXTS = ["The baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 9]
@@ -132,7 +135,8 @@ def test_other_poolings_are_refused_by_name(save_encoder: SaveEncoder, mode: Any
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
-        ("config_sentence_transformers.json", {"truncate_dim": 8}, "cut to 8 numbers"),
+        ("config_sentence_transformers.json", {"truncate_dim": 0}, "truncate_dim = 0"),
+        ("config_sentence_transformers.json", {"truncate_dim": "8"}, "truncate_dim = .8"),
         ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task"),
         ("sentence_bert_config.json", {"model_args": {"num_labels": 2}}, "model_args"),
         ("sentence_bert_config.json", {"tokenizer_args": {"x": 1}}, "tokenizer's setting x"),
@@ -147,11 +151,56 @@ def test_settings_that_cannot_be_followed_are_refused_by_name(
         read_encoder_settings(folder)
 
 
-def test_a_prompt_that_is_not_pooled_is_refused(save_encoder: SaveEncoder) -> None:
-    folder = save_encoder(prompts={"query": "the red "}, default_prompt_name="query")
+def leave_prompt_out(folder: Path) -> Path:
     change_json(folder / "1_Pooling" / "config.json", include_prompt=False)
-    with pytest.raises(BaseModelError, match="a default prompt that is left out of the pooling"):
-        read_encoder_settings(folder)
+    return folder
+
+
+def test_a_prompt_that_is_left_out_of_the_mean_is_left_out_and_saved_so(
+    save_encoder: SaveEncoder, sentences: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    options: dict[str, Any] = {"prompts": {"query": "the red "}, "default_prompt_name": "query"}
+    pooled = Encoder.load(save_encoder(**options)).encode(TEXTS)
+    folder = leave_prompt_out(save_encoder(Normalize(), **options))
+    check_base(folder)
+    encoder = check_equal_vectors(folder)
+    assert np.abs(encoder.encode(TEXTS) - pooled).max() > 0.01
+    new = tuned(folder, sentences, tmp_path)
+    encoder = check_equal_vectors(new)
+    assert encoder.left_out_tokens == 3
+    export_onnx(encoder, new, tmp_path / "onnx")
+    assert json.loads((new / "1_Pooling" / "config.json").read_text())["include_prompt"] is False
+
+
+def test_a_prompt_that_other_poolings_would_leave_out_is_refused(save_encoder: SaveEncoder) -> None:
+    options: dict[str, Any] = {"prompts": {"query": "the red "}, "default_prompt_name": "query"}
+    with pytest.raises(BaseModelError, match="prompt that is left out of its cls pooling"):
+        read_encoder_settings(leave_prompt_out(save_encoder(pooling="cls", **options)))
+    folder = leave_prompt_out(save_encoder(**options))
+    with pytest.raises(BaseModelError, match="which cls pooling cannot: leave the pooling out"):
+        Encoder.load(folder, "cls")
+    recipe = make_recipe(tuning={"weighting": "inverse-frequency"})
+    with pytest.raises(RecipeError, match=r"leave out tuning\.weighting"):
+        check_base_for(recipe, folder)
+
+
+def test_a_default_prompt_without_room_for_a_text_is_refused(save_encoder: SaveEncoder) -> None:
+    folder = save_encoder(prompts={"query": "the red "}, default_prompt_name="query")
+    with pytest.raises(TokenizerError, match=r"'the red ' .* take all of the 4 tokens"):
+        Encoder.load(folder, max_tokens=4)
+
+
+def test_vectors_are_cut_as_the_folder_says(
+    save_encoder: SaveEncoder, sentences: list[str], tmp_path: Path
+) -> None:
+    folder = save_encoder(Normalize(), truncate_dim=8)
+    check_base(folder)
+    assert check_equal_vectors(folder).dimension == 8
+    encoder = check_equal_vectors(tuned(folder, sentences, tmp_path))
+    assert encoder.dimension == 8
+    wide = save_encoder(Normalize(), truncate_dim=99)
+    assert check_equal_vectors(wide).dimension == 32
 
 
 def test_a_second_prompt_is_refused(save_encoder: SaveEncoder) -> None:
