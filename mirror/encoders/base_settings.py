@@ -103,12 +103,7 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
     check_base(folder, masks=tuned and recipe.tuning.needs_mask_token)
     recipe = settle_recipe(recipe, folder)
     if own := read_encoder_settings(folder):
-        check_reading(own, recipe.tuning.pooling, recipe.tuning.prompt, folder)
-        if own.leaves_prompt_out and recipe.tuning.weighting != "equal":
-            raise RecipeError(
-                f"recipe {recipe.name}: the base in {folder} leaves its prompt out of the mean "
-                "over tokens, which cannot be weighted too: leave out tuning.weighting"
-            )
+        _check_own_reading(own, recipe, folder)
     if recipe.tuning.prompt is not None:
         check_prompt(folder, recipe.tuning)
     if tuned and recipe.tuning.lowercase:
@@ -128,6 +123,15 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
             f"the model in {folder} takes {limit} tokens of a text and not {tokens}, the "
             f"{setting} of level {recipe.level!r}: longer texts are truncated; to accept this, "
             f"set tuning.{setting} to {limit} in recipe {recipe.name}"
+        )
+
+
+def _check_own_reading(own: EncoderSettings, recipe: Recipe, folder: Path) -> None:
+    check_reading(own, recipe.tuning.pooling, recipe.tuning.prompt, folder)
+    if own.leaves_prompt_out and recipe.tuning.weighting != "equal":
+        raise RecipeError(
+            f"recipe {recipe.name}: the base in {folder} leaves its prompt out of the mean over "
+            "tokens, which cannot be weighted too: leave out tuning.weighting"
         )
 
 

@@ -24,11 +24,10 @@ from mirror.encoders.prompt import check_prefix_room, check_room, with_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings, write_encoder_settings
 from mirror.encoders.sentence_transformers_reader import (
     check_reading,
-    lower_case,
     read_encoder_settings,
 )
 from mirror.encoders.sif_weights import read_token_weights, write_token_weights
-from mirror.encoders.tokenizer_loading import load_tokenizer, make_repeatable
+from mirror.encoders.tokenizer_loading import load_tokenizer
 from mirror.errors import BaseModelError
 from mirror.parallel import worker_count, worker_threads
 from mirror.tuning_config import FIRST_LAYER, WEIGHABLE, Pooling
@@ -90,17 +89,14 @@ class Encoder:
         model = load_model(folder, kind, dropout)
         if settings.pooling == "cls":
             compute_cls_only(model)
-        tokenizer = load_tokenizer(folder, kind, model.config.vocab_size, lowercase=lowercase)
-        lower_case(tokenizer.backend_tokenizer, settings)
-        make_repeatable(tokenizer, folder)
+        tokenizer = load_tokenizer(folder, model.config, settings, lowercase=lowercase)
         tokenizer = with_prompt(tokenizer, prompt, settings.pooling, folder)
-        fitted = _read_fitted(folder, settings, model.config)
-        encoder = cls(model.to(resolve_device(device)).eval(), tokenizer, settings, *fitted)
+        model = model.to(resolve_device(device)).eval()
+        encoder = cls(model, tokenizer, *_read_fitted(folder, settings, model.config))
         length = encoder.max_seq_length(max_tokens or settings.max_tokens)
         check_room(tokenizer.backend_tokenizer, length, folder)
-        encoder.settings = replace(settings, max_tokens=length, head=head_layers(encoder.head))
-        if settings.prefix:
-            check_prefix_room(settings.prefix, len(encoder.token_ids([""])[0]), length, folder)
+        encoder.settings = replace(encoder.settings, max_tokens=length)
+        check_prefix_room(settings.prefix, len(encoder.token_ids([""])[0]), length, folder)
         return encoder
 
     @property
@@ -279,12 +275,13 @@ class Encoder:
 
 def _read_fitted(
     folder: Path, settings: EncoderSettings, model: PretrainedConfig
-) -> tuple[nn.Sequential, Tensor | None]:
-    """Return the head and the token weights."""
+) -> tuple[EncoderSettings, nn.Sequential, Tensor | None]:
+    """Return the settings, the head and the token weights."""
     head = read_head(folder, settings.head, int(model.hidden_size))
+    settings = replace(settings, head=head_layers(head))
     if settings.weighted and settings.pooling in WEIGHABLE:
-        return head, read_token_weights(folder, int(model.vocab_size))
-    return head, None
+        return settings, head, read_token_weights(folder, int(model.vocab_size))
+    return settings, head, None
 
 
 def _chosen_settings(folder: Path, pooling: Pooling | None, prompt: str | None) -> EncoderSettings:

@@ -166,7 +166,7 @@ def check_prefix_room(prefix: str, tokens: int, max_tokens: int, folder: Path) -
     """Check that an encoder's own prompt leaves room for a text.
 
     Args:
-        prefix: the prompt's words.
+        prefix: the prompt's words; empty without one.
         tokens: its tokens and the special tokens.
         max_tokens: how many tokens of a text are read.
         folder: the encoder's, for error messages.
@@ -174,7 +174,7 @@ def check_prefix_room(prefix: str, tokens: int, max_tokens: int, folder: Path) -
     Raises:
         TokenizerError: there is no room.
     """
-    if tokens >= max_tokens:
+    if prefix and tokens >= max_tokens:
         raise TokenizerError(
             f"the words {prefix!r} that the encoder in {folder} puts before every text take all of "
             f"the {max_tokens} tokens that are read: raise tuning.max_tokens"

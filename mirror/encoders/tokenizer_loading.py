@@ -7,11 +7,13 @@ say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, normalizers
 
-from mirror.encoders.architectures import Architecture
+from mirror.encoders.architectures import ARCHITECTURES
+from mirror.encoders.sentence_transformers_format import EncoderSettings
+from mirror.encoders.sentence_transformers_reader import lower_case
 from mirror.encoders.tokenizer_checks import check_tokenizer, probe_words
 from mirror.encoders.tokenizer_files import (
     PLAIN_CLASSES,
@@ -28,6 +30,9 @@ from mirror.encoders.tokenizer_files import (
 )
 from mirror.errors import TokenizerError
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 CASE_PROBES = (
     "Fähre",
     "ÉTÉ",
@@ -43,19 +48,26 @@ CASE_PROBES = (
 
 
 def load_tokenizer(
-    folder: Path, kind: Architecture, vocab_size: int, *, lowercase: bool = False
+    folder: Path, model: PretrainedConfig, settings: EncoderSettings, *, lowercase: bool = False
 ) -> Any:
-    """Load the fast tokenizer; for `lowercase` see `tuning.lowercase`.
+    """Load the fast tokenizer of an encoder.
+
+    Args:
+        folder: the encoder's.
+        model: its configuration.
+        settings: its settings.
+        lowercase: as `tuning.lowercase`.
 
     Raises:
         TokenizerError: it cannot be loaded, or does not fit the model.
     """
     tokenizer = _load_as_written(folder, lowercase=lowercase)
     backend = tokenizer.backend_tokenizer
-    tokens = read_special_tokens(folder, kind, backend)
+    tokens = read_special_tokens(folder, ARCHITECTURES[model.model_type], backend)
     _name_special_tokens(tokenizer, tokens)
-    check_tokenizer(backend, tokens, folder=folder, vocab_size=vocab_size, masks=False)
-    return tokenizer
+    check_tokenizer(backend, tokens, folder=folder, vocab_size=model.vocab_size, masks=False)
+    lower_case(backend, settings)
+    return make_repeatable(tokenizer, folder)
 
 
 def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
