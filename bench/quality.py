@@ -36,7 +36,8 @@ from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder
-from mirror.evaluation.kinds.retrieval import bm25_scores, held_out_passages, reciprocal_ranks
+from mirror.evaluation.kinds.retrieval import bm25_scores, held_out_passages
+from mirror.evaluation.metrics import reciprocal_ranks
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.recipe import Recipe, find_recipe, parse_recipe
 from mirror.rendering import markdown_table

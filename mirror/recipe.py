@@ -91,7 +91,18 @@ class EvaluationSection(Section):
 
     benchmarks: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Names of files in `benchmarks/`."""
+    guard: Name | None = None
+    """A general benchmark, such as `stsb`, on which tuning may cost little: it limits the share of
+    tuned weights (`tuning.merge_shares`), and the gate refuses a larger loss."""
+    guard_tolerance: Annotated[float, Field(ge=0)] = 0.01
+    """How far the guard may fall below the base, in score points (0 to 1)."""
     gate: GateSection = GateSection()
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Names of all benchmarks that encoders are scored on, the guard last."""
+        guard = () if self.guard is None or self.guard in self.benchmarks else (self.guard,)
+        return (*self.benchmarks, *guard)
 
 
 class DriftSection(Section):

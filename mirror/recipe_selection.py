@@ -68,7 +68,7 @@ def read_checked_recipe(name: str, folder: Path = RECIPES) -> Recipe:
     """
     recipe = find_recipe(name, folder)
     try:
-        check_definitions(recipe.evaluation.benchmarks)
+        check_definitions(recipe.evaluation.benchmarks, guard=recipe.evaluation.guard)
     except BenchmarkError as error:
         raise RecipeError(f"{recipe.name}: {error}") from error
     return recipe

@@ -36,6 +36,9 @@ ViewShares = Annotated[
 """Kinds of views, and the share of items that get each; one kind may be written by its name."""
 
 
+MergeShares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+
+
 class TuningSection(Section):
     """Settings of Mirror-BERT; a recipe's level and mode set the defaults (paper, section 3)."""
 
@@ -99,7 +102,9 @@ class TuningSection(Section):
     projection_head: Literal["none", "linear", "mlp"] = "none"
     """A head on the pooled vectors in tuning, which the encoder does not have; mlp has one tanh
     layer."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    learning_rate: Annotated[float, Field(gt=0)] | None = 2e-5
+    """The highest rate.  None, the default with views of documents, for a rate that fits the base:
+    see `mirror.encoders.base_settings.default_rate`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 200
     """Strings in a batch, each in two views."""
@@ -112,6 +117,13 @@ class TuningSection(Section):
     """Share of the steps in which the learning rate rises from zero."""
     lr_scheduler: Literal["constant", "linear"] = "constant"
     """The learning rate after the warm-up; linear falls to zero."""
+    validation_documents: Annotated[int, Field(ge=0)] = 0
+    """Documents that are not tuned on: parts of them are looked for among themselves, and the
+    checkpoint that finds most is kept.  At most a tenth of the sample's documents; 0 keeps the last
+    checkpoint."""
+    merge_shares: MergeShares = (1.0,)
+    """Shares of the tuned weights in a mean with the base's, of which the validation documents
+    choose one (Wortsman et al. 2022, WiSE-FT); 1, the tuned weights, is always tried."""
     whitening: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Exponent of a whitening that is fitted to the sample's vectors after tuning and saved as the
     encoder's last layer: 0 for none, as in the paper; 0.5 for full whitening (Su et al. 2021)."""
@@ -172,6 +184,20 @@ class TuningSection(Section):
         if longest is not None and self.max_tokens is not None and longest < self.max_tokens:
             raise ValueError(
                 "`inference_max_tokens` is below `max_tokens`: raise it or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _validation_has_documents(self) -> Self:
+        if self.validation_documents and not self.uses_documents:
+            raise ValueError(
+                "`validation_documents` are parts of documents, and `views` identity has only "
+                "strings: set it to 0"
+            )
+        if set(self.merge_shares) != {1.0} and not self.validation_documents:
+            raise ValueError(
+                "`merge_shares` are chosen on `validation_documents`, and there are none: set "
+                "them, or leave `merge_shares` out"
             )
         return self
 
@@ -240,6 +266,9 @@ DOCUMENT_DEFAULTS: Mapping[str, Any] = {
     "batch_size": 128,
     "warmup_ratio": 0.1,
     "lr_scheduler": "linear",
+    "learning_rate": None,
+    "validation_documents": 200,
+    "merge_shares": (0.5, 0.75, 1.0),
 }
 """Defaults of views of documents, whose texts are longer than strings."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mirror.evaluation.baseline import Baseline
-from mirror.evaluation.comparison import compare, compare_slices
+from mirror.evaluation.comparison import compare, compare_slices, guard_change
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
 from mirror.release.run_results import read_json
@@ -32,6 +32,7 @@ def decide(
         unique_fraction=float(diagnostics["unique_fraction"]),
         champion=compare(champion, after, section) if champion else None,
         slices=compare_slices(champion, after, section) if champion else (),
+        guard=guard_change(recipe.evaluation.guard, baseline.record, after),
         smoke_test=read_smoke_test(smoke_test),
     )
     verdict = gate.decide(recipe, gate_input)

@@ -81,7 +81,7 @@ def check_run(run: RunContext) -> None:
         partial(labelled_pairs.check_pairs, recipe),
         partial(sampling.check_sampling, recipe),
         partial(_check_base, run),
-        partial(datasets.check_benchmarks, recipe.evaluation.benchmarks),
+        partial(datasets.check_benchmarks, recipe.evaluation.benchmarks, recipe.evaluation.guard),
         partial(general.warn_of_unseen_loss, recipe),
         partial(_check_registry, run),
         notification_blocks,

@@ -1,7 +1,8 @@
 """Recipe defaults taken from the base, and checks of the recipe against it.
 
 Pooling and the tokens read of a text are a base's own if it is an encoder; for a plain model they
-are the level's defaults.
+are the level's defaults.  The learning rate for views of documents depends on the base's kind and
+width.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.base_model import check_base
-from mirror.encoders.model_config import architecture_of, read_config, token_limit
+from mirror.encoders.model_config import architecture_of, hidden_size, read_config, token_limit
 from mirror.encoders.prompt import check_room, write_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.sentence_transformers_reader import check_reading, read_encoder_settings
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 LONGEST_TUNED = 512
 """The most tokens of a string that tuning reads unless a recipe says more: the memory of attention
 grows with the square."""
+
+ENCODER_RATE = 2e-5
+PLAIN_RATE, PLAIN_WIDTH = 3e-4, 256
+"""The rate of a plain model, and the width up to which it holds."""
 
 LEAST_LOSS = 0.005
 """Share of words that lower-casing may make unknown without a warning."""
@@ -65,7 +70,13 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
         length = saved_max_tokens(own, folder) or defaults["max_tokens"]
         pooling, tokens = pooling or own.pooling, tokens or min(length, LONGEST_TUNED)
         longest = longest or max(length, tokens)
-    settled = {"pooling": pooling, "max_tokens": tokens, "inference_max_tokens": longest}
+    rate = tuning.learning_rate or default_rate(folder, is_encoder=own is not None)
+    settled = {
+        "pooling": pooling,
+        "max_tokens": tokens,
+        "inference_max_tokens": longest,
+        "learning_rate": rate,
+    }
     content = recipe.model_dump(mode="json")
     if settled.items() <= content["tuning"].items():
         return recipe
@@ -77,6 +88,18 @@ def _defaults(recipe: Recipe) -> Mapping[str, Any]:
     """Return the defaults of `[tuning]` for a plain model."""
     given = {"mode": recipe.tuning.mode, "views": recipe.tuning.views}
     return fill_tuning(recipe.level, given)
+
+
+def default_rate(folder: Path, *, is_encoder: bool) -> float:
+    """Return the highest learning rate for views of documents.
+
+    An encoder keeps more of what it knows with a low rate.  A plain model has further to go, and a
+    narrow one takes a higher rate than a wide one: the rate falls with the square of the width, to
+    3.3e-5 at BERT-base's 768, close to that of unsupervised SimCSE (Gao et al. 2021, 3e-5).
+    """
+    if is_encoder:
+        return ENCODER_RATE
+    return PLAIN_RATE * (PLAIN_WIDTH / max(hidden_size(read_config(folder)), PLAIN_WIDTH)) ** 2
 
 
 def saved_max_tokens(settings: EncoderSettings, folder: Path) -> int | None:

@@ -95,6 +95,12 @@ def _likely_kind(config: dict[str, Any]) -> str:
     return max(fitting, key=len, default="bert")
 
 
+def hidden_size(config: dict[str, Any]) -> int:
+    """Return the width of a model's layers, by whichever name its kind has for it."""
+    names = ("hidden_size", "dim", "n_embd")
+    return int(next(config[name] for name in names if name in config))
+
+
 def token_limit(folder: Path) -> int | None:
     """Return the most tokens of a text that a folder's model takes; None if not configured.
 

@@ -211,23 +211,29 @@ def read_member(name: str) -> Benchmark:
 
 
 def check_definitions(
-    names: Sequence[str], check_data: Callable[[Benchmark], object] | None = None
+    names: Sequence[str],
+    check_data: Callable[[Benchmark], object] | None = None,
+    guard: str | None = None,
 ) -> None:
     """Raise an error that lists all faults of benchmarks' definitions.
 
     Args:
         names: the benchmarks.
         check_data: a further check of each.
+        guard: a recipe's `evaluation.guard`, if it has one.
 
     Raises:
-        BenchmarkError: a definition is missing or has faults, or the gate may use none of them.
+        BenchmarkError: a definition is missing or has faults, the gate may use none of them, or the
+            guard depends on the run's corpus.
     """
     faults = []
     judged = False
-    for name in names:
+    for name in dict.fromkeys((*names, *([guard] if guard else ()))):
         try:
             benchmark = read_definition(name)
-            judged = judged or benchmark.used_by_gate
+            judged = judged or (benchmark.used_by_gate and name in names)
+            if name == guard:
+                _check_guard(benchmark)
             if check_data is not None:
                 check_data(benchmark)
         except BenchmarkError as error:
@@ -239,3 +245,11 @@ def check_definitions(
         )
     if faults:
         raise BenchmarkError("\n".join(faults))
+
+
+def _check_guard(benchmark: Benchmark) -> None:
+    if benchmark.NEEDS_RUN:
+        raise BenchmarkError(
+            f"evaluation.guard: {benchmark.name} is measured on the run's own texts, and a guard "
+            "is a general benchmark: choose one with files of its own, such as stsb"
+        )

@@ -93,6 +93,18 @@ def gate_scores(evaluation: StageRecord) -> dict[str, float]:
     }
 
 
+def guard_change(name: str | None, before: StageRecord, after: StageRecord) -> MetricSummary | None:
+    """Return both scores on a recipe's guard; None if it has none.
+
+    Raises:
+        StoreError: an evaluation's folder is damaged.
+    """
+    if name is None:
+        return None
+    old, new = (_scores(record.folder)[name] for record in (before, after))
+    return MetricSummary(name, str(new["metric"]), float(old["score"]), float(new["score"]))
+
+
 def compare_extra_metrics(
     benchmark: Benchmark, before: BenchmarkResult, after: BenchmarkResult
 ) -> tuple[MetricSummary, ...]:

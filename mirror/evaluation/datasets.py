@@ -86,13 +86,13 @@ def benchmark_inputs(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def check_benchmarks(names: Sequence[str]) -> None:
+def check_benchmarks(names: Sequence[str], guard: str | None = None) -> None:
     """Raise an error that lists all faults of benchmarks' definitions and data.
 
     Raises:
         BenchmarkError: something is missing or damaged.
     """
-    check_definitions(names, definition_digest)
+    check_definitions(names, definition_digest, guard)
 
 
 def fetch_benchmark(

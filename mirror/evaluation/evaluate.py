@@ -7,7 +7,7 @@ prediction for each item.  Cosines are therefore computed here, and the statisti
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mirror.evaluation.kinds.space_diagnostics import (
 from mirror.evaluation.result import BenchmarkResult, TextEncoder
 from mirror.hardware import thread_count
 from mirror.progress import OnProgress, ProgressEvent, no_progress
+from mirror.recipe import EvaluationSection
 from mirror.run_data import RunData
 
 
@@ -50,7 +51,7 @@ def score_encoder(
 
 
 def write_evaluation(
-    benchmarks: Sequence[str],
+    evaluation: EvaluationSection,
     ref: EncoderRef,
     run: RunData,
     out: Path,
@@ -59,7 +60,7 @@ def write_evaluation(
     """Evaluate an encoder and write scores, predictions and diagnostics.
 
     Args:
-        benchmarks: names.
+        evaluation: names the benchmarks.
         ref: the encoder.
         run: the run's stages.
         out: the folder to write to.
@@ -70,7 +71,7 @@ def write_evaluation(
     """
     torch.set_num_threads(thread_count())
     encoder = Encoder.load(Path(ref.folder), ref.pooling, ref.max_tokens, prompt=ref.prompt)
-    definitions = [read_definition(name) for name in benchmarks]
+    definitions = [read_definition(name) for name in evaluation.scored]
     results: dict[str, BenchmarkResult] = {}
     (out / "predictions").mkdir()
     for done, benchmark in enumerate(definitions):
@@ -82,7 +83,8 @@ def write_evaluation(
     texts = sampled_texts(run.sample)[:REPORT_STRINGS]
     _write_json(out / "diagnostics.json", space_diagnostics(texts, encoder.encode(texts)))
     scores = {
-        each.name: results[each.name].content() | {"used_by_gate": each.used_by_gate}
+        each.name: results[each.name].content()
+        | {"used_by_gate": each.used_by_gate and each.name in evaluation.benchmarks}
         for each in definitions
     }
     _write_json(out / "scores.json", scores)

@@ -34,13 +34,11 @@ def is_general(name: str) -> bool:
 
 def warn_of_unseen_loss(recipe: Recipe) -> None:
     """Warn if a recipe continues from a registered model and has no general benchmark."""
-    names = recipe.evaluation.benchmarks
-    if recipe.base.registry is None or any(map(is_general, names)):
+    if recipe.base.registry is None or any(map(is_general, recipe.evaluation.scored)):
         return
     chosen = choose_general(recipe.language, words=recipe.level == "word")
-    listed = ", ".join(f'"{name}"' for name in (*names, chosen) if name)
     remedy = (
-        f"write benchmarks = [{listed}] under [evaluation]"
+        f'write guard = "{chosen}" under [evaluation]'
         if chosen
         else "add pairs with human scores in this language to benchmarks/"
     )

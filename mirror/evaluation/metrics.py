@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from mirror.errors import BenchmarkError
 Floats = NDArray[np.float64]
 
 Statistic = Literal["spearman", "auc"]
+
+DEPTH = 10
+"""Rank of the last answer that counts (MRR@10)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,34 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore", divide="ignore"):
         unit: NDArray[np.float32] = vectors / norms
     return unit
+
+
+def cosine_scores(
+    queries: NDArray[np.float32], answers: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the cosine of each query (row) with each answer (column).
+
+    Args:
+        queries: embeddings (queries, dimension).
+        answers: embeddings (answers, dimension).
+    """
+    scores: NDArray[np.float32] = unit_rows(queries) @ unit_rows(answers).T
+    return scores
+
+
+def reciprocal_ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the reciprocal rank of each query's answer, 0 beyond rank 10: (queries,).
+
+    The right answer counts as last among answers of equal score, so that a collapsed encoder
+    scores 0.
+
+    Args:
+        scores: (queries, answers); the right answers are on the diagonal.
+    """
+    right = np.diag(scores)[:, None]
+    ranks = (scores >= right).sum(axis=1).astype(np.float64)
+    reciprocal = np.where((ranks >= 1) & (ranks <= DEPTH), 1 / np.maximum(ranks, 1), 0.0)
+    return np.where(np.isnan(right[:, 0]), np.nan, reciprocal)
 
 
 def check_vectors(vectors: NDArray[np.float32], benchmark: str) -> None:

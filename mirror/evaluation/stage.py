@@ -30,7 +30,7 @@ def evaluation_stage(
     Raises:
         BenchmarkError: a benchmark's definition or data is missing or damaged.
     """
-    names = recipe.evaluation.benchmarks
+    names = recipe.evaluation.scored
     benchmarks = benchmark_inputs(names)
     return Stage(
         name="evaluation",
@@ -43,7 +43,8 @@ def evaluation_stage(
             **benchmarks,
         },
         section={
-            "benchmarks": list(names),
+            "benchmarks": list(recipe.evaluation.benchmarks),
+            **({"guard": recipe.evaluation.guard} if recipe.evaluation.guard else {}),
             "pooling": encoder.pooling,
             "max_tokens": encoder.max_tokens,
             "prompt": encoder.prompt,
@@ -79,6 +80,6 @@ def evaluate_encoder(
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         from mirror.evaluation.evaluate import write_evaluation
 
-        return write_evaluation(recipe.evaluation.benchmarks, encoder, run, out, on_progress)
+        return write_evaluation(recipe.evaluation, encoder, run, out, on_progress)
 
     return store.make(evaluation_stage(recipe, encoder, run), write)

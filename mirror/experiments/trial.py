@@ -26,7 +26,13 @@ from mirror.release.run_results import read_json
 from mirror.sampling.random_strings import random_corpus
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
-from mirror.tuning_config import DOCUMENT_DEFAULTS, Pooling, fill_tuning, names_documents
+from mirror.tuning_config import (
+    DOCUMENT_DEFAULTS,
+    Pooling,
+    TuningSection,
+    fill_recipe_tuning,
+    fill_tuning,
+)
 
 TUNING = "tuning."
 TrialKey = tuple[str, int]
@@ -143,7 +149,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     return TrialResult(
         label=trial.label,
         seed=trial.seed,
-        details={name: details[name] for name in recipe.evaluation.benchmarks},
+        details={name: details[name] for name in recipe.evaluation.scored},
         evaluation=evaluation,
         encoder=encoder,
         tuned=tuned,
@@ -196,7 +202,7 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
     """Return the recipe with other values, validated again.
 
     A changed `tuning.mode` brings the defaults of that mode and of the recipe's level, and
-    `tuning.views` of documents bring theirs; the other changes override them.
+    changed `tuning.views` bring those of views; the other changes override them.
 
     Args:
         recipe: the original.
@@ -215,8 +221,8 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
         }
         filled = fill_tuning(recipe.level, tuning)
         changes = {**changes, **{TUNING + name: value for name, value in filled.items()}}
-    elif names_documents(changes.get("tuning.views")):
-        changes = {**{TUNING + key: value for key, value in DOCUMENT_DEFAULTS.items()}, **changes}
+    elif "tuning.views" in changes:
+        changes = {**_defaults_of_views(recipe, changes["tuning.views"]), **changes}
     if changes.get("corpus.source", recipe.corpus.source) != recipe.corpus.source:
         common = content["corpus"].keys() & CorpusSection.model_fields.keys()
         content["corpus"] = {key: content["corpus"][key] for key in common}
@@ -230,6 +236,15 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
         part[name] = value
     shown = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
     return parse_recipe(content, name=recipe.name, source=f"{source or recipe.name} with {shown}")
+
+
+def _defaults_of_views(recipe: Recipe, views: Any) -> dict[str, Any]:
+    """Return the settings whose defaults depend on the views, by dotted key."""
+    filled = fill_recipe_tuning(recipe.level, {"mode": recipe.tuning.mode, "views": views})
+    return {
+        TUNING + key: filled.get(key, TuningSection.model_fields[key].default)
+        for key in DOCUMENT_DEFAULTS
+    }
 
 
 def on_random_strings(recipe: Recipe, store: Store) -> Recipe:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mirror.evaluation.score_change import BaseReading, ScoreChange
+from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.recipe import GateSection, Recipe
 
 MAX_MEAN_COSINE = 0.99
@@ -49,6 +49,8 @@ class GateInput:
     """From the champion to the tuned encoder; None if there is no champion."""
     slices: tuple[ScoreChange, ...] = ()
     """As `champion`, for subsets of benchmarks."""
+    guard: MetricSummary | None = None
+    """From the base's best reading to the tuned encoder; None if the recipe has no guard."""
     smoke_test: SmokeTestResult | None = None
     """None if it was not run."""
 
@@ -69,17 +71,21 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
     Better: the mean change is above zero, the change on at least one benchmark is significant, and
     none is worse.  Significant: the bootstrap interval excludes zero.  Worse: the interval lies
     below zero and the loss exceeds the recipe's tolerance; subsets are compared with the champion
-    only.  Sound: the vectors have not collapsed, and the smoke test is within the recipe's limits.
+    only.  A guard may fall by its tolerance.  Sound: the vectors have not collapsed, and the smoke
+    test is within the recipe's limits.
     """
     gate, base, champion = recipe.evaluation.gate, given.base, given.champion
     objections = [
         *_unsound(given),
         *(_unfit(given.smoke_test, gate) if given.smoke_test else ()),
         *_against_base(base, given.readings, gate.tolerance),
+        *_below_guard(given.guard, recipe.evaluation.guard_tolerance),
         *_worse("the champion", champion or (), gate.tolerance),
         *_worse("the champion", given.slices, gate.slice_tolerance),
     ]
     reasons = objections or list(_for(base, champion, given.readings))
+    if given.guard and not objections:
+        reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
     notes = (*_other_readings(given.readings), *_notes(base, champion))
     return Verdict(not objections, (*reasons, *notes), given)
 
@@ -170,6 +176,18 @@ def _worse(than: str, changes: tuple[ScoreChange, ...], tolerance: float) -> Ite
     for change in changes:
         if change.high < 0 and change.change < -tolerance:
             yield f"Worse than {than} on {change}; the loss exceeds the tolerance of {tolerance}."
+
+
+def _below_guard(guard: MetricSummary | None, tolerance: float) -> Iterator[str]:
+    if guard is not None and not guard.after >= guard.before - tolerance:
+        yield (
+            f"General quality is lost: {_guard_words(guard)}, and the recipe allows a fall of "
+            f"{tolerance:g} (evaluation.guard_tolerance)."
+        )
+
+
+def _guard_words(guard: MetricSummary) -> str:
+    return f"{guard.benchmark} goes from {guard.before:.3f} to {guard.after:.3f}"
 
 
 def _notes(

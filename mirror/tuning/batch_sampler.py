@@ -5,6 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from mirror.errors import SampleError
+from mirror.tuning.items import Item
+
+
+def check_batch(items: Sequence[Item], batch_size: int) -> None:
+    """Raise SampleError if there are fewer different items than a batch takes."""
+    if (different := len(set(items))) < batch_size:
+        raise SampleError(
+            f"the sample holds {different} different strings and a batch takes {batch_size}: "
+            "give it more text, or lower tuning.batch_size"
+        )
+
 
 def batch_count(strings: int, batch_size: int) -> int:
     """Return the number of whole batches in an epoch; strings left over are not used in it."""

@@ -36,6 +36,13 @@ class TrainingState:
     learning_rates: list[float] = field(default_factory=list)
     masked: int = 0
     """Views that were changed by masking, after truncation."""
+    validations: list[dict[str, float]] = field(default_factory=list)
+    """Scores and step of each validation so far."""
+
+    @property
+    def best_validation(self) -> dict[str, float]:
+        """The validation with the highest mean; of equal ones the last."""
+        return max(self.validations, key=lambda each: (each["mean"], each["step"]))
 
 
 def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, state: TrainingState) -> None:

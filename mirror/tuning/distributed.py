@@ -19,6 +19,7 @@ from mirror.errors import MirrorError, TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
 from mirror.shutdown import exit_with_parent, stop_within_grace, stopping_on_sigterm
+from mirror.tuning.guard import Guard
 from mirror.tuning.items import DocumentItem, Item, TextPair
 from mirror.tuning.messages import error_message, receive
 from mirror.tuning.training_log import OnStep, TuningStep
@@ -31,7 +32,11 @@ MESSAGE = "mirror: "
 
 
 def tune_distributed(
-    settings: TuningSection, items: Sequence[Item], folders: Mapping[str, Path], on_step: OnStep
+    settings: TuningSection,
+    items: Sequence[Item],
+    folders: Mapping[str, Path],
+    on_step: OnStep,
+    guard: Guard | None = None,
 ) -> Mapping[str, Any]:
     """Tune as `mirror.tuning.trainer.tune`, in `settings.num_processes` processes.
 
@@ -40,6 +45,7 @@ def tune_distributed(
         items: pairs and documents.
         folders: `base`, `out` and `work`.
         on_step: called after each step.
+        guard: as in `tune`.
 
     Raises:
         MirrorError: as `mirror.tuning.trainer.tune`.
@@ -48,6 +54,7 @@ def tune_distributed(
     job = {
         "settings": settings.model_dump(mode="json"),
         "items": [asdict(item) for item in items],
+        "guard": asdict(guard) if guard else None,
         "folders": {name: str(folder) for name, folder in folders.items()},
     }
     job_file = folders["work"] / JOB
@@ -116,7 +123,11 @@ def main(job_file: Path) -> None:
 
         try:
             counts = tune(
-                settings, items, TrainingPaths(**folders), lambda step: send("step", asdict(step))
+                settings,
+                items,
+                TrainingPaths(**folders),
+                lambda step: send("step", asdict(step)),
+                Guard(**job["guard"]) if job["guard"] else None,
             )
             send("counts", dict(counts))
         except MirrorError as error:

@@ -92,6 +92,11 @@ def _documents(strings: Path, titles: Path) -> list[DocumentItem]:
     ]
 
 
+def as_items(strings: Sequence[str | Item]) -> list[Item]:
+    """Return items as they are, and strings paired with themselves."""
+    return [TextPair(text, text) if isinstance(text, str) else text for text in strings]
+
+
 def view_pair(item: Item, index: int, epoch: int, settings: TuningSection) -> ViewPair:
     """Return the two texts of an item in an epoch; they depend on the seed too, on nothing else.
 

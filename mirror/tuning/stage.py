@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.evaluation.datasets import benchmark_inputs
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
+from mirror.tuning.guard import Guard
 from mirror.tuning.training_log import OnStep, TuningStep, ignore_step
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ def tuning_stage(
     if pairs is not None and recipe.pairs is not None:
         inputs["pairs"] = pairs.digest
         section["with_strings"] = recipe.pairs.with_strings
+    if guard := _guard(recipe):
+        inputs |= benchmark_inputs([guard.benchmark])
+        section["guard_tolerance"] = guard.tolerance
     return Stage(
         name="tune",
         module="tuning.stage",
@@ -58,10 +63,9 @@ def tune_in_process(
 ) -> StageRecord:
     """Tune the base on the sample in this process, for `mirror.tuning.worker` and for tests.
 
-    A killed run is resumed and a finished one is reused.  Labelled `pairs` are used in addition to
-    the sample's strings, or instead of them (`pairs.with_strings`).
-
-    The stage's folder has `encoder/`, for SentenceTransformer, and `steps.jsonl`.
+    A killed run is resumed, a finished one reused.  Labelled `pairs` are used in addition to the
+    sample's strings, or instead of them (`pairs.with_strings`).
+    The stage's folder has `encoder/`, `steps.jsonl`, and with validation `validation.json`.
 
     Raises:
         SampleError: there are fewer different strings than a batch takes.
@@ -72,18 +76,19 @@ def tune_in_process(
         StoreError: the folder cannot be written.
     """
     recipe = settle_recipe(recipe, Path(base.folder))
-
-    def report(step: TuningStep) -> None:
-        on_step(step)
-        on_progress(_progress_event(step))
+    files, guard = _item_files(recipe, sample, pairs), _guard(recipe)
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         check_base_for(recipe, Path(base.folder))
         from mirror.tuning.items import read_items
         from mirror.tuning.trainer import TrainingPaths, tune
 
-        items = read_items(_item_files(recipe, sample, pairs))
-        return tune(recipe.tuning, items, TrainingPaths(Path(base.folder), out, work), report)
+        items, paths = read_items(files), TrainingPaths(Path(base.folder), out, work)
+        return tune(recipe.tuning, items, paths, report, guard)
+
+    def report(step: TuningStep) -> None:
+        on_step(step)
+        on_progress(_progress_event(step))
 
     return store.make(tuning_stage(recipe, sample, base, pairs), write)
 
@@ -99,6 +104,14 @@ def _item_files(recipe: Recipe, sample: StageRecord, pairs: StageRecord | None) 
         titles if with_sample else None,
         pairs.path / "pairs.parquet" if pairs is not None and recipe.pairs is not None else None,
     )
+
+
+def _guard(recipe: Recipe) -> Guard | None:
+    """Return the recipe's guard if there are validation documents, else None."""
+    evaluation = recipe.evaluation
+    if evaluation.guard is None or not recipe.tuning.validation_documents:
+        return None
+    return Guard(evaluation.guard, evaluation.guard_tolerance)
 
 
 def _progress_event(step: TuningStep) -> ProgressEvent:

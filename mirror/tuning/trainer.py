@@ -10,8 +10,6 @@ killed and resumed ends with the same weights to the bit.
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,23 +21,25 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from mirror.encoders.encoder import Encoder
-from mirror.encoders.sif_weights import inverse_frequencies
 from mirror.encoders.whitening import fit_whitening
-from mirror.errors import SampleError, StoppedError, TuningError
-from mirror.hardware import cpu_has_bf16, thread_count
+from mirror.errors import StoppedError, TuningError
+from mirror.hardware import thread_count
 from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_threads
 from mirror.shutdown import stop_asked
 from mirror.store import safetensors_errors_as_os_errors
-from mirror.tuning.batch_sampler import batch_count, epoch_batches
+from mirror.tuning.batch_sampler import batch_count, check_batch, epoch_batches
 from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning.distributed import tune_distributed
-from mirror.tuning.drophead import attach_drophead
-from mirror.tuning.items import Item, TextPair
+from mirror.tuning.guard import Guard
+from mirror.tuning.items import Item, as_items
 from mirror.tuning.losses import ContrastiveObjective, mean_cosine
+from mirror.tuning.lr_schedule import learning_rate, peak_rate
+from mirror.tuning.merging import Candidate, choose, copy_weights, load_best, save_best
+from mirror.tuning.model_setup import load_encoder, make_cuda_repeatable, uses_bf16
 from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
-from mirror.tuning.training_log import OnStep, TuningStep, ignore_step, write_log
+from mirror.tuning.training_log import OnStep, StepClock, TuningStep, ignore_step, write_log
+from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning.views import Batch, Views
 from mirror.tuning_config import TuningSection
 
@@ -47,6 +47,10 @@ FIRST_COLLAPSE_CHECK = 25
 COLLAPSED = 0.999
 """Mean cosine of a batch's vectors above which they no longer tell texts apart.  Some raw models
 come close to it, so the first steps are not checked."""
+
+
+VALIDATIONS = 3
+"""How often the validation documents are scored, at equal distances."""
 
 
 @dataclass(frozen=True)
@@ -65,59 +69,62 @@ def tune(
     strings: Sequence[str | Item],
     paths: TrainingPaths,
     on_step: OnStep = ignore_step,
+    guard: Guard | None = None,
 ) -> Mapping[str, Any]:
     """Tune a base on strings; write the encoder and the training log.
 
     Args:
         settings: a recipe's `[tuning]`.
         strings: each is paired with itself; an `Item` is taken as it is.
-        paths: the base, and the folders for output and checkpoints.
+        paths: of the base, the output and the checkpoints.
         on_step: called after each step.
+        guard: limits the share of tuned weights, if there are validation documents.
 
     Returns:
         Counts, for the stage's record.
 
     Raises:
         SampleError: there are fewer different strings than a batch takes.
-        BaseModelError: the base cannot be loaded.
-        TokenizerError: the recipe masks and the tokenizer has no mask token.
+        BaseModelError, TokenizerError: the base cannot be loaded, or not be masked.
         TuningError, StoppedError: as `Trainer.train`.
     """
-    items = [TextPair(text, text) if isinstance(text, str) else text for text in strings]
-    if (different := len(set(items))) < settings.batch_size:
-        raise SampleError(
-            f"the sample holds {different} different strings and a batch takes "
-            f"{settings.batch_size}: give it more text, or lower tuning.batch_size"
-        )
+    items = as_items(strings)
+    count, longest = settings.validation_documents, settings.crop_sentences
+    tuned_on, validation = split_validation(items, count, longest)
+    check_batch(tuned_on, settings.batch_size)
     if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
-        return tune_distributed(settings, items, vars(paths), on_step)
+        return tune_distributed(settings, items, vars(paths), on_step, guard)
     torch.set_num_threads(thread_count())
-    trainer = Trainer(settings, items, paths)
+    trainer = Trainer(settings, tuned_on, paths, validation)
     with safetensors_errors_as_os_errors():  # from here on files are only written
         trainer.train(on_step)
-        trainer.finalize()
         if not trainer.process_group.is_first:
             return {}
+        candidates = trainer.select_weights(guard)
+        trainer.finalize()
         trainer.encoder.save(paths.out / "encoder")
-    return write_log(trainer, paths.out)
+    return write_log(trainer, candidates, paths.out)
 
 
 class Trainer:
     """Training loop, from the last checkpoint to the last step."""
 
     def __init__(
-        self, settings: TuningSection, items: Sequence[Item], paths: TrainingPaths
+        self,
+        settings: TuningSection,
+        items: Sequence[Item],
+        paths: TrainingPaths,
+        validation: ValidationSet | None = None,
     ) -> None:
         self.settings = settings
+        self.validation = validation
         self.items = items
         self.paths = paths
-        self.encoder = _load_encoder(settings, paths.base, items)
+        self.encoder = load_encoder(settings, paths.base, items)
         self.views = Views(settings, items, self.encoder, paths.base)
-        self.bf16 = settings.precision == "bf16" or (
-            settings.precision == "auto" and _has_bf16(self.encoder.device)
-        )
+        self.bf16 = uses_bf16(settings, self.encoder.device)
         if self.encoder.device.type == "cuda":
-            _make_cuda_repeatable()
+            make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
         objective = ContrastiveObjective(settings, self.encoder.dimension).to(self.encoder.device)
         self.process_group = current_process_group()
@@ -127,7 +134,7 @@ class Trainer:
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
         self.optimizer = AdamW(
             self.trained.parameters(),
-            lr=settings.learning_rate,
+            lr=peak_rate(settings),
             weight_decay=settings.weight_decay,
             fused=True,
         )
@@ -143,22 +150,60 @@ class Trainer:
             StoppedError: a stop was asked for; there is a checkpoint.
             TuningError: the loss is not finite, or the vectors have collapsed.
         """
+        clock = StepClock(self.state.step)
+        for end in self._validation_steps():
+            if self.state.step < end:
+                self._train_until(end, clock, on_step)
+                self.validate()
+
+    def _train_until(self, end: int, clock: StepClock, on_step: OnStep) -> None:
+        """Do the steps up to step `end`, with a checkpoint where one is due."""
         self.encoder.model.train()
-        started = saved = time.monotonic()
         with worker_threads(worker_count(self.encoder.device)) as threads:
-            for done, batch in enumerate(self._remaining_batches(), start=1):
+            for batch in islice(self._remaining_batches(), end - self.state.step):
                 self.take_step(batch, threads)
-                now = time.monotonic()
-                on_step(self.last_step((now - started) / done))
+                on_step(self.last_step(clock.step_seconds(self.state.step)))
                 stop = self.process_group.any_rank(stop_asked()) and self.state.step < self.total
-                if stop or now - saved >= self.settings.checkpoint_seconds:
+                if stop or clock.since_save >= self.settings.checkpoint_seconds:
                     self.save()
-                    saved = time.monotonic()
+                    clock.restart_save()
                 if stop:
                     raise StoppedError(
                         f"tuning was stopped after step {self.state.step} of {self.total}: run "
                         "again to resume from its checkpoint"
                     )
+
+    def validate(self) -> None:
+        """Score the weights, and keep them if no earlier ones are better."""
+        if self.validation is None or not self.process_group.is_first:
+            return
+        scores = self.validation.score(self.encoder)
+        earlier = [each["mean"] for each in self.state.validations]
+        self.state.validations.append({"step": self.state.step, **scores})
+        if self.state.step < self.total and scores["mean"] > max(earlier, default=-math.inf):
+            save_best(self.paths.work, self.encoder.model)
+
+    def select_weights(self, guard: Guard | None) -> list[Candidate]:
+        """Set the weights to those that find most on the validation documents.
+
+        Returns:
+            The merges of tuned and base weights that were scored, the chosen one first; none
+            without validation documents.
+        """
+        validation = self.validation
+        if validation is None:
+            return []
+        if self.state.best_validation["step"] < self.total:
+            load_best(self.paths.work, self.encoder.model)
+        base = load_encoder(self.settings, self.paths.base, self.items)
+        lowest = guard.score(base) - guard.tolerance if guard else None
+
+        def score(share: float) -> Candidate:
+            scores = validation.score(self.encoder)
+            return Candidate(share, scores, guard.score(self.encoder) if guard else None)
+
+        shares = self.settings.merge_shares
+        return choose(self.encoder.model, copy_weights(base.model), shares, score, lowest)
 
     def batch_indices(self, epoch: int) -> Iterator[Sequence[int]]:
         """Yield the indices of the items of each batch of an epoch."""
@@ -176,7 +221,7 @@ class Trainer:
             TuningError: the loss is not finite, or the vectors have collapsed.
         """
         step = self.state.step
-        rate = self.learning_rate(step)
+        rate = learning_rate(self.settings, step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -189,14 +234,6 @@ class Trainer:
         self.state.losses.append(loss)
         self.state.learning_rates.append(rate)
         self.state.masked += batch.masked_count
-
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
-        warmup_steps = math.ceil(self.settings.warmup_ratio * self.total)
-        factor = min(1.0, (step + 1) / max(1, warmup_steps))
-        if self.settings.lr_scheduler == "linear" and step >= warmup_steps:
-            factor = (self.total - step) / (self.total - warmup_steps)
-        return self.settings.learning_rate * factor
 
     def last_step(self, step_seconds: float) -> TuningStep:
         """Return the step that was done last; `step_seconds` is the mean time of a step."""
@@ -227,6 +264,11 @@ class Trainer:
             texts = [text for item in self.items for text in item.texts]
             encoder.append_layer(fit_whitening(encoder.encode(texts), settings.whitening))
 
+    def _validation_steps(self) -> list[int]:
+        """Return the steps after which to validate, the last step among them."""
+        count = VALIDATIONS if self.validation else 1
+        return sorted({math.ceil(self.total * number / count) for number in range(1, count + 1)})
+
     def _remaining_batches(self) -> Iterator[Batch]:
         for epoch in range(self.state.step // self.epoch_steps, self.settings.epochs):
             done = self.state.step % self.epoch_steps
@@ -242,35 +284,6 @@ class Trainer:
                 f"the vectors have collapsed at step {step + 1} of {self.total}, loss {loss:.3f}: "
                 f"their mean cosine is {cosine:.4f}; {remedy}"
             )
-
-
-def _load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> Encoder:
-    encoder = Encoder.load(
-        base,
-        settings.pooling,
-        settings.max_tokens,
-        dropout=settings.dropout_rate,
-        prompt=settings.prompt,
-        lowercase=settings.lowercase,
-    )
-    if settings.drophead_rate:
-        attach_drophead(encoder.model, settings.drophead_rate)
-    if settings.weighting == "inverse-frequency":
-        rows = encoder.token_ids([text for item in items for text in item.texts])
-        vocab_size = int(encoder.model.config.vocab_size)
-        encoder.token_weights = inverse_frequencies(rows, vocab_size)
-    return encoder
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return cpu_has_bf16()
-
-
-def _make_cuda_repeatable() -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _step_seed(seed: int, step: int) -> int:

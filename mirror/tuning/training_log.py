@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mirror.tuning.merging import Candidate
     from mirror.tuning.trainer import Trainer
 
 STEPS = "steps.jsonl"
+VALIDATION = "validation.json"
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,39 @@ class TuningStep:
 OnStep = Callable[[TuningStep], None]
 
 
+class StepClock:
+    """Times of a run's steps and of its last checkpoint."""
+
+    def __init__(self, first_step: int) -> None:
+        self._first_step = first_step
+        self._started = self._saved = time.monotonic()
+
+    def step_seconds(self, step: int) -> float:
+        """Return the mean time of this process's steps so far, validations included."""
+        return (time.monotonic() - self._started) / (step - self._first_step)
+
+    @property
+    def since_save(self) -> float:
+        """Seconds since the last checkpoint."""
+        return time.monotonic() - self._saved
+
+    def restart_save(self) -> None:
+        """Count from now to the next checkpoint."""
+        self._saved = time.monotonic()
+
+
 def ignore_step(step: TuningStep) -> None:
     """Do nothing; the default callback."""
 
 
-def write_log(trainer: Trainer, out: Path) -> Mapping[str, Any]:
-    """Write `steps.jsonl` to the folder `out` and return the run's counts."""
+def write_log(trainer: Trainer, candidates: Sequence[Candidate], out: Path) -> Mapping[str, Any]:
+    """Write `steps.jsonl`, and with validation `validation.json`; return the run's counts.
+
+    Args:
+        trainer: has done its steps.
+        candidates: merges that were scored, the chosen one first.
+        out: the folder to write to.
+    """
     import torch
 
     state = trainer.state
@@ -46,7 +76,7 @@ def write_log(trainer: Trainer, out: Path) -> Mapping[str, Any]:
         ):
             line = {"step": step, "loss": loss, "learning_rate": rate}
             file.write(json.dumps(line) + "\n")
-    return {
+    counts: dict[str, Any] = {
         "steps": state.step,
         "strings": len(trainer.items),
         "first_loss": state.losses[0],
@@ -56,3 +86,14 @@ def write_log(trainer: Trainer, out: Path) -> Mapping[str, Any]:
         "device": trainer.encoder.device.type,
         "threads": torch.get_num_threads(),
     }
+    if trainer.validation is not None:
+        chosen = candidates[0]
+        log = {"steps": state.validations, "merges": [asdict(each) for each in candidates]}
+        (out / VALIDATION).write_text(json.dumps(log, indent=1), encoding="utf-8")
+        counts |= {
+            "validation_documents": trainer.validation.documents,
+            "validation_score": chosen.scores["mean"],
+            "best_step": int(state.best_validation["step"]),
+            "tuned_share": chosen.share,
+        }
+    return counts

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mirror.errors import BenchmarkError, StoreError
 from mirror.evaluation.benchmark import Benchmark, register_kind
-from mirror.evaluation.metrics import Predictions, unit_rows
+from mirror.evaluation.metrics import Predictions, cosine_scores, reciprocal_ranks
 from mirror.evaluation.result import (
     BenchmarkResult,
     TextEncoder,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 MAX_PASSAGES = 1_000
 MIN_PASSAGES = 20
-DEPTH = 10
-"""Rank of the last answer that counts (MRR@10)."""
 Form = Literal["titles", "halves", "sentences"]
 FEWEST_SENTENCES: dict[Form, int] = {"titles": 1, "halves": 4, "sentences": 3}
 """Sentences of a document at least."""
@@ -222,19 +220,6 @@ def _query(
     return sorted(connection.execute(_DRAWN, {"limit": MAX_PASSAGES}).fetchall())
 
 
-def cosine_scores(
-    queries: NDArray[np.float32], answers: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the cosine of each query (row) with each answer (column).
-
-    Args:
-        queries: embeddings (queries, dimension).
-        answers: embeddings (answers, dimension).
-    """
-    scores: NDArray[np.float32] = unit_rows(queries) @ unit_rows(answers).T
-    return scores
-
-
 def fused_scores(words: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return scores by the ranks in both matrices (Cormack et al. 2009, with k = 60).
 
@@ -244,21 +229,6 @@ def fused_scores(words: NDArray[np.float32], cosines: NDArray[np.float32]) -> ND
         1 / (61 + (-scores).argsort(1, kind="stable").argsort(1)) for scores in (words, cosines)
     ) + 1e-9 * cosines.astype(np.float64)
     return fused
-
-
-def reciprocal_ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the reciprocal rank of each query's answer, 0 beyond rank 10: (queries,).
-
-    The right answer counts as last among answers of equal score, so that a collapsed encoder
-    scores 0.
-
-    Args:
-        scores: (queries, answers); the right answers are on the diagonal.
-    """
-    right = np.diag(scores)[:, None]
-    ranks = (scores >= right).sum(axis=1).astype(np.float64)
-    reciprocal = np.where((ranks >= 1) & (ranks <= DEPTH), 1 / np.maximum(ranks, 1), 0.0)
-    return np.where(np.isnan(right[:, 0]), np.nan, reciprocal)
 
 
 def bm25_scores(passages: Passages) -> NDArray[np.float32]:

@@ -26,14 +26,14 @@ SETTINGS = TuningSection(
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from mirror.tuning import trainer
+from mirror.tuning import trainer, training_log
 from mirror.tuning_config import TuningSection
 root, base, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 section = TuningSection(**json.loads((root / "settings.json").read_text()))
 strings = json.loads((root / "strings.json").read_text())
 if seconds:  # every step seems to take long enough for a checkpoint
     clock = iter(range(0, 10**9, 100))
-    trainer.time.monotonic = lambda: next(clock)
+    training_log.time.monotonic = lambda: next(clock)
 def slow(step):
     time.sleep(seconds)
     print(step.step, flush=True)

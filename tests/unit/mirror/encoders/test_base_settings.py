@@ -144,3 +144,20 @@ def test_another_pooling_than_that_of_a_last_linear_layer_is_refused(
     check_base_for(recipe_with(), folder)
     with pytest.raises(BaseModelError, match="fitted to mean pooling, not to cls"):
         check_base_for(recipe_with(pooling="cls"), folder)
+
+
+def test_the_rate_for_documents_depends_on_the_base(
+    tiny_base: Path, save_encoder: SaveEncoder, tmp_path: Path
+) -> None:
+    def rate(folder: Path, **tuning: Any) -> float | None:
+        return settle_recipe(make_recipe(tuning=tuning), folder).tuning.learning_rate
+
+    wide = tmp_path / "wide"
+    shutil.copytree(tiny_base, wide)
+    config = json.loads((wide / "config.json").read_text())
+    (wide / "config.json").write_text(json.dumps({**config, "hidden_size": 768}))
+    assert rate(tiny_base, views="crops") == 3e-4
+    assert rate(wide, views="crops") == pytest.approx(3.33e-5, rel=1e-2)
+    assert rate(save_encoder(pooling="mean"), views="crops") == 2e-5
+    assert rate(tiny_base, views="crops", learning_rate=1e-4) == 1e-4
+    assert rate(wide) == rate(tiny_base) == 2e-5

@@ -195,6 +195,15 @@ def test_the_gate_needs_a_gated_benchmark(shipped: Path) -> None:
         check_benchmarks(["shown"])
 
 
+def test_a_guard_is_a_general_benchmark(shipped: Path) -> None:
+    write(shipped, 'task = "retrieval"\n', "found")
+    check_benchmarks(["found"], guard="mine")
+    with pytest.raises(BenchmarkError, match=r"evaluation\.guard: found is measured on the run's"):
+        check_benchmarks(["mine"], guard="found")
+    with pytest.raises(BenchmarkError, match=r"no benchmark at .*absent\.toml"):
+        check_benchmarks(["mine"], guard="absent")
+
+
 def test_the_digest_of_an_average_follows_its_members(shipped: Path) -> None:
     write(shipped, 'task = "average"\nmembers = ["mine"]', "all")
     before = definition_digest(read_definition("all"))

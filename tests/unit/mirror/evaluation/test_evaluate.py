@@ -16,6 +16,7 @@ from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import read_definition
 from mirror.evaluation.evaluate import score_encoder, write_evaluation
 from mirror.evaluation.result import CachingEncoder
+from mirror.recipe import EvaluationSection
 from mirror.run_data import RunData
 from mirror.store import StageRecord
 
@@ -96,7 +97,8 @@ def test_an_evaluation_records_what_the_gate_uses(
     ref = EncoderRef(str(tiny_base), "digest", pooling="mean", max_tokens=32)
     out = tmp_path / "out"
     out.mkdir()
-    counts = write_evaluation(("both", "space"), ref, RunData(sample, sample), out)
+    names = EvaluationSection(benchmarks=("both", "space"))
+    counts = write_evaluation(names, ref, RunData(sample, sample), out)
     scores = json.loads((out / "scores.json").read_text())
     assert {name: one["used_by_gate"] for name, one in scores.items()} == {
         "both": True,

@@ -16,8 +16,10 @@ from mirror.errors import BaseModelError, BenchmarkError, CorpusError, RecipeErr
 from mirror.evaluation.benchmark import DEFINITIONS
 from mirror.experiments.plan import ExperimentPlan, StudyOptions, plan_study
 from mirror.experiments.study import Study, find_study
+from mirror.experiments.trial import with_changes
 from mirror.recipe import BaseSection
 from mirror.store import Store
+from tests.fixtures.recipes import make_recipe
 
 
 def find(section: BaseSection) -> EncoderRef:
@@ -188,3 +190,11 @@ def test_a_base_that_is_not_there_is_refused(plan: Callable[..., ExperimentPlan]
 def test_fewer_strings_than_a_batch_are_refused(plan: Callable[..., ExperimentPlan]) -> None:
     with pytest.raises(RecipeError, match=r"study mask-length on study-sentence.*\n.*batch_size"):
         plan("mask-length", strings=20)
+
+
+def test_changed_views_bring_their_own_defaults_in_both_directions() -> None:
+    recipe = make_recipe(tuning={"views": "crops", "seed": 7})
+    assert recipe.tuning.validation_documents == 200
+    identity = with_changes(recipe, {"tuning.views": "identity"})
+    assert identity == make_recipe(tuning={"seed": 7})
+    assert with_changes(identity, {"tuning.views": "crops"}) == recipe

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirror.evaluation.score_change import BaseReading, ScoreChange
+from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.recipe import Recipe
 from mirror.release.gate import GateInput, SmokeTestResult, Verdict, decide
 from tests.fixtures.recipes import make_recipe
@@ -202,3 +202,15 @@ def test_a_promotion_names_the_bases_best_reading(recipe) -> None:
     assert verdict.promote
     assert verdict.reasons[0].startswith("Better than the base with cls pooling by +0.050")
     assert verdict.reasons[-1] == "The base with mean pooling scores 0.400."
+
+
+@pytest.mark.parametrize(
+    ("after", "promoted"), [(0.70, True), (0.6901, True), (0.68, False), (float("nan"), False)]
+)
+def test_a_guard_may_fall_by_its_tolerance(recipe, after, promoted) -> None:
+    guard = MetricSummary("sts-general", "spearman", 0.70, after)
+    verdict = decide(recipe, GateInput(base=(change(0.1),), guard=guard))
+    assert verdict.promote is promoted
+    (reason,) = [reason for reason in verdict.reasons if "sts-general" in reason]
+    assert f"from 0.700 to {after:.3f}" in reason
+    assert ("evaluation.guard_tolerance" in reason) is not promoted

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import asdict
@@ -13,6 +14,8 @@ import pytest
 from mirror.encoders.base_model import base_digest
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import BaseModelError, SampleError
+from mirror.evaluation import benchmark
+from mirror.experiments.trial import with_changes
 from mirror.hashing import reached_modules
 from mirror.paths import CHECKOUT
 from mirror.progress import ProgressEvent
@@ -112,3 +115,50 @@ def test_a_missing_base_leaves_no_stage(store: Store, sample: StageRecord, tmp_p
     with pytest.raises(BaseModelError, match="no base model"):
         tune_in_process(recipe(), sample, EncoderRef(str(tmp_path / "absent"), "0", "x"), store)
     assert not (store.root / "stages" / "tune").exists()
+
+
+def documents_of(strings: list[str], store: Store) -> StageRecord:
+    """Return a sample of documents of two sentences."""
+
+    def write(out: Path, work: Path) -> dict[str, Any]:
+        texts = [text for first in strings for text in (first, f"{first} indeed")]
+        numbers = [number for number, _ in enumerate(strings) for _ in range(2)]
+        pq.write_table(pa.table({"text": texts, "document": numbers}), out / "strings.parquet")
+        empty = pa.table({"document": pa.array([], pa.int64()), "title": [], "body": []})
+        pq.write_table(empty, out / "titles.parquet")
+        return {}
+
+    return store.make(Stage("sample", "store", {}, {}), write)
+
+
+def test_a_guard_limits_the_share_of_tuned_weights(
+    store: Store,
+    sentences: list[str],
+    base: EncoderRef,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The guard's benchmark is read from its files, and its name is in the stage's key."""
+    lines = [
+        "sentence1\tsentence2\tscore",
+        *(
+            f"{a}\t{b}\t{n % 5}"
+            for n, (a, b) in enumerate(zip(sentences[:60], sentences[60:120], strict=True))
+        ),
+    ]
+    (tmp_path / "general.tsv").write_text("\n".join(lines))
+    definition = 'task = "similarity"\nlanguages = ["en"]\nfile = "general.tsv"\n'
+    (tmp_path / "general.toml").write_text(definition)
+    monkeypatch.setattr(benchmark, "DEFINITIONS", tmp_path)
+    evaluation = {"benchmarks": ["general"], "guard": "general", "guard_tolerance": 2.0}
+    views = {"views": "crops", "batch_size": 50, "max_tokens": 20, "pooling": "mean"}
+    guarded = make_recipe(sample={"size": 400}, tuning=views, evaluation=evaluation)
+    sample = documents_of(sentences, store)
+    record = tune_in_process(guarded, sample, base, store)
+    assert record.counts["validation_documents"] == 40
+    log = json.loads((record.path / "validation.json").read_text())
+    assert [len(log["steps"]), len(log["merges"])] == [3, 3]
+    assert all(-1 <= each["guard"] <= 1 for each in log["merges"])
+    looser = with_changes(guarded, {"evaluation.guard_tolerance": 0.5})
+    keys = {tuning_stage(each, sample, base).key for each in (guarded, looser)}
+    assert len(keys) == 2

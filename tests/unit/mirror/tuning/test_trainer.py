@@ -18,10 +18,11 @@ from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.hashing import file_digests
 from mirror.parallel import worker_threads
 from mirror.tuning.checkpoint import save_checkpoint
-from mirror.tuning.items import TextPair
+from mirror.tuning.items import DocumentItem, TextPair
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import Trainer, TrainingPaths, tune
-from mirror.tuning.training_log import TuningStep
+from mirror.tuning.training_log import StepClock, TuningStep
+from mirror.tuning.validation import ValidationSet
 from mirror.tuning_config import TuningSection
 
 
@@ -114,7 +115,7 @@ def test_the_number_of_checkpoints_changes_no_byte(
 ) -> None:
     rare = tuned()
     clock = iter(range(0, 10**9, 100))
-    monkeypatch.setattr("mirror.tuning.trainer.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("mirror.tuning.training_log.time.monotonic", lambda: next(clock))
     assert tuned(checkpoint_seconds=1) == rare
 
 
@@ -481,3 +482,67 @@ def test_labelled_pairs_become_more_similar(paths: TrainingPaths, sentences: lis
     counts = tune(settings(epochs=80, dropout=0.0), pairs, paths)
     assert counts["strings"] == 40
     assert cosine(Encoder.load(paths.out / "encoder")) > before + 0.1
+
+
+@pytest.fixture
+def documents(sentences: list[str]) -> list[DocumentItem]:
+    """400 documents of three sentences."""
+    count = len(sentences)
+    return [
+        DocumentItem((f"{text} {n}.", sentences[(n * 7 + 1) % count], f"{text} again."))
+        for n, text in enumerate(sentences)
+    ]
+
+
+def document_settings(**changes: Any) -> TuningSection:
+    usual = {"views": {"crops": 1.0}, "validation_documents": 30, "merge_shares": (0.5, 1.0)}
+    return settings(**{**usual, **changes})
+
+
+def test_the_checkpoint_that_finds_most_is_kept(
+    paths: TrainingPaths, documents: list[DocumentItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = iter([0.2, 0.7, 0.3, 0.6, 0.1])  # three validations, then two shares
+    weights: list[torch.Tensor] = []
+
+    def score(self: ValidationSet, encoder: Encoder) -> dict[str, float]:
+        weights.append(next(encoder.model.parameters()).detach().clone())
+        return {"crops": 0.0, "mean": next(means)}
+
+    monkeypatch.setattr(ValidationSet, "score", score)
+    counts = tune(document_settings(), documents, paths)
+    assert counts["validation_documents"] == 30
+    assert (counts["steps"], counts["best_step"]) == (18, 12)
+    assert (counts["tuned_share"], counts["validation_score"]) == (1.0, 0.6)
+    assert torch.equal(weights[3], weights[1])
+    saved = Encoder.load(paths.out / "encoder")
+    assert torch.equal(next(saved.model.parameters()), weights[1])
+    log = json.loads((paths.out / "validation.json").read_text())
+    assert [step["step"] for step in log["steps"]] == [6, 12, 18]
+    assert [each["share"] for each in log["merges"]] == [1.0, 0.5]
+
+
+def test_a_run_that_is_resumed_validates_to_the_same_bytes(
+    tiny_base: Path, tmp_path: Path, documents: list[DocumentItem]
+) -> None:
+    def run(name: str, stop_at: int | None) -> dict[str, str]:
+        root = tmp_path / name
+        for folder in ("out", "work"):
+            (root / folder).mkdir(parents=True)
+        paths = TrainingPaths(tiny_base, root / "out", root / "work")
+
+        def stop(step: TuningStep) -> None:
+            if step.step == stop_at:
+                raise KeyboardInterrupt
+
+        chosen = document_settings(checkpoint_seconds=1)
+        if stop_at:
+            with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+                patch.setattr(StepClock, "since_save", 10.0)
+                tune(chosen, documents, paths, stop)
+        tune(chosen, documents, paths)
+        return file_digests(root / "out")
+
+    whole = run("whole", None)
+    assert run("before a validation", 5) == whole
+    assert run("after a validation", 8) == whole

@@ -19,11 +19,10 @@ from mirror.evaluation.kinds.retrieval import (
     Form,
     Passages,
     bm25_scores,
-    cosine_scores,
     fused_scores,
     held_out_passages,
-    reciprocal_ranks,
 )
+from mirror.evaluation.metrics import cosine_scores, reciprocal_ranks
 from mirror.held_out import create_held_out
 from mirror.run_data import RunData
 from mirror.store import StageRecord

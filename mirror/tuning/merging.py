@@ -1,0 +1,117 @@
+"""Choice of the encoder's weights: the best checkpoint, merged with the base's weights.
+
+Linear mixtures of tuned and original weights keep what the base knows (Wortsman et al. 2022,
+"Robust fine-tuning of zero-shot models", WiSE-FT).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mirror.store import flush
+
+log = logging.getLogger(__name__)
+
+BEST = "best.safetensors"
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that were scored."""
+
+    share: float
+    """Share of the tuned weights; the rest is the base's."""
+    scores: Mapping[str, float]
+    """Validation scores; see `ValidationSet.score`."""
+    guard: float | None = None
+    """Score on the guard; None if the recipe has none."""
+
+
+def save_best(work: Path, model: nn.Module) -> None:
+    """Write a model's weights as the best so far, atomically."""
+    fresh = work / f"{BEST}.new"
+    save_file(copy_weights(model), fresh)
+    flush(fresh)
+    fresh.rename(work / BEST)
+
+
+def load_best(work: Path, model: nn.Module) -> None:
+    """Load the weights that `save_best` wrote."""
+    set_weights(model, load_file(work / BEST))
+
+
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of every parameter on the CPU, by name."""
+    return {
+        name: weight.detach().cpu().clone().contiguous()
+        for name, weight in model.named_parameters()
+    }
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, weights: Weights) -> None:
+    """Copy weights into the parameters of the same names."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+
+
+def merge(base: Weights, tuned: Weights, share: float) -> dict[str, Tensor]:
+    """Return `share` of the tuned weights plus the rest of the base's."""
+    return {name: torch.lerp(base[name], tuned[name], share) for name in tuned}
+
+
+def choose(
+    model: nn.Module,
+    base: Weights,
+    shares: Sequence[float],
+    score: Callable[[float], Candidate],
+    lowest_guard: float | None,
+) -> list[Candidate]:
+    """Set the model's weights to the best merge of base and tuned weights.
+
+    The best has the highest validation mean of those whose guard is not below `lowest_guard`; if
+    all are, the highest guard.  Of equal ones, the larger share.
+
+    Args:
+        model: has the tuned weights.
+        base: the weights before tuning.
+        shares: of the tuned weights; 1 is always tried.
+        score: scores the model's present weights, given their share.
+        lowest_guard: None if there is no guard.
+
+    Returns:
+        All candidates, the chosen one first.
+    """
+    tuned = copy_weights(model)
+    candidates = []
+    for share in sorted({1.0, *shares}, reverse=True):
+        set_weights(model, tuned if share == 1 else merge(base, tuned, share))
+        candidates.append(score(share))
+    if kept := [each for each in candidates if _is_kept(each, lowest_guard)]:
+        best = max(kept, key=lambda each: (each.scores["mean"], each.share))
+    else:
+        best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
+        log.warning(
+            "the guard falls below %.3f with every share of the tuned weights; with %g of them "
+            "it is %.3f: lower tuning.learning_rate, or add smaller shares to tuning.merge_shares",
+            lowest_guard,
+            best.share,
+            best.guard,
+        )
+    set_weights(model, tuned if best.share == 1 else merge(base, tuned, best.share))
+    return [best, *(each for each in candidates if each is not best)]
+
+
+def _is_kept(candidate: Candidate, lowest_guard: float | None) -> bool:
+    if lowest_guard is None or candidate.guard is None:
+        return True
+    return candidate.guard >= lowest_guard

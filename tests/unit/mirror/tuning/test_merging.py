@@ -1,0 +1,78 @@
+"""Merges of tuned and base weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mirror.tuning.merging import Candidate, choose, copy_weights, load_best, merge, save_best
+
+
+def model(value: float) -> nn.Module:
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(value)
+    return layer
+
+
+def value_of(layer: nn.Module) -> float:
+    (value,) = {number for weight in layer.parameters() for number in weight.flatten().tolist()}
+    return value
+
+
+def test_a_merge_is_the_weighted_mean_of_both() -> None:
+    base, tuned = copy_weights(model(1.0)), copy_weights(model(5.0))
+    assert {float(value) for value in merge(base, tuned, 0.25)["weight"].flatten()} == {2.0}
+    assert torch.equal(merge(base, tuned, 1.0)["bias"], tuned["bias"])
+
+
+@pytest.mark.parametrize(
+    ("means", "guards", "lowest", "chosen"),
+    [
+        ({1.0: 0.5, 0.75: 0.6, 0.5: 0.4}, {}, None, 0.75),
+        ({1.0: 0.5, 0.75: 0.5, 0.5: 0.5}, {}, None, 1.0),
+        ({1.0: 0.6, 0.75: 0.5, 0.5: 0.4}, {1.0: 0.7, 0.75: 0.8, 0.5: 0.82}, 0.79, 0.75),
+        ({1.0: 0.6, 0.75: 0.5, 0.5: 0.4}, {1.0: 0.7, 0.75: 0.71, 0.5: 0.72}, 0.79, 0.5),
+    ],
+    ids=["best", "equal", "best above the guard", "none above the guard"],
+)
+def test_the_best_share_above_the_guard_is_chosen(
+    means: dict[float, float], guards: dict[float, float], lowest: float | None, chosen: float
+) -> None:
+    tuned = model(4.0)
+    seen: dict[float, float] = {}
+
+    def score(share: float) -> Candidate:
+        seen[share] = value_of(tuned)
+        return Candidate(share, {"mean": means[share]}, guards.get(share))
+
+    candidates = choose(tuned, copy_weights(model(0.0)), (0.5, 0.75), score, lowest)
+    assert seen == {1.0: 4.0, 0.75: 3.0, 0.5: 2.0}
+    assert candidates[0].share == chosen
+    assert sorted(each.share for each in candidates) == [0.5, 0.75, 1.0]
+    assert value_of(tuned) == 4 * chosen
+
+
+def test_a_guard_that_always_falls_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    choose(
+        model(1.0),
+        copy_weights(model(0.0)),
+        (1.0,),
+        lambda share: Candidate(share, {"mean": 1.0}, 0.2),
+        0.5,
+    )
+    assert "falls below 0.500" in caplog.text
+    assert "merge_shares" in caplog.text
+
+
+def test_the_best_weights_are_kept_in_a_file(tmp_path: Path) -> None:
+    save_best(tmp_path, model(3.0))
+    save_best(tmp_path, model(2.0))
+    other = model(0.0)
+    load_best(tmp_path, other)
+    assert value_of(other) == 2.0
+    assert [path.name for path in tmp_path.iterdir()] == ["best.safetensors"]
