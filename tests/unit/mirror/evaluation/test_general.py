@@ -37,12 +37,15 @@ def test_a_recipe_that_continues_without_a_general_benchmark_is_warned_of_once(
     warn_of_unseen_loss(recipe)
     [record] = caplog.records
     assert "continues from models:/mirror-en-trades@champion" in record.message
-    assert 'benchmarks = ["passage-retrieval", "sts-english"] under [eval' in record.message
+    assert 'write guard = "sts-english" under [evaluation]' in record.message
 
 
 def test_other_recipes_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     judged = make_recipe(base=REGISTERED, evaluation={"benchmarks": ["title-retrieval", "stsb"]})
     first = make_recipe(evaluation={"benchmarks": ["title-retrieval"]})
-    for recipe in (judged, first):
+    guarded = make_recipe(
+        base=REGISTERED, evaluation={"benchmarks": ["title-retrieval"], "guard": "stsb"}
+    )
+    for recipe in (judged, first, guarded):
         warn_of_unseen_loss(recipe)
     assert not caplog.records
