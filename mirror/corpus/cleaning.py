@@ -60,4 +60,6 @@ def clean_text(text: str) -> str:
 
 def clean_line(text: str) -> str:
     """Return a text as one line, with single spaces and none at its ends."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()  # the space is the only printable white space
     return " ".join(text.split())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PARTS = 256
-BUFFER_ROWS = 1 << 17
+BUFFER_ROWS = 1 << 18
 REPEATED = "repeated"
 NGRAM = 3
 PERMUTATIONS = 128
@@ -20,13 +19,8 @@ PERMUTATIONS = 128
 _ENTRY = np.dtype([("high", ">u8"), ("low", ">u8"), ("row", ">i8")])
 
 
-def text_digests(texts: Iterable[str]) -> bytes:
-    """Return the MD5 digests of texts, 16 bytes each, joined."""
-    return b"".join(hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts)
-
-
 class DuplicateFinder:
-    """Exact duplicates of earlier rows, by MD5.
+    """Exact duplicates of earlier rows, by BLAKE2b.
 
     Rows are written to one of 256 files by their hash; one file at a time is then sorted in memory.
     """

@@ -17,9 +17,9 @@ from mirror.recipe import Recipe
 from mirror.shutdown import exit_with_parent
 
 SERIAL_DOCUMENTS = 16_000
-"""Documents filtered in this process first: starting others takes two seconds."""
+"""Documents filtered in this process first: starting others takes a second."""
 MAX_PROCESSES = 4
-"""Each process takes 200 MB."""
+"""Each process takes 40 MB."""
 BATCH_DOCUMENTS = 1_024
 BATCH_CHARACTERS = 1 << 18
 QUEUED_BATCHES = 3

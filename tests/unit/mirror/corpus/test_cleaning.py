@@ -1,3 +1,4 @@
+import sys
 import unicodedata
 
 import ftfy
@@ -49,6 +50,13 @@ def test_ascii_is_changed_only_by_html_entities(text):
 
 def test_white_space_becomes_single_spaces():
     assert clean_line("  a\t b\u3000c \n d ") == "a b c d"
+
+
+def test_any_white_space_of_unicode_becomes_a_space() -> None:
+    spaces = [character for character in map(chr, range(sys.maxunicode + 1)) if character.isspace()]
+    assert len(spaces) > 20
+    for space in spaces:
+        assert clean_line(f"{space}a{space}b{space}{space}c ") == "a b c"
 
 
 def repaired(text: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mirror.corpus import ingest as corpus_module
-from mirror.corpus.dedup import DuplicateFinder, text_digests
+from mirror.corpus.dedup import DuplicateFinder
+from mirror.corpus.filtering import text_digests
 from mirror.corpus.ingest import ingest_corpus
 from mirror.errors import CorpusError, MirrorError, StoreError
 from mirror.recipe import Recipe

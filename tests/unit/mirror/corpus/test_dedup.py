@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.corpus import dedup
-from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repeated, text_digests
+from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repeated
+from mirror.corpus.filtering import text_digests
 
 
 @given(texts=st.lists(st.text(alphabet="aß", max_size=3), max_size=60), buffer=st.integers(1, 20))

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from mirror.corpus.dedup import text_digests
 from mirror.corpus.filtering import (
     BROKEN_TEXT,
     EMPTY,
@@ -15,6 +14,7 @@ from mirror.corpus.filtering import (
     OTHER_LANGUAGE,
     TOO_LONG,
     DocumentFilter,
+    text_digests,
 )
 from mirror.documents import Document, Title
 from tests.fixtures.recipes import make_recipe

@@ -92,6 +92,19 @@ def test_processes_give_the_same_rows_in_the_same_order_as_one(monkeypatch, sent
     assert first.documents + second.documents == 10
 
 
+def test_a_process_that_filters_loads_neither_numpy_nor_pyarrow():
+    code = (
+        "import sys; from mirror.corpus.filtering import DocumentFilter;"
+        "from mirror.documents import Document; from mirror.recipe import Recipe;"
+        "filter = DocumentFilter(Recipe.model_validate_json(sys.argv[1])).filter;"
+        "filter([Document('The boat left the harbour. ' * 9, 'a')]);"
+        "print(sorted({'numpy', 'pyarrow', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, RECIPE.model_dump_json()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert done.stdout.strip() == "[]"
+
+
 def test_batches_contain_all_documents_and_are_bounded(monkeypatch):
     monkeypatch.setattr(parallel, "BATCH_CHARACTERS", 100)
     documents = [Document("oar " * (number % 30), "a") for number in range(100)]
