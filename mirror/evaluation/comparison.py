@@ -76,7 +76,16 @@ def compare_results(
         low=estimate.low,
         high=estimate.high,
         baselines=dict(after.baselines),
+        joined=joined_scores(after.baselines, after.extra_metrics),
     )
+
+
+def joined_scores(
+    baselines: Mapping[str, float], extra_metrics: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the scores of the encoder joined with a baseline, by the baseline's name."""
+    names = {method: f"with {method}" for method in baselines}
+    return {method: extra_metrics[name] for method, name in names.items() if name in extra_metrics}
 
 
 def gate_scores(evaluation: StageRecord) -> dict[str, float]:
@@ -148,7 +157,9 @@ def _compare(
         )
         interval = (estimate.mean, estimate.low, estimate.high)
         baselines = new.get("baselines", {})
-        changes.append(ScoreChange(name, metric, int(new["n"]), *scores, *interval, baselines))
+        joined = joined_scores(baselines, new.get("extra_metrics", {}))
+        items = int(new["n"])
+        changes.append(ScoreChange(name, metric, items, *scores, *interval, baselines, joined))
     return tuple(changes)
 
 

@@ -24,6 +24,8 @@ class ScoreChange:
     high: float
     baselines: Mapping[str, float] = field(default_factory=dict)
     """Scores of other methods on the same items, such as `bm25`."""
+    joined: Mapping[str, float] = field(default_factory=dict)
+    """Scores of the encoder joined with a method of `baselines`, by the method's name."""
 
     def __str__(self) -> str:
         return (

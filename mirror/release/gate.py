@@ -200,6 +200,22 @@ def _notes(
                     f"On {change.benchmark}, {method.upper()} scores {score:.3f} and this encoder "
                     f"{change.after:.3f}: for such texts, do not use this encoder alone."
                 )
+    for method in sorted({name for change in base for name in change.joined}):
+        yield _joined_words(method, [change for change in base if method in change.joined])
     for change in champion or ():
         if change.high < 0:
             yield f"Significantly below the champion, within the tolerance, on {change}."
+
+
+def _joined_words(method: str, changes: list[ScoreChange]) -> str:
+    """Return a sentence on whether an encoder adds to another method."""
+    name = method.upper()
+    better = [change for change in changes if change.joined[method] > change.baselines[method]]
+    listed = "; ".join(
+        f"{change.benchmark} {change.baselines[method]:.3f} to {change.joined[method]:.3f}"
+        for change in changes
+    )
+    where = {0: "nowhere", len(changes): "everywhere"}.get(
+        len(better), f"on {', '.join(change.benchmark for change in better)}"
+    )
+    return f"Joined with {name} by reciprocal ranks it adds to {name} {where}: {listed}."

@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from mirror.errors import BenchmarkError, StoreError
-from mirror.evaluation.comparison import compare, compare_slices
+from mirror.evaluation.comparison import compare, compare_slices, joined_scores
 from mirror.recipe import GateSection
 from mirror.store import StageRecord
 
@@ -165,3 +165,9 @@ def test_a_drop_on_a_benchmark_of_rare_scores_is_seen(tmp_path: Path) -> None:
     [loss], [gain] = compare(good, bad, gate), compare(bad, good, gate)
     assert loss.high < 0
     assert gain.low > 0
+
+
+def test_scores_joined_with_a_baseline_go_by_its_name() -> None:
+    assert joined_scores({"bm25": 0.5, "exact match": 0.1}, {"with bm25": 0.6, "acc@5": 0.9}) == {
+        "bm25": 0.6
+    }

@@ -115,6 +115,20 @@ def test_a_score_below_bm25_is_reported(recipe) -> None:
     assert not any("BM25" in reason for reason in better.reasons)
 
 
+@pytest.mark.parametrize(
+    ("joined", "where"),
+    [((0.75, 0.65), "everywhere"), ((0.75, 0.6), "on stsb"), ((0.7, 0.5), "nowhere")],
+)
+def test_a_sentence_says_whether_the_encoder_adds_to_bm25(recipe, joined, where) -> None:
+    changes = tuple(
+        change(0.05, name=name, baselines={"bm25": alone}, joined={"bm25": both})
+        for name, alone, both in zip(("stsb", "halves"), (0.7, 0.6), joined, strict=True)
+    )
+    reason = judge(recipe, changes, None, SOUND).reasons[-1]
+    assert reason.startswith(f"Joined with BM25 by reciprocal ranks it adds to BM25 {where}: ")
+    assert f"stsb 0.700 to {joined[0]:.3f}; halves 0.600 to {joined[1]:.3f}." in reason
+
+
 def test_another_baseline_than_bm25_is_reported_by_its_name(recipe) -> None:
     verdict = judge(recipe, (change(0.05, baselines={"exact match": 0.7}),), None, SOUND)
     assert "EXACT MATCH scores 0.700" in verdict.reasons[-1]
