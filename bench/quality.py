@@ -85,7 +85,8 @@ class Task:
         tuning = {**LEVEL_DEFAULTS[self.recipe.level], **settings, "seed": seed}
         content = {**self.recipe.model_dump(mode="json"), "tuning": tuning}
         recipe = parse_recipe(content, name=self.recipe.name, source="bench")
-        record = tune_encoder(recipe, self.sample, base, store)
+        sample = sample_strings(recipe, self.corpus, store)  # of strings or of documents
+        record = tune_encoder(recipe, sample, base, store)
         return self._scores(tuned_encoder(record), store)
 
     def raw(self, base: EncoderRef, pooling: Pooling, store: Store) -> list[float]:
