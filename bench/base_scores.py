@@ -2,10 +2,10 @@
 
     python -m bench.base_scores models/mirror-mini-en FOLDER ... --workspace .mirror
 
-Each folder is scored on held-out documents of the shipped recipe's corpus and on STS-B: an encoder
-with its own settings, a plain model with CLS and with mean pooling.  For comparison there are the
-mean of a base's word-piece embeddings, without any layer, and BM25.  Speed is that of one thread on
-the documents.
+Each folder is scored on held-out documents of the shipped recipe's corpus, on STS-B, and on the
+words of Multi-SimLex: an encoder with its own settings, a plain model with CLS and with mean
+pooling.  For comparison there are the mean of a base's word-piece embeddings, without any layer,
+and BM25.  Speed is that of one thread on the documents.
 """
 
 from __future__ import annotations
@@ -35,8 +35,14 @@ from mirror.run_data import RunData
 from mirror.store import Store
 from mirror.tuning_config import Pooling
 
-BENCHMARKS = ("title-retrieval", "passage-retrieval", "sentence-retrieval", "stsb")
-COLUMNS = ("", "kind", "MB", "texts/s", "titles", "halves", "sentences", "STS-B")
+BENCHMARKS = (
+    "title-retrieval",
+    "passage-retrieval",
+    "sentence-retrieval",
+    "stsb",
+    "multisimlex-en",
+)
+COLUMNS = ("", "kind", "MB", "texts/s", "titles", "halves", "sentences", "STS-B", "words")
 TIMED_TEXTS = 256
 
 
@@ -66,7 +72,7 @@ def bm25_row(run: RunData) -> list[str]:
     """Return the cells of BM25."""
     forms: tuple[Form, ...] = ("titles", "halves", "sentences")
     ranks = [reciprocal_ranks(bm25_scores(held_out_passages(run, form))) for form in forms]
-    return ["BM25", "", "", "", *(_score(float(each.mean())) for each in ranks), "–"]
+    return ["BM25", "", "", "", *(_score(float(each.mean())) for each in ranks), "–", "–"]
 
 
 def _score(value: float) -> str:

@@ -49,8 +49,8 @@ LEAST_LOSS = 0.005
 def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with every setting that it leaves to its base.
 
-    An encoder that is tuned with fewer tokens still reads as many as before, unless the recipe sets
-    `inference_max_tokens`.
+    An encoder that is tuned with fewer tokens, as on views of documents, still reads as many as
+    before, unless the recipe sets `inference_max_tokens`.
 
     Args:
         recipe: as it was read; a settled recipe is returned as it is.
@@ -68,7 +68,8 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
         pooling, tokens = pooling or defaults["pooling"], tokens or defaults["max_tokens"]
     else:
         length = saved_max_tokens(own, folder) or defaults["max_tokens"]
-        pooling, tokens = pooling or own.pooling, tokens or min(length, LONGEST_TUNED)
+        most = defaults["max_tokens"] if tuning.uses_documents else LONGEST_TUNED
+        pooling, tokens = pooling or own.pooling, tokens or min(length, most)
         longest = longest or max(length, tokens)
     rate = tuning.learning_rate or default_rate(folder, is_encoder=own is not None)
     settled = {

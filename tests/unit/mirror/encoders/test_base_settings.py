@@ -14,6 +14,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.errors import BaseModelError, RecipeError
 from mirror.recipe import Recipe
+from mirror.tuning_config import DOCUMENT_DEFAULTS
 from tests.fixtures.recipes import make_recipe
 
 SaveEncoder = Callable[..., Path]
@@ -94,6 +95,16 @@ def test_an_encoder_brings_its_pooling_and_length(save_encoder: SaveEncoder) -> 
     folder = save_encoder(Normalize(), pooling="cls", max_seq_length=40)
     tuning = settle_recipe(recipe_with(), folder).tuning
     assert (tuning.pooling, tuning.max_tokens, tuning.encoder_tokens) == ("cls", 40, 40)
+
+
+def test_views_of_documents_are_tuned_on_with_fewer_tokens_than_an_encoder_reads(
+    save_encoder: SaveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DOCUMENT_DEFAULTS, "max_tokens", 30)
+    folder = save_encoder(pooling="mean", max_seq_length=40)
+    tuning = settle_recipe(recipe_with(views="crops"), folder).tuning
+    assert (tuning.max_tokens, tuning.encoder_tokens) == (30, 40)
+    assert settle_recipe(recipe_with(views="crops", max_tokens=35), folder).tuning.max_tokens == 35
 
 
 @pytest.mark.parametrize(
