@@ -123,4 +123,5 @@ def _progress_event(step: PretrainingStep) -> ProgressEvent:
         f"masked {step.masked_loss:.3f}, sentence {step.sentence_loss:.3f}, "
         f"word {step.word_loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
     )
-    return ProgressEvent("pretraining", step.tokens, step.total_tokens, "tokens", text)
+    done = min(step.tokens, step.total_tokens)  # the last step may exceed it
+    return ProgressEvent("pretraining", done, step.total_tokens, "tokens", text)
