@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from mirror import shutdown
 from mirror.errors import StoppedError, TuningError
+from mirror.tuning.items import DocumentItem, Item
 from mirror.tuning.process_group import SINGLE_PROCESS, ProcessGroup
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.training_log import TuningStep
@@ -44,16 +45,20 @@ def losses(paths: TrainingPaths) -> list[float]:
         {},
         {"gradient_caching": True, "projection_head": "mlp"},
         {"augmentation": "both"},
+        {"views": "crops", "batch_size": 40, "epochs": 2},
     ],
-    ids=["plain", "caching", "drophead"],
+    ids=["plain", "caching", "drophead", "crops with validation"],
 )
 def test_losses_and_weights_are_those_of_one_process(
     changes: dict[str, Any], tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     one, two = (paths_in(tmp_path / name, tiny_base) for name in ("one", "two"))
-    counts = tune(settings(**changes), sentences, one)
+    items: list[str | Item] = [*sentences]
+    if "views" in changes:
+        items = [DocumentItem((text, f"{text} too", f"and {text}")) for text in sentences]
+    counts = tune(settings(**changes), items, one)
     steps: list[TuningStep] = []
-    counts_of_two = tune(settings(**changes, num_processes=2), sentences, two, steps.append)
+    counts_of_two = tune(settings(**changes, num_processes=2), items, two, steps.append)
     assert losses(two) == pytest.approx(losses(one), abs=1e-5)
     single, double = weights(one), weights(two)
     assert single.keys() == double.keys()
@@ -61,6 +66,9 @@ def test_losses_and_weights_are_those_of_one_process(
         assert (weight - double[name]).abs().max() < 1e-5, name
     assert [step.step for step in steps] == list(range(1, len(losses(one)) + 1))
     assert counts_of_two["steps"] == counts["steps"]
+    for name in ("validation_documents", "best_step", "tuned_share"):
+        assert counts_of_two.get(name) == counts.get(name)
+    assert ("tuned_share" in counts) is ("views" in changes)
     assert list(two.work.glob("*.json")) == []
 
 
