@@ -238,7 +238,7 @@ LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
         "temperature": 0.04,
         "mask_length": 5,
         "epochs": 1,
-        "max_tokens": 50,
+        "max_tokens": 128,
         "pooling": "mean",
     },
 }
@@ -254,7 +254,7 @@ MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
         "word": _OFFICIAL,
         "name": _OFFICIAL,
-        "sentence": {**_OFFICIAL, "pooling": "mean-with-padding"},
+        "sentence": {**_OFFICIAL, "max_tokens": 50, "pooling": "mean-with-padding"},
     },
 }
 

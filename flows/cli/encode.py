@@ -26,6 +26,7 @@ def encode(
     """
     from flows.cli.encoders import load_encoder
     from flows.cli.progress import live_progress
+    from mirror.encoders.truncation import count_truncated
     from mirror.encoders.write_embeddings import check_embeddings_path, read_lines, write_embeddings
 
     path = Path(out)
@@ -35,3 +36,9 @@ def encode(
     with live_progress(stderr_console()) as on_progress:
         count, dimension = write_embeddings(loaded, texts, path, on_progress)
     echo(f"{out}: {count:,} embeddings of {dimension} dimensions", err=True)
+    if truncated := count_truncated(loaded, texts):
+        echo(
+            f"{truncated:,} of {count:,} texts were truncated at {loaded.settings.max_tokens} "
+            "tokens: split them, or raise --max-tokens if the model takes more",
+            err=True,
+        )

@@ -28,6 +28,8 @@ from mirror.store import Store
 SHIPPED_RECIPE = "en-python-docs"
 SHIPPED_BASE = "models/mirror-mini-en"
 RETRIEVAL = "title-retrieval"
+PAPER_TOKENS = 50
+"""Tokens that the paper reads of a sentence."""
 MOST_WORDS = 70_000
 """More than any study draws."""
 
@@ -198,6 +200,8 @@ def _default_recipe(study: Study, level: Level, corpus: str) -> Recipe:
         "evaluation": {"benchmarks": list(STANDARD_BENCHMARKS.get(level, (RETRIEVAL,)))},
         "registry": {"model": "mirror-study"},
     }
+    if level == "sentence":
+        content["tuning"] = {"max_tokens": PAPER_TOKENS}
     if level == "word":
         content["corpus"] = {"source": "wordfreq", "words": MOST_WORDS, "check_language": False}
     elif corpus:

@@ -36,6 +36,8 @@ class TrainingState:
     learning_rates: list[float] = field(default_factory=list)
     masked: int = 0
     """Views that were changed by masking, after truncation."""
+    full: int = 0
+    """Views that fill all tokens that tuning reads."""
     validations: list[dict[str, float]] = field(default_factory=list)
     """Scores and step of each validation so far."""
 

@@ -234,6 +234,7 @@ class Trainer:
         self.state.losses.append(loss)
         self.state.learning_rates.append(rate)
         self.state.masked += batch.masked_count
+        self.state.full += batch.full_count
 
     def last_step(self, step_seconds: float) -> TuningStep:
         """Return the step that was done last; `step_seconds` is the mean time of a step."""

@@ -82,6 +82,7 @@ def write_log(trainer: Trainer, candidates: Sequence[Candidate], out: Path) -> M
         "first_loss": state.losses[0],
         "final_loss": state.losses[-1],
         "masked_share": state.masked / (state.step * trainer.settings.batch_size),
+        "full_share": state.full / (state.step * trainer.settings.batch_size),
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": trainer.encoder.device.type,
         "threads": torch.get_num_threads(),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
+from mirror.encoders.truncation import read_characters
 from mirror.errors import TokenizerError
 from mirror.tuning.items import Item, ViewPair, view_pair
 from mirror.tuning.masking import Masking, masked_ids, masked_text
@@ -27,6 +28,8 @@ class Batch:
     """(items,), equal for items that share a text; None where such items count as negatives."""
     masked_count: int
     """Items whose second text was changed by masking, after truncation."""
+    full_count: int
+    """Items whose first text fills all tokens that tuning reads, so it is probably truncated."""
 
 
 class Views:
@@ -53,7 +56,8 @@ class Views:
         text_ids = torch.tensor(_text_ids(first, second)) if self._mask_duplicates else None
         masked = self._masked(pairs, second, indices, epoch)
         masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
-        return Batch(first, masked, text_ids, masked_count)
+        full_count = sum(map(self._is_full, first))
+        return Batch(first, masked, text_ids, masked_count, full_count)
 
     def _masked(
         self,
@@ -71,10 +75,23 @@ class Views:
             ]
         else:
             masked = self._encoder.token_ids(
-                [masked_text(pairs[n].second, indices[n], epoch, masking) for n in chosen]
+                [self._mask_text(rows[n], pairs[n].second, indices[n], epoch) for n in chosen]
             )
         by_number = dict(zip(chosen, masked, strict=True))
         return [by_number.get(number, row) for number, row in enumerate(rows)]
+
+    def _mask_text(self, ids: list[int], text: str, index: int, epoch: int) -> str:
+        """Mask a span of what is read of a text; of the whole text as the official code does."""
+        masking = self._masking
+        is_masked = len(text) >= masking.min_characters
+        if masking.unit == "characters-paper" or not is_masked or not self._is_full(ids):
+            return masked_text(text, index, epoch, masking)
+        end = read_characters(self._encoder, text)
+        masking = replace(masking, min_characters=0)
+        return masked_text(text[:end], index, epoch, masking) + text[end:]
+
+    def _is_full(self, ids: Sequence[int]) -> bool:
+        return len(ids) >= self._encoder.settings.max_tokens
 
     def _mask_pieces(self, ids: list[int], text: str, index: int, epoch: int) -> list[int]:
         """Mask a span of the text's word pieces, never of a prompt's."""

@@ -58,10 +58,10 @@ def faults_of(**changes: Any) -> str:
     [
         ("word", 0.2, 0, 2, 25, "cls"),
         ("name", 0.04, 2, 2, 25, "cls"),
-        ("sentence", 0.04, 5, 1, 50, "mean"),
+        ("sentence", 0.04, 5, 1, 128, "mean"),
     ],
 )
-def test_the_level_sets_the_papers_settings(
+def test_the_level_sets_the_papers_settings_and_a_length_that_fits_most_text(
     level: str, temperature: float, mask_length: int, epochs: int, max_tokens: int, pooling: str
 ) -> None:
     tuning = parsed(level=level).tuning
@@ -69,6 +69,8 @@ def test_the_level_sets_the_papers_settings(
     assert (tuning.max_tokens, tuning.pooling) == (None, None)  # left to the base
     complete = fill_tuning(level, {})
     assert (complete["max_tokens"], complete["pooling"]) == (max_tokens, pooling)
+    of_paper = fill_tuning(level, {"mode": "paper"})["max_tokens"]
+    assert of_paper == (50 if level == "sentence" else 25)
     assert tuning.epochs == epochs
     assert (tuning.batch_size, tuning.learning_rate, tuning.dropout) == (200, 2e-5, 0.1)
 

@@ -79,7 +79,7 @@ def test_a_base_without_a_limit_takes_any_number_of_tokens(base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "pooling", "max_tokens"), [("word", "cls", 25), ("sentence", "mean", 50)]
+    ("level", "pooling", "max_tokens"), [("word", "cls", 25), ("sentence", "mean", 128)]
 )
 def test_a_plain_base_gets_the_levels_defaults(
     tiny_base: Path, level: str, pooling: str, max_tokens: int

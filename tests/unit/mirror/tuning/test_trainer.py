@@ -150,9 +150,13 @@ def test_a_step_is_one_adamw_step_on_the_loss_of_the_whole_batch(
     )
 
 
-def test_a_truncated_mask_is_not_counted(paths: TrainingPaths, sentences: list[str]) -> None:
-    counts = tune(settings(max_tokens=5, epochs=1), sentences, paths)
+def test_truncated_texts_and_masks_behind_the_cut_are_counted(
+    paths: TrainingPaths, sentences: list[str]
+) -> None:
+    official = settings(max_tokens=5, epochs=1, masking="characters-paper")
+    counts = tune(official, sentences, paths)
     assert 0.05 < counts["masked_share"] < 0.7
+    assert counts["full_share"] == 1
 
 
 def test_masked_share_excludes_short_strings(paths: TrainingPaths, sentences: list[str]) -> None:

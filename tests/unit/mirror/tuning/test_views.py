@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from mirror.encoders.encoder import Encoder
 from mirror.tuning.items import TextPair
+from mirror.tuning.masking import Masking, masked_text
 from mirror.tuning.views import Views
 from mirror.tuning_config import TuningSection
 
@@ -77,3 +79,24 @@ def test_the_texts_of_a_labelled_pair_are_not_swapped(
     assert batch.first == encoder.token_ids(sentences[:10])
     assert batch.second == encoder.token_ids(sentences[10:20])
     assert batch.masked_count == 0
+
+
+@pytest.mark.parametrize("masking", ["characters", "words", "word-pieces"])
+def test_masks_are_in_the_part_of_a_text_that_is_read(
+    encoder: Encoder, sentences: list[str], masking: str
+) -> None:
+    encoder.settings = replace(encoder.settings, max_tokens=8)
+    texts = [" ".join(sentences[n : n + 9]) for n in range(40)]
+    batch = views(encoder, texts, masking=masking, mask_length=2).batch(range(40), 0)
+    assert (batch.masked_count, batch.full_count) == (40, 40)
+    assert all(encoder.tokenizer.mask_token_id in row for row in batch.second)
+
+
+def test_a_mask_in_a_text_that_is_read_whole_is_where_it_was(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    batch = views(encoder, sentences).batch(range(40), 0)
+    assert batch.full_count == 0
+    masking = Masking(length=5, min_characters=30, token="[MASK]", seed=42)
+    expected = [masked_text(text, index, 0, masking) for index, text in enumerate(sentences[:40])]
+    assert batch.second == encoder.token_ids(expected)
