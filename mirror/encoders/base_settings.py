@@ -65,11 +65,13 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     defaults = _defaults(recipe)
     pooling, tokens, longest = tuning.pooling, tuning.max_tokens, tuning.inference_max_tokens
     if own is None:
-        pooling, tokens = pooling or defaults["pooling"], tokens or defaults["max_tokens"]
+        pooling = pooling or defaults["pooling"]
+        tokens = tokens or min(defaults["max_tokens"], longest or defaults["max_tokens"])
     else:
         length = saved_max_tokens(own, folder) or defaults["max_tokens"]
         most = defaults["max_tokens"] if tuning.uses_documents else LONGEST_TUNED
-        pooling, tokens = pooling or own.pooling, tokens or min(length, most)
+        tokens = tokens or min(length, most, longest or length)
+        pooling = pooling or own.pooling
         longest = longest or max(length, tokens)
     rate = tuning.learning_rate or default_rate(folder, is_encoder=own is not None)
     settled = {
@@ -134,7 +136,7 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
         _warn_of_unknown_words(folder)
     limit = token_limit(folder)
     defaults = _defaults(recipe)
-    for setting in ("max_tokens", "inference_max_tokens"):
+    for setting in ("inference_max_tokens", "max_tokens"):
         tokens = getattr(recipe.tuning, setting)
         if limit is None or tokens is None or tokens <= limit:
             continue

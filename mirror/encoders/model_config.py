@@ -9,6 +9,8 @@ from typing import Any
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
 from mirror.errors import BaseModelError
 
+NUMBERS = ("vocab_size", "hidden_size", "embedding_size")
+
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the model's configuration.
@@ -31,6 +33,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BaseModelError(f"{path} is not a JSON object: get it again")
     _check_no_other_weights(folder, config)
     architecture = ARCHITECTURES.get(str(config.get("model_type")))
+    _check_numbers(path, config, architecture)
     if architecture is not None and architecture.replaces_code:
         config.pop("auto_map", None)
     for name, settings in ((path, config), *_tokenizer_settings(folder)):
@@ -45,6 +48,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
     # transformers would read them instead of the weights that are checked and hashed.
     adapter = folder / "adapter_config.json"
+    if config.get("quantization_config"):
+        raise BaseModelError(
+            f"the weights in {folder} are quantized (quantization_config in config.json), and such "
+            "weights cannot be tuned: choose the model's folder of before"
+        )
     if "transformers_weights" in config or adapter.exists():
         source = adapter.name if adapter.exists() else "transformers_weights in config.json"
         raise BaseModelError(
@@ -52,6 +60,15 @@ def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
             "which are not read: load it with its library, and save the merged model with "
             "save_pretrained"
         )
+
+
+def _check_numbers(path: Path, config: dict[str, Any], architecture: Architecture | None) -> None:
+    names = [*NUMBERS, *([architecture.layer_count] if architecture else [])]
+    for name in names:
+        if name in config and not isinstance(config[name], int):
+            raise BaseModelError(
+                f"{path} has {name} = {json.dumps(config[name])}, not a number: get it again"
+            )
 
 
 def _names_kernel(settings: dict[str, Any]) -> bool:
@@ -72,12 +89,12 @@ def architecture_of(config: dict[str, Any], folder: Path) -> Architecture:
             f"{folder / 'config.json'} has no model_type, as in files of before 2020: add a line "
             f'such as "model_type": "{_likely_kind(config)}"'
         )
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BaseModelError(
             f"the model in {folder} is of kind {kind!r}, which cannot be tuned: choose one of "
             f"{', '.join(ARCHITECTURES)}"
         )
-    architecture = ARCHITECTURES[str(kind)]
+    architecture = ARCHITECTURES[kind]
     positions = config.get("position_embedding_type") or architecture.positions[0]
     if positions not in architecture.positions:
         raise BaseModelError(

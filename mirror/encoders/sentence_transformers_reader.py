@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
-from tokenizers import Tokenizer, normalizers
 
 from mirror.encoders.sentence_transformers_format import (
     EXTRA_FILE,
@@ -27,6 +26,10 @@ from mirror.errors import BaseModelError
 from mirror.tuning_config import Pooling
 
 REMEDY = "choose another base, or copy its folder without modules.json to use the bare model"
+USUAL_PROMPTS = ("query", "document")
+"""Prompts that every encoder has; empty if the files do not give them."""
+LEAST_TOKENS = 3
+"""Class token, one token and separator."""
 ENCODER_FILE = "config_sentence_transformers.json"
 TRANSFORMER_FILES = tuple(
     f"sentence_{kind}_config.json"
@@ -114,18 +117,6 @@ def check_reading(
         )
 
 
-def lower_case(tokenizer: Tokenizer, settings: EncoderSettings) -> None:
-    """Let a tokenizer lower-case its texts if its encoder does, as sentence-transformers does."""
-    if not settings.lowercase:
-        return
-    normalizer = tokenizer.normalizer
-    is_sequence = isinstance(normalizer, normalizers.Sequence)
-    steps = list(cast(Any, normalizer)) if is_sequence else [normalizer]
-    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
-        steps = [normalizers.Lowercase(), *(step for step in steps if step is not None)]
-        tokenizer.normalizer = normalizers.Sequence(steps)
-
-
 def _read_settings(folder: Path) -> EncoderSettings:
     modules = _read_modules(folder)
     kinds = [kind for kind, _ in modules]
@@ -194,6 +185,7 @@ def _read_pooling(folder: Path, config: Mapping[str, Any]) -> Pooling:
 
 
 def _read_head(folder: Path, modules: Sequence[tuple[str, str]]) -> Iterator[HeadLayer]:
+    width = None
     for kind, path in modules:
         if kind == "Dropout":  # acts in training only
             continue
@@ -203,7 +195,17 @@ def _read_head(folder: Path, modules: Sequence[tuple[str, str]]) -> Iterator[Hea
         names = {config.get(key) for key in ("module_input_name", "module_output_name")}
         if not names <= {None, "sentence_embedding"}:
             raise _unreadable(folder, f"the module {kind} ({path}), which is not for whole texts")
-        yield _read_dense(folder, path, config) if kind == "Dense" else HeadLayer("Normalize")
+        if kind == "Normalize":
+            yield HeadLayer("Normalize")
+            continue
+        layer = _read_dense(folder, path, config)
+        if width not in (None, config["in_features"]):
+            raise BaseModelError(
+                f"the layer {path} of the encoder in {folder} does not fit vectors of dimension "
+                f"{width}: get the encoder again"
+            )
+        width = layer.width
+        yield layer
 
 
 def _read_dense(folder: Path, path: str, config: Mapping[str, Any]) -> HeadLayer:
@@ -248,6 +250,8 @@ def _read_prompts(folder: Path) -> tuple[dict[str, str], str | None]:
     config = _read_json(folder / ENCODER_FILE)
     prompts = {name: str(words) for name, words in (config.get("prompts") or {}).items() if words}
     default = config.get("default_prompt_name")
+    if default not in (None, *USUAL_PROMPTS, *(config.get("prompts") or {})):
+        raise _unreadable(folder, f"the default prompt {default!r}, which is none of its prompts")
     return prompts, default if default in prompts else None
 
 
@@ -266,6 +270,13 @@ def _read_transformer(folder: Path) -> dict[str, Any]:
 
 def _read_length(folder: Path, transformer: Mapping[str, Any]) -> int:
     """Return the most tokens of a text as sentence-transformers reads it; 0 if none is given."""
+    length = _named_length(folder, transformer)
+    if length < 0 or 0 < length < LEAST_TOKENS:
+        raise _unreadable(folder, f"a length of {length} tokens, without room for a text")
+    return length
+
+
+def _named_length(folder: Path, transformer: Mapping[str, Any]) -> int:
     options = transformer.get("tokenizer_args") or transformer.get("processor_kwargs") or {}
     if others := sorted(set(options) - {"model_max_length", "use_fast", "trust_remote_code"}):
         raise _unreadable(folder, f"the tokenizer's setting {others[0]}")

@@ -7,13 +7,12 @@ say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tokenizers import Tokenizer, normalizers
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.sentence_transformers_format import EncoderSettings
-from mirror.encoders.sentence_transformers_reader import lower_case
 from mirror.encoders.tokenizer_checks import check_tokenizer, probe_words
 from mirror.encoders.tokenizer_files import (
     PLAIN_CLASSES,
@@ -67,7 +66,20 @@ def load_tokenizer(
     _name_special_tokens(tokenizer, tokens)
     check_tokenizer(backend, tokens, folder=folder, vocab_size=model.vocab_size, masks=False)
     lower_case(backend, settings)
+    tokenizer.padding_side = "right"  # as here: with padding before it a text has other positions
     return make_repeatable(tokenizer, folder)
+
+
+def lower_case(tokenizer: Tokenizer, settings: EncoderSettings) -> None:
+    """Let a tokenizer lower-case its texts if its encoder does, as sentence-transformers does."""
+    if not settings.lowercase:
+        return
+    normalizer = tokenizer.normalizer
+    is_sequence = isinstance(normalizer, normalizers.Sequence)
+    steps = list(cast(Any, normalizer)) if is_sequence else [normalizer]
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        steps = [normalizers.Lowercase(), *(step for step in steps if step is not None)]
+        tokenizer.normalizer = normalizers.Sequence(steps)
 
 
 def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ EXPONENTS: dict[str, np.unsignedinteger[Any]] = {
     "BF16": np.uint16(0x7F80),
 }
 """Bits that are all set in NaN and infinity only, by the type's name in safetensors."""
+WHOLE = ("I64", "I32", "BOOL")
+"""Types of buffers, such as positions."""
 CHUNK = 1 << 22
 PARAMETERS = ("weight", "bias", "gamma", "beta")
 EMBEDDINGS = (
@@ -66,6 +68,7 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
             f"the weights in {folder} have {len(layers)} layers, but config.json says "
             f"{expected}: {REMEDY}"
         )
+    _check_shapes(shapes, config, folder)
     if unused := [name for name in shapes if _is_unused(name, kind)]:
         raise BaseModelError(
             f"the weights in {folder} have {unused[0]} and {len(unused) - 1} more, which the "
@@ -73,6 +76,36 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
         )
     for path in sorted(folder.rglob("*.safetensors")):
         check_finite(path)
+
+
+def _check_shapes(
+    shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any], folder: Path
+) -> None:
+    """Check that embeddings fit the configuration, and that layers after the first are alike."""
+    width = config.get("embedding_size") or config.get("hidden_size") or config.get("dim")
+    for name, shape in shapes.items():
+        for part, rows in (("word", None), ("position", config.get("max_position_embeddings"))):
+            if not name.endswith(f"embeddings.{part}_embeddings.weight"):
+                continue
+            if expected := [
+                n for n, m in zip((rows, width), shape, strict=False) if n not in (None, m)
+            ]:
+                raise BaseModelError(
+                    f"{name} in the weights in {folder} is {'x'.join(map(str, shape))}, but "
+                    f"config.json says {expected[0]}: {REMEDY}"
+                )
+    layers: dict[str, dict[str, Sequence[int]]] = {}
+    for name, shape in shapes.items():
+        if match := re.search(r"^(.*layers?\.)(\d+)\.(.+)$", name):
+            layers.setdefault(match[1] + match[2], {})[match[3]] = shape
+    later = {layer: parts for layer, parts in layers.items() if not layer.endswith(".0")}
+    every = {part: shape for parts in later.values() for part, shape in parts.items()}
+    for layer, parts in sorted(later.items()):
+        if different := [part for part in every if parts.get(part) != every[part]]:
+            raise BaseModelError(
+                f"the weights in {folder} lack {layer}.{different[0]}, or it has another shape "
+                f"than in other layers: {REMEDY}"
+            )
 
 
 def _is_unused(name: str, kind: Architecture) -> bool:
@@ -136,8 +169,13 @@ def check_finite(path: Path) -> None:
         header = json.loads(file.read(size))
     content = np.memmap(path, np.uint8, "r", offset=8 + size)
     for name, tensor in header.items():
-        if name == "__metadata__" or tensor["dtype"] not in EXPONENTS:
+        if name == "__metadata__" or tensor["dtype"] in WHOLE:
             continue
+        if tensor["dtype"] not in EXPONENTS:
+            raise BaseModelError(
+                f"{name} in {path} is of type {tensor['dtype']}, as in quantized weights, which "
+                "cannot be tuned: choose the model's folder of before"
+            )
         exponent = EXPONENTS[tensor["dtype"]]
         start, end = tensor["data_offsets"]
         numbers = content[start:end].view(exponent.dtype)

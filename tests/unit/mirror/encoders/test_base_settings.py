@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from mirror.encoders.base_settings import check_base_for, settle_recipe
@@ -17,6 +19,7 @@ from mirror.recipe import Recipe
 from mirror.tuning_config import DOCUMENT_DEFAULTS
 from tests.fixtures.recipes import make_recipe
 
+POSITIONS = "bert.embeddings.position_embeddings.weight"
 SaveEncoder = Callable[..., Path]
 
 
@@ -54,8 +57,8 @@ def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -
 @pytest.mark.parametrize(
     ("positions", "settings", "expected"),
     [
-        (50, {}, []),
-        (40, {}, ["takes 40 tokens of a text and not 50, the max_tokens of level 'sentence'"]),
+        (128, {}, []),
+        (40, {}, ["takes 40 tokens of a text and not 128, the max_tokens of level 'sentence'"]),
         (60, {"mode": "paper"}, ["and not 64, the inference_max_tokens of level 'sentence'"]),
     ],
 )
@@ -67,6 +70,8 @@ def test_a_default_above_the_bases_limit_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
+    weights = load_file(base / "model.safetensors")
+    save_file({**weights, POSITIONS: torch.zeros(positions, 32)}, base / "model.safetensors")
     for _ in range(2):
         check_base_for(recipe_with(**settings), base)
     assert len(caplog.messages) == len(expected)
