@@ -33,7 +33,7 @@ from tasks.stage_task import run_task, stage_task
 
 log = logging.getLogger(__name__)
 
-MANY_FULL = 0.01
+MANY_FULL = 0.1
 """Share of texts that fill what tuning reads from which a run warns."""
 
 
