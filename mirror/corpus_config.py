@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Se
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from mirror.config_base import Positive, Section
+from mirror.hashing import class_code_hash
 
 if TYPE_CHECKING:
     from mirror.documents import Document
@@ -118,6 +119,10 @@ class CorpusSource(ABC, Generic[Settings]):
             InputError: one belongs to an extra that is not installed.
         """
         return ()
+
+    def code_digest(self, section: Settings) -> str:
+        """Return a digest of the code that makes the documents."""
+        return class_code_hash(type(self))
 
     def unhashed_settings(self) -> tuple[str, ...]:
         """Return settings that change no document, such as where a file is looked for."""

@@ -42,7 +42,6 @@ from mirror.corpus.sources import (
 )
 from mirror.corpus_config import find_source
 from mirror.errors import CorpusError, StoreError
-from mirror.hashing import class_code_hash
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
@@ -66,7 +65,7 @@ def corpus_stage(recipe: Recipe) -> Stage:
         del content[key]
     section = {
         **content,
-        "source_code": class_code_hash(type(source)),
+        "source_code": source.code_digest(recipe.corpus),
         "language": recipe.language,
         "unicode": unicodedata.unidata_version,
     }

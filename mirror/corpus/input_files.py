@@ -10,21 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
+from mirror.corpus.file_formats import COMPRESSIONS, format_by_ending, known_formats
 from mirror.corpus_config import FileFacts
 from mirror.errors import CorpusError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path
 
-FORMATS = {
-    ".txt": "text",
-    ".text": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -68,7 +59,8 @@ def find_input_files(
                 raise CorpusError(
                     f"no text at {path} (corpus.paths): {' '.join(download_instructions.split())}"
                 )
-            endings = " ".join(FORMATS)
+            formats = known_formats().values()
+            endings = " ".join(ending for each in formats for ending in each.endings)
             raise CorpusError(
                 f"no text at {path} (corpus.paths): name a file, or a folder or glob with files "
                 f"that end in {endings}, optionally with {' or '.join(COMPRESSIONS)} after it; "
@@ -195,12 +187,12 @@ def _select_files(
     for name in sorted(names):
         parts = PurePosixPath(name).parts
         hidden = any(part.startswith((".", "_")) for part in parts)
-        if not hidden and (format_name != "auto" or _format(name)):
+        if not hidden and (format_name != "auto" or format_by_ending(name)):
             yield _input_file(filesystem, f"{base.rstrip('/')}/{name}", name, format_name)
 
 
 def _input_file(filesystem: fs.FileSystem, path: str, name: str, format_name: str) -> InputFile:
-    kind = _format(name) if format_name == "auto" else format_name
+    kind = format_by_ending(name) if format_name == "auto" else format_name
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -211,18 +203,11 @@ def _input_file(filesystem: fs.FileSystem, path: str, name: str, format_name: st
     if not kind:
         raise CorpusError(
             f"the ending of {path} (corpus.paths) is no known format: set corpus.format to "
-            "text, jsonl, csv, tsv or parquet"
+            f"one of {', '.join(known_formats())}"
         )
     return InputFile(
         filesystem, path, name, kind, COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
     )
-
-
-def _format(name: str) -> str:
-    path = PurePosixPath(name.lower())
-    if path.suffix in COMPRESSIONS:
-        path = path.with_suffix("")
-    return FORMATS.get(path.suffix, "")
 
 
 def _unreachable(path: str, error: OSError) -> CorpusError | ServiceError:

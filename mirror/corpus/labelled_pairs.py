@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
+from mirror.corpus.file_formats import COMPRESSIONS, known_formats
 from mirror.corpus.input_files import (
-    COMPRESSIONS,
     InputFile,
     file_facts,
     find_input_files,
@@ -163,6 +163,9 @@ def _find_files(section: PairsSection) -> list[InputFile]:
             raise CorpusError(_not_pairs(path))
     with _errors_about_pairs():
         files = find_input_files(section.paths)
+    files = [file for file in files if known_formats()[file.format].has_rows]
+    if not files:
+        raise CorpusError(_not_pairs(section.paths[0]))
     for file in files:
         if file.format not in ("tsv", "jsonl"):
             raise CorpusError(_not_pairs(file.path))

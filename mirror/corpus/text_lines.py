@@ -1,4 +1,4 @@
-"""Lines of text files of any encoding and compression, read in bounded memory."""
+"""Lines and whole texts of files of any encoding and compression, read in bounded memory."""
 
 from __future__ import annotations
 
@@ -80,6 +80,46 @@ def check_head(file: InputFile, encoding: str) -> str:
     if whole or len(head) < HEAD:
         _check_encoding(file, encoding, len(texts), sum(BROKEN in text for text in texts))
     return texts[0] if texts else ""
+
+
+def read_whole(file: InputFile) -> bytes | None:
+    """Return a file's bytes, or None if they are more than `MAX_BYTES`.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    with open_bytes(file) as stream:
+        raw = bytes(stream.read(MAX_BYTES + 1))
+    return raw if len(raw) <= MAX_BYTES else None
+
+
+def read_text(file: InputFile, encoding: str) -> str | None:
+    """Return a file's text, or None if it is longer than `MAX_BYTES`.
+
+    Undecodable bytes become U+FFFD, and the ends of lines line feeds.
+
+    Raises:
+        CorpusError: the file cannot be read, is binary, or is in another encoding.
+    """
+    raw = read_whole(file)
+    if raw is None:
+        return None
+    _check_bytes(raw[:HEAD], file, encoding)
+    text = raw.removeprefix(codecs.BOM_UTF8).decode(encoding, "replace")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line for line in text.split("\n") if line.strip()]
+    if _ENCODED_BROKEN not in raw:
+        _check_encoding(file, encoding, len(lines), sum(BROKEN in line for line in lines))
+    return text
+
+
+def known_encoding(name: str, default: str) -> str:
+    """Return the name of an encoding if Python can decode with it, else the default."""
+    try:
+        bytes(4).decode(name, "replace")
+    except (LookupError, ValueError):
+        return default
+    return name
 
 
 @contextmanager

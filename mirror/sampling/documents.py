@@ -115,7 +115,8 @@ def check_documents(sample: DocumentSample, recipe: Recipe, corpus: Path) -> Non
     if "titles" in recipe.tuning.views and not sample.titles.num_rows:
         raise SampleError(
             f"no document of the corpus in {corpus} has a title: name the column of titles "
-            "with corpus.title_column, or set tuning.views to 'crops'"
+            "with corpus.title_column, read files with headings or subjects (Markdown, rst, HTML, "
+            "mail), or set tuning.views to 'crops'"
         )
     if 2 * sample.single > sample.documents:
         log.warning(

@@ -1,22 +1,25 @@
-"""Corpus source `files`: text, JSONL, CSV, TSV and Parquet, local or on object storage."""
+"""Corpus source `files`: files of any registered format, local or on object storage."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mirror.config_base import Address
+from mirror.corpus.file_formats import known_formats
 from mirror.corpus_config import CorpusSection, CorpusSource, FileFacts, register_source
 from mirror.errors import CorpusError
+from mirror.hashing import class_code_hash, digest_of_json
 
 if TYPE_CHECKING:
     from mirror.corpus.input_files import InputFile
     from mirror.documents import Document
     from mirror.recipe import Recipe
 
+AUTO = "auto"
 CHECKED_FILES = 50
 """Files checked before any work; all are checked again when they are read."""
 
@@ -24,8 +27,8 @@ CHECKED_FILES = 50
 class FileFormatSection(CorpusSection):
     """How files are read."""
 
-    format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
-    """By the file's ending if `auto`."""
+    format: str = AUTO
+    """Name of a registered format; by the file's ending if `auto`."""
     text_column: str = "text"
     """jsonl, csv, tsv, parquet: the column that holds the text."""
     source_column: str | None = None
@@ -33,9 +36,16 @@ class FileFormatSection(CorpusSection):
     title_column: str | None = None
     """Likewise, the column with the text's title; rows have none if it is left out."""
     encoding: str = "utf-8"
-    """text, jsonl, csv, tsv: the encoding of the bytes."""
+    """The encoding of the bytes, unless the file states its own: parquet, html, mail, mbox."""
     download_instructions: str = ""
     """How to get files that cannot be downloaded; shown to people, not part of any key."""
+
+    @field_validator("format")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name != AUTO and name not in known_formats():
+            raise ValueError(f"unknown format; use {AUTO} or one of {', '.join(known_formats())}")
+        return name
 
     @property
     def columns(self) -> list[str]:
@@ -86,6 +96,14 @@ class Files(CorpusSource[FilesSection]):
         """Return the last parts of the paths."""
         return ", ".join(path.rstrip("/").rpartition("/")[2] for path in section.paths)
 
+    def libraries(self, section: FilesSection) -> tuple[str, ...]:
+        """Return the packages that read the files' formats."""
+        return format_libraries({file.format for file in _find(section)})
+
+    def code_digest(self, section: FilesSection) -> str:
+        """Return a digest of this code and of that of the files' formats."""
+        return format_code_digest(self, {file.format for file in _find(section)})
+
     def unhashed_settings(self) -> tuple[str, ...]:
         """Return the setting that is for people only."""
         return ("download_instructions",)
@@ -97,22 +115,29 @@ class Files(CorpusSource[FilesSection]):
         return file_facts(_find(section))
 
 
+def format_libraries(names: set[str]) -> tuple[str, ...]:
+    """Return the packages that read some formats."""
+    return tuple(sorted({each for name in names for each in known_formats()[name].libraries}))
+
+
+def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
+    """Return a digest of the code of a source and of some formats."""
+    kinds = [type(source), *(type(known_formats()[name]) for name in sorted(names))]
+    return digest_of_json([class_code_hash(kind) for kind in kinds])
+
+
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
-    from mirror.corpus.readers import check_file
-
     _check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
-        check_file(file, section)
+        known_formats()[file.format].check(file, section)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:
     """Yield the documents of files in order."""
-    from mirror.corpus.readers import read_file
-
     _check_encoding(section.encoding)
     for file in files:
-        yield from read_file(file, section)
+        yield from known_formats()[file.format].read(file, section)
 
 
 def _find(section: FilesSection) -> list[InputFile]:

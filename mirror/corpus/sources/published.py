@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
-from mirror.corpus.sources.files import FileFormatSection, check_files, read_files
+from mirror.corpus.file_formats import format_by_ending
+from mirror.corpus.sources.files import (
+    AUTO,
+    FileFormatSection,
+    check_files,
+    format_code_digest,
+    format_libraries,
+    read_files,
+)
 from mirror.corpus_config import CorpusSource, FileFacts, register_source
 from mirror.data_files import DataFile, data_roots, fetched_root
 from mirror.errors import CorpusError
@@ -64,6 +72,14 @@ class Published(CorpusSource[PublishedSection]):
         """Return the names of the files."""
         return ", ".join(Path(file.path).name for file in section.files)
 
+    def libraries(self, section: PublishedSection) -> tuple[str, ...]:
+        """Return the packages that read the files' formats."""
+        return format_libraries(_formats(section))
+
+    def code_digest(self, section: PublishedSection) -> str:
+        """Return a digest of this code and of that of the files' formats."""
+        return format_code_digest(self, _formats(section))
+
     def unhashed_settings(self) -> tuple[str, ...]:
         """Return settings already covered by the digests, or for people only."""
         return ("files", "download_instructions")
@@ -94,6 +110,13 @@ def obtain_lists(section: PublishedSection, recipe: Recipe) -> list[InputFile]:
         path = _find(file) or _fetch(file, section, recipe)
         found.extend(find_input_files((str(path),), section.format))
     return found
+
+
+def _formats(section: PublishedSection) -> set[str]:
+    """Return the names of the files' formats, whether or not the files are present."""
+    if section.format != AUTO:
+        return {section.format}
+    return {name for file in section.files if (name := format_by_ending(file.path))}
 
 
 def _find(file: DataFile) -> Path | None:

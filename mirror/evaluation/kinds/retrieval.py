@@ -175,9 +175,9 @@ def _too_few(run: RunData, form: Form, count: int) -> str:
     needed = "a title" if form == "titles" else f"{FEWEST_SENTENCES[form]} sentences or more"
     return (
         f"the corpus in {run.corpus.path} has {count} held-out documents with {needed}, and "
-        f"retrieval of {form} needs {MIN_PASSAGES}; a document is a row, a paragraph or a "
-        "docstring: give it more such text, or choose a benchmark of another form "
-        "(passage-retrieval, sentence-retrieval, title-retrieval) or with labels"
+        f"retrieval of {form} needs {MIN_PASSAGES}; a document is a row, a paragraph, a "
+        "docstring, a section or a mail: give it more such text, or choose a benchmark of another "
+        "form (passage-retrieval, sentence-retrieval, title-retrieval) or with labels"
     )
 
 

@@ -128,6 +128,13 @@ def test_the_error_of_another_format_names_the_readable_ones(tmp_path: Path, nam
     assert ".tsv .jsonl" in refusal(tmp_path / name)
 
 
+def test_documents_in_a_folder_of_pairs_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("About the pairs.\n")
+    assert ".tsv .jsonl" in refusal(tmp_path)
+    tsv(tmp_path / "a.tsv", *PAIRS)
+    assert read_pairs(section(tmp_path)).pairs == PAIRS
+
+
 def test_missing_files_and_files_without_pairs_are_refused(tmp_path: Path) -> None:
     assert "pairs.paths" in refusal(tmp_path / "none.tsv")
     assert "the files are empty" in refusal(tsv(tmp_path / "a.tsv"))

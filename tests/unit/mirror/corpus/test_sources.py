@@ -12,7 +12,7 @@ from mirror import paths as mirror_paths
 from mirror.corpus import input_files, readers, text_lines
 from mirror.corpus.sources import check_sources, read_documents, source_digests
 from mirror.documents import OVERSIZED
-from mirror.errors import CorpusError, InputError, MirrorError
+from mirror.errors import CorpusError, InputError, MirrorError, RecipeError
 from tests.fixtures.recipes import make_recipe
 
 TEXTS = ["the boat is red", "die Brücke bleibt offen", "el puente está abierto"]
@@ -95,7 +95,7 @@ def test_a_title_column_gives_titles_and_begins_the_text(tmp_path, kind):
 
 
 def test_folders_globs_and_uris_give_files_in_order_and_each_once(tmp_path):
-    for name in ("b.txt", "a.txt", "inner/c.txt", ".hidden.txt", "notes.md", "_skip/d.txt"):
+    for name in ("b.txt", "a.txt", "inner/c.txt", ".hidden.txt", "notes.log", "_skip/d.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")
     everything = ["a.txt", "b.txt", "inner/c.txt"]
@@ -241,14 +241,19 @@ def test_missing_path_is_refused(tmp_path):
 
 
 def test_folder_without_text_is_refused(tmp_path):
-    (tmp_path / "a.md").write_text("x")
+    (tmp_path / "a.log").write_text("x")
     assert ".parquet" in refusal(tmp_path)
 
 
 def test_unknown_ending_is_refused_with_its_remedy(tmp_path):
-    (tmp_path / "a.md").write_text("some text here\n")
-    assert "corpus.format" in refusal(tmp_path / "a.md")
-    assert texts_of(tmp_path / "a.md", format="text") == ["some text here"]
+    (tmp_path / "a.log").write_text("some text here\n")
+    assert "corpus.format" in refusal(tmp_path / "a.log")
+    assert texts_of(tmp_path / "a.log", format="text") == ["some text here"]
+
+
+def test_unknown_format_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(RecipeError, match=r"format.*unknown format.*auto.*markdown"):
+        files_recipe(paths=["a.txt"], format="word")
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])

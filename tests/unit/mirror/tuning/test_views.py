@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirror.encoders.encoder import Encoder
-from mirror.tuning.items import TextPair
+from mirror.tuning.items import DocumentItem, TextPair
 from mirror.tuning.masking import Masking, masked_text
 from mirror.tuning.views import Views
 from mirror.tuning_config import TuningSection
@@ -101,3 +101,19 @@ def test_a_mask_in_a_text_that_is_read_whole_is_where_it_was(
     masking = Masking(length=5, min_characters=30, token="[MASK]", seed=42)
     expected = [masked_text(text, index, 0, masking) for index, text in enumerate(sentences[:40])]
     assert batch.second == encoder.token_ids(expected)
+
+
+def test_sections_under_equal_headings_are_not_each_others_negatives(
+    encoder: Encoder, sentences: list[str]
+) -> None:
+    settings = TuningSection(
+        temperature=0.04, views="titles", mask_length=0, epochs=1, max_tokens=20
+    )
+    titles = ["Usage", sentences[0], "Usage"]
+    items = [
+        DocumentItem((body,), title, body)
+        for title, body in zip(titles, sentences[1:4], strict=True)
+    ]
+    batch = Views(settings, items, encoder, Path("base")).batch(range(3), 0)
+    assert batch.text_ids is not None
+    assert batch.text_ids.tolist() == [0, 1, 0]

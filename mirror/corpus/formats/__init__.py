@@ -1,0 +1,1 @@
+"""Registered file formats, one or more in a module."""
