@@ -34,8 +34,8 @@ def readings(own: EncoderSettings | None, **settings: Any) -> list[tuple[Any, ..
 @pytest.mark.parametrize(("pooling", "other"), [("cls", "mean"), ("mean", "cls")])
 def test_a_plain_model_is_read_by_class_token_and_by_mean(pooling: str, other: str) -> None:
     assert readings(None, pooling=pooling) == [
-        (pooling, 50, None, f"with {pooling} pooling"),
-        (other, 50, None, f"with {other} pooling"),
+        (pooling, 128, None, f"with {pooling} pooling"),
+        (other, 128, None, f"with {other} pooling"),
     ]
 
 
@@ -47,9 +47,9 @@ def test_a_plain_model_is_also_read_as_the_recipe_says() -> None:
     ]
     prompt = "{text} means [MASK]"
     assert [line[:3] for line in readings(None, pooling="mean", prompt=prompt)] == [
-        ("mean", 50, prompt),
-        ("cls", 50, None),
-        ("mean", 50, None),
+        ("mean", 128, prompt),
+        ("cls", 128, None),
+        ("mean", 128, None),
     ]
 
 
@@ -58,7 +58,7 @@ def test_an_encoder_is_read_with_its_own_settings() -> None:
     assert readings(OWN, pooling="mean") == [own]
     assert readings(OWN, pooling="cls") == [
         own,
-        ("cls", 50, None, "with cls pooling as in this recipe"),
+        ("cls", 128, None, "with cls pooling as in this recipe"),
     ]
 
 
