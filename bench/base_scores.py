@@ -59,13 +59,15 @@ def encoders_of(folder: Path) -> Iterator[tuple[str, TextEncoder]]:
 def row_of(name: str, folder: Path, encoder: TextEncoder, run: RunData) -> list[str]:
     """Return the cells of one way to read a folder."""
     results = [score_encoder(encoder, read_definition(each), run) for each in BENCHMARKS]
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
     texts = held_out_passages(run, "titles").answers[:TIMED_TEXTS]
     began = time.perf_counter()
     encoder.encode(texts)
     speed = len(texts) / (time.perf_counter() - began)
-    kind = str(read_config(folder)["model_type"])
-    return [name, kind, f"{size:.0f}", f"{speed:.0f}", *(_score(each.score) for each in results)]
+    kind, size = "–", "–"
+    if not isinstance(encoder, WordPieceMeans):
+        kind = str(read_config(folder)["model_type"])
+        size = f"{sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e6:.0f}"
+    return [name, kind, size, f"{speed:.0f}", *(_score(each.score) for each in results)]
 
 
 def bm25_row(run: RunData) -> list[str]:

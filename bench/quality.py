@@ -92,7 +92,7 @@ class Task:
     def raw(self, base: EncoderRef, pooling: Pooling, store: Store) -> list[float]:
         """Return the scores of the base without tuning."""
         level = self.recipe.level
-        limit = (LEVEL_DEFAULTS[level] | our_settings(level))["max_tokens"]
+        limit = our_settings(level).get("max_tokens") or LEVEL_DEFAULTS[level]["max_tokens"]
         return self._scores(replace(base, pooling=pooling, max_tokens=limit), store)
 
     def _scores(self, encoder: EncoderRef, store: Store) -> list[float]:

@@ -280,7 +280,9 @@ def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     of_level = LEVEL_DEFAULTS.get(level, {})
     of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
-    of_views = DOCUMENT_DEFAULTS if names_documents(given.get("views")) else {}
+    of_views = dict(DOCUMENT_DEFAULTS) if names_documents(given.get("views")) else {}
+    if given.get("validation_documents") == 0:
+        of_views.pop("merge_shares", None)
     return {**of_level, **of_mode, **of_views, **given}
 
 

@@ -34,6 +34,8 @@ class FileFormat(ABC):
     """Whether each line or row is a document."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version changes the documents."""
+    parser_version: ClassVar[str] = ""
+    """Version of Python if its standard library parses the files."""
 
     @abstractmethod
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:

@@ -116,7 +116,7 @@ def read_text(file: InputFile, encoding: str) -> str | None:
 def known_encoding(name: str, default: str) -> str:
     """Return the name of an encoding if Python can decode with it, else the default."""
     try:
-        bytes(4).decode(name, "replace")
+        b"\xff".decode(name, "replace")  # punycode raises here in spite of "replace"
     except (LookupError, ValueError):
         return default
     return name

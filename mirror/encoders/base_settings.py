@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from mirror.encoders.tokenizer_files import (
     read_tokenizer_file,
 )
 from mirror.errors import RecipeError
+from mirror.log_once import warn_once
 from mirror.recipe import Recipe, parse_recipe
 from mirror.tuning_config import TuningSection, fill_tuning
 
@@ -145,10 +145,11 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
                 f"recipe {recipe.name}: tuning.{setting} is {tokens}, and the model in {folder} "
                 f"takes {limit} tokens of a text: set it to {limit} at most, or choose another base"
             )
-        _warn_once(
+        warn_once(
+            log,
             f"the model in {folder} takes {limit} tokens of a text and not {tokens}, the "
             f"{setting} of level {recipe.level!r}: longer texts are truncated; to accept this, "
-            f"set tuning.{setting} to {limit} in recipe {recipe.name}"
+            f"set tuning.{setting} to {limit} in recipe {recipe.name}",
         )
 
 
@@ -195,14 +196,9 @@ def _warn_of_unknown_words(folder: Path) -> None:
         return
     after = unknown_word_share(tokenizer, unknown, words)
     if after > before + LEAST_LOSS:
-        _warn_once(
+        warn_once(
+            log,
             f"lower-casing (tuning.lowercase, which mode 'paper' sets) makes {after:.0%} of the "
             f"words of the vocabulary of {folder} unknown, and {before:.0%} without: set "
-            "tuning.lowercase to false, or choose an uncased base"
+            "tuning.lowercase to false, or choose an uncased base",
         )
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Log a warning once: a run checks its base before it starts and before it tunes."""
-    log.warning("%s", message)

@@ -51,7 +51,7 @@ def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
     if config.get("quantization_config"):
         raise BaseModelError(
             f"the weights in {folder} are quantized (quantization_config in config.json), and such "
-            "weights cannot be tuned: choose the model's folder of before"
+            "weights cannot be tuned: choose the model as it was before quantization"
         )
     if "transformers_weights" in config or adapter.exists():
         source = adapter.name if adapter.exists() else "transformers_weights in config.json"
@@ -113,9 +113,18 @@ def _likely_kind(config: dict[str, Any]) -> str:
 
 
 def hidden_size(config: dict[str, Any]) -> int:
-    """Return the width of a model's layers, by whichever name its kind has for it."""
+    """Return the width of a model's layers, by whichever name its kind has for it.
+
+    Raises:
+        BaseModelError: the configuration has none of the names.
+    """
     names = ("hidden_size", "dim", "n_embd")
-    return int(next(config[name] for name in names if name in config))
+    if width := next((config[name] for name in names if name in config), None):
+        return int(width)
+    raise BaseModelError(
+        "config.json does not say how wide the model is (hidden_size): load it with transformers "
+        "and save it again"
+    )
 
 
 def token_limit(folder: Path) -> int | None:

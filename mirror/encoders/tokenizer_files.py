@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from mirror.encoders.architectures import Architecture
 from mirror.errors import TokenizerError
+from mirror.log_once import warn_once
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +85,10 @@ def repeatable(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
         token["normalized"] = token["normalized"] and token["id"] not in others
     first, second = (added[number].content for number in groups[0][:2])
     warn_once(
+        log,
         f"{len(others)} added tokens of the tokenizer in {folder} are equal to others once "
         f"normalized, such as {second!r} to {first!r}: elsewhere their ids change from load to "
-        "load; here these tokens are matched as they are written, and so in encoders that are saved"
+        "load; here, and in encoders that are saved, they are matched as they are written",
     )
     return Tokenizer.from_str(json.dumps(content))
 
@@ -185,9 +186,3 @@ def _choose(named: str | None, alternative: str | None, written: str | None) -> 
 def _called(name: str, added: Iterable[str]) -> str | None:
     """Return the added token whose letters are `name`, such as `[MASK]` or `<|mask|>`."""
     return next((token for token in added if token.lower().strip("[]<>|") == name), None)
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Log a warning once: a run loads its base several times."""
-    log.warning("%s", message)

@@ -6,6 +6,7 @@ say otherwise such a tokenizer lower-cases, whatever `tokenizer.json` says.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,13 +25,15 @@ from mirror.encoders.tokenizer_files import (
     read_special_tokens,
     read_tokenizer_file,
     repeatable,
-    warn_once,
     without_limits,
 )
 from mirror.errors import TokenizerError
+from mirror.log_once import warn_once
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+log = logging.getLogger(__name__)
 
 CASE_PROBES = (
     "Fähre",
@@ -130,9 +133,10 @@ def _load_as_written(folder: Path, *, lowercase: bool) -> Any:
     except TokenizerError:
         loaded = None
     warn_once(
+        log,
         f"{path} is read as it is written: transformers would "
         + ("not load it" if loaded is None else f"read it otherwise, as {type(loaded).__name__}")
-        + f'; to decide which is right, set "do_lower_case" in {TOKENIZER_SETTINGS}'
+        + f'; to decide which is right, set "do_lower_case" in {TOKENIZER_SETTINGS}',
     )
     from transformers import PreTrainedTokenizerFast
 

@@ -32,6 +32,7 @@ EMBEDDINGS = (
     "tok_embeddings",
     "position_embeddings",
     "token_type_embeddings",
+    "embed_proj",
     "LayerNorm",
     "norm",
     "position_ids",
@@ -69,6 +70,7 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
             f"{expected}: {REMEDY}"
         )
     _check_shapes(shapes, config, folder)
+    _check_layers(shapes, folder)
     if unused := [name for name in shapes if _is_unused(name, kind)]:
         raise BaseModelError(
             f"the weights in {folder} have {unused[0]} and {len(unused) - 1} more, which the "
@@ -81,7 +83,7 @@ def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -
 def _check_shapes(
     shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any], folder: Path
 ) -> None:
-    """Check that embeddings fit the configuration, and that layers after the first are alike."""
+    """Check that the embeddings fit the configuration."""
     width = config.get("embedding_size") or config.get("hidden_size") or config.get("dim")
     for name, shape in shapes.items():
         for part, rows in (("word", None), ("position", config.get("max_position_embeddings"))):
@@ -94,18 +96,23 @@ def _check_shapes(
                     f"{name} in the weights in {folder} is {'x'.join(map(str, shape))}, but "
                     f"config.json says {expected[0]}: {REMEDY}"
                 )
-    layers: dict[str, dict[str, Sequence[int]]] = {}
+
+
+def _check_layers(shapes: Mapping[str, Sequence[int]], folder: Path) -> None:
+    """Check that the layers of a stack after its first have the same weights."""
+    stacks: dict[str, dict[str, dict[str, Sequence[int]]]] = {}
     for name, shape in shapes.items():
-        if match := re.search(r"^(.*layers?\.)(\d+)\.(.+)$", name):
-            layers.setdefault(match[1] + match[2], {})[match[3]] = shape
-    later = {layer: parts for layer, parts in layers.items() if not layer.endswith(".0")}
-    every = {part: shape for parts in later.values() for part, shape in parts.items()}
-    for layer, parts in sorted(later.items()):
-        if different := [part for part in every if parts.get(part) != every[part]]:
-            raise BaseModelError(
-                f"the weights in {folder} lack {layer}.{different[0]}, or it has another shape "
-                f"than in other layers: {REMEDY}"
-            )
+        match = re.search(r"^(.*\blayers?)\.(\d+)\.(.+)$", name)
+        if match and match[2] != "0":
+            stacks.setdefault(match[1], {}).setdefault(match[2], {})[match[3]] = shape
+    for stack, layers in stacks.items():
+        every = {part: shape for parts in layers.values() for part, shape in parts.items()}
+        for number, parts in layers.items():
+            if different := [part for part in every if parts.get(part) != every[part]]:
+                raise BaseModelError(
+                    f"the weights in {folder} lack {stack}.{number}.{different[0]}, or it has "
+                    f"another shape than in other layers: {REMEDY}"
+                )
 
 
 def _is_unused(name: str, kind: Architecture) -> bool:
@@ -174,7 +181,7 @@ def check_finite(path: Path) -> None:
         if tensor["dtype"] not in EXPONENTS:
             raise BaseModelError(
                 f"{name} in {path} is of type {tensor['dtype']}, as in quantized weights, which "
-                "cannot be tuned: choose the model's folder of before"
+                "cannot be tuned: choose the model as it was before quantization"
             )
         exponent = EXPONENTS[tensor["dtype"]]
         start, end = tensor["data_offsets"]

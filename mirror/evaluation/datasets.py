@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mirror import data_files
 from mirror.data_files import DataFile, is_inside
 from mirror.download import download_file, is_declared
 from mirror.errors import BenchmarkError
-from mirror.evaluation.benchmark import Benchmark, check_definitions, kind_digest, read_definition
+from mirror.evaluation.benchmark import (
+    Benchmark,
+    check_definitions,
+    find_kind,
+    kind_digest,
+    read_definition,
+)
 from mirror.hashing import digest_of_json, file_digest
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 
 DATA_ENV = "MIRROR_BENCHMARKS"
+SCORING_LIBRARIES = ("numpy", "tokenizers", "torch", "transformers")
+"""Packages that every score depends on; benchmark kinds add theirs."""
 
 
 def data_roots() -> tuple[Path, ...]:
@@ -84,6 +92,13 @@ def benchmark_inputs(names: Sequence[str]) -> dict[str, str]:
         **{f"benchmark {each.name}": definition_digest(each) for each in benchmarks},
         **{f"kind {each.task}": kind_digest(each.task) for each in (*benchmarks, *members)},
     }
+
+
+def scoring_libraries(inputs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the packages that scores depend on, given `benchmark_inputs`."""
+    tasks = [name.removeprefix("kind ") for name in inputs if name.startswith("kind ")]
+    kinds = [kind for kind in map(find_kind, tasks) if kind is not None]
+    return tuple(sorted({*SCORING_LIBRARIES, *(name for kind in kinds for name in kind.LIBRARIES)}))
 
 
 def check_benchmarks(names: Sequence[str], guard: str | None = None) -> None:

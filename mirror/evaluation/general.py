@@ -7,11 +7,11 @@ such a benchmark shows this.
 from __future__ import annotations
 
 import logging
-from functools import cache
 
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import definition_names, read_member
 from mirror.evaluation.scored_pairs import PairBenchmark
+from mirror.log_once import warn_once
 from mirror.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,11 @@ def warn_of_unseen_loss(recipe: Recipe) -> None:
         if chosen
         else "add pairs with human scores in this language to benchmarks/"
     )
-    _warn_once(
+    warn_once(
+        log,
         f"recipe {recipe.name} continues from {recipe.base.registry}, and none of its benchmarks "
         "measures general quality: each generation may lose some, and `mirror history` could not "
-        f"show it; {remedy}"
+        f"show it; {remedy}",
     )
 
 
@@ -67,9 +68,3 @@ def choose_general(language: str, *, words: bool) -> str | None:
 def _has_words(name: str) -> bool:
     benchmark = read_member(name)
     return isinstance(benchmark, PairBenchmark) and benchmark.format == "multisimlex"
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Log a warning once: a run may be checked more than once."""
-    log.warning("%s", message)

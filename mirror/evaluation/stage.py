@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.evaluation.benchmark import find_kind
-from mirror.evaluation.datasets import benchmark_inputs
+from mirror.evaluation.datasets import benchmark_inputs, scoring_libraries
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe
 from mirror.run_data import RunData
 from mirror.store import Stage, StageRecord, Store
-
-LIBRARIES = ("numpy", "tokenizers", "torch", "transformers")
-"""Packages that every score depends on; benchmark kinds add theirs."""
 
 
 def evaluation_stage(
@@ -51,13 +47,6 @@ def evaluation_stage(
         },
         libraries=scoring_libraries(benchmarks),
     )
-
-
-def scoring_libraries(inputs: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the packages that scores depend on, given `benchmark_inputs`."""
-    tasks = [name.removeprefix("kind ") for name in inputs if name.startswith("kind ")]
-    kinds = [kind for kind in map(find_kind, tasks) if kind is not None]
-    return tuple(sorted({*LIBRARIES, *(name for kind in kinds for name in kind.LIBRARIES)}))
 
 
 def evaluate_encoder(

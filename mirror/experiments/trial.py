@@ -17,8 +17,8 @@ from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.benchmark import read_definition
-from mirror.evaluation.datasets import benchmark_inputs
-from mirror.evaluation.stage import evaluate_encoder, scoring_libraries
+from mirror.evaluation.datasets import benchmark_inputs, scoring_libraries
+from mirror.evaluation.stage import evaluate_encoder
 from mirror.pipeline import prepare_data
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
@@ -213,6 +213,8 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
         RecipeError: there is no such key, or its value does not go with the others.
     """
     content = recipe.model_dump(mode="json")
+    if "tuning.views" in changes:
+        changes = {**_defaults_of_views(recipe, changes), **changes}
     if "tuning.mode" in changes:
         tuning = {
             key.removeprefix(TUNING): value
@@ -221,8 +223,6 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
         }
         filled = fill_tuning(recipe.level, tuning)
         changes = {**changes, **{TUNING + name: value for name, value in filled.items()}}
-    elif "tuning.views" in changes:
-        changes = {**_defaults_of_views(recipe, changes["tuning.views"]), **changes}
     if changes.get("corpus.source", recipe.corpus.source) != recipe.corpus.source:
         common = content["corpus"].keys() & CorpusSection.model_fields.keys()
         content["corpus"] = {key: content["corpus"][key] for key in common}
@@ -238,9 +238,10 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
     return parse_recipe(content, name=recipe.name, source=f"{source or recipe.name} with {shown}")
 
 
-def _defaults_of_views(recipe: Recipe, views: Any) -> dict[str, Any]:
-    """Return the settings whose defaults depend on the views, by dotted key."""
-    filled = fill_recipe_tuning(recipe.level, {"mode": recipe.tuning.mode, "views": views})
+def _defaults_of_views(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings whose defaults depend on changed views, by dotted key."""
+    mode = changes.get("tuning.mode", recipe.tuning.mode)
+    filled = fill_recipe_tuning(recipe.level, {"mode": mode, "views": changes["tuning.views"]})
     return {
         TUNING + key: filled.get(key, TuningSection.model_fields[key].default)
         for key in DOCUMENT_DEFAULTS

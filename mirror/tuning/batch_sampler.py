@@ -9,12 +9,20 @@ from mirror.errors import SampleError
 from mirror.tuning.items import Item
 
 
-def check_batch(items: Sequence[Item], batch_size: int) -> None:
-    """Raise SampleError if there are fewer different items than a batch takes."""
+def check_batch(items: Sequence[Item], batch_size: int, validated_on: int = 0) -> None:
+    """Raise SampleError if there are fewer different items than a batch takes.
+
+    Args:
+        items: strings, pairs and documents that are tuned on.
+        batch_size: items of a batch.
+        validated_on: documents that are not tuned on, for the error.
+    """
     if (different := len(set(items))) < batch_size:
+        without = f" without {validated_on} for validation" if validated_on else ""
+        unit = "documents" if validated_on else "strings"
         raise SampleError(
-            f"the sample holds {different} different strings and a batch takes {batch_size}: "
-            "give it more text, or lower tuning.batch_size"
+            f"the sample holds {different} different {unit}{without} and a batch takes "
+            f"{batch_size}: give it more text, or lower tuning.batch_size"
         )
 
 

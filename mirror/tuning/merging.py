@@ -39,7 +39,7 @@ class Candidate:
 def save_best(work: Path, model: nn.Module) -> None:
     """Write a model's weights as the best so far, atomically."""
     fresh = work / f"{BEST}.new"
-    save_file(copy_weights(model), fresh)
+    save_file({name: each.contiguous() for name, each in weights_of(model).items()}, fresh)
     flush(fresh)
     fresh.rename(work / BEST)
 
@@ -49,12 +49,9 @@ def load_best(work: Path, model: nn.Module) -> None:
     set_weights(model, load_file(work / BEST))
 
 
-def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of every parameter on the CPU, by name."""
-    return {
-        name: weight.detach().cpu().clone().contiguous()
-        for name, weight in model.named_parameters()
-    }
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return every parameter on the CPU, by name; those of a model on the CPU are not copied."""
+    return {name: weight.detach().cpu() for name, weight in model.named_parameters()}
 
 
 @torch.no_grad()
@@ -91,13 +88,13 @@ def choose(
     Returns:
         All candidates, the chosen one first.
     """
-    tuned = copy_weights(model)
+    tuned = {name: weight.clone() for name, weight in weights_of(model).items()}
     candidates = []
     for share in sorted({1.0, *shares}, reverse=True):
         set_weights(model, tuned if share == 1 else merge(base, tuned, share))
         candidates.append(score(share))
-    if kept := [each for each in candidates if _is_kept(each, lowest_guard)]:
-        best = max(kept, key=lambda each: (each.scores["mean"], each.share))
+    if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
+        best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
     else:
         best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
         log.warning(
@@ -111,7 +108,7 @@ def choose(
     return [best, *(each for each in candidates if each is not best)]
 
 
-def _is_kept(candidate: Candidate, lowest_guard: float | None) -> bool:
+def _is_within(candidate: Candidate, lowest_guard: float | None) -> bool:
     if lowest_guard is None or candidate.guard is None:
         return True
     return candidate.guard >= lowest_guard

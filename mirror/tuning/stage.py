@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.evaluation.datasets import benchmark_inputs
+from mirror.evaluation.datasets import benchmark_inputs, scoring_libraries
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
@@ -39,15 +39,18 @@ def tuning_stage(
     if pairs is not None and recipe.pairs is not None:
         inputs["pairs"] = pairs.digest
         section["with_strings"] = recipe.pairs.with_strings
+    libraries: tuple[str, ...] = LIBRARIES
     if guard := _guard(recipe):
-        inputs |= benchmark_inputs([guard.benchmark])
+        benchmark = benchmark_inputs([guard.benchmark])
+        inputs |= benchmark
         section["guard_tolerance"] = guard.tolerance
+        libraries = tuple(sorted({*LIBRARIES, *scoring_libraries(benchmark)}))
     return Stage(
         name="tune",
         module="tuning.stage",
         inputs=inputs,
         section={key: value for key, value in section.items() if key not in NOT_IN_KEY},
-        libraries=LIBRARIES,
+        libraries=libraries,
     )
 
 

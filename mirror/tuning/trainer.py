@@ -34,7 +34,7 @@ from mirror.tuning.guard import Guard
 from mirror.tuning.items import Item, as_items
 from mirror.tuning.losses import ContrastiveObjective, mean_cosine
 from mirror.tuning.lr_schedule import learning_rate, peak_rate
-from mirror.tuning.merging import Candidate, choose, copy_weights, load_best, save_best
+from mirror.tuning.merging import Candidate, choose, load_best, save_best, weights_of
 from mirror.tuning.model_setup import load_encoder, make_cuda_repeatable, uses_bf16
 from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
@@ -91,7 +91,7 @@ def tune(
     items = as_items(strings)
     count, longest = settings.validation_documents, settings.crop_sentences
     tuned_on, validation = split_validation(items, count, longest)
-    check_batch(tuned_on, settings.batch_size)
+    check_batch(tuned_on, settings.batch_size, len(items) - len(tuned_on))
     if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
         return tune_distributed(settings, items, vars(paths), on_step, guard)
     torch.set_num_threads(thread_count())
@@ -154,6 +154,7 @@ class Trainer:
         for end in self._validation_steps():
             if self.state.step < end:
                 self._train_until(end, clock, on_step)
+            if self.state.step == end:  # also after a checkpoint between this step and its scores
                 self.validate()
 
     def _train_until(self, end: int, clock: StepClock, on_step: OnStep) -> None:
@@ -174,13 +175,14 @@ class Trainer:
                     )
 
     def validate(self) -> None:
-        """Score the weights, and keep them if no earlier ones are better."""
-        if self.validation is None or not self.process_group.is_first:
+        """Score the weights, unless they have been, and keep them if no earlier ones are better."""
+        done = [each["step"] for each in self.state.validations]
+        if self.validation is None or not self.process_group.is_first or self.state.step in done:
             return
         scores = self.validation.score(self.encoder)
         earlier = [each["mean"] for each in self.state.validations]
         self.state.validations.append({"step": self.state.step, **scores})
-        if self.state.step < self.total and scores["mean"] > max(earlier, default=-math.inf):
+        if self.state.step < self.total and scores["mean"] >= max(earlier, default=-math.inf):
             save_best(self.paths.work, self.encoder.model)
 
     def select_weights(self, guard: Guard | None) -> list[Candidate]:
@@ -195,6 +197,8 @@ class Trainer:
             return []
         if self.state.best_validation["step"] < self.total:
             load_best(self.paths.work, self.encoder.model)
+        self.optimizer.state.clear()  # makes room for the base's weights
+        self.optimizer.zero_grad(set_to_none=True)
         base = load_encoder(self.settings, self.paths.base, self.items)
         lowest = guard.score(base) - guard.tolerance if guard else None
 
@@ -203,7 +207,7 @@ class Trainer:
             return Candidate(share, scores, guard.score(self.encoder) if guard else None)
 
         shares = self.settings.merge_shares
-        return choose(self.encoder.model, copy_weights(base.model), shares, score, lowest)
+        return choose(self.encoder.model, weights_of(base.model), shares, score, lowest)
 
     def batch_indices(self, epoch: int) -> Iterator[Sequence[int]]:
         """Yield the indices of the items of each batch of an epoch."""

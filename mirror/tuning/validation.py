@@ -6,6 +6,7 @@ Scores need no labels; they choose the checkpoint and the share of tuned weights
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import numpy as np
 from mirror.evaluation.metrics import cosine_scores, reciprocal_ranks
 from mirror.evaluation.result import TextEncoder
 from mirror.tuning.items import DocumentItem, Item, crops
+
+log = logging.getLogger(__name__)
 
 FEWEST_PAIRS = 20
 """Queries below which a set is left out."""
@@ -55,14 +58,14 @@ def split_validation(
         longest: the most sentences of a crop.
 
     Returns:
-        All items and None if there are too few documents for a set of 20 queries.
+        All items and None, with a warning, if there are too few documents for 20 queries.
     """
     hashes = {
         index: hashlib.md5(item.sentences[0].encode(), usedforsecurity=False).digest()
         for index, item in enumerate(items)
         if isinstance(item, DocumentItem) and len(item.sentences) > 1
     }
-    count = min(count, int(LARGEST_SHARE * len(hashes)))
+    asked, count = count, min(count, int(LARGEST_SHARE * len(hashes)))
     chosen = set(sorted(hashes, key=lambda index: (hashes[index], index))[:count])
     documents = [item for index, item in enumerate(items) if index in chosen]
     queries = {
@@ -73,6 +76,11 @@ def split_validation(
     pairs = {kind: _distinct(found) for kind, found in queries.items()}
     pairs = {kind: found for kind, found in pairs.items() if len(found) >= FEWEST_PAIRS}
     if not pairs:
+        if asked:
+            log.warning(
+                "too few documents of several sentences to validate on: the last weights are "
+                "kept, unmerged, and a guard does not limit them"
+            )
         return list(items), None
     tuned_on = [item for index, item in enumerate(items) if index not in chosen]
     return tuned_on, ValidationSet(pairs, len(documents))

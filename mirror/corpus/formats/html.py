@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class Html(FileFormat):
 
     name = "html"
     endings = (".html", ".htm")
+    parser_version = platform.python_version()
 
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield a document for each section.

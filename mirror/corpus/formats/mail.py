@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import platform
 from collections.abc import Iterator
 from email.header import decode_header
 from email.message import Message
@@ -26,6 +27,7 @@ class Mail(FileFormat):
 
     name = "mail"
     endings = (".eml",)
+    parser_version = platform.python_version()
 
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield the mail."""

@@ -122,8 +122,9 @@ def format_libraries(names: set[str]) -> tuple[str, ...]:
 
 def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
     """Return a digest of the code of a source and of some formats."""
-    kinds = [type(source), *(type(known_formats()[name]) for name in sorted(names))]
-    return digest_of_json([class_code_hash(kind) for kind in kinds])
+    formats = [known_formats()[name] for name in sorted(names)]
+    code = [class_code_hash(kind) for kind in (type(source), *map(type, formats))]
+    return digest_of_json([*code, *(each.parser_version for each in formats)])
 
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:

@@ -21,8 +21,9 @@ from mirror.errors import (
     ServiceError,
     StoreError,
 )
-from mirror.evaluation import benchmark, general
+from mirror.evaluation import benchmark
 from mirror.evaluation.datasets import DATA_ENV
+from mirror.log_once import warn_once
 from mirror.paths import workspace_root
 from mirror.recipe import Recipe
 from mirror.run_context import RunContext
@@ -118,7 +119,7 @@ def test_a_ready_recipe_passes(recipe_on: MakeRecipe, workspace: Path) -> None:
 def test_a_run_that_continues_without_a_general_benchmark_is_warned_of(
     recipe_on: MakeRecipe, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    general._warn_once.cache_clear()
+    warn_once.cache_clear()
     monkeypatch.setattr(preflight, "fetch_model", lambda *_, **__: tiny_base)
     check_recipe(recipe_on(base={"registry": "models:/mirror-en-trades@champion"}))
     assert "none of its benchmarks measures general quality" in caplog.text

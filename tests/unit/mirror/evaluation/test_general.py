@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.evaluation import general
 from mirror.evaluation.general import choose_general, is_general, warn_of_unseen_loss
+from mirror.log_once import warn_once
 from tests.fixtures.recipes import make_recipe
 
 REGISTERED = {"registry": "models:/mirror-en-trades@champion"}
@@ -31,7 +31,7 @@ def test_a_benchmark_is_chosen_by_language_and_level() -> None:
 def test_a_recipe_that_continues_without_a_general_benchmark_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    general._warn_once.cache_clear()
+    warn_once.cache_clear()
     recipe = make_recipe(base=REGISTERED, evaluation={"benchmarks": ["passage-retrieval"]})
     warn_of_unseen_loss(recipe)
     warn_of_unseen_loss(recipe)

@@ -198,3 +198,14 @@ def test_changed_views_bring_their_own_defaults_in_both_directions() -> None:
     identity = with_changes(recipe, {"tuning.views": "identity"})
     assert identity == make_recipe(tuning={"seed": 7})
     assert with_changes(identity, {"tuning.views": "crops"}) == recipe
+
+
+def test_views_and_mode_change_together() -> None:
+    recipe = make_recipe(tuning={"views": "crops", "seed": 7})
+    changes = {"tuning.mode": "paper", "tuning.views": "identity"}
+    assert with_changes(recipe, changes) == make_recipe(tuning={"mode": "paper", "seed": 7})
+
+
+def test_without_validation_documents_nothing_is_merged() -> None:
+    recipe = make_recipe(tuning={"views": "crops", "validation_documents": 0})
+    assert recipe.tuning.merge_shares == (1.0,)

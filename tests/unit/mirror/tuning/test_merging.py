@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mirror.tuning.merging import Candidate, choose, copy_weights, load_best, merge, save_best
+from mirror.tuning.merging import Candidate, choose, load_best, merge, save_best, weights_of
 
 
 def model(value: float) -> nn.Module:
@@ -25,7 +25,7 @@ def value_of(layer: nn.Module) -> float:
 
 
 def test_a_merge_is_the_weighted_mean_of_both() -> None:
-    base, tuned = copy_weights(model(1.0)), copy_weights(model(5.0))
+    base, tuned = weights_of(model(1.0)), weights_of(model(5.0))
     assert {float(value) for value in merge(base, tuned, 0.25)["weight"].flatten()} == {2.0}
     assert torch.equal(merge(base, tuned, 1.0)["bias"], tuned["bias"])
 
@@ -50,7 +50,7 @@ def test_the_best_share_above_the_guard_is_chosen(
         seen[share] = value_of(tuned)
         return Candidate(share, {"mean": means[share]}, guards.get(share))
 
-    candidates = choose(tuned, copy_weights(model(0.0)), (0.5, 0.75), score, lowest)
+    candidates = choose(tuned, weights_of(model(0.0)), (0.5, 0.75), score, lowest)
     assert seen == {1.0: 4.0, 0.75: 3.0, 0.5: 2.0}
     assert candidates[0].share == chosen
     assert sorted(each.share for each in candidates) == [0.5, 0.75, 1.0]
@@ -60,7 +60,7 @@ def test_the_best_share_above_the_guard_is_chosen(
 def test_a_guard_that_always_falls_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     choose(
         model(1.0),
-        copy_weights(model(0.0)),
+        weights_of(model(0.0)),
         (1.0,),
         lambda share: Candidate(share, {"mean": 1.0}, 0.2),
         0.5,

@@ -506,7 +506,7 @@ def document_settings(**changes: Any) -> TuningSection:
 def test_the_checkpoint_that_finds_most_is_kept(
     paths: TrainingPaths, documents: list[DocumentItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    means = iter([0.2, 0.7, 0.3, 0.6, 0.1])  # three validations, then two shares
+    means = iter([0.7, 0.7, 0.3, 0.6, 0.1])  # three validations, then two shares
     weights: list[torch.Tensor] = []
 
     def score(self: ValidationSet, encoder: Encoder) -> dict[str, float]:
@@ -549,4 +549,20 @@ def test_a_run_that_is_resumed_validates_to_the_same_bytes(
 
     whole = run("whole", None)
     assert run("before a validation", 5) == whole
+    assert run("between a checkpoint and the validation of its step", 7) == whole
     assert run("after a validation", 8) == whole
+
+
+def test_documents_too_few_to_validate_on_are_warned_of(
+    paths: TrainingPaths, documents: list[DocumentItem], caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = tune(document_settings(), documents[:150], paths)
+    assert "tuned_share" not in counts
+    assert "too few documents of several sentences to validate on" in caplog.text
+
+
+def test_a_batch_that_validation_leaves_too_small_is_said_to_be(
+    paths: TrainingPaths, documents: list[DocumentItem]
+) -> None:
+    with pytest.raises(SampleError, match="370 different documents without 30 for validation"):
+        tune(document_settings(batch_size=380), documents, paths)
