@@ -212,7 +212,8 @@ def _joined_words(method: str, changes: list[ScoreChange]) -> str:
     name = method.upper()
     better = [change for change in changes if change.joined[method] > change.baselines[method]]
     listed = "; ".join(
-        f"{change.benchmark} {change.baselines[method]:.3f} to {change.joined[method]:.3f}"
+        f"{change.benchmark} {change.baselines[method]:.3f} to {change.joined[method]:.3f} "
+        f"(the encoder alone {change.after:.3f})"
         for change in changes
     )
     where = {0: "nowhere", len(changes): "everywhere"}.get(

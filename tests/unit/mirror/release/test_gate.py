@@ -126,7 +126,9 @@ def test_a_sentence_says_whether_the_encoder_adds_to_bm25(recipe, joined, where)
     )
     reason = judge(recipe, changes, None, SOUND).reasons[-1]
     assert reason.startswith(f"Joined with BM25 by reciprocal ranks it adds to BM25 {where}: ")
-    assert f"stsb 0.700 to {joined[0]:.3f}; halves 0.600 to {joined[1]:.3f}." in reason
+    alone = [f" (the encoder alone {change.after:.3f})" for change in changes]
+    assert f"stsb 0.700 to {joined[0]:.3f}{alone[0]}; " in reason
+    assert reason.endswith(f"halves 0.600 to {joined[1]:.3f}{alone[1]}.")
 
 
 def test_another_baseline_than_bm25_is_reported_by_its_name(recipe) -> None:
