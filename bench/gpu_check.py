@@ -26,7 +26,8 @@ from mirror.progress import ProgressEvent
 from mirror.store import Store
 from mirror.tuning.items import DocumentItem, Item
 from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 BASE = CHECKOUT / "models" / "mirror-mini-en"
 STRINGS = 10_000

@@ -45,7 +45,8 @@ from mirror.run_data import RunData
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
 from mirror.tuning.worker import tune_encoder
-from mirror.tuning_config import LEVEL_DEFAULTS, Pooling
+from mirror.tuning_config import Pooling
+from mirror.tuning_defaults import LEVEL_DEFAULTS
 
 SHIPPED = "en-python-docs"
 COLUMNS = ("STS-B", "STS, 7 sets", "Multi-SimLex en", "docstring retrieval")

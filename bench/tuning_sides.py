@@ -141,7 +141,8 @@ def _tune(
     base: Path, texts: list[str], changes: Settings, on_loss: Callable[[float], None]
 ) -> None:
     from mirror.tuning.trainer import TrainingPaths, tune
-    from mirror.tuning_config import TuningSection, fill_tuning
+    from mirror.tuning_config import TuningSection
+    from mirror.tuning_defaults import fill_tuning
 
     section = TuningSection(**fill_tuning("sentence", changes | {"epochs": 1}))
     with tempfile.TemporaryDirectory() as folder:

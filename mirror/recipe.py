@@ -20,7 +20,8 @@ from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
 from mirror.paths import RECIPES as RECIPES
 from mirror.paths import recipe_names as recipe_names
 from mirror.paths import recipe_path
-from mirror.tuning_config import TuningSection, fill_recipe_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_recipe_tuning
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -1,12 +1,7 @@
-"""Settings of tuning, with the defaults of each level and mode.
-
-Settings that a recipe leaves out come from its level (`LEVEL_DEFAULTS`) and its mode
-(`MODE_DEFAULTS`).
-"""
+"""Settings of tuning; `mirror.tuning_defaults` has those that a recipe leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -59,6 +54,9 @@ class TuningSection(Section):
     duplicates: Literal["mask", "negatives"] = "mask"
     """Equal strings in a batch: excluded from each other's negatives, or used as negatives like all
     others, as in the official code."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Jaccard similarity of two texts' sets of tokens from which they are excluded from each
+    other's negatives too, as are texts that others connect; None for equal texts only."""
     masking: Masking = "characters"
     """The unit of a masked span.  characters-paper has the official code's faults: it masks the
     first span with the same characters as the one drawn, never draws the last span, adds spaces,
@@ -180,6 +178,11 @@ class TuningSection(Section):
                 "`gradient_caching` does not go with `augmentation` controlled: "
                 "leave one of them out"
             )
+        if self.near_duplicates is not None and self.duplicates == "negatives":
+            raise ValueError(
+                "`duplicates` negatives keeps even equal texts as negatives, `near_duplicates` "
+                "excludes nearly equal ones: choose one"
+            )
         longest = self.inference_max_tokens
         if longest is not None and self.max_tokens is not None and longest < self.max_tokens:
             raise ValueError(
@@ -225,74 +228,3 @@ class TuningSection(Section):
                 f"{PROMPT_MASK}, or begin with it and choose cls, or choose mean"
             )
         return self
-
-
-OF_BASE = ("pooling", "max_tokens")
-"""Settings that a recipe leaves to its base (`mirror.encoders.base_settings`), except in mode
-paper."""
-_SHORT = {"epochs": 2, "max_tokens": 25, "pooling": "cls"}
-LEVEL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "word": {**_SHORT, "temperature": 0.2, "mask_length": 0},
-    "name": {**_SHORT, "temperature": 0.04, "mask_length": 2},
-    "sentence": {
-        "temperature": 0.04,
-        "mask_length": 5,
-        "epochs": 1,
-        "max_tokens": 128,
-        "pooling": "mean",
-    },
-}
-# Training pads to `max_tokens`, the official evaluation to 64 (docs/official-code.md, fault 1).
-_OFFICIAL = {
-    "masking": "characters-paper",
-    "duplicates": "negatives",
-    "lowercase": True,
-    "inference_max_tokens": 64,
-}
-MODE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "default": {},
-    "paper": {
-        "word": _OFFICIAL,
-        "name": _OFFICIAL,
-        "sentence": {**_OFFICIAL, "max_tokens": 50, "pooling": "mean-with-padding"},
-    },
-}
-
-
-DOCUMENT_DEFAULTS: Mapping[str, Any] = {
-    "temperature": 0.05,
-    "epochs": 1,
-    "max_tokens": 96,
-    "batch_size": 128,
-    "warmup_ratio": 0.1,
-    "lr_scheduler": "linear",
-    "learning_rate": None,
-    "validation_documents": 200,
-    "merge_shares": (0.5, 0.75, 1.0),
-}
-"""Defaults of views of documents, whose texts are longer than strings."""
-
-
-def fill_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's `[tuning]`, completed with the defaults of its level, mode and views.
-
-    Complete for a plain model: a base that is an encoder has its own values of `OF_BASE`.
-    """
-    of_level = LEVEL_DEFAULTS.get(level, {})
-    of_mode = MODE_DEFAULTS.get(str(given.get("mode", "default")), {}).get(level, {})
-    of_views = dict(DOCUMENT_DEFAULTS) if names_documents(given.get("views")) else {}
-    if given.get("validation_documents") == 0:
-        of_views.pop("merge_shares", None)
-    return {**of_level, **of_mode, **of_views, **given}
-
-
-def fill_recipe_tuning(level: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """As `fill_tuning`, but for the settings that the recipe leaves to its base."""
-    of_base = () if given.get("mode") == "paper" else OF_BASE
-    filled = fill_tuning(level, given)
-    return {name: value for name, value in filled.items() if name in given or name not in of_base}
-
-
-def names_documents(views: Any) -> bool:
-    """Return whether a recipe's `views`, not validated yet, are drawn from documents."""
-    return bool({"crops", "titles"} & ({views} if isinstance(views, str) else set(views or ())))

@@ -30,7 +30,8 @@ from mirror.encoders.tokenizer_files import (
 from mirror.errors import RecipeError
 from mirror.log_once import warn_once
 from mirror.recipe import Recipe, parse_recipe
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 log = logging.getLogger(__name__)
 

@@ -26,13 +26,8 @@ from mirror.release.run_results import read_json
 from mirror.sampling.random_strings import random_corpus
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
-from mirror.tuning_config import (
-    DOCUMENT_DEFAULTS,
-    Pooling,
-    TuningSection,
-    fill_recipe_tuning,
-    fill_tuning,
-)
+from mirror.tuning_config import Pooling, TuningSection
+from mirror.tuning_defaults import DOCUMENT_DEFAULTS, fill_recipe_tuning, fill_tuning
 
 TUNING = "tuning."
 TrialKey = tuple[str, int]

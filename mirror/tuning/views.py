@@ -12,6 +12,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.encoders.truncation import read_characters
 from mirror.errors import TokenizerError
+from mirror.tuning.duplicates import equal_text_ids, near_duplicate_ids
 from mirror.tuning.items import Item, ViewPair, view_pair
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
@@ -25,7 +26,8 @@ class Batch:
     second: list[list[int]]
     """Masked views."""
     text_ids: torch.Tensor | None
-    """(items,), equal for items that share a text; None where such items count as negatives."""
+    """(items,), equal for items that share a text or a near duplicate; None where such items count
+    as negatives."""
     masked_count: int
     """Items whose second text was changed by masking, after truncation."""
     full_count: int
@@ -46,18 +48,35 @@ class Views:
         backend = encoder.tokenizer.backend_tokenizer
         self._prompt = read_prompt_tokens(backend) or PromptTokens((0,), (0,))
         self._unmasked = len(self._prompt.before) + encoder.prefix_tokens
-        self._mask_duplicates = settings.duplicates == "mask"
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
         """Return both views of the items at `indices`."""
         pairs = [view_pair(self._items[i], i, epoch, self._settings) for i in indices]
         first = self._encoder.token_ids([pair.first for pair in pairs])
         second = self._encoder.token_ids([pair.second for pair in pairs])
-        text_ids = torch.tensor(_text_ids(first, second)) if self._mask_duplicates else None
+        text_ids = self._text_ids(first, second)
         masked = self._masked(pairs, second, indices, epoch)
         masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
         full_count = sum(map(self._is_full, first))
         return Batch(first, masked, text_ids, masked_count, full_count)
+
+    def _text_ids(self, first: list[list[int]], second: list[list[int]]) -> torch.Tensor | None:
+        """Return the items' `text_ids`, given both views' ids before masking."""
+        if self._settings.duplicates == "negatives":
+            return None
+        numbers = equal_text_ids(first, second)
+        if (similarity := self._settings.near_duplicates) is not None:
+            one, other = ([self._own_tokens(row) for row in rows] for rows in (first, second))
+            numbers = near_duplicate_ids(numbers, one, other, similarity)
+        return torch.tensor(numbers)
+
+    def _own_tokens(self, ids: list[int]) -> set[int]:
+        """Return the text's token ids, without the prompt's and special ones."""
+        return set(ids[self._own_slice(ids)]) - self._masking.special_ids
+
+    def _own_slice(self, ids: list[int]) -> slice:
+        """Return where the text's own tokens are among those of the prompt."""
+        return slice(self._unmasked, len(ids) - len(self._prompt.after))
 
     def _masked(
         self,
@@ -95,22 +114,9 @@ class Views:
 
     def _mask_pieces(self, ids: list[int], text: str, index: int, epoch: int) -> list[int]:
         """Mask a span of the text's word pieces, never of a prompt's."""
-        start, end = self._unmasked, len(ids) - len(self._prompt.after)
-        masked = masked_ids(ids[start:end], text, index, epoch, self._masking)
-        return [*ids[:start], *masked, *ids[end:]]
-
-
-def _text_ids(first: Sequence[list[int]], second: Sequence[list[int]]) -> list[int]:
-    """Number the items; items that share a text, directly or through others, get one number."""
-    numbers = list(range(len(first)))
-    seen: dict[tuple[int, ...], int] = {}
-    for item, texts in enumerate(zip(first, second, strict=True)):
-        for text in texts:
-            other = numbers[seen.setdefault(tuple(text), item)]
-            low, high = sorted((numbers[item], other))
-            if low != high:
-                numbers = [low if number == high else number for number in numbers]
-    return numbers
+        own = self._own_slice(ids)
+        masked = masked_ids(ids[own], text, index, epoch, self._masking)
+        return [*ids[: own.start], *masked, *ids[own.stop :]]
 
 
 def _masking(settings: TuningSection, encoder: Encoder, base: Path) -> Masking:

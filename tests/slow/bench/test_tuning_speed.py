@@ -13,7 +13,8 @@ from mirror.encoders.encoder import Encoder
 from mirror.tuning.batch_sampler import epoch_batches
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 from tests.fixtures.encoders import pooled_vectors
 
 Script = Callable[[str], ModuleType]

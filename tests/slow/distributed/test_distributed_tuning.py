@@ -13,7 +13,8 @@ from mirror.tuning.items import DocumentItem, Item
 from mirror.tuning.process_group import SINGLE_PROCESS, ProcessGroup
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.training_log import TuningStep
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 SMALL = {"batch_size": 40, "max_tokens": 20, "precision": "fp32", "tokens_per_microbatch": 128}
 
@@ -45,7 +46,7 @@ def losses(paths: TrainingPaths) -> list[float]:
         {},
         {"gradient_caching": True, "projection_head": "mlp"},
         {"augmentation": "both"},
-        {"views": "crops", "batch_size": 40, "epochs": 2},
+        {"views": "crops", "near_duplicates": 0.5, "epochs": 2},
     ],
     ids=["plain", "caching", "drophead", "crops with validation"],
 )

@@ -19,7 +19,7 @@ from mirror.recipe import (
     read_recipe,
     recipe_names,
 )
-from mirror.tuning_config import fill_tuning
+from mirror.tuning_defaults import fill_tuning
 
 MINIMAL: dict[str, Any] = {
     "language": "en",
@@ -123,6 +123,9 @@ def test_the_language_no_is_not_read_as_false() -> None:
             "lists of lines",
         ),
         ({"corpus": {**KEEP_RAW, "near_duplicates": 0.9}}, "choose"),
+        ({"tuning": {"duplicates": "negatives", "near_duplicates": 0.9}}, "choose one"),
+        ({"tuning": {"mode": "paper", "near_duplicates": 0.9}}, "`duplicates` negatives"),
+        ({"tuning": {"near_duplicates": 0.0}}, "tuning.near_duplicates"),
         ({"corpus": KEEP_RAW, "sample": {"min_count": 2}}, "sample.min_count"),
         ({"registry": {"model": "../../etc"}}, "registry.model"),
         ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),

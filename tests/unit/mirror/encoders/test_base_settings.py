@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.errors import BaseModelError, RecipeError
 from mirror.recipe import Recipe
-from mirror.tuning_config import DOCUMENT_DEFAULTS
+from mirror.tuning_defaults import DOCUMENT_DEFAULTS
 from tests.fixtures.recipes import make_recipe
 
 POSITIONS = "bert.embeddings.position_embeddings.weight"

@@ -11,7 +11,8 @@ from mirror.encoders.encoder_ref import (
     untuned_encoder,
 )
 from mirror.store import Stage, Store
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 
 def write_encoder(folder: Path, card: str = "a card\n") -> Path:

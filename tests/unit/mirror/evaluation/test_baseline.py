@@ -14,7 +14,8 @@ from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.evaluation.baseline import Baseline, base_readings, best_of, measure_baseline
 from mirror.store import StageRecord
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 BASE = EncoderRef("folder", "digest", "models/tiny")
 OWN = EncoderSettings("mean", 256)

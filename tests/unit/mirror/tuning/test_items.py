@@ -22,7 +22,8 @@ from mirror.tuning.items import (
     read_items,
     view_pair,
 )
-from mirror.tuning_config import TuningSection, fill_tuning
+from mirror.tuning_config import TuningSection
+from mirror.tuning_defaults import fill_tuning
 
 LETTERS = tuple("abcdefgh")
 

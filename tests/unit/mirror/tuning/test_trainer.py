@@ -281,6 +281,7 @@ def test_a_linear_learning_rate_falls_to_zero_after_the_warm_up(
         {"loss": "decoupled"},
         {"loss": "multi-similarity"},
         {"duplicates": "negatives"},
+        {"near_duplicates": 0.1},
         {"masking": "characters-paper"},
         {"masking": "words", "mask_length": 2},
         {"masking": "word-pieces", "mask_length": 2},

@@ -71,6 +71,28 @@ def test_with_duplicates_as_negatives_there_are_no_text_ids(
     assert batches.batch(range(4), 0).text_ids is None
 
 
+def test_near_duplicates_share_an_id(encoder: Encoder, sentences: list[str]) -> None:
+    a, b, c = sentences[:3]
+    texts = [a, b, f"{a} lantern", (c, f"{b} lantern"), c, sentences[3]]
+    batch = views(encoder, texts, near_duplicates=0.6).batch(range(6), 0)
+    assert batch.text_ids is not None
+    assert batch.text_ids.tolist() == [0, 1, 0, 1, 1, 5]
+    batch = views(encoder, texts, near_duplicates=1.0).batch(range(6), 0)
+    assert batch.text_ids is not None
+    assert batch.text_ids.tolist() == [0, 1, 2, 3, 3, 5]
+
+
+def test_a_prompt_makes_no_near_duplicates(tiny_base: Path, sentences: list[str]) -> None:
+    encoder = Encoder.load(
+        tiny_base, "mean", 60, prompt=f"{sentences[0]} : {{text}} {sentences[1]}"
+    )
+    batch = views(encoder, sentences[2:12], near_duplicates=0.5).batch(range(10), 0)
+    plain = [set(row) for row in batch.first]
+    assert all(len(one & other) / len(one | other) > 0.5 for one in plain for other in plain)
+    assert batch.text_ids is not None
+    assert batch.text_ids.tolist() == list(range(10))
+
+
 def test_the_texts_of_a_labelled_pair_are_not_swapped(
     encoder: Encoder, sentences: list[str]
 ) -> None:
