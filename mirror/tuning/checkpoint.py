@@ -46,6 +46,11 @@ class TrainingState:
         """The validation with the highest mean; of equal ones the last."""
         return max(self.validations, key=lambda each: (each["mean"], each["step"]))
 
+    @property
+    def best_scores(self) -> dict[str, float]:
+        """The scores of `best_validation`."""
+        return {name: score for name, score in self.best_validation.items() if name != "step"}
+
 
 def save_checkpoint(work: Path, model: nn.Module, optimizer: AdamW, state: TrainingState) -> None:
     """Write a checkpoint atomically, then remove the older ones."""

@@ -197,16 +197,18 @@ class Trainer:
             return []
         if self.state.best_validation["step"] < self.total:
             load_best(self.paths.work, self.encoder.model)
+        shares, of_tuned = self.settings.merge_shares, self.state.best_scores
+        if set(shares) == {1.0} and guard is None:
+            return [Candidate(1.0, of_tuned)]
         self.optimizer.state.clear()  # makes room for the base's weights
         self.optimizer.zero_grad(set_to_none=True)
         base = load_encoder(self.settings, self.paths.base, self.items)
         lowest = guard.score(base) - guard.tolerance if guard else None
 
         def score(share: float) -> Candidate:
-            scores = validation.score(self.encoder)
+            scores = of_tuned if share == 1 else validation.score(self.encoder)
             return Candidate(share, scores, guard.score(self.encoder) if guard else None)
 
-        shares = self.settings.merge_shares
         return choose(self.encoder.model, weights_of(base.model), shares, score, lowest)
 
     def batch_indices(self, epoch: int) -> Iterator[Sequence[int]]:

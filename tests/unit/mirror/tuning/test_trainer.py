@@ -4,6 +4,7 @@ import json
 import resource
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from mirror.tuning.items import DocumentItem, TextPair
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import Trainer, TrainingPaths, tune
 from mirror.tuning.training_log import StepClock, TuningStep
-from mirror.tuning.validation import ValidationSet
+from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning_config import TuningSection
 
 
@@ -507,7 +508,7 @@ def document_settings(**changes: Any) -> TuningSection:
 def test_the_checkpoint_that_finds_most_is_kept(
     paths: TrainingPaths, documents: list[DocumentItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    means = iter([0.7, 0.7, 0.3, 0.6, 0.1])  # three validations, then two shares
+    means = iter([0.7, 0.7, 0.3, 0.1])  # three validations, then the share of a half
     weights: list[torch.Tensor] = []
 
     def score(self: ValidationSet, encoder: Encoder) -> dict[str, float]:
@@ -518,8 +519,9 @@ def test_the_checkpoint_that_finds_most_is_kept(
     counts = tune(document_settings(), documents, paths)
     assert counts["validation_documents"] == 30
     assert (counts["steps"], counts["best_step"]) == (18, 12)
-    assert (counts["tuned_share"], counts["validation_score"]) == (1.0, 0.6)
-    assert torch.equal(weights[3], weights[1])
+    assert (counts["tuned_share"], counts["validation_score"]) == (1.0, 0.7)
+    base = next(Encoder.load(paths.base, "mean", 20).model.parameters())
+    assert torch.equal(weights[3], torch.lerp(base, weights[1], 0.5))
     saved = Encoder.load(paths.out / "encoder")
     assert torch.equal(next(saved.model.parameters()), weights[1])
     log = json.loads((paths.out / "validation.json").read_text())
@@ -552,6 +554,57 @@ def test_a_run_that_is_resumed_validates_to_the_same_bytes(
     assert run("before a validation", 5) == whole
     assert run("between a checkpoint and the validation of its step", 7) == whole
     assert run("after a validation", 8) == whole
+
+
+@pytest.mark.parametrize(
+    ("shares", "guarded", "encodings", "loads"),
+    [
+        # Three validations; then each merge, and with a guard the base and all shares on it.
+        ((1.0,), False, 3, 1),
+        ((0.5, 1.0), False, 4, 2),
+        ((1.0,), True, 5, 2),
+        ((0.5, 0.75, 1.0), True, 9, 2),
+    ],
+)
+def test_no_weights_are_scored_twice(
+    shares: tuple[float, ...],
+    guarded: bool,
+    encodings: int,
+    loads: int,
+    paths: TrainingPaths,
+    documents: list[DocumentItem],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: Counter[str] = Counter()
+    plain_encode, plain_load = Encoder.encode, Encoder.load
+
+    def encode(self: Encoder, *arguments: Any, **options: Any) -> Any:
+        done["encodings"] += 1
+        return plain_encode(self, *arguments, **options)
+
+    def load(*arguments: Any, **options: Any) -> Encoder:
+        done["loads"] += 1
+        return plain_load(*arguments, **options)
+
+    class Sentences:
+        tolerance = 1.0
+
+        def score(self, encoder: Encoder) -> float:
+            return float(encoder.encode(["a guard's text"])[0, 0])
+
+    guard: Any = Sentences() if guarded else None
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "encode", encode)
+        patch.setattr(Encoder, "load", load)
+        tune(document_settings(merge_shares=shares), documents, paths, guard=guard)
+    assert done == {"encodings": encodings, "loads": loads}
+    log = json.loads((paths.out / "validation.json").read_text())
+    _, validation = split_validation(documents, 30, 3)
+    assert validation is not None
+    chosen = log["merges"][0]
+    assert chosen["scores"] == validation.score(Encoder.load(paths.out / "encoder"))
+    assert (chosen["guard"] is None) is not guarded
+    assert {each["share"] for each in log["merges"]} == set(shares)
 
 
 def test_documents_too_few_to_validate_on_are_warned_of(
