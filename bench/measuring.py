@@ -193,13 +193,17 @@ def make_parser(documentation: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_base_and_texts(parser: argparse.ArgumentParser, random_weights: bool = True) -> None:
-    """Add arguments for the base and for the strings to run on."""
+def add_base_and_texts(
+    parser: argparse.ArgumentParser, *, random_weights: bool = True, texts: bool = True
+) -> None:
+    """Add arguments for the base, and for the strings to run on or the main job's workspace."""
     parser.add_argument("--base", type=Path, default=Path("models/mirror-mini-en"))
     if random_weights:
         parser.add_argument("--layers", type=int, default=0, help="a base of random weights")
         parser.add_argument("--width", type=int, default=768, help="its width, with --layers")
-    parser.add_argument("--texts", type=Path, help="lines, or Parquet; else the main job's strings")
+    if texts:
+        help_text = "lines, or Parquet; else the main job's strings"
+        parser.add_argument("--texts", type=Path, help=help_text)
     parser.add_argument("--workspace", type=Path, default=Path(".mirror/bench"))
 
 

@@ -22,6 +22,7 @@ from mirror.paths import CHECKOUT
 ALL = """
 tuning_speed --rounds 3 --steps 20
 tuning_speed --rounds 2 --steps 3 --batch-size 64 --layers 12 --width 768
+crops_speed --rounds 3 --steps 10
 encoding_speed --rounds 3 --strings 2000
 busy_machine --rounds 2 --steps 6 --only ours "the trainer"
 data_speed --rounds 1 --gigabytes 0.1 1 5 --lines
@@ -29,6 +30,7 @@ data_speed --rounds 1 --gigabytes 0.1 1
 """
 QUICK = """
 tuning_speed --rounds 1 --steps 5
+crops_speed --rounds 1 --steps 3
 encoding_speed --rounds 1 --strings 1000
 data_speed --rounds 1 --gigabytes 0.01 0.03
 busy_machine --rounds 1 --steps 4 --only ours

@@ -1,4 +1,4 @@
-"""Strings and bases of the speed benchmarks."""
+"""Strings, documents and bases of the speed benchmarks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mirror.corpus.ingest import ingest_corpus
 from mirror.recipe import find_recipe, parse_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
+from mirror.tuning.items import ItemFiles, read_items
 
 MAIN_JOB = "en-python-docs"
 
@@ -25,7 +26,7 @@ def read_texts(path: Path | None, count: int, workspace: Path) -> list[str]:
         workspace: where the main job's corpus is made, for `path` None.
     """
     if path is None:
-        texts = _main_job(count, workspace)
+        texts = pq.read_table(_main_job(count, workspace) / "strings.parquet")["text"].to_pylist()
     elif path.suffix == ".parquet":
         texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
     else:
@@ -39,20 +40,42 @@ def read_texts(path: Path | None, count: int, workspace: Path) -> list[str]:
     return different
 
 
-def write_texts(texts: Sequence[str], folder: Path) -> str:
-    """Write strings as JSON for the sides, and return the file's path."""
+def read_documents(path: Path | None, count: int, workspace: Path) -> list[list[str]]:
+    """Return the sentences of the first `count` documents of two sentences or more.
+
+    Args:
+        path: JSON, a list of lists of sentences; None for the main job's sample.
+        count: number of documents.
+        workspace: as in `read_texts`.
+    """
+    if path is None:
+        sample = _main_job(count, workspace)
+        items = read_items(ItemFiles(sample / "strings.parquet", sample / "titles.parquet"))
+        documents = [list(item.texts) for item in items]
+    else:
+        documents = json.loads(path.read_text(encoding="utf-8"))
+    chosen = [sentences for sentences in documents if len(sentences) > 1][:count]
+    if len(chosen) < count:
+        raise SystemExit(
+            f"{path or MAIN_JOB} has {len(chosen)} documents of several sentences, but {count} are "
+            "needed: give --documents a larger file"
+        )
+    return chosen
+
+
+def write_texts(texts: Sequence[str] | Sequence[list[str]], folder: Path) -> str:
+    """Write strings or documents as JSON for the sides, and return the file's path."""
     path = folder / "texts.json"
     path.write_text(json.dumps(texts), encoding="utf-8")
     return str(path)
 
 
-def _main_job(count: int, workspace: Path) -> list[str]:
+def _main_job(count: int, workspace: Path) -> Path:
+    """Return the folder of the main job's sample of at least `count` documents."""
     content = find_recipe(MAIN_JOB).model_dump(mode="json")
     content["sample"]["size"] = max(count, int(content["tuning"]["batch_size"]))
     recipe, store = parse_recipe(content, name=MAIN_JOB, source="bench"), Store(workspace)
-    drawn = sample_strings(recipe, ingest_corpus(recipe, store), store)
-    texts: list[str] = pq.read_table(drawn.path / "strings.parquet")["text"].to_pylist()
-    return texts
+    return sample_strings(recipe, ingest_corpus(recipe, store), store).path
 
 
 def random_base(tokenizer: Path, layers: int, width: int, folder: Path) -> Path:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.machine import memory_now, memory_peak
 from bench.measuring import Settings
 from bench.tuning_arithmetic import peak
+
+if TYPE_CHECKING:
+    from mirror.tuning.items import Item
 
 EQUAL_STEPS, EQUAL_BATCH = 5, 32
 COMMON = (
@@ -53,7 +56,8 @@ class Clock:
         return {
             "strings_per_second": settings["batch_size"] / seconds,
             "strings_per_processor_second": settings["batch_size"] / busy,
-            "peak_mb": memory_peak(),
+            # The system counts the peak a little late.
+            "peak_mb": max(memory_peak(), self.loaded),
             "loaded_mb": self.loaded,
             "first_loss": mean(self.losses[:half]),
             "last_loss": mean(self.losses[-half:]),
@@ -75,6 +79,21 @@ def official(settings: Settings) -> dict[str, Any]:
 
 def trainer(settings: Settings) -> dict[str, Any]:
     """Tune by sentence-transformers' trainer: equal pairs, in-batch negatives, its defaults."""
+    texts = _texts(settings)
+    return run_trainer(settings, texts, texts)
+
+
+def run_trainer(
+    settings: Settings, first: list[str], second: list[str], **more: Any
+) -> dict[str, Any]:
+    """Tune by sentence-transformers' trainer with in-batch negatives.
+
+    Args:
+        settings: of the side.
+        first: one text of each pair.
+        second: the other, in the same order.
+        **more: settings of the trainer, beside its defaults.
+    """
     import torch
     from datasets import Dataset
     from sentence_transformers import (
@@ -88,7 +107,6 @@ def trainer(settings: Settings) -> dict[str, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    texts = _texts(settings)
     # By default it trains in the precision of the stored weights, which may be 16 bits.
     precision = {"dtype": torch.float32}
     words = Transformer(
@@ -118,11 +136,12 @@ def trainer(settings: Settings) -> dict[str, Any]:
             disable_tqdm=True,
             use_cpu=settings["device"] == "cpu",
             seed=settings["seed"],
+            **more,
         )
         SentenceTransformerTrainer(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"anchor": texts, "positive": texts}),
+            train_dataset=Dataset.from_dict({"anchor": first, "positive": second}),
             loss=MultipleNegativesRankingLoss(model, scale=1 / settings["temperature"]),
             callbacks=[Watch()],
         ).train()
@@ -133,13 +152,14 @@ def ours(settings: Settings) -> dict[str, Any]:
     """Tune by `mirror.tuning.trainer.tune`, as a recipe does."""
     changes = {name: settings[name] for name in (*COMMON, "precision")}
     texts, clock = _texts(settings), Clock()
-    _tune(Path(settings["base"]), texts, changes | settings["extra"], clock.tick)
+    tune_ours(Path(settings["base"]), texts, changes | settings["extra"], clock.tick)
     return clock.result(settings)
 
 
-def _tune(
-    base: Path, texts: list[str], changes: Settings, on_loss: Callable[[float], None]
+def tune_ours(
+    base: Path, texts: Sequence[str | Item], changes: Settings, on_loss: Callable[[float], None]
 ) -> None:
+    """Tune for one epoch with the defaults of sentences and these changes."""
     from mirror.tuning.trainer import TrainingPaths, tune
     from mirror.tuning_config import TuningSection
     from mirror.tuning_defaults import fill_tuning
@@ -173,7 +193,7 @@ def losses(settings: Settings) -> dict[str, Any]:
     pooling = "cls" if settings["pooling"] == "cls" else "mean-with-padding"
     paper = {"mode": "paper", "precision": "fp32", "pooling": pooling}
     made: list[float] = []
-    _tune(base, texts, {name: fixed[name] for name in COMMON} | paper, made.append)
+    tune_ours(base, texts, {name: fixed[name] for name in COMMON} | paper, made.append)
     differences = [abs(first - second) for first, second in zip(made, published, strict=True)]
     return {"steps": len(differences), "largest_difference": max(differences)}
 
