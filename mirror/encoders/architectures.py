@@ -40,6 +40,7 @@ class Architecture:
     dropouts: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     """Names of all dropout rates of the encoder."""
     layer_count: str = "num_hidden_layers"
+    activation: str = "hidden_act"
     layers: str = "encoder.layer"
     """Name of the module that holds the layers."""
     shared_layers: bool = False
@@ -105,6 +106,7 @@ ARCHITECTURES = {
     "distilbert": Architecture(
         dropouts=("dropout", "attention_dropout"),
         layer_count="n_layers",
+        activation="activation",
         layers="transformer.layer",
         layer_parts="attention q_lin k_lin v_lin out_lin sa_layer_norm ffn lin1 lin2 "
         "output_layer_norm",
@@ -122,6 +124,7 @@ ARCHITECTURES = {
     ),
     "modernbert": Architecture(
         dropouts=("embedding_dropout", "attention_dropout", "mlp_dropout"),
+        activation="hidden_activation",
         layers="layers",
         layer_parts="attn Wqkv Wo attn_norm mlp Wi mlp_norm",
         positions=("absolute", "rope", "sans_pos"),

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mirror.encoders.architectures import ARCHITECTURES, Architecture
+from mirror.encoders.config_checks import check_values
 from mirror.errors import BaseModelError
-
-NUMBERS = ("vocab_size", "hidden_size", "embedding_size")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the model's configuration.
 
     Raises:
-        BaseModelError: the configuration is missing or damaged, names code of its own, or names
-            other weights than those checked here.
+        BaseModelError: the configuration is missing or damaged, has values that no model can have,
+            names code of its own, or names other weights than those checked here.
     """
     path = folder / "config.json"
     try:
@@ -32,10 +31,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BaseModelError(f"{path} is not a JSON object: get it again")
     _check_no_other_weights(folder, config)
-    architecture = ARCHITECTURES.get(str(config.get("model_type")))
-    _check_numbers(path, config, architecture)
-    if architecture is not None and architecture.replaces_code:
-        config.pop("auto_map", None)
+    if architecture := ARCHITECTURES.get(str(config.get("model_type"))):
+        check_values(path, config, architecture)
+        if architecture.replaces_code:
+            config.pop("auto_map", None)
     for name, settings in ((path, config), *_tokenizer_settings(folder)):
         if "auto_map" in settings or _names_kernel(settings):
             raise BaseModelError(
@@ -60,15 +59,6 @@ def _check_no_other_weights(folder: Path, config: dict[str, Any]) -> None:
             "which are not read: load it with its library, and save the merged model with "
             "save_pretrained"
         )
-
-
-def _check_numbers(path: Path, config: dict[str, Any], architecture: Architecture | None) -> None:
-    names = [*NUMBERS, *([architecture.layer_count] if architecture else [])]
-    for name in names:
-        if name in config and not isinstance(config[name], int):
-            raise BaseModelError(
-                f"{path} has {name} = {json.dumps(config[name])}, not a number: get it again"
-            )
 
 
 def _names_kernel(settings: dict[str, Any]) -> bool:
@@ -119,8 +109,9 @@ def hidden_size(config: dict[str, Any]) -> int:
         BaseModelError: the configuration has none of the names.
     """
     names = ("hidden_size", "dim", "n_embd")
-    if width := next((config[name] for name in names if name in config), None):
-        return int(width)
+    for name in names:
+        if isinstance(width := config.get(name), int) and width > 0:
+            return width
     raise BaseModelError(
         "config.json does not say how wide the model is (hidden_size): load it with transformers "
         "and save it again"

@@ -86,7 +86,11 @@ def _check_shapes(
     """Check that the embeddings fit the configuration."""
     width = config.get("embedding_size") or config.get("hidden_size") or config.get("dim")
     for name, shape in shapes.items():
-        for part, rows in (("word", None), ("position", config.get("max_position_embeddings"))):
+        for part, rows in (
+            ("word", None),
+            ("position", config.get("max_position_embeddings")),
+            ("token_type", config.get("type_vocab_size")),
+        ):
             if not name.endswith(f"embeddings.{part}_embeddings.weight"):
                 continue
             if expected := [

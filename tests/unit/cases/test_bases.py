@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
 
+from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
+from mirror.encoders.config_checks import check_values, known_activations
 from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError
 
@@ -53,13 +55,32 @@ def change_json(path: Path, change: Callable[[Any], object]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_hidden_layers": None}, "num_hidden_layers = null, not a number"),
-        ({"num_hidden_layers": "two"}, 'num_hidden_layers = "two", not a number'),
-        ({"vocab_size": "9"}, 'vocab_size = "9", not a number'),
+        ({"num_hidden_layers": None}, "num_hidden_layers = null, not a whole number"),
+        ({"num_hidden_layers": "two"}, 'num_hidden_layers = "two", not a whole number'),
+        ({"vocab_size": "9"}, 'vocab_size = "9", not a whole number'),
         ({"model_type": ["bert"]}, "which cannot be tuned"),
         ({"max_position_embeddings": 10**9}, POSITIONS),
         ({"max_position_embeddings": 40}, POSITIONS),
         ({"hidden_size": 16}, r"is \d+x32, but config\.json says 16"),
+        ({"hidden_act": "gleu"}, 'hidden_act = "gleu", which transformers does not have .*gelu'),
+        ({"hidden_act": None}, "hidden_act = null, which transformers does not have"),
+        ({"num_attention_heads": 5}, "5 attention heads, which do not divide its width, 32"),
+        ({"num_attention_heads": 0}, "num_attention_heads = 0, too small"),
+        ({"num_attention_heads": True}, "num_attention_heads = true, not a whole number"),
+        ({"intermediate_size": -64}, "intermediate_size = -64, too small"),
+        ({"hidden_size": 32.0}, r"hidden_size = 32\.0, not a whole number"),
+        ({"max_position_embeddings": "64"}, 'max_position_embeddings = "64", not a whole number'),
+        ({"type_vocab_size": -1}, "type_vocab_size = -1, too small"),
+        (
+            {"type_vocab_size": 3},
+            r"token_type_embeddings\.weight .* is 2x32, but config\.json says 3",
+        ),
+        ({"layer_norm_eps": None}, "layer_norm_eps = null, not a fraction"),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps = "1e-12", not a fraction'),
+        ({"layer_norm_eps": 0}, "layer_norm_eps = 0, not a fraction"),
+        ({"hidden_dropout_prob": None}, "hidden_dropout_prob = null, not a number from 0 to 1"),
+        ({"attention_probs_dropout_prob": 10}, "= 10, not a number from 0 to 1"),
+        ({"pad_token_id": "0"}, 'pad_token_id = "0", not a whole number'),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "are quantized"),
     ],
 )
@@ -69,6 +90,44 @@ def test_a_configuration_that_does_not_fit_is_refused_before_the_run(
     change_json(base / "config.json", lambda config: config.update(change))
     with pytest.raises(BaseModelError, match=message):
         check_base(base)
+
+
+def test_the_activations_are_those_that_transformers_has() -> None:
+    from transformers.activations import ACT2FN
+
+    assert known_activations() == tuple(ACT2FN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("distilbert", {"activation": "gleu"}),
+        ("modernbert", {"hidden_activation": "gleu"}),
+        ("modernbert", {"norm_eps": None}),
+        ("eurobert", {"rms_norm_eps": None}),
+        ("distilbert", {"dim": 32, "n_heads": 5}),
+        ("eurobert", {"hidden_size": 32, "num_attention_heads": 5}),
+    ],
+    ids=str,
+)
+def test_values_are_checked_by_the_names_of_each_kind(kind: str, change: dict[str, Any]) -> None:
+    path, architecture = Path("config.json"), ARCHITECTURES[kind]
+    with pytest.raises(BaseModelError):
+        check_values(path, change, architecture)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("bert", {"pad_token_id": None, "eos_token_id": [1, 2], "classifier_dropout": None}),
+        ("eurobert", {"hidden_size": 32, "num_attention_heads": 5, "head_dim": 8}),
+        ("distilbert", {"hidden_act": "gleu", "activation": "relu"}),
+        ("deberta-v2", {"type_vocab_size": 0, "max_relative_positions": -1}),
+    ],
+    ids=str,
+)
+def test_values_that_a_kind_may_have_pass(kind: str, values: dict[str, Any]) -> None:
+    check_values(Path("config.json"), values, ARCHITECTURES[kind])
 
 
 @pytest.mark.parametrize(
