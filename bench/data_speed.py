@@ -127,7 +127,7 @@ def _recipe(settings: Settings) -> Recipe:
         "corpus": {"source": "files", "paths": [settings["file"]], **settings["corpus"]},
         "sample": {"size": settings["sample"]},
         "base": {"path": "models/mirror-mini-en"},
-        "tuning": {"batch_size": min(200, settings["sample"])},
+        "tuning": {"views": "identity", "batch_size": min(200, settings["sample"])},
         "evaluation": {"benchmarks": ["passage-retrieval"]},
         "registry": {"model": "bench"},
     }

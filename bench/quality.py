@@ -152,6 +152,7 @@ def make_tasks(corpus: Path, store: Store, console: Console) -> list[Task]:
                 "corpus": section,
                 "sample": {"size": 10_000},
                 "base": {"path": "models/mirror-mini-en"},
+                "tuning": {"views": "identity"},
                 "evaluation": {"benchmarks": [benchmark]},
                 "registry": {"model": "bench"},
             },

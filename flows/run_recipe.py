@@ -42,7 +42,7 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     preflight.check_ready(run)
 
     inputs = collect_inputs(run)
-    run = run.with_base(inputs.base)
+    run = run.settle(inputs.base, inputs.corpus)
     if if_changed and not (change := change_detection.detect_change(run, inputs)).has_changed:
         return run_summary.record_unchanged(run, inputs, change, started)
 

@@ -146,6 +146,14 @@ def find_source(name: str) -> CorpusSource[Any]:
     return _registered()[name]
 
 
+def gives_documents(content: Any) -> bool:
+    """Return whether a recipe's `[corpus]`, not validated yet, has text of several sentences."""
+    if not isinstance(content, dict) or content.get("split_into") == "lines":
+        return False
+    source = _registered().get(str(content.get("source")))
+    return source is not None and not source.is_word_list
+
+
 def _registered() -> dict[str, CorpusSource[Any]]:
     _import_sources()
     return _sources

@@ -12,13 +12,15 @@ from mirror.corpus.profile_stage import profile_corpus
 from mirror.encoders.base_model import find_base
 from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
-from mirror.evaluation.baseline import measure_baseline
+from mirror.encoders.random_baseline import random_base
+from mirror.evaluation.baseline import RANDOM_CONTROL, measure_baseline
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.lineage import lineage_of
 from mirror.release.run_results import RunResults
 from mirror.run_data import RunData
+from mirror.sampling.documents import settle_views
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
 from mirror.tuning.worker import tune_encoder
@@ -41,26 +43,25 @@ def run_chain(
 ) -> RunResults:
     """Make or reuse every stage from the corpus to the tuned encoder's scores.
 
-    Args:
-        recipe: the settings.
-        base: the model to tune.
-        store: the workspace.
-        on_progress: receives the progress of each stage.
-
     Raises:
         MirrorError: as the stages raise it.
     """
-    recipe = settle_recipe(recipe, Path(base.folder))
+    corpus = ingest_corpus(recipe, store, on_progress)
+    recipe = settle_recipe(settle_views(recipe, corpus), Path(base.folder))
     data = prepare_data(recipe, store, on_progress)
-    profile = profile_corpus(data.corpus, base, store, on_progress)
 
     def evaluate(encoder: EncoderRef) -> StageRecord:
         return evaluate_encoder(recipe, encoder, data, store, on_progress)
 
+    def tune(model: EncoderRef) -> StageRecord:
+        return tune_encoder(recipe, data.sample, model, store, on_progress, pairs=data.pairs)
+
     # The base is scored before tuning, which takes longest: faulty benchmarks fail early.
     baseline = measure_baseline(base, recipe.tuning, evaluate)
-    tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
-    after = evaluate(tuned_encoder(tuned))
+    if recipe.evaluation.random_control:
+        control = tune(random_base(base, recipe.tuning.seed, store))
+        baseline = baseline.with_random_control(evaluate(tuned_encoder(control, RANDOM_CONTROL)))
+    tuned = tune(base)
     return RunResults(
         recipe=recipe,
         base=base,
@@ -68,9 +69,9 @@ def run_chain(
         sample=data.sample,
         tuned=tuned,
         before=baseline.record,
-        after=after,
+        after=evaluate(tuned_encoder(tuned)),
         pairs=data.pairs,
-        profile=profile,
+        profile=profile_corpus(data.corpus, base, store, on_progress),
         readings=baseline.readings,
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from mirror.config_base import Address, Language, Level, Name, Positive, Section, describe_fault
-from mirror.corpus_config import AnyCorpusSection
+from mirror.corpus_config import AnyCorpusSection, gives_documents
 from mirror.errors import RecipeError
 from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
 from mirror.paths import RECIPES as RECIPES
@@ -97,6 +98,9 @@ class EvaluationSection(Section):
     tuned weights (`tuning.merge_shares`), and the gate refuses a larger loss."""
     guard_tolerance: Annotated[float, Field(ge=0)] = 0.01
     """How far the guard may fall below the base, in score points (0 to 1)."""
+    random_control: bool = False
+    """Whether random weights in the base's shape are tuned and scored as well: a benchmark on which
+    they do well is like the pairs that are tuned on.  Doubles the time for tuning."""
     gate: GateSection = GateSection()
 
     @property
@@ -171,6 +175,21 @@ class Recipe(Section):
     drift: DriftSection = DriftSection()
     evaluation: EvaluationSection
     registry: RegistrySection
+    _without_views: dict[str, Any] | None = PrivateAttr(None)
+
+    @property
+    def has_default_views(self) -> bool:
+        """Whether `tuning.views` was left out, so that the corpus may still decide."""
+        return self._without_views is not None
+
+    def with_identity(self) -> Recipe:
+        """Return the recipe as if it set `tuning.views`, which it left out, to identity."""
+        content = dict(self._without_views or {})
+        content["tuning"] = {**content.get("tuning", {}), "views": "identity"}
+        tuning = parse_recipe(content, name=self.name, source=self.name).tuning
+        recipe = self.model_copy(update={"tuning": tuning})
+        recipe._without_views = None
+        return recipe
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -215,6 +234,9 @@ def read_recipe(path: Path) -> Recipe:
 def parse_recipe(content: dict[str, Any], *, name: str, source: str) -> Recipe:
     """Validate a recipe's parsed content; errors name `source`.
 
+    Without `tuning.views`, sentences of a corpus with documents are tuned on crops, unless the
+    corpus turns out to have few of several sentences (`mirror.sampling.documents.settle_views`).
+
     Raises:
         RecipeError: the content has faults; all are listed.
     """
@@ -222,10 +244,15 @@ def parse_recipe(content: dict[str, Any], *, name: str, source: str) -> Recipe:
     filled.setdefault("name", name)
     filled.setdefault("base", {})
     tuning = filled.get("tuning", {})
+    takes_crops = isinstance(tuning, dict) and _takes_crops(filled, tuning)
     if isinstance(tuning, dict):
-        filled["tuning"] = fill_recipe_tuning(str(filled.get("level")), tuning)
+        views = {"views": "crops"} if takes_crops else {}
+        filled["tuning"] = fill_recipe_tuning(str(filled.get("level")), views | tuning)
     try:
-        return Recipe.model_validate(filled)
+        recipe = Recipe.model_validate(filled)
+        if takes_crops:
+            recipe._without_views = content
+        return recipe
     except ValidationError as error:
         faults = error.errors()
         if any(fault["loc"] == ("level",) for fault in faults):
@@ -233,6 +260,16 @@ def parse_recipe(content: dict[str, Any], *, name: str, source: str) -> Recipe:
             faults = [fault for fault in faults if not _follows_from_level(fault)]
         listed = "\n".join(map(describe_fault, faults))
         raise RecipeError(f"{source} has {len(faults)} fault(s):\n{listed}") from error
+
+
+def _takes_crops(content: Mapping[str, Any], tuning: Mapping[str, Any]) -> bool:
+    """Return whether a recipe that leaves out `tuning.views` is tuned on crops."""
+    return (
+        content.get("level") == "sentence"
+        and "views" not in tuning
+        and tuning.get("mode", "default") == "default"
+        and gives_documents(content.get("corpus"))
+    )
 
 
 def _follows_from_level(fault: ErrorDetails) -> bool:

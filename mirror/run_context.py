@@ -9,7 +9,8 @@ from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.recipe_selection import read_checked_recipe
-from mirror.store import Store
+from mirror.sampling.documents import settle_views
+from mirror.store import StageRecord, Store
 
 
 class RunContext:
@@ -33,9 +34,9 @@ class RunContext:
         self.is_checked = False
         """Whether everything that can be checked before long work has been."""
 
-    def with_base(self, base: EncoderRef) -> RunContext:
-        """Return the run with every setting that its recipe leaves to the base."""
-        recipe = settle_recipe(self.recipe, Path(base.folder))
+    def settle(self, base: EncoderRef, corpus: StageRecord) -> RunContext:
+        """Return the run with every setting that its recipe leaves to base and corpus."""
+        recipe = settle_recipe(settle_views(self.recipe, corpus), Path(base.folder))
         run = RunContext(recipe, self.store, self.request)
         run.is_checked = self.is_checked
         return run

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mirror.corpus import ingest, labelled_pairs, profile_stage
 from mirror.encoders import base_model
-from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
+from mirror.encoders.random_baseline import random_base
 from mirror.evaluation import stage as evaluation_stage
-from mirror.evaluation.baseline import Baseline, measure_baseline
+from mirror.evaluation.baseline import RANDOM_CONTROL, Baseline, measure_baseline
 from mirror.pretraining import stage as pretraining_stage
 from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import ProgressEvent
@@ -84,8 +85,20 @@ def evaluate(report: Reporter, run: RunContext, encoder: EncoderRef, data: RunDa
 
 
 def evaluate_base(run: RunContext, base: EncoderRef, data: RunData) -> Baseline:
-    """Score the base in each reading; see `mirror.evaluation.baseline`."""
-    return measure_baseline(base, run.recipe.tuning, lambda reading: evaluate(run, reading, data))
+    """Score the base in each reading, and random weights if the recipe asks for that control."""
+    baseline = measure_baseline(
+        base, run.recipe.tuning, lambda reading: evaluate(run, reading, data)
+    )
+    if not run.recipe.evaluation.random_control:
+        return baseline
+    control = tuned_encoder(tune(run, make_random_base(run, base), data), RANDOM_CONTROL)
+    return baseline.with_random_control(evaluate(run, control, data))
+
+
+@run_task()
+def make_random_base(run: RunContext, base: EncoderRef) -> EncoderRef:
+    """Make a model of random weights; see `mirror.encoders.random_baseline.random_base`."""
+    return random_base(base, run.recipe.tuning.seed, run.store)
 
 
 @stage_task("tuning", "Tuning of {run.recipe.name}")

@@ -21,6 +21,9 @@ from mirror.tuning_config import Pooling, TuningSection
 
 CLASS_AND_MEAN: tuple[Pooling, ...] = ("cls", "mean")
 """The poolings that the owner of a plain model would use."""
+RANDOM_CONTROL = "random-control"
+"""Label of the tuned encoder of random weights."""
+RANDOM_WORDS = "with random weights, tuned alike,"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,15 @@ class Baseline:
     """The evaluation of the base's best reading."""
     readings: tuple[BaseReading, ...]
     """All readings, that of the baseline first."""
+
+    def with_random_control(self, record: StageRecord) -> Baseline:
+        """Return the baseline with the score of random weights that were tuned like the base.
+
+        A benchmark on which they score well is like the pairs that were tuned on, and says little
+        about what the base knows.
+        """
+        control = BaseReading(RANDOM_WORDS, gate_scores(record), record.digest)
+        return replace(self, readings=(*self.readings, control))
 
 
 def measure_baseline(

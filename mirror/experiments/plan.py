@@ -201,7 +201,7 @@ def _default_recipe(study: Study, level: Level, corpus: str) -> Recipe:
         "registry": {"model": "mirror-study"},
     }
     if level == "sentence":
-        content["tuning"] = {"max_tokens": PAPER_TOKENS}
+        content["tuning"] = {"views": "identity", "max_tokens": PAPER_TOKENS}
     if level == "word":
         content["corpus"] = {"source": "wordfreq", "words": MOST_WORDS, "check_language": False}
     elif corpus:

@@ -197,7 +197,8 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
     """Return the recipe with other values, validated again.
 
     A changed `tuning.mode` brings the defaults of that mode and of the recipe's level, and
-    changed `tuning.views` bring those of views; the other changes override them.
+    changed `tuning.views` bring those of views where the recipe has the defaults; the other changes
+    override them.
 
     Args:
         recipe: the original.
@@ -234,19 +235,30 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any], source: str = "") -
 
 
 def _defaults_of_views(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings whose defaults depend on changed views, by dotted key."""
+    """Return the settings that change with views, by dotted key.
+
+    They are those that have the default of the recipe's views.
+    """
     mode = changes.get("tuning.mode", recipe.tuning.mode)
-    filled = fill_recipe_tuning(recipe.level, {"mode": mode, "views": changes["tuning.views"]})
+    before, after = (
+        fill_recipe_tuning(recipe.level, {"mode": mode, "views": views})
+        for mode, views in (
+            (recipe.tuning.mode, recipe.tuning.views),
+            (mode, changes["tuning.views"]),
+        )
+    )
+    fields = TuningSection.model_fields
     return {
-        TUNING + key: filled.get(key, TuningSection.model_fields[key].default)
+        TUNING + key: after.get(key, fields[key].default)
         for key in DOCUMENT_DEFAULTS
+        if getattr(recipe.tuning, key) == before.get(key, fields[key].default)
     }
 
 
 def on_random_strings(recipe: Recipe, store: Store) -> Recipe:
     """Return the recipe on as many random strings as its sample holds, instead of its corpus."""
     corpus = random_corpus(recipe.sample.size, recipe.sample.seed, store)
-    return with_changes(recipe, {"corpus": corpus})
+    return with_changes(recipe, {"corpus": corpus, "tuning.views": "identity"})
 
 
 def _encoder_ref(trial: Trial, base: EncoderRef, tuned: StageRecord | None) -> EncoderRef:

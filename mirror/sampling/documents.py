@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from mirror.duckdb_connection import part_names
+from mirror.duckdb_connection import connect, part_names
 from mirror.errors import SampleError
 from mirror.held_out import create_held_out
+from mirror.log_once import warn_once
 from mirror.recipe import Recipe
 from mirror.sampling.sample_spec import SampleSpec
+from mirror.store import StageRecord
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,12 @@ FROM read_parquet($parts, hive_partitioning = false) JOIN drawn USING (document)
 _TITLES = """
 SELECT hash, document, title, body
 FROM read_parquet($titles, hive_partitioning = false) JOIN drawn USING (document)
+"""
+_BY_LENGTH = """
+SELECT count(*), count(*) FILTER (sentences > 1) FROM (
+    SELECT count(*) AS sentences
+    FROM read_parquet($parts, hive_partitioning = false) GROUP BY document
+)
 """
 _STRING_ORDER = [("hash", "ascending"), ("document", "ascending"), ("position", "ascending")]
 _TITLE_ORDER = [("hash", "ascending"), ("document", "ascending"), ("title", "ascending")]
@@ -98,6 +107,29 @@ def draw_documents(
         strings=strings.sort_by(_STRING_ORDER).drop_columns(["hash"]),
         titles=_titles(connection, corpus),
     )
+
+
+def settle_views(recipe: Recipe, corpus: StageRecord) -> Recipe:
+    """Return the recipe with identity pairs if it leaves its views to a corpus of single sentences.
+
+    Crops, the default, need documents of several sentences: at least half of those that the sample
+    takes, and a batch of them.  A warning says if there are fewer.
+    """
+    parts = part_names(corpus.path / "sentences")
+    if not recipe.has_default_views or not parts:
+        return recipe
+    with tempfile.TemporaryDirectory() as work, connect(Path(work)) as connection:
+        [(documents, several)] = connection.execute(_BY_LENGTH, {"parts": parts}).fetchall()
+    taken = min(recipe.sample.size, int(documents))
+    if several >= max(taken / 2, recipe.tuning.batch_size):
+        return recipe
+    warn_once(
+        log,
+        f"only {several:,} of the {documents:,} documents of {recipe.name} have two sentences or "
+        "more, too few to tune on crops: each sentence is paired with itself; set tuning.views to "
+        "'identity' to accept this, or let each row or paragraph of the text be a whole document",
+    )
+    return recipe.with_identity()
 
 
 def check_documents(sample: DocumentSample, recipe: Recipe, corpus: Path) -> None:

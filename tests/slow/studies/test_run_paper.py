@@ -36,6 +36,7 @@ size = 32
 hub = "someone/some-base"
 revision = "0123456789abcdef0123456789abcdef01234567"
 [tuning]
+views = "identity"
 batch_size = 8
 max_tokens = 20
 [evaluation]

@@ -64,7 +64,7 @@ def faults_of(**changes: Any) -> str:
 def test_the_level_sets_the_papers_settings_and_a_length_that_fits_most_text(
     level: str, temperature: float, mask_length: int, epochs: int, max_tokens: int, pooling: str
 ) -> None:
-    tuning = parsed(level=level).tuning
+    tuning = parsed(level=level, tuning={"views": "identity"}).tuning
     assert (tuning.temperature, tuning.mask_length) == (temperature, mask_length)
     assert (tuning.max_tokens, tuning.pooling) == (None, None)  # left to the base
     complete = fill_tuning(level, {})
@@ -73,6 +73,34 @@ def test_the_level_sets_the_papers_settings_and_a_length_that_fits_most_text(
     assert of_paper == (50 if level == "sentence" else 25)
     assert tuning.epochs == epochs
     assert (tuning.batch_size, tuning.learning_rate, tuning.dropout) == (200, 2e-5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "views"),
+    [
+        ({}, "crops"),
+        ({"tuning": {"mode": "paper"}}, "identity"),
+        ({"tuning": {"views": "titles"}}, "titles"),
+        ({"level": "name"}, "identity"),
+        ({"corpus": {"source": "files", "paths": ["a"], "split_into": "lines"}}, "identity"),
+        ({"level": "word", "corpus": {"source": "wordfreq"}}, "identity"),
+    ],
+)
+def test_sentences_of_documents_are_tuned_on_crops_unless_the_recipe_says_otherwise(
+    changes: dict[str, Any], views: str
+) -> None:
+    recipe = parsed(**changes)
+    assert recipe.tuning.views == {views: 1.0}
+    assert recipe.has_default_views == (not changes)
+
+
+def test_a_recipe_that_left_out_its_views_can_take_identity_pairs_with_their_own_defaults() -> None:
+    left_out, named = (
+        parsed(tuning={"temperature": 0.05, **views}) for views in ({}, {"views": "identity"})
+    )
+    assert left_out.tuning.batch_size == 128
+    assert left_out.with_identity() == named
+    assert named.tuning.batch_size == 200
 
 
 def test_the_recipes_settings_override_its_levels() -> None:
@@ -101,7 +129,7 @@ def test_the_language_no_is_not_read_as_false() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sample": {"size": 150}}, "there would not be one batch"),
+        ({"sample": {"size": 120}}, "there would not be one batch"),
         ({"base": {"path": "a", "hub": "b", "revision": "c"}}, "exactly one of"),
         ({"base": {"hub": "bert-base-uncased"}}, "needs `revision`"),
         ({"base": {}}, "exactly one of"),
@@ -171,7 +199,7 @@ def test_integers_are_accepted_as_floats_and_lists_as_tuples() -> None:
 
 @pytest.mark.parametrize("mode", ["json", "python"])
 def test_a_recipe_survives_serialization(mode: str) -> None:
-    recipe = parsed(tuning={"max_tokens": 3})
+    recipe = parsed(tuning={"max_tokens": 3, "views": "crops"})
     assert parse_recipe(recipe.model_dump(mode=mode), name="trial", source="a test") == recipe
 
 

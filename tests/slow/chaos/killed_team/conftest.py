@@ -37,6 +37,7 @@ size = 128
 [base]
 path = {base}
 [tuning]
+views = "identity"
 batch_size = 32
 epochs = 20
 learning_rate = 6e-4

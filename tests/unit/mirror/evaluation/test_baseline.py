@@ -12,7 +12,13 @@ import pytest
 
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.sentence_transformers_format import EncoderSettings
-from mirror.evaluation.baseline import Baseline, base_readings, best_of, measure_baseline
+from mirror.evaluation.baseline import (
+    RANDOM_WORDS,
+    Baseline,
+    base_readings,
+    best_of,
+    measure_baseline,
+)
 from mirror.store import StageRecord
 from mirror.tuning_config import TuningSection
 from mirror.tuning_defaults import fill_tuning
@@ -114,3 +120,16 @@ def test_an_encoders_baseline_is_its_own_reading_even_if_another_is_better(
     baseline = measure(save_encoder(), {None: 0.2, "cls": 0.4}, "cls")
     assert baseline.record.digest == "of None"
     assert [each.digest for each in baseline.readings] == ["of None", "of cls"]
+
+
+def test_a_random_control_is_a_further_reading_and_never_the_baseline(
+    measure: Callable[..., Baseline], tiny_base: Path, tmp_path: Path
+) -> None:
+    baseline = measure(tiny_base, {"cls": 0.2, "mean": 0.4}, "cls")
+    (tmp_path / "scores.json").write_text(json.dumps({"one": {"score": 0.9, "used_by_gate": True}}))
+    control = StageRecord("evaluation", "key", str(tmp_path), "of control")
+    with_control = baseline.with_random_control(control)
+    assert with_control.record == baseline.record
+    assert with_control.readings[:-1] == baseline.readings
+    reading = with_control.readings[-1]
+    assert (reading.words, reading.mean, reading.digest) == (RANDOM_WORDS, 0.9, "of control")

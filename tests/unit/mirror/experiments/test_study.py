@@ -95,7 +95,7 @@ def test_shipped_variants_have_the_papers_settings() -> None:
         "neither": {"dropout": 0.0, "mask_length": 0},
     }
     controlled = find_study("controlled-dropout")
-    assert controlled.tuning == {"mask_length": 0}
+    assert controlled.tuning == {"views": "identity", "mask_length": 0}
     assert controlled.all_variants[2].tuning == {"augmentation": "controlled"}
     random = find_study("random-strings").all_variants
     assert [(p.kind, p.strings, p.tuning) for p in random] == [

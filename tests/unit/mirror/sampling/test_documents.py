@@ -14,10 +14,11 @@ from mirror.corpus.parquet_writer import SENTENCES, TITLES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.errors import RecipeError, SampleError
 from mirror.held_out import create_held_out
-from mirror.recipe import Recipe
+from mirror.recipe import Recipe, parse_recipe
+from mirror.sampling.documents import settle_views
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
-from tests.fixtures.recipes import make_recipe
+from tests.fixtures.recipes import make_recipe, recipe_content
 
 
 def recipe(level: str = "sentence", corpus: dict[str, Any] | None = None, **sample: Any) -> Recipe:
@@ -140,3 +141,34 @@ def test_titles_are_not_replaced_by_crops_where_no_document_has_one(
 def test_lists_have_no_documents(level: str, corpus: dict[str, Any] | None) -> None:
     with pytest.raises(RecipeError, match=r"list of words or lines has none: set tuning.views"):
         recipe(level, corpus)
+
+
+def left_to_corpus(size: int = 20, batch_size: int = 2) -> Recipe:
+    content = recipe_content(sample={"size": size}, tuning={"batch_size": batch_size})
+    del content["tuning"]["views"]
+    return parse_recipe(content, name="en-trades", source="a test")
+
+
+def test_a_recipe_without_views_takes_crops_of_documents(corpus: StageRecord) -> None:
+    read = left_to_corpus(size=400)
+    assert settle_views(read, corpus) is read
+    assert read.tuning == recipe(size=400).tuning.model_copy(update={"batch_size": 2})
+
+
+@pytest.mark.parametrize(("several", "size", "batch_size"), [(30, 100, 10), (31, 40, 32)])
+def test_identity_pairs_replace_default_crops_where_few_documents_have_several_sentences(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, several: int, size: int, batch_size: int
+) -> None:
+    folder = tmp_path / "corpus"
+    with TableWriter(folder / "sentences", SENTENCES) as sentences:
+        for document in range(100):
+            for position in range(2 if document < several else 1):
+                sentences.add(f"sentence {position} of {document}", "", document, position, 1)
+    corpus = StageRecord("corpus", "0" * 20, str(folder), "digest")
+    expected = make_recipe(
+        sample={"size": size}, tuning={"batch_size": batch_size, "views": "identity"}
+    )
+    assert settle_views(left_to_corpus(size, batch_size), corpus) == expected
+    assert f"only {several} of the 100 documents of en-trades have two sentences" in caplog.text
+    set_to_crops = make_recipe(tuning={"batch_size": batch_size, "views": "crops"})
+    assert settle_views(set_to_crops, corpus) is set_to_crops
