@@ -83,7 +83,12 @@ class Task:
         self, base: EncoderRef, settings: dict[str, Any], seed: int, store: Store
     ) -> list[float]:
         """Return the scores of an encoder tuned from the base."""
-        tuning = {**LEVEL_DEFAULTS[self.recipe.level], **settings, "seed": seed}
+        tuning = {
+            "views": "identity",
+            **LEVEL_DEFAULTS[self.recipe.level],
+            **settings,
+            "seed": seed,
+        }
         content = {**self.recipe.model_dump(mode="json"), "tuning": tuning}
         recipe = parse_recipe(content, name=self.recipe.name, source="bench")
         sample = sample_strings(recipe, self.corpus, store)  # of strings or of documents

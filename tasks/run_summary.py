@@ -121,7 +121,7 @@ def outcome_lines(record: RunRecord, registration: Registration) -> Iterator[str
 def _table(lines: tuple[ScoreChange, ...], confidence: float) -> str:
     others = sorted({name for line in lines for name in line.baselines})
     heads = ["benchmark", "base", "tuned", "change", f"{confidence:.0%} interval"]
-    heads += [name.upper() for name in others]
+    heads += others
     rows = []
     for line in lines:
         cells = [line.benchmark, score(line.before), f"**{score(line.after)}**"]

@@ -56,7 +56,7 @@ def score_table(
     baselines = sorted({name for change in changes for name in change.baselines})
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
-    for name in (*columns, "difference", f"{confidence:.0%} interval", *map(str.upper, baselines)):
+    for name in (*columns, "difference", f"{confidence:.0%} interval", *baselines):
         table.add_column(name, justify="right")
     for change in changes:
         table.add_row(
@@ -130,7 +130,7 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     table = plain_table(Text(title, "bold"))
     table.add_column("benchmark", overflow="fold")
     table.add_column("metric")
-    for name in ("items", "score", *map(str.upper, names)):
+    for name in ("items", "score", *names):
         table.add_column(name, justify="right")
     if has_extra:
         table.add_column("also", overflow="fold")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mirror.errors import BenchmarkError, StoreError
 from mirror.evaluation.bootstrap import paired_bootstrap
 from mirror.evaluation.metrics import Predictions, select_subset, statistic_of
-from mirror.evaluation.score_change import MetricSummary, ScoreChange
+from mirror.evaluation.score_change import MetricSummary, ScoreChange, joined_with
 from mirror.recipe import GateSection
 from mirror.store import StageRecord
 
@@ -84,7 +84,7 @@ def joined_scores(
     baselines: Mapping[str, float], extra_metrics: Mapping[str, float]
 ) -> dict[str, float]:
     """Return the scores of the encoder joined with a baseline, by the baseline's name."""
-    names = {method: f"with {method}" for method in baselines}
+    names = {method: joined_with(method) for method in baselines}
     return {method: extra_metrics[name] for method, name in names.items() if name in extra_metrics}
 
 

@@ -65,7 +65,7 @@ class BenchmarkResult:
     subsets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Score and n of each subset."""
     baselines: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items, such as `bm25`."""
+    """Scores of other methods on the same items, such as `BM25`."""
     extra_metrics: Mapping[str, float] = field(default_factory=dict)
     """Further numbers that the gate does not use."""
     predictions: Predictions | None = None

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+def joined_with(method: str) -> str:
+    """Return the name of the extra metric of an encoder joined with another method."""
+    return f"with {method}"
+
+
 @dataclass(frozen=True)
 class ScoreChange:
     """The scores of two encoders on a benchmark or a subset of it."""
@@ -23,7 +28,7 @@ class ScoreChange:
     """Lower end of the change's bootstrap interval."""
     high: float
     baselines: Mapping[str, float] = field(default_factory=dict)
-    """Scores of other methods on the same items, such as `bm25`."""
+    """Scores of other methods on the same items, such as `BM25`."""
     joined: Mapping[str, float] = field(default_factory=dict)
     """Scores of the encoder joined with a method of `baselines`, by the method's name."""
 

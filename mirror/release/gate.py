@@ -197,7 +197,7 @@ def _notes(
         for method, score in sorted(change.baselines.items()):
             if score > change.after:
                 yield (
-                    f"On {change.benchmark}, {method.upper()} scores {score:.3f} and this encoder "
+                    f"On {change.benchmark}, {method} scores {score:.3f} and this encoder "
                     f"{change.after:.3f}: for such texts, do not use this encoder alone."
                 )
     for method in sorted({name for change in base for name in change.joined}):
@@ -209,7 +209,6 @@ def _notes(
 
 def _joined_words(method: str, changes: list[ScoreChange]) -> str:
     """Return a sentence on whether an encoder adds to another method."""
-    name = method.upper()
     better = [change for change in changes if change.joined[method] > change.baselines[method]]
     listed = "; ".join(
         f"{change.benchmark} {change.baselines[method]:.3f} to {change.joined[method]:.3f} "
@@ -219,4 +218,4 @@ def _joined_words(method: str, changes: list[ScoreChange]) -> str:
     where = {0: "nowhere", len(changes): "everywhere"}.get(
         len(better), f"on {', '.join(change.benchmark for change in better)}"
     )
-    return f"Joined with {name} by reciprocal ranks it adds to {name} {where}: {listed}."
+    return f"Joined with {method} by reciprocal ranks it adds to {method} {where}: {listed}."

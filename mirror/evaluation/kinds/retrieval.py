@@ -24,6 +24,7 @@ from mirror.evaluation.result import (
     make_result,
     require_run,
 )
+from mirror.evaluation.score_change import joined_with
 from mirror.run_data import RunData
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ SELECT md5(query || answer) AS hash, query, answer, source FROM once
 ORDER BY hash, query LIMIT $limit
 """
 
-WITH_BM25 = "with bm25"
+BM25 = "BM25"
+WITH_BM25 = joined_with(BM25)
 """Extra metric: BM25 joined with the encoder by reciprocal ranks."""
 
 
@@ -146,7 +148,7 @@ class RetrievalBenchmark(Benchmark):
         return make_result(
             self,
             Predictions(("",) * len(ranks), ranks),
-            baselines={"bm25": float(bm25.mean())},
+            baselines={BM25: float(bm25.mean())},
             extra_metrics={WITH_BM25: float(joined.mean())},
         )
 

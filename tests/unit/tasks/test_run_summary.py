@@ -13,7 +13,7 @@ def test_the_outcome_has_a_table_of_scores_with_all_baselines() -> None:
     changes = ("spearman", 10, 0.5, 0.6, 0.1, 0.05, 0.15)
     scores = (
         ScoreChange("first | set", *changes),
-        ScoreChange("second", *changes, {"bm25": 0.25}),
+        ScoreChange("second", *changes, {"BM25": 0.25}),
     )
     record: Any = SimpleNamespace(
         promote=True, scores=scores, confidence=0.95, reasons=(), report="r.html", encoder="e"

@@ -23,7 +23,7 @@ RECORD = RunRecord(
     ),
     scores=(
         ScoreChange("likeness", "spearman", 120, 0.25, 0.5, 0.25, 0.125, 0.375, {}),
-        ScoreChange("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"bm25": 0.625}),
+        ScoreChange("search", "mrr", 90, 0.5, 0.4, -0.1, -0.2, -0.05, {"BM25": 0.625}),
     ),
     promote=True,
     reasons=("Better than its base [by much].",),
@@ -66,7 +66,7 @@ def test_extra_metrics_have_their_own_table() -> None:
 def test_extra_metrics_of_one_encoder_follow_its_score() -> None:
     results = {
         "linked": BenchmarkResult("acc@1", 0.5, 9, {}, {"exact match": 0.25}, {"acc@5": 0.75}),
-        "search": BenchmarkResult("mrr@10", 0.5, 9, {}, {"bm25": 0.625}),
+        "search": BenchmarkResult("mrr@10", 0.5, 9, {}, {"BM25": 0.625}),
     }
     console = Console(width=120, no_color=True)
     with console.capture() as capture:

@@ -40,13 +40,13 @@ def test_compare_reads_two_evaluations(tmp_path: Path) -> None:
     noisy, clean = gold + rng.normal(0, 2, 200), gold + rng.normal(0, 0.5, 200)
     places = []
     for name, predicted, score in (("a", noisy, 0.4), ("b", clean, 0.9)):
-        scores = {"x": {"metric": "spearman", "score": score, "n": 200, "baselines": {"bm25": 0.3}}}
+        scores = {"x": {"metric": "spearman", "score": score, "n": 200, "baselines": {"BM25": 0.3}}}
         places.append(evaluation(tmp_path / name, scores, {"x": (predicted, gold)}))
     (found,) = compare(places[0], places[1], GateSection())
     assert (found.before, found.after, found.n) == (0.4, 0.9, 200)
     assert found.change == pytest.approx(0.5)
     assert 0.2 < found.low < found.high < 0.8
-    assert found.baselines == {"bm25": 0.3}
+    assert found.baselines == {"BM25": 0.3}
 
 
 def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:
@@ -168,6 +168,6 @@ def test_a_drop_on_a_benchmark_of_rare_scores_is_seen(tmp_path: Path) -> None:
 
 
 def test_scores_joined_with_a_baseline_go_by_its_name() -> None:
-    assert joined_scores({"bm25": 0.5, "exact match": 0.1}, {"with bm25": 0.6, "acc@5": 0.9}) == {
-        "bm25": 0.6
+    assert joined_scores({"BM25": 0.5, "exact match": 0.1}, {"with BM25": 0.6, "acc@5": 0.9}) == {
+        "BM25": 0.6
     }

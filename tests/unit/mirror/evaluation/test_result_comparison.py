@@ -19,7 +19,7 @@ def ranks(values: list[float]) -> BenchmarkResult:
     predictions = Predictions(("",) * len(values), np.asarray(values))
     score = float(np.mean(values))
     return BenchmarkResult(
-        "mrr@10", score, len(values), baselines={"bm25": 0.25}, predictions=predictions
+        "mrr@10", score, len(values), baselines={"BM25": 0.25}, predictions=predictions
     )
 
 
@@ -35,7 +35,7 @@ def test_a_constant_change_has_an_interval_of_width_zero() -> None:
     assert (line.benchmark, line.metric, line.n) == ("search", "mrr@10", 30)
     assert line.change == pytest.approx(0.2)
     assert (line.low, line.high) == (pytest.approx(0.2), pytest.approx(0.2))
-    assert line.baselines == {"bm25": 0.25}
+    assert line.baselines == {"BM25": 0.25}
 
 
 def test_an_uneven_change_has_an_interval_around_it() -> None:

@@ -107,11 +107,11 @@ def test_an_interval_that_is_no_number_is_refused(recipe) -> None:
 
 
 def test_a_score_below_bm25_is_reported(recipe) -> None:
-    verdict = judge(recipe, (change(0.05, baselines={"bm25": 0.7}),), None, SOUND)
+    verdict = judge(recipe, (change(0.05, baselines={"BM25": 0.7}),), None, SOUND)
     assert verdict.promote
     assert "BM25" in verdict.reasons[-1]
     assert "0.700" in verdict.reasons[-1]
-    better = judge(recipe, (change(0.05, baselines={"bm25": 0.4}),), None, SOUND)
+    better = judge(recipe, (change(0.05, baselines={"BM25": 0.4}),), None, SOUND)
     assert not any("BM25" in reason for reason in better.reasons)
 
 
@@ -121,7 +121,7 @@ def test_a_score_below_bm25_is_reported(recipe) -> None:
 )
 def test_a_sentence_says_whether_the_encoder_adds_to_bm25(recipe, joined, where) -> None:
     changes = tuple(
-        change(0.05, name=name, baselines={"bm25": alone}, joined={"bm25": both})
+        change(0.05, name=name, baselines={"BM25": alone}, joined={"BM25": both})
         for name, alone, both in zip(("stsb", "halves"), (0.7, 0.6), joined, strict=True)
     )
     reason = judge(recipe, changes, None, SOUND).reasons[-1]
@@ -133,7 +133,7 @@ def test_a_sentence_says_whether_the_encoder_adds_to_bm25(recipe, joined, where)
 
 def test_another_baseline_than_bm25_is_reported_by_its_name(recipe) -> None:
     verdict = judge(recipe, (change(0.05, baselines={"exact match": 0.7}),), None, SOUND)
-    assert "EXACT MATCH scores 0.700" in verdict.reasons[-1]
+    assert "exact match scores 0.700" in verdict.reasons[-1]
     assert "word matching" not in verdict.reasons[-1]
 
 

@@ -140,7 +140,7 @@ def test_a_damaged_log_of_steps_is_named(results: RunResults) -> None:
 def test_the_axis_holds_every_score(
     before: float, low: float, expected: tuple[float, float]
 ) -> None:
-    line = ScoreChange("a", "spearman", 9, before, 0.61, 0.31, low, 0.32, {"bm25": 0.62})
+    line = ScoreChange("a", "spearman", 9, before, 0.61, 0.31, low, 0.32, {"BM25": 0.62})
     assert score_scale((line,)) == expected
 
 
