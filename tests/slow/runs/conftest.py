@@ -1,3 +1,0 @@
-"""Fixtures of these tests."""
-
-from tests.fixtures.flows import *  # noqa: F403
