@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from mirror.encoders.encoder_ref import tuned_encoder
 from mirror.errors import ServiceError
 from mirror.evaluation.baseline import Baseline
+from mirror.evaluation.document_counts import check_documents_for_retrieval
 from mirror.release.run_record import RunRecord, StartTime, record_paths
 from mirror.release.run_results import RunResults
 from mirror.reuse_only import NotMadeError, reuse_only
@@ -71,6 +72,7 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
 def collect_inputs(run: RunContext) -> RunInputs:
     """Return text, labelled pairs if there are any, and the base to tune."""
     corpus = stages.ingest_corpus(run)
+    check_documents_for_retrieval(run.recipe, corpus)
     pairs = stages.gather_pairs(run) if run.recipe.pairs else None
     base = stages.resolve_base(run)
     return RunInputs(base, corpus, stages.profile_corpus(run, corpus, base), pairs)

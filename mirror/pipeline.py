@@ -14,6 +14,7 @@ from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.baseline import RANDOM_CONTROL, measure_baseline
+from mirror.evaluation.document_counts import check_documents_for_retrieval
 from mirror.evaluation.stage import evaluate_encoder
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
@@ -47,6 +48,7 @@ def run_chain(
         MirrorError: as the stages raise it.
     """
     corpus = ingest_corpus(recipe, store, on_progress)
+    check_documents_for_retrieval(recipe, corpus)
     recipe = settle_recipe(settle_views(recipe, corpus), Path(base.folder))
     data = prepare_data(recipe, store, on_progress)
 

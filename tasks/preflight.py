@@ -14,7 +14,7 @@ from mirror import run_context
 from mirror.corpus import labelled_pairs, sources
 from mirror.encoders import base_model, base_settings
 from mirror.errors import InputError, MirrorError, ServiceError, StoreError
-from mirror.evaluation import datasets, general
+from mirror.evaluation import datasets, document_counts, general
 from mirror.run_context import RunContext
 from mirror.sampling import sample as sampling
 from mirror.tuning.device_lock import runs_per_device
@@ -82,12 +82,14 @@ def check_run(run: RunContext) -> None:
         partial(sampling.check_sampling, recipe),
         partial(_check_base, run),
         partial(datasets.check_benchmarks, recipe.evaluation.benchmarks, recipe.evaluation.guard),
+        partial(document_counts.check_retrieval_forms, recipe),
         partial(general.warn_of_unseen_loss, recipe),
         partial(_check_registry, run),
         notification_blocks,
         runs_per_device,
     ]
-    faults = [fault for check in checks if (fault := _fault_of(check)) is not None]
+    found = [fault for check in checks if (fault := _fault_of(check)) is not None]
+    faults = list({str(fault): fault for fault in found}.values())
     if len(faults) == 1:
         raise faults[0]
     if faults:

@@ -10,13 +10,21 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import BenchmarkError, StoreError
 from mirror.evaluation.benchmark import Benchmark, register_kind
+from mirror.evaluation.document_counts import (
+    FEWEST_OF_SHORT,
+    FEWEST_SENTENCES,
+    MIN_PASSAGES,
+    Form,
+    count_documents,
+    too_few_documents,
+)
 from mirror.evaluation.metrics import Predictions, cosine_scores, reciprocal_ranks
 from mirror.evaluation.result import (
     BenchmarkResult,
@@ -31,10 +39,6 @@ if TYPE_CHECKING:
     import duckdb
 
 MAX_PASSAGES = 1_000
-MIN_PASSAGES = 20
-Form = Literal["titles", "halves", "sentences"]
-FEWEST_SENTENCES: dict[Form, int] = {"titles": 1, "halves": 4, "sentences": 3}
-"""Sentences of a document at least."""
 
 _PAIR_TEXTS = """
 CREATE TEMP TABLE pair_texts AS
@@ -129,7 +133,8 @@ class RetrievalBenchmark(Benchmark):
 
     form: Form = "halves"
     """titles: a title finds its text; halves: the first half of a document's sentences finds the
-    second; sentences: one sentence finds the rest of its document."""
+    second; sentences: one sentence finds the rest of its document of three sentences or
+    more, or of two where few have three."""
 
     def load(self, run: RunData | None) -> Passages:
         """Return the held-out passages of the run's corpus."""
@@ -166,24 +171,17 @@ def held_out_passages(run: RunData, form: Form = "halves") -> Passages:
         BenchmarkError: fewer than 20 are left.
         StoreError: memory and temporary space do not suffice.
     """
-    rows = _draw(run, form)
+    rows = _draw(run, form, FEWEST_SENTENCES[form])
+    if form == "sentences" and len(rows) < MIN_PASSAGES:
+        rows = _draw(run, form, FEWEST_OF_SHORT)
     if len(rows) < MIN_PASSAGES:
-        raise BenchmarkError(_too_few(run, form, len(rows)))
+        counts = count_documents(run.corpus)
+        raise BenchmarkError(too_few_documents(run.corpus.path, counts, form, len(rows)))
     _, queries, answers, sources = zip(*rows, strict=True)
     return Passages(sources, queries, answers)
 
 
-def _too_few(run: RunData, form: Form, count: int) -> str:
-    needed = "a title" if form == "titles" else f"{FEWEST_SENTENCES[form]} sentences or more"
-    return (
-        f"the corpus in {run.corpus.path} has {count} held-out documents with {needed}, and "
-        f"retrieval of {form} needs {MIN_PASSAGES}; a document is a row, a paragraph, a "
-        "docstring, a section or a mail: give it more such text, or choose a benchmark of another "
-        "form (passage-retrieval, sentence-retrieval, title-retrieval) or with labels"
-    )
-
-
-def _draw(run: RunData, form: Form) -> list[tuple[str, str, str, str]]:
+def _draw(run: RunData, form: Form, fewest: int) -> list[tuple[str, str, str, str]]:
     import duckdb
 
     from mirror.duckdb_connection import MEMORY_LIMIT, connect
@@ -193,7 +191,7 @@ def _draw(run: RunData, form: Form) -> list[tuple[str, str, str, str]]:
         try:
             with connect(Path(work)) as connection:
                 create_held_out(connection, run.corpus.path)
-                return _query(connection, run, form)
+                return _query(connection, run, form, fewest)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise StoreError(
                 f"passages could not be drawn with {MEMORY_LIMIT} of memory and temporary files in "
@@ -202,7 +200,7 @@ def _draw(run: RunData, form: Form) -> list[tuple[str, str, str, str]]:
 
 
 def _query(
-    connection: duckdb.DuckDBPyConnection, run: RunData, form: Form
+    connection: duckdb.DuckDBPyConnection, run: RunData, form: Form, fewest: int
 ) -> list[tuple[str, str, str, str]]:
     """Return the passages by a connection that has the table `held_out`."""
     from mirror.duckdb_connection import exact_names, part_names
@@ -214,7 +212,7 @@ def _query(
         pairs = exact_names([run.pairs.path / "pairs.parquet"])
         connection.execute(_PAIR_TEXTS, {"pairs": pairs})
         connection.execute(_WITHOUT_PAIRS, {"sentences": sentences})
-    values = {"sentences": sentences, "fewest": FEWEST_SENTENCES[form]}
+    values = {"sentences": sentences, "fewest": fewest}
     if form == "titles":
         values["titles"] = titles
     connection.execute(_CANDIDATES.format(passages=_PASSAGES[form]), values)

@@ -33,7 +33,7 @@ from tasks import preflight
 from tasks.preflight import FREE_BYTES, check_run, check_space
 from tests.fixtures.recipes import make_recipe
 
-LIST = {"source": "wordfreq"}
+LIST = {"source": "docstrings", "split_into": "lines"}
 MakeRecipe = Callable[..., Recipe]
 
 

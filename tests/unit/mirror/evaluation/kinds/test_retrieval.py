@@ -15,8 +15,8 @@ from mirror import duckdb_connection
 from mirror.corpus.parquet_writer import SENTENCES, TITLES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.errors import BenchmarkError, StoreError
+from mirror.evaluation.document_counts import Form
 from mirror.evaluation.kinds.retrieval import (
-    Form,
     Passages,
     bm25_scores,
     fused_scores,
