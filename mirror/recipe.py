@@ -72,7 +72,10 @@ class GateSection(Section):
     """The conditions for promotion to champion."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Level of the bootstrap intervals."""
+    """Level of the bootstrap intervals.  1 minus it is the chance that an encoder in which nothing
+    changed passes as an improvement, over all benchmarks."""
+    least_gain: Annotated[float, Field(ge=0)] = 0.005
+    """The least mean gain over the base, in score points (0 to 1), that is worth a new encoder."""
     tolerance: Annotated[float, Field(ge=0)] = 0.01
     """How far a score may fall below the current champion's, in score points (0 to 1), although
     the interval of the difference is entirely below zero."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,13 @@ def mean_interval(values: Floats, *, resamples: int, confidence: float) -> Estim
     """
     replicates = score_replicates(Predictions(("",) * len(values), values), resamples)
     return _percentile_interval(replicates, float(values.mean()), confidence, "the mean")
+
+
+def score_low(parts: Sequence[Predictions], *, resamples: int, confidence: float) -> float:
+    """Return the lower end of the interval of the mean score of `parts`; NaN without any ranks."""
+    replicates = np.mean([score_replicates(part, resamples) for part in parts], axis=0)
+    ranked = replicates[np.isfinite(replicates)]
+    return float(np.quantile(ranked, (1 - confidence) / 2)) if len(ranked) else math.nan
 
 
 def score_replicates(predictions: Predictions, resamples: int) -> Floats:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from mirror.errors import BenchmarkError, StoreError
-from mirror.evaluation.bootstrap import paired_bootstrap
+from mirror.evaluation.bootstrap import paired_bootstrap, score_low
 from mirror.evaluation.metrics import Predictions, select_subset, statistic_of
 from mirror.evaluation.score_change import MetricSummary, ScoreChange, joined_with
+from mirror.evaluation.significance import improvement_p_value, items_that_differ
 from mirror.recipe import GateSection
 from mirror.store import StageRecord
 
@@ -59,8 +60,9 @@ def compare_results(
     Raises:
         BenchmarkError: the items differ, or too few scores differ.
     """
+    parts = _result_parts(name, before, after)
     estimate = paired_bootstrap(
-        _result_parts(name, before, after),
+        parts,
         after.score - before.score,
         name,
         resamples=gate.resamples,
@@ -77,7 +79,21 @@ def compare_results(
         high=estimate.high,
         baselines=dict(after.baselines),
         joined=joined_scores(after.baselines, after.extra_metrics),
+        chance=after.chance,
+        **_evidence(parts, gate.resamples, gate.confidence),
     )
+
+
+def _evidence(
+    parts: list[tuple[Predictions, Predictions]], resamples: int, confidence: float
+) -> dict[str, Any]:
+    """Return what the gate asks of an improvement, by field of `ScoreChange`."""
+    after = [predictions for _, predictions in parts]
+    return {
+        "p": improvement_p_value(parts, resamples),
+        "differing": items_that_differ(parts),
+        "after_low": score_low(after, resamples=resamples, confidence=confidence),
+    }
 
 
 def joined_scores(
@@ -158,8 +174,10 @@ def _compare(
         interval = (estimate.mean, estimate.low, estimate.high)
         baselines = new.get("baselines", {})
         joined = joined_scores(baselines, new.get("extra_metrics", {}))
-        items = int(new["n"])
-        changes.append(ScoreChange(name, metric, items, *scores, *interval, baselines, joined))
+        evidence = _evidence(parts, resamples, confidence)
+        chance = float(new.get("chance", 0.0))
+        head = (name, metric, int(new["n"]), *scores, *interval)
+        changes.append(ScoreChange(*head, baselines, joined, chance=chance, **evidence))
     return tuple(changes)
 
 

@@ -93,6 +93,11 @@ def reciprocal_ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isnan(right[:, 0]), np.nan, reciprocal)
 
 
+def chance_rank(answers: int) -> float:
+    """Return the mean reciprocal rank, 0 beyond rank 10, of one right answer in random order."""
+    return sum(1 / rank for rank in range(1, min(DEPTH, answers) + 1)) / answers
+
+
 def check_vectors(vectors: NDArray[np.float32], benchmark: str) -> None:
     """Raise an error if a vector is zero or not finite.
 

@@ -72,6 +72,8 @@ class BenchmarkResult:
     """None for an average and for kinds without items."""
     members: Mapping[str, BenchmarkResult] = field(default_factory=dict)
     """Results of an average's members."""
+    chance: float = 0.0
+    """The score to expect of random vectors."""
 
     def content(self) -> dict[str, Any]:
         """Return the result as JSON-ready values, without predictions."""
@@ -82,6 +84,7 @@ class BenchmarkResult:
             "subsets": {name: dict(part) for name, part in self.subsets.items()},
             "baselines": dict(self.baselines),
             "extra_metrics": dict(self.extra_metrics),
+            "chance": self.chance,
         }
         return content | ({"members": sorted(self.members)} if self.members else {})
 
@@ -91,13 +94,23 @@ def make_result(
     predictions: Predictions,
     baselines: Mapping[str, float] | None = None,
     extra_metrics: Mapping[str, float] | None = None,
+    chance: float | None = None,
 ) -> BenchmarkResult:
     """Return the score of all items, and of each subset if there are several.
+
+    Args:
+        benchmark: the definition.
+        predictions: of all items.
+        baselines: scores of other methods.
+        extra_metrics: numbers that the gate does not use.
+        chance: the score of random vectors; None for .5 of an AUC, else 0.
 
     Raises:
         BenchmarkError: predictions are not numbers, or all are equal.
     """
     whole = score(predictions, benchmark.name)
+    if chance is None:
+        chance = 0.5 if predictions.gold is not None and predictions.statistic == "auc" else 0.0
     names = list(dict.fromkeys(predictions.subsets))
     subsets = {}
     for name in names if len(names) > 1 else ():
@@ -112,6 +125,7 @@ def make_result(
         baselines or {},
         extra_metrics or {},
         predictions,
+        chance=chance,
     )
 
 
@@ -126,6 +140,7 @@ def macro_average(benchmark: Benchmark, members: Mapping[str, BenchmarkResult]) 
         _means([part.baselines for part in parts]),
         _means([part.extra_metrics for part in parts]),
         members=members,
+        chance=float(np.mean([part.chance for part in parts])),
     )
 
 

@@ -31,12 +31,26 @@ class ScoreChange:
     """Scores of other methods on the same items, such as `BM25`."""
     joined: Mapping[str, float] = field(default_factory=dict)
     """Scores of the encoder joined with a method of `baselines`, by the method's name."""
+    p: float | None = None
+    """One-sided p-value of an improvement on this benchmark alone; None for subsets."""
+    differing: int = 0
+    """Items whose predictions differ."""
+    chance: float = 0.0
+    """The score to expect of random vectors."""
+    after_low: float = 1.0
+    """Lower end of the interval of `after`."""
 
     def __str__(self) -> str:
+        p = "" if self.p is None else f", p = {self.p:.3f}" if self.p >= 0.001 else ", p < .001"
         return (
             f"{self.benchmark}: {self.before:.3f} to {self.after:.3f}, "
-            f"{self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+            f"{self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]{p}"
         )
+
+    @property
+    def is_at_chance(self) -> bool:
+        """Whether random vectors might score as much as the second encoder."""
+        return self.after_low <= self.chance
 
 
 @dataclass(frozen=True)

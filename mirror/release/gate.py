@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
+from mirror.evaluation.significance import adjusted_p_values
 from mirror.recipe import GateSection, Recipe
 
 MAX_MEAN_COSINE = 0.99
 """Mean cosine of random pairs of strings above which the vectors have collapsed."""
 MIN_UNIQUE_FRACTION = 0.5
 """Share of distinct strings that must have distinct vectors."""
+FEWEST_DIFFERING = 10
+"""Items whose predictions must differ for an improvement to count."""
 MAX_COSINE_DIFFERENCE = 1e-4
 """Largest difference of cosines between the evaluation and the smoke test."""
 
@@ -68,22 +71,24 @@ class Verdict:
 def decide(recipe: Recipe, given: GateInput) -> Verdict:
     """Return whether an encoder is better than its base, not worse than the champion, and sound.
 
-    Better: the mean change is above zero, the change on at least one benchmark is significant, and
-    none is worse.  Significant: the bootstrap interval excludes zero.  Worse: the interval lies
-    below zero and the loss exceeds the recipe's tolerance; subsets are compared with the champion
-    only.  A guard may fall by its tolerance.  Sound: the vectors have not collapsed, and the smoke
-    test is within the recipe's limits.
+    Better: the mean change reaches the recipe's least gain, the change on at least one benchmark
+    is significant, and none is worse.  Significant: the p-value of a paired permutation test,
+    corrected for the number of benchmarks, is at most 1 minus the recipe's confidence; at least ten
+    items differ, and the score is above chance.  Worse: the bootstrap interval lies below zero and
+    the loss exceeds the recipe's tolerance; subsets are compared with the champion only.  A guard
+    may fall by its tolerance.  Sound: the vectors have not collapsed, and the smoke test is within
+    the recipe's limits.
     """
     gate, base, champion = recipe.evaluation.gate, given.base, given.champion
     objections = [
         *_unsound(given),
         *(_unfit(given.smoke_test, gate) if given.smoke_test else ()),
-        *_against_base(base, given.readings, gate.tolerance),
+        *_against_base(base, given.readings, gate),
         *_below_guard(given.guard, recipe.evaluation.guard_tolerance),
         *_worse("the champion", champion or (), gate.tolerance),
         *_worse("the champion", given.slices, gate.slice_tolerance),
     ]
-    reasons = objections or list(_for(base, champion, given.readings))
+    reasons = objections or list(_for(base, champion, given.readings, gate.confidence))
     if given.guard and not objections:
         reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
     notes = (*_other_readings(given.readings), *_notes(base, champion))
@@ -94,12 +99,13 @@ def _for(
     base: tuple[ScoreChange, ...],
     champion: tuple[ScoreChange, ...] | None,
     readings: tuple[BaseReading, ...],
+    confidence: float,
 ) -> Iterator[str]:
     mean = float(np.mean([change.change for change in base]))
-    significant = [change for change in base if change.low > 0]
+    listed = ", ".join(map(str, _significant(base, confidence)))
     yield (
-        f"Better than {_base_words(readings)} by {mean:+.3f} on average over {len(base)} "
-        f"benchmark(s); significant on {', '.join(str(change) for change in significant)}."
+        f"Significantly better than {_base_words(readings)}, by {mean:+.3f} on average over "
+        f"{len(base)} benchmark(s): {listed}."
     )
     if champion is None:
         yield "There is no champion to compare with yet."
@@ -153,8 +159,21 @@ def _other_readings(readings: tuple[BaseReading, ...]) -> Iterator[str]:
         yield f"The base {reading.words} scores {reading.mean:.3f}."
 
 
+def _significant(base: tuple[ScoreChange, ...], confidence: float) -> list[ScoreChange]:
+    """Return the changes that are evidence of an improvement."""
+    adjusted = adjusted_p_values([1.0 if change.p is None else change.p for change in base])
+    return [
+        change
+        for change, p in zip(base, adjusted, strict=True)
+        if p <= 1 - confidence
+        and change.change > 0
+        and change.differing >= FEWEST_DIFFERING
+        and not change.is_at_chance
+    ]
+
+
 def _against_base(
-    base: tuple[ScoreChange, ...], readings: tuple[BaseReading, ...], tolerance: float
+    base: tuple[ScoreChange, ...], readings: tuple[BaseReading, ...], gate: GateSection
 ) -> Iterator[str]:
     mean = float(np.mean([change.change for change in base]))
     if not mean > 0:
@@ -166,10 +185,28 @@ def _against_base(
             f"No improvement over {_base_words(readings)}: it scores {before:.3f}, the tuned "
             f"encoder {after:.3f}; the mean change is {mean:+.3f}."
         )
-    elif not any(change.low > 0 for change in base):
-        listed = "; ".join(str(change) for change in base)
-        yield f"No significant improvement over the base on any benchmark: {listed}."
-    yield from _worse("the base", base, tolerance)
+    elif mean < gate.least_gain:
+        yield (
+            f"The mean gain over {_base_words(readings)} is {mean:+.4f}, below the least gain that "
+            f"the recipe asks for, {gate.least_gain:g} (evaluation.gate.least_gain)."
+        )
+    elif not _significant(base, gate.confidence):
+        listed = "; ".join(f"{change}{_weakness(change)}" for change in base)
+        corrected = f", corrected for {len(base)} benchmarks" if len(base) > 1 else ""
+        yield (
+            f"No significant improvement over {_base_words(readings)} (p at most "
+            f"{1 - gate.confidence:.2g}{corrected}): {listed}."
+        )
+    yield from _worse("the base", base, gate.tolerance)
+
+
+def _weakness(change: ScoreChange) -> str:
+    """Return why a change is no evidence, apart from its p-value."""
+    if change.is_at_chance:
+        return f", no better than chance ({change.chance:.3f})"
+    if change.differing < FEWEST_DIFFERING:
+        return f", {change.differing} of {change.n} items differ"
+    return ""
 
 
 def _worse(than: str, changes: tuple[ScoreChange, ...], tolerance: float) -> Iterator[str]:

@@ -25,7 +25,12 @@ from mirror.evaluation.document_counts import (
     count_documents,
     too_few_documents,
 )
-from mirror.evaluation.metrics import Predictions, cosine_scores, reciprocal_ranks
+from mirror.evaluation.metrics import (
+    Predictions,
+    chance_rank,
+    cosine_scores,
+    reciprocal_ranks,
+)
 from mirror.evaluation.result import (
     BenchmarkResult,
     TextEncoder,
@@ -155,6 +160,7 @@ class RetrievalBenchmark(Benchmark):
             Predictions(("",) * len(ranks), ranks),
             baselines={BM25: float(bm25.mean())},
             extra_metrics={WITH_BM25: float(joined.mean())},
+            chance=chance_rank(len(ranks)),
         )
 
 

@@ -27,13 +27,14 @@ def judge(recipe: Recipe, base: Any, champion: Any, diagnostics: Any, **more: An
 
 
 def change(by: float, half: float = 0.01, name: str = "stsb", **more: Any) -> ScoreChange:
-    return ScoreChange(name, "spearman", 100, 0.5, 0.5 + by, by, by - half, by + half, **more)
+    evidence = {"p": 0.004 if by > half else 0.4, "differing": 100, "after_low": 0.4, **more}
+    return ScoreChange(name, "spearman", 100, 0.5, 0.5 + by, by, by - half, by + half, **evidence)
 
 
 def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), None, SOUND)
     assert verdict.promote
-    assert "Better than the base by +0.050" in verdict.reasons[0]
+    assert "Significantly better than the base, by +0.050" in verdict.reasons[0]
     assert "no champion to compare with" in verdict.reasons[1]
 
 
@@ -216,7 +217,9 @@ def test_a_promotion_names_the_bases_best_reading(recipe) -> None:
     readings = (reading("with cls pooling", 0.5), reading("with mean pooling", 0.4))
     verdict = judge(recipe, (change(0.05),), None, SOUND, readings=readings)
     assert verdict.promote
-    assert verdict.reasons[0].startswith("Better than the base with cls pooling by +0.050")
+    assert verdict.reasons[0].startswith(
+        "Significantly better than the base with cls pooling, by +0.050"
+    )
     assert verdict.reasons[-1] == "The base with mean pooling scores 0.400."
 
 
@@ -230,3 +233,36 @@ def test_a_guard_may_fall_by_its_tolerance(recipe, after, promoted) -> None:
     (reason,) = [reason for reason in verdict.reasons if "sts-general" in reason]
     assert f"from 0.700 to {after:.3f}" in reason
     assert ("evaluation.guard_tolerance" in reason) is not promoted
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"differing": 9}, "9 of 100 items differ"),
+        ({"chance": 0.45}, "no better than chance (0.450)"),
+        ({"p": 0.051}, "p = 0.051"),
+    ],
+)
+def test_a_change_without_evidence_is_no_improvement(recipe, changes, words) -> None:
+    verdict = judge(recipe, (change(0.05, **changes),), None, SOUND)
+    assert not verdict.promote
+    assert "No significant improvement over the base" in verdict.reasons[0]
+    assert words in verdict.reasons[0]
+
+
+def test_p_values_are_corrected_for_the_number_of_benchmarks(recipe) -> None:
+    one = change(0.05, p=0.03)
+    assert judge(recipe, (one,), None, SOUND).promote
+    three = (one, change(0.01, name="b"), change(0.01, name="c"))
+    verdict = judge(recipe, three, None, SOUND)
+    assert not verdict.promote
+    assert "corrected for 3 benchmarks" in verdict.reasons[0]
+    assert judge(recipe, (change(0.05, p=0.016), *three[1:]), None, SOUND).promote
+
+
+def test_a_gain_below_the_least_is_refused_however_sure(recipe) -> None:
+    verdict = judge(recipe, (change(0.004, half=0.001),), None, SOUND)
+    assert not verdict.promote
+    assert "is +0.0040, below the least gain" in verdict.reasons[0]
+    lower = with_gate(recipe, least_gain=0.004)
+    assert judge(lower, (change(0.0041, half=0.001),), None, SOUND).promote
