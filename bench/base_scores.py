@@ -24,8 +24,8 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_config import read_config
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.evaluation.benchmark import read_definition
-from mirror.evaluation.evaluate import score_encoder
 from mirror.evaluation.document_counts import Form
+from mirror.evaluation.evaluate import score_encoder
 from mirror.evaluation.kinds.retrieval import bm25_scores, held_out_passages
 from mirror.evaluation.metrics import reciprocal_ranks
 from mirror.evaluation.result import TextEncoder

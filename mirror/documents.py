@@ -8,6 +8,9 @@ MAX_BYTES = 8 << 20
 """Most bytes of a row; longer rows are rejected unread, which bounds memory."""
 
 NO_TEXT = "no text"
+EMPTY_CELL = "empty cell written as text"
+EMPTY_CELLS = frozenset({"nan", "NaN", "None", "NULL", "null", "N/A", "n/a", "NA", "NaT", "<NA>"})
+"""What programs write for a cell without text."""
 OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
 
 
@@ -22,7 +25,8 @@ class Document(NamedTuple):
     """Title of `body`; empty if the document has none."""
     body: str = ""
     fault: str = ""
-    """Why the source could not read the text; `text` is then the position of the row."""
+    """Why the source could not read the text; `text` is then the position of the row,
+    or its cell."""
 
 
 class Title(NamedTuple):
@@ -33,9 +37,18 @@ class Title(NamedTuple):
     body: str
 
 
-def titled_document(text: str, source: str, title: object) -> Document:
-    """Return a document that begins with its title, or one without if `title` is no text."""
+def row_document(text: str, source: str, title: object, is_list: bool = False) -> Document:
+    """Return the document of a table's row.
+
+    Args:
+        text: begins after the title; the text of an empty cell is a fault.
+        source: where the row is from.
+        title: none if it is no text, or the text of an empty cell.
+        is_list: whether rows are words or names, such as the word "None".
+    """
+    if not is_list and text.strip() in EMPTY_CELLS:
+        return Document(text.strip(), source, fault=EMPTY_CELL)
     name = title.strip() if isinstance(title, str) else ""
-    if not name:
+    if not name or name in EMPTY_CELLS:
         return Document(text, source)
     return Document(f"{name}\n{text}", source, title=name, body=text)

@@ -6,32 +6,27 @@ The official code reads `text||text` lines and silently skips malformed ones
 
 from __future__ import annotations
 
-import json
-import re
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
-from mirror.corpus.file_formats import COMPRESSIONS, known_formats
-from mirror.corpus.input_files import (
-    InputFile,
-    file_facts,
-    find_input_files,
-    input_digests,
-)
-from mirror.corpus.text_lines import Line, read_lines
+from mirror.corpus.cleaning import BROKEN
+from mirror.corpus.input_files import file_facts, input_digests
+from mirror.corpus.pair_files import errors_about_pairs, find_pair_files, pair_rows
+from mirror.documents import EMPTY_CELL, EMPTY_CELLS
 from mirror.errors import CorpusError, RecipeError, SampleError
-from mirror.paths import local_path
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import PairsSection, Recipe
+from mirror.shared_texts import MOST, SharedTexts, find_shared_texts
 from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
+
+log = logging.getLogger(__name__)
 
 EMPTY = "empty text"
 EQUAL = "equal texts"
@@ -39,10 +34,6 @@ DUPLICATE = "duplicate"
 BROKEN_TEXT = "broken characters"
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema([("first", pa.string()), ("second", pa.string())])
-ENDINGS = (".tsv", ".jsonl", ".ndjson")
-_OTHER_REMEDY = re.compile(r"set corpus\.(?:encoding|format).*", re.DOTALL)
-SHOWN = 100
-"""Characters of a faulty row that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +44,16 @@ class ReadPairs:
     """Each pair once, regardless of the order of its texts; in the order of the files."""
     skipped: Mapping[str, int]
     """Number of skipped pairs by reason."""
+    doubtful: int = 0
+    """Pairs whose text may be an empty cell's, or a word such as "None"."""
 
 
 def read_pairs(section: PairsSection) -> ReadPairs:
     """Return all pairs of a recipe's files.
 
     TSV is read without quoting: every TAB separates two cells.  Files may be compressed with gzip
-    or zstd.  Texts are repaired like those of a corpus.
+    or zstd.  Texts are repaired like those of a corpus.  A text that programs write for an empty
+    cell, such as `nan`, is one if two pairs or more have it in the same column.
 
     Raises:
         CorpusError: a file is missing, unreadable, of another format or encoding, or lacks a
@@ -68,20 +62,24 @@ def read_pairs(section: PairsSection) -> ReadPairs:
     """
     pairs: dict[tuple[str, str], None] = {}
     skipped: Counter[str] = Counter()
-    for file in _find_files(section):
-        for first, second in _rows(file, section):
+    for file in find_pair_files(section):
+        for first, second in pair_rows(file, section):
             if reason := _fault(first, second, pairs):
                 skipped[reason] += 1
             else:
                 pairs[first, second] = None
-    if not pairs:
+    filled = _without_empty_cells(pairs)
+    if len(filled) < len(pairs):
+        skipped[EMPTY_CELL] = len(pairs) - len(filled)
+    if not filled:
         why = ", ".join(f"{n} with {reason}" for reason, n in skipped.most_common())
         raise CorpusError(
             f"no pair in {', '.join(section.paths)} (pairs.paths) is left of "
             f"{skipped.total()} ({why or 'the files are empty'}): check pairs.first and "
             "pairs.second, or name other files"
         )
-    return ReadPairs(tuple(pairs), dict(sorted(skipped.items())))
+    doubtful = sum(not EMPTY_CELLS.isdisjoint(pair) for pair in filled)
+    return ReadPairs(tuple(filled), dict(sorted(skipped.items())), doubtful)
 
 
 def check_pairs(recipe: Recipe) -> None:
@@ -92,8 +90,8 @@ def check_pairs(recipe: Recipe) -> None:
         ServiceError: an object store does not answer.
     """
     if recipe.pairs is not None:
-        for file in _find_files(recipe.pairs):
-            next(_rows(file, recipe.pairs), None)
+        for file in find_pair_files(recipe.pairs):
+            next(pair_rows(file, recipe.pairs), None)
 
 
 def pairs_stage(recipe: Recipe) -> Stage:
@@ -104,8 +102,8 @@ def pairs_stage(recipe: Recipe) -> Stage:
         CorpusError: a file is missing.
     """
     section = _section(recipe)
-    with _errors_about_pairs():
-        digests = input_digests(_find_files(section))
+    with errors_about_pairs():
+        digests = input_digests(find_pair_files(section))
     content = section_content(section)
     del content["with_strings"]  # a setting of tuning
     return Stage("pairs", "corpus.labelled_pairs", digests, content, ("ftfy", "pyarrow", "regex"))
@@ -121,7 +119,8 @@ def gather_pairs(
     Raises:
         RecipeError: the recipe has no `[pairs]`.
         CorpusError: as `read_pairs`.
-        SampleError: there are fewer pairs than a batch takes, and no strings to add.
+        SampleError: there are fewer pairs than a batch takes, or they all share texts, and no
+            strings to add.
         StoreError: the folder cannot be written.
     """
     section, batch = _section(recipe), recipe.tuning.batch_size
@@ -136,17 +135,57 @@ def gather_pairs(
         return {
             "pairs": count,
             "skipped": dict(result.skipped),
-            INPUT_FILES: file_facts(_find_files(section)),
+            "doubtful": result.doubtful,
+            "shared_texts": asdict(find_shared_texts(result.pairs)),
+            INPUT_FILES: file_facts(find_pair_files(section)),
         }
 
     record = store.make(pairs_stage(recipe), write)
-    if not section.with_strings and record.counts["pairs"] < batch:
-        raise SampleError(
-            f"{', '.join(section.paths)} (pairs.paths) hold {record.counts['pairs']} pairs, fewer "
-            f"than one batch of {batch}: give more, lower tuning.batch_size, or set "
-            "pairs.with_strings to true"
-        )
+    _warn_of_empty_cells(record, section)
+    _check_enough(record, section, batch)
     return record
+
+
+def _warn_of_empty_cells(record: StageRecord, section: PairsSection) -> None:
+    counts, paths = record.counts, ", ".join(section.paths)
+    if left_out := counts["skipped"].get(EMPTY_CELL, 0):
+        log.warning(
+            "%s (pairs.paths): %d pairs have the text of an empty cell, such as 'nan' or 'None', "
+            "and are left out: write the file without them",
+            paths,
+            left_out,
+        )
+    if doubtful := counts["doubtful"]:
+        log.warning(
+            "%s (pairs.paths): %d pairs have a text such as 'nan' or 'None' that no other pair has "
+            "in its column, so it may be a word: remove them if it is an empty cell",
+            paths,
+            doubtful,
+        )
+
+
+def _check_enough(record: StageRecord, section: PairsSection, batch: int) -> None:
+    """Check that a batch of the pairs has negatives."""
+    paths, pairs = ", ".join(section.paths), record.counts["pairs"]
+    if not section.with_strings and pairs < batch:
+        raise SampleError(
+            f"{paths} (pairs.paths) hold {pairs} pairs, fewer than one batch of {batch}: give "
+            "more, lower tuning.batch_size, or set pairs.with_strings to true"
+        )
+    shared = SharedTexts(**record.counts["shared_texts"])
+    if not section.with_strings and shared.lacks_negatives(batch):
+        raise SampleError(
+            f"{paths} (pairs.paths): {shared.describe('pairs')}, so they are no negatives of each "
+            "other and there is nothing to learn: give pairs of different texts, name other "
+            "columns, or set pairs.with_strings to true"
+        )
+    if pairs > 1 and shared.largest_share > MOST:
+        log.warning(
+            "%s (pairs.paths): %s, so they are no negatives of each other: check pairs.first and "
+            "pairs.second",
+            paths,
+            shared.describe("pairs"),
+        )
 
 
 def _section(recipe: Recipe) -> PairsSection:
@@ -155,28 +194,9 @@ def _section(recipe: Recipe) -> PairsSection:
     return recipe.pairs
 
 
-def _find_files(section: PairsSection) -> list[InputFile]:
-    for path in section.paths:
-        name = PurePosixPath(path.lower())
-        bare = name.with_suffix("") if name.suffix in COMPRESSIONS else name
-        if local_path(path).is_file() and bare.suffix not in ENDINGS:
-            raise CorpusError(_not_pairs(path))
-    with _errors_about_pairs():
-        files = find_input_files(section.paths)
-    files = [file for file in files if known_formats()[file.format].has_rows]
-    if not files:
-        raise CorpusError(_not_pairs(section.paths[0]))
-    for file in files:
-        if file.format not in ("tsv", "jsonl"):
-            raise CorpusError(_not_pairs(file.path))
-    return files
-
-
-def _not_pairs(path: str) -> str:
-    return (
-        f"{path} (pairs.paths) has another ending than a file of pairs: name files that end in "
-        f"{' '.join(ENDINGS)}, optionally with {' or '.join(COMPRESSIONS)} after it"
-    )
+def _without_empty_cells(pairs: Mapping[tuple[str, str], None]) -> list[tuple[str, str]]:
+    cells = Counter(each for pair in pairs for each in enumerate(pair) if each[1] in EMPTY_CELLS)
+    return [pair for pair in pairs if all(cells[each] < 2 for each in enumerate(pair))]
 
 
 def _fault(first: str, second: str, seen: Mapping[tuple[str, str], None]) -> str:
@@ -188,80 +208,3 @@ def _fault(first: str, second: str, seen: Mapping[tuple[str, str], None]) -> str
     if first == second:
         return EQUAL
     return DUPLICATE if (first, second) in seen or (second, first) in seen else ""
-
-
-def _rows(file: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
-    read = _read_jsonl if file.format == "jsonl" else _read_tsv
-    with _errors_about_pairs():
-        for first, second in read(file, section):
-            yield clean_line(clean_text(first)), clean_line(clean_text(second))
-
-
-def _read_tsv(file: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
-    columns: tuple[int, int] | None = None
-    width = 0
-    if isinstance(section.first, int) and isinstance(section.second, int):
-        columns = (section.first, section.second)
-    for line in read_lines(file, "utf-8"):
-        cells = _text(line, file).split("\t")
-        if columns is None:
-            columns, width = _columns(cells, file, section), len(cells)
-            continue
-        if width and len(cells) != width:
-            raise _malformed(line, file, f"{len(cells)} cells where the header has {width}")
-        if max(columns) >= len(cells):
-            raise _malformed(line, file, f"{len(cells)} cells, so none of number {max(columns)}")
-        yield cells[columns[0]], cells[columns[1]]
-
-
-def _columns(header: list[str], file: InputFile, section: PairsSection) -> tuple[int, int]:
-    names = [name.strip() for name in header]
-    for column in (section.first, section.second):
-        if column not in names:
-            raise CorpusError(
-                f"{file.path} has no column {column!r}: set pairs.first and pairs.second to those "
-                f"that it has ({', '.join(names)[:300]}), or to numbers from 0 if it has no header"
-            )
-    return names.index(str(section.first)), names.index(str(section.second))
-
-
-def _read_jsonl(file: InputFile, section: PairsSection) -> Iterator[tuple[str, str]]:
-    if isinstance(section.first, int):
-        raise CorpusError(
-            f"{file.path} is JSONL, whose columns have names: set pairs.first and pairs.second to "
-            "names"
-        )
-    for line in read_lines(file, "utf-8"):
-        try:
-            row = json.loads(_text(line, file))
-        except (ValueError, RecursionError) as error:
-            raise _malformed(line, file, f"no JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise _malformed(line, file, "no JSON object")
-        first, second = (row.get(str(column)) for column in (section.first, section.second))
-        if not isinstance(first, str) or not isinstance(second, str):
-            raise _malformed(line, file, f"no text in {section.first!r} or in {section.second!r}")
-        yield first, second
-
-
-def _text(line: Line, file: InputFile) -> str:
-    if line.oversized:
-        raise _malformed(line, file, "more text than a row may have")
-    return line.text
-
-
-def _malformed(line: Line, file: InputFile, what: str) -> CorpusError:
-    shown = f": {line.text[:SHOWN]!r}" if line.text else ""
-    return CorpusError(
-        f"line {line.number} of {file.path} (pairs.paths) has {what}{shown}: correct or remove it"
-    )
-
-
-@contextmanager
-def _errors_about_pairs() -> Iterator[None]:
-    """Name the settings of pairs in errors of the readers that corpora use too."""
-    try:
-        yield
-    except CorpusError as error:
-        message = _OTHER_REMEDY.sub("rewrite it in UTF-8", str(error))
-        raise CorpusError(message.replace("corpus.paths", "pairs.paths")) from error

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mirror.corpus.input_files import InputFile
 from mirror.corpus.sources.files import FileFormatSection
 from mirror.corpus.text_lines import check_head, read_lines
-from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, titled_document
+from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, row_document
 from mirror.errors import CorpusError
 
 NOT_JSON = "not JSON"
@@ -84,7 +84,7 @@ def _read_jsonl(file: InputFile, section: FileFormatSection) -> Iterator[Documen
             continue
         has_text = True
         title = row.get(section.title_column or "")
-        yield titled_document(text, _source(row, file, section), title)
+        yield row_document(text, _source(row, file, section), title, section.is_list)
     if seen and not has_text:
         raise _no_column(file, section.text_column, sorted(seen))
 
@@ -129,7 +129,7 @@ def _read_csv(file: InputFile, section: FileFormatSection) -> Iterator[Document]
             else:
                 source = file.name if source_at is None else row[source_at]
                 title = "" if title_at is None else row[title_at]
-                yield titled_document(row[text_at], source, title)
+                yield row_document(row[text_at], source, title, section.is_list)
     except csv.Error as error:
         raise CorpusError(
             f"line {numbers[0]} of {file.path} cannot be read as {file.format} ({error}): look "
@@ -182,7 +182,8 @@ def _rows(
             fault = OVERSIZED if fit is False else NO_TEXT
             yield _fault(file, f"row {before + number + 1}", fault)
         else:
-            yield titled_document(text, file.name if named is None else str(named), title)
+            source = file.name if named is None else str(named)
+            yield row_document(text, source, title, section.is_list)
 
 
 def _open_parquet(file: InputFile, section: FileFormatSection) -> Any:

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
+
+from mirror.errors import SampleError
+from mirror.shared_texts import MOST, find_shared_texts
+from mirror.tuning.items import Item, TextPair
+from mirror.tuning_config import TuningSection
+
+log = logging.getLogger(__name__)
+
+
+def check_negatives(items: Sequence[Item], settings: TuningSection) -> None:
+    """Check that a batch has negatives; warn if most items share a text.
+
+    Raises:
+        SampleError: so many items share a text that a batch has no negatives.
+    """
+    shared = find_shared_texts([_fixed_texts(item, settings) for item in items])
+    if shared.items < 2 or shared.largest_share <= MOST:
+        return
+    found = f"{shared.describe('texts and pairs to tune on')}, so"
+    are_fixed = set(settings.views) == {"titles"} or all(isinstance(i, TextPair) for i in items)
+    if settings.duplicates == "mask" and are_fixed and shared.lacks_negatives(settings.batch_size):
+        raise SampleError(
+            f"{found} they are no negatives of each other and there is nothing to learn: give "
+            "different texts, or name other columns of titles or pairs"
+        )
+    effect = "no negatives" if settings.duplicates == "mask" else "negatives of equal texts"
+    log.warning(
+        "%s they are %s of each other: check the columns of titles and pairs", found, effect
+    )
+
+
+def _fixed_texts(item: Item, settings: TuningSection) -> tuple[str, ...]:
+    """Return the texts that an item has in every epoch, or whenever its title is a view."""
+    if isinstance(item, TextPair):
+        return (item.first, item.second)
+    if "titles" in settings.views and item.title:
+        return (item.title, item.body)
+    return item.sentences if len(item.sentences) == 1 else ()
 
 
 def equal_text_ids(first: Sequence[list[int]], second: Sequence[list[int]]) -> list[int]:

@@ -11,11 +11,14 @@ import torch
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.prompt import PromptTokens, read_prompt_tokens
 from mirror.encoders.truncation import read_characters
-from mirror.errors import TokenizerError
+from mirror.errors import TokenizerError, TuningError
 from mirror.tuning.duplicates import equal_text_ids, near_duplicate_ids
 from mirror.tuning.items import Item, ViewPair, view_pair
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
+
+MOST_WITHOUT_NEGATIVES = 25
+"""Batches without negatives, one after the other, after which tuning ends."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,23 @@ class Views:
         self._items = items
         self._encoder = encoder
         self._masking = _masking(settings, encoder, base)
+        self._without_negatives = 0
         # Without a prompt only the counts matter: one special token before the text, one after.
         backend = encoder.tokenizer.backend_tokenizer
         self._prompt = read_prompt_tokens(backend) or PromptTokens((0,), (0,))
         self._unmasked = len(self._prompt.before) + encoder.prefix_tokens
 
     def batch(self, indices: Sequence[int], epoch: int) -> Batch:
-        """Return both views of the items at `indices`."""
+        """Return both views of the items at `indices`.
+
+        Raises:
+            TuningError: this and many batches before it have no negatives.
+        """
         pairs = [view_pair(self._items[i], i, epoch, self._settings) for i in indices]
         first = self._encoder.token_ids([pair.first for pair in pairs])
         second = self._encoder.token_ids([pair.second for pair in pairs])
         text_ids = self._text_ids(first, second)
+        self._check_negatives(text_ids)
         masked = self._masked(pairs, second, indices, epoch)
         masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
         full_count = sum(map(self._is_full, first))
@@ -69,6 +78,16 @@ class Views:
             one, other = ([self._own_tokens(row) for row in rows] for rows in (first, second))
             numbers = near_duplicate_ids(numbers, one, other, similarity)
         return torch.tensor(numbers)
+
+    def _check_negatives(self, text_ids: torch.Tensor | None) -> None:
+        """Raise TuningError after many batches whose items all share texts or near duplicates."""
+        has_negatives = text_ids is None or bool((text_ids != text_ids[0]).any())
+        self._without_negatives = 0 if has_negatives else self._without_negatives + 1
+        if self._without_negatives == MOST_WITHOUT_NEGATIVES:
+            raise TuningError(
+                f"{MOST_WITHOUT_NEGATIVES} batches had no negatives, since their texts are all "
+                "equal or near duplicates: give different texts, or raise tuning.near_duplicates"
+            )
 
     def _own_tokens(self, ids: list[int]) -> set[int]:
         """Return the text's token ids, without the prompt's and special ones."""

@@ -119,7 +119,7 @@ class Hub(CorpusSource[HubSection]):
 
 
 def _document(row: dict[str, Any], number: int, section: HubSection) -> Document:
-    from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, titled_document
+    from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, row_document
 
     named = (section.text_column, section.source_column, section.title_column)
     for column in filter(None, named):
@@ -136,7 +136,7 @@ def _document(row: dict[str, Any], number: int, section: HubSection) -> Document
         return Document(f"row {number}", source, fault=NO_TEXT)
     if len(text) > MAX_BYTES:
         return Document(f"row {number}", source, fault=OVERSIZED)
-    return titled_document(text, source, row.get(section.title_column or ""))
+    return row_document(text, source, row.get(section.title_column or ""), section.is_list)
 
 
 register_source(Hub())
