@@ -6,17 +6,20 @@ import random
 from collections.abc import Iterator, Sequence
 
 from mirror.errors import SampleError
+from mirror.tuning.duplicates import check_negatives
 from mirror.tuning.items import Item
+from mirror.tuning_config import TuningSection
 
 
-def check_batch(items: Sequence[Item], batch_size: int, validated_on: int = 0) -> None:
-    """Raise SampleError if there are fewer different items than a batch takes.
+def check_batch(items: Sequence[Item], settings: TuningSection, validated_on: int = 0) -> None:
+    """Raise SampleError if different items do not fill a batch, or it has no negatives.
 
     Args:
         items: strings, pairs and documents that are tuned on.
-        batch_size: items of a batch.
+        settings: a recipe's `[tuning]`.
         validated_on: documents that are not tuned on, for the error.
     """
+    batch_size = settings.batch_size
     if (different := len(set(items))) < batch_size:
         without = f" without {validated_on} for validation" if validated_on else ""
         unit = "documents" if validated_on else "strings"
@@ -24,6 +27,7 @@ def check_batch(items: Sequence[Item], batch_size: int, validated_on: int = 0) -
             f"the sample holds {different} different {unit}{without} and a batch takes "
             f"{batch_size}: give it more text, or lower tuning.batch_size"
         )
+    check_negatives(items, settings)
 
 
 def batch_count(strings: int, batch_size: int) -> int:

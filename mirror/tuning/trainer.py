@@ -30,7 +30,6 @@ from mirror.store import safetensors_errors_as_os_errors
 from mirror.tuning.batch_sampler import batch_count, check_batch, epoch_batches
 from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning.distributed import tune_distributed
-from mirror.tuning.duplicates import check_negatives
 from mirror.tuning.guard import Guard
 from mirror.tuning.items import Item, as_items
 from mirror.tuning.losses import ContrastiveObjective, mean_cosine
@@ -92,8 +91,7 @@ def tune(
     items = as_items(strings)
     count, longest = settings.validation_documents, settings.crop_sentences
     tuned_on, validation = split_validation(items, count, longest)
-    check_batch(tuned_on, settings.batch_size, len(items) - len(tuned_on))
-    check_negatives(tuned_on, settings)
+    check_batch(tuned_on, settings, len(items) - len(tuned_on))
     if settings.num_processes > 1 and current_process_group() == SINGLE_PROCESS:
         return tune_distributed(settings, items, vars(paths), on_step, guard)
     torch.set_num_threads(thread_count())
