@@ -32,6 +32,7 @@ PAUSE_SECONDS = 0.2
 STDERR = 2
 """File descriptor for the server's access log."""
 
+APP = "tasks.registry.scoring_app:make_app"
 LOADER = "mlflow.sentence_transformers"
 ALLOWED_KEYS = {"data", "env", "loader_module", "python_version"}
 """Keys in MLmodel of an encoder without code of its own."""
@@ -102,12 +103,11 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
     Raises:
         ServiceError: it exited, or did not answer in time.
     """
-    command = [sys.executable, "-m", "mirror.shutdown", "mlflow", "models", "serve"]
-    command += ["--model-uri", str(model)]
-    command += ["--env-manager", "local", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "mirror.shutdown", "uvicorn", "--factory", APP]
+    command += ["--host", host, "--port", str(port)]
     server = subprocess.Popen(
         command,
-        env=_environment(),
+        env=_environment(model),
         stdin=subprocess.PIPE,  # the server ends when this pipe closes
         stdout=STDERR,
         start_new_session=True,
@@ -119,12 +119,13 @@ def scoring_server(model: Path, host: str, port: int) -> Iterator[subprocess.Pop
         _end(server)
 
 
-def _environment() -> dict[str, str]:
-    # MLflow starts `uvicorn` from the PATH: this environment's must come first.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+def _environment(model: Path) -> dict[str, str]:
+    from mlflow.pyfunc.scoring_server import get_cmd
+
+    _, environment = get_cmd(str(model))
     offline = {"HF_HUB_OFFLINE": "1", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     modules = os.pathsep.join(filter(None, sys.path))
-    return {**os.environ, **offline, "PATH": path, "PYTHONPATH": modules}
+    return {**environment, **offline, "PYTHONPATH": modules}
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:

@@ -106,7 +106,10 @@ def test_it_says_which_version_answers_and_how_to_call_it(served: SimpleNamespac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ['{"texts": ["a"]}', "not json", '{"inputs": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "data",
+    ['{"texts": ["a"]}', "not json", '{"inputs": {"a": 1}}', '{"inputs": [null]}'],
+)
 def test_wrong_input_is_a_400(served: SimpleNamespace, data: str) -> None:
     address = f"http://127.0.0.1:{served.port}/invocations"
     status, body = call(

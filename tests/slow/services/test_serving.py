@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -90,12 +91,20 @@ def test_the_scoring_server_ends_when_its_starter_is_killed(
     )
     group = int(starter.stdout.readline())
     assert can_connect(port)
+    assert status_of(port, {"inputs": ["a text"]}) == 200
+    assert status_of(port, {"inputs": [None]}) == 400
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     end = time.monotonic() + 20
     while lives(group) or can_connect(port):
         assert time.monotonic() < end, "the server outlived its starter"
         time.sleep(0.1)
+
+
+def status_of(port: int, content: Any) -> int:
+    """Return the status of the answer to a request for vectors."""
+    address = f"http://127.0.0.1:{port}/invocations"
+    return httpx.post(address, json=content, timeout=60).status_code
 
 
 def can_connect(port: int) -> bool:
