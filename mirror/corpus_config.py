@@ -132,6 +132,10 @@ class CorpusSource(ABC, Generic[Settings]):
         """Return name, path and size of the input files; the names are those of `digests`."""
         return []
 
+    def files_left_out(self, section: Settings, recipe: Recipe) -> tuple[str, ...]:
+        """Return names of files in the folders that are named, whose format is not read."""
+        return ()
+
 
 _sources: dict[str, CorpusSource[Any]] = {}
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repeated
+from mirror.corpus.file_kinds import count_endings
 from mirror.corpus.filtering import MAX_REJECT
 from mirror.corpus.parallel import filter_documents
 from mirror.corpus.parquet_writer import (
@@ -35,6 +36,7 @@ from mirror.corpus.parquet_writer import (
 )
 from mirror.corpus.sources import (
     check_sources,
+    files_left_out,
     read_documents,
     source_digests,
     source_files,
@@ -48,6 +50,8 @@ from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
 
 log = logging.getLogger(__name__)
 
+FILES_LEFT_OUT = "files_left_out"
+"""Key of the counts of files whose format is not read, by ending."""
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
 DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
@@ -107,7 +111,11 @@ def ingest_corpus(
             shutil.rmtree(work, ignore_errors=True)
         if not counts.kept:
             raise _all_rejected(recipe, counts)
-        return {**counts.as_counts(), INPUT_FILES: source_files(recipe)}
+        return {
+            **counts.as_counts(),
+            FILES_LEFT_OUT: count_endings(files_left_out(recipe)),
+            INPUT_FILES: source_files(recipe),
+        }
 
     return store.make(corpus_stage(recipe), write)
 

@@ -11,6 +11,14 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from mirror.corpus.file_formats import COMPRESSIONS, format_by_ending, known_formats
+from mirror.corpus.file_kinds import (
+    HEAD,
+    describe_formats,
+    describe_kind,
+    describe_left_out,
+    kind_by_bytes,
+    kind_by_name,
+)
 from mirror.corpus_config import FileFacts
 from mirror.errors import CorpusError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
@@ -38,37 +46,61 @@ class InputFile:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
 
+@dataclass(frozen=True)
+class FoundFiles:
+    """What a recipe's paths name."""
+
+    files: tuple[InputFile, ...]
+    """Each once, in the order of the paths, then of the names."""
+    left_out: tuple[str, ...]
+    """Names of the files of folders and globs whose format is unknown, likewise."""
+
+
 def find_input_files(
     paths: tuple[str, ...], format_name: str = "auto", download_instructions: str = ""
 ) -> list[InputFile]:
+    """Return the files that the paths name; see `search_files`."""
+    return list(search_files(paths, format_name, download_instructions).files)
+
+
+def search_files(
+    paths: tuple[str, ...], format_name: str = "auto", download_instructions: str = ""
+) -> FoundFiles:
     """Return each file that the paths name once, in the order of the paths, then of the names.
 
     Local paths are relative to the checkout, else to the working folder.  In folders and globs,
-    hidden files and files whose format is unknown are skipped.  `download_instructions` is the
-    remedy in the error about a missing path.
+    hidden files are skipped, and files whose format is unknown are left out.
+    `download_instructions` is the remedy in the error about a missing path.
 
     Raises:
         CorpusError: a path does not exist, or the format of a file cannot be known by its ending.
         ServiceError: an object store does not answer.
     """
     files: dict[tuple[str, str], InputFile] = {}
+    left_out: dict[str, None] = {}
     for path in paths:
-        matches = list(_find(path, format_name))
+        found = list(_find(path, format_name))
+        unknown = [each for each in found if isinstance(each, str)]
+        matches = [each for each in found if isinstance(each, InputFile)]
         if not matches:
-            if download_instructions:
-                raise CorpusError(
-                    f"no text at {path} (corpus.paths): {' '.join(download_instructions.split())}"
-                )
-            formats = known_formats().values()
-            endings = " ".join(ending for each in formats for ending in each.endings)
-            raise CorpusError(
-                f"no text at {path} (corpus.paths): name a file, or a folder or glob with files "
-                f"that end in {endings}, optionally with {' or '.join(COMPRESSIONS)} after it; "
-                "for others set corpus.format"
-            )
+            raise CorpusError(_nothing_found(path, unknown, download_instructions))
+        left_out.update(dict.fromkeys(unknown))
         for file in matches:
             files.setdefault((file.filesystem.type_name, file.path), file)
-    return list(files.values())
+    return FoundFiles(tuple(files.values()), tuple(left_out))
+
+
+def _nothing_found(path: str, unknown: list[str], download_instructions: str) -> str:
+    if download_instructions:
+        return f"no text at {path} (corpus.paths): {' '.join(download_instructions.split())}"
+    if unknown:
+        return (
+            f"no text at {path} (corpus.paths): {describe_left_out(unknown)}; {describe_formats()}"
+        )
+    return (
+        f"no text at {path} (corpus.paths): name a file, or a folder or glob with files; "
+        f"{describe_formats()}; for other endings set corpus.format"
+    )
 
 
 def input_digests(files: list[InputFile]) -> dict[str, str]:
@@ -98,7 +130,8 @@ def _digest(file: InputFile) -> str:
     return digest_of_json([file.path, info.size, info.mtime_ns])
 
 
-def _find(path: str, format_name: str) -> Iterator[InputFile]:
+def _find(path: str, format_name: str) -> Iterator[InputFile | str]:
+    """Yield files, and names of those whose format is unknown."""
     _check_pattern(path)
     if _URI.match(path):
         yield from _find_remote(path, format_name)
@@ -121,7 +154,7 @@ def _exists(path: Path) -> bool:
     return path.exists() or (pattern != "" and any(Path(base).glob(pattern)))
 
 
-def _find_remote(uri: str, format_name: str) -> Iterator[InputFile]:
+def _find_remote(uri: str, format_name: str) -> Iterator[InputFile | str]:
     base, pattern = _split_pattern(uri)
     try:
         filesystem, root = fs.FileSystem.from_uri(base if pattern else uri)
@@ -183,11 +216,14 @@ def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _select_files(
     filesystem: fs.FileSystem, base: str, names: list[str], format_name: str
-) -> Iterator[InputFile]:
+) -> Iterator[InputFile | str]:
     for name in sorted(names):
         parts = PurePosixPath(name).parts
-        hidden = any(part.startswith((".", "_")) for part in parts)
-        if not hidden and (format_name != "auto" or format_by_ending(name)):
+        if any(part.startswith((".", "_")) for part in parts):
+            continue
+        if format_name == "auto" and not format_by_ending(name):
+            yield name
+        else:
             yield _input_file(filesystem, f"{base.rstrip('/')}/{name}", name, format_name)
 
 
@@ -201,6 +237,8 @@ def _input_file(filesystem: fs.FileSystem, path: str, name: str, format_name: st
             f"the name of {shown} (corpus.paths) is not in UTF-8: rename the file or its folder"
         ) from error
     if not kind:
+        if unread := kind_by_name(name) or kind_by_bytes(_first_bytes(filesystem, path)):
+            raise CorpusError(f"{path} (corpus.paths) {describe_kind(unread)}")
         raise CorpusError(
             f"the ending of {path} (corpus.paths) is no known format: set corpus.format to "
             f"one of {', '.join(known_formats())}"
@@ -208,6 +246,14 @@ def _input_file(filesystem: fs.FileSystem, path: str, name: str, format_name: st
     return InputFile(
         filesystem, path, name, kind, COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
     )
+
+
+def _first_bytes(filesystem: fs.FileSystem, path: str) -> bytes:
+    try:
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            return bytes(stream.read(HEAD))
+    except OSError as error:
+        raise _unreachable(path, error) from error
 
 
 def _unreachable(path: str, error: OSError) -> CorpusError | ServiceError:

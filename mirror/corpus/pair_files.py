@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,18 @@ from pathlib import PurePosixPath
 
 from mirror.corpus.cleaning import clean_line, clean_text
 from mirror.corpus.file_formats import COMPRESSIONS, known_formats
-from mirror.corpus.input_files import InputFile, find_input_files
+from mirror.corpus.file_kinds import describe_left_out
+from mirror.corpus.input_files import InputFile, search_files
 from mirror.corpus.text_lines import Line, read_lines
 from mirror.errors import CorpusError
+from mirror.log_once import warn_once
 from mirror.paths import local_path
 from mirror.recipe import PairsSection
 
+log = logging.getLogger(__name__)
+
 ENDINGS = (".tsv", ".jsonl", ".ndjson")
+_OTHER_FORMATS = re.compile(r"formats that are read: [^;]*")
 _OTHER_REMEDY = re.compile(r"set corpus\.(?:encoding|format).*", re.DOTALL)
 SHOWN = 100
 """Characters of a faulty row that an error shows."""
@@ -35,8 +41,11 @@ def find_pair_files(section: PairsSection) -> list[InputFile]:
         if local_path(path).is_file() and bare.suffix not in ENDINGS:
             raise CorpusError(_not_pairs(path))
     with errors_about_pairs():
-        files = find_input_files(section.paths)
-    files = [file for file in files if known_formats()[file.format].has_rows]
+        found = search_files(section.paths)
+    files = [file for file in found.files if known_formats()[file.format].has_rows]
+    others = [file.name for file in found.files if file not in files] + list(found.left_out)
+    if files and others:
+        warn_once(log, f"{', '.join(section.paths)} (pairs.paths): {describe_left_out(others)}")
     if not files:
         raise CorpusError(_not_pairs(section.paths[0]))
     for file in files:
@@ -131,4 +140,5 @@ def errors_about_pairs() -> Iterator[None]:
         yield
     except CorpusError as error:
         message = _OTHER_REMEDY.sub("rewrite it in UTF-8", str(error))
+        message = _OTHER_FORMATS.sub(f"files of pairs end in {' '.join(ENDINGS)}", message)
         raise CorpusError(message.replace("corpus.paths", "pairs.paths")) from error

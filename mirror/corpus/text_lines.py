@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import regex
 
 from mirror.corpus.cleaning import BROKEN
+from mirror.corpus.file_kinds import describe_kind, kind_by_bytes, text_like_kind
 from mirror.corpus.input_files import InputFile
 from mirror.documents import MAX_BYTES
 from mirror.errors import CorpusError
@@ -199,7 +200,10 @@ def _check_bytes(head: bytes, file: InputFile, encoding: str) -> None:
             raise CorpusError(
                 f"{file.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
             )
-    if b"\0" in head or len(_CONTROLS.findall(head)) > 0.02 * len(head):
+    is_binary = b"\0" in head or len(_CONTROLS.findall(head)) > 0.02 * len(head)
+    if kind := kind_by_bytes(head) if is_binary else text_like_kind(head):
+        raise CorpusError(f"{file.path} (corpus.paths) {describe_kind(kind)}")
+    if is_binary:
         raise CorpusError(
             f"{file.path} is a binary file, not {file.format}: name text files in corpus.paths, "
             "set corpus.format if it is Parquet, or corpus.encoding if it is UTF-16"

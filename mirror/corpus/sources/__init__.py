@@ -51,6 +51,11 @@ def source_files(recipe: Recipe) -> list[FileFacts]:
     return find_source(recipe.corpus.source).files(recipe.corpus, recipe)
 
 
+def files_left_out(recipe: Recipe) -> tuple[str, ...]:
+    """Return names of files in a recipe's folders whose format is not read."""
+    return find_source(recipe.corpus.source).files_left_out(recipe.corpus, recipe)
+
+
 def source_libraries(section: CorpusSection) -> tuple[str, ...]:
     """Return distributions, beyond those of every corpus, whose version changes the documents.
 

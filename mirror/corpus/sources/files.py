@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import field_validator, model_validator
@@ -13,11 +14,14 @@ from mirror.corpus.file_formats import known_formats
 from mirror.corpus_config import CorpusSection, CorpusSource, FileFacts, register_source
 from mirror.errors import CorpusError
 from mirror.hashing import class_code_hash, digest_of_json
+from mirror.log_once import warn_once
 
 if TYPE_CHECKING:
-    from mirror.corpus.input_files import InputFile
+    from mirror.corpus.input_files import FoundFiles, InputFile
     from mirror.documents import Document
     from mirror.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 CHECKED_FILES = 50
@@ -75,8 +79,11 @@ class Files(CorpusSource[FilesSection]):
     has_lines = True
 
     def check(self, section: FilesSection, recipe: Recipe) -> None:
-        """Check the first files for format, encoding and columns."""
-        check_files(_find(section), section)
+        """Check the first files for format, encoding and columns; warn of files left out."""
+        found = _search(section)
+        check_files(list(found.files), section)
+        if found.left_out:
+            warn_once(log, f"{', '.join(section.paths)}: {_left_out_words(found.left_out)}")
 
     def read(self, section: FilesSection, recipe: Recipe) -> Iterator[Document]:
         """Yield the documents of all files, in the order of the paths and of their names."""
@@ -114,6 +121,10 @@ class Files(CorpusSource[FilesSection]):
 
         return file_facts(_find(section))
 
+    def files_left_out(self, section: FilesSection, recipe: Recipe) -> tuple[str, ...]:
+        """Return names of files in the folders that are named, whose format is not read."""
+        return _search(section).left_out
+
 
 def format_libraries(names: set[str]) -> tuple[str, ...]:
     """Return the packages that read some formats."""
@@ -142,9 +153,19 @@ def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[D
 
 
 def _find(section: FilesSection) -> list[InputFile]:
-    from mirror.corpus.input_files import find_input_files
+    return list(_search(section).files)
 
-    return find_input_files(section.paths, section.format, section.download_instructions)
+
+def _search(section: FilesSection) -> FoundFiles:
+    from mirror.corpus.input_files import search_files
+
+    return search_files(section.paths, section.format, section.download_instructions)
+
+
+def _left_out_words(names: Sequence[str]) -> str:
+    from mirror.corpus.file_kinds import describe_formats, describe_left_out
+
+    return f"{describe_left_out(names)}; {describe_formats()}"
 
 
 def _check_encoding(encoding: str) -> None:
