@@ -96,7 +96,7 @@ class NearDuplicateFinder:
     def is_new(self, text: str) -> bool:
         """Return whether no earlier string is similar; a new string is added."""
         signature = self._library.MinHash(num_perm=PERMUTATIONS, seed=1)
-        signature.update_batch(sorted(gram.encode() for gram in _ngrams(text)))
+        signature.update_batch(sorted(gram.encode() for gram in ngrams(text)))
         for row in self._index.query(signature):
             if self._hashes[row].jaccard(signature) >= self.similarity:
                 return False
@@ -105,7 +105,8 @@ class NearDuplicateFinder:
         return True
 
 
-def _ngrams(text: str) -> set[str]:
+def ngrams(text: str) -> set[str]:
+    """Return a text's 3-grams without regard to case; a shorter text is one."""
     folded = text.casefold()
     return set(_windows(folded)) or {folded}
 

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repeated
 from mirror.corpus.file_kinds import count_endings
 from mirror.corpus.filtering import MAX_REJECT
+from mirror.corpus.near_copies import estimate_near_copies
 from mirror.corpus.parallel import filter_documents
 from mirror.corpus.parquet_writer import (
     CANDIDATES,
@@ -52,6 +53,8 @@ log = logging.getLogger(__name__)
 
 FILES_LEFT_OUT = "files_left_out"
 """Key of the counts of files whose format is not read, by ending."""
+NEAR_COPIES = "near_copies"
+"""Key of the estimated share of strings that are near copies of another; not counted in lists."""
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
 DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
@@ -106,6 +109,7 @@ def ingest_corpus(
             )
             _write_tables(recipe, out, work, counts)
             _check_balance(out, counts)
+            near_copies = _near_copies(recipe, counts.kept, out, work)
         finally:
             # Nothing resumes from it, and it would fill the disk.
             shutil.rmtree(work, ignore_errors=True)
@@ -113,6 +117,7 @@ def ingest_corpus(
             raise _all_rejected(recipe, counts)
         return {
             **counts.as_counts(),
+            NEAR_COPIES: near_copies,
             FILES_LEFT_OUT: count_endings(files_left_out(recipe)),
             INPUT_FILES: source_files(recipe),
         }
@@ -212,6 +217,12 @@ def _check_balance(out: Path, counts: _IngestCounts) -> None:
             f"and {on_disk[1]} rejected on disk, {counted[0]} and {counted[1]} counted; report "
             "this as an issue"
         )
+
+
+def _near_copies(recipe: Recipe, kept: int, out: Path, work: Path) -> float:
+    if recipe.corpus.is_list:
+        return 0.0
+    return estimate_near_copies(out / "sentences", kept, work)
 
 
 def _all_rejected(recipe: Recipe, counts: _IngestCounts) -> CorpusError:

@@ -68,6 +68,8 @@ def test_sentences_are_in_order_with_their_positions(ingest):
         "documents": 2,
         "titles": 0,
         "characters": 44,
+        "near_copies": 0.0,
+        "files_left_out": {},
     }
 
 
