@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from mirror.config_base import Address, Language, Level, Name, Positive, Section, describe_fault
 from mirror.corpus_config import AnyCorpusSection, gives_documents
+from mirror.drift_config import DriftSection
 from mirror.errors import RecipeError
 from mirror.paths import PAPER_RECIPES as PAPER_RECIPES
 from mirror.paths import RECIPES as RECIPES
@@ -113,24 +114,6 @@ class EvaluationSection(Section):
         return (*self.benchmarks, *guard)
 
 
-class DriftSection(Section):
-    """Drift thresholds; a run with `--if-changed` continues if one is reached.
-
-    See `mirror.corpus.drift`.
-    """
-
-    new_strings: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of strings that the champion's corpus lacks."""
-    divergence: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Jensen-Shannon divergence of the word pieces, in bits."""
-    unknown: Annotated[float, Field(ge=0, le=1)] = 0.005
-    """Rise of the share of unknown word pieces."""
-    pieces_per_word: Annotated[float, Field(ge=0)] = 0.05
-    """Relative rise of the word pieces per word."""
-    lengths: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Kolmogorov-Smirnov distance of the strings' lengths."""
-
-
 class RegistrySection(Section):
     """The registered model that the encoder becomes a version of."""
 
@@ -179,11 +162,23 @@ class Recipe(Section):
     evaluation: EvaluationSection
     registry: RegistrySection
     _without_views: dict[str, Any] | None = PrivateAttr(None)
+    _views_are_replaced: bool = PrivateAttr(False)
 
     @property
     def has_default_views(self) -> bool:
         """Whether `tuning.views` was left out, so that the corpus may still decide."""
         return self._without_views is not None
+
+    @property
+    def views_are_replaced(self) -> bool:
+        """Whether identity pairs replaced crops, for which the corpus has too few documents."""
+        return self._views_are_replaced
+
+    def settled(self, content: dict[str, Any], source: str) -> Recipe:
+        """Return the recipe with another content, which `source` names in errors."""
+        recipe = parse_recipe(content, name=self.name, source=source)
+        recipe._views_are_replaced = self._views_are_replaced
+        return recipe
 
     def with_identity(self) -> Recipe:
         """Return the recipe as if it set `tuning.views`, which it left out, to identity."""
@@ -192,6 +187,7 @@ class Recipe(Section):
         tuning = parse_recipe(content, name=self.name, source=self.name).tuning
         recipe = self.model_copy(update={"tuning": tuning})
         recipe._without_views = None
+        recipe._views_are_replaced = True
         return recipe
 
     @model_validator(mode="after")

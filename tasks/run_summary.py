@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mirror.evaluation.score_change import ScoreChange
 from mirror.formatting import score, signed
+from mirror.release.notices import find_notices
 from mirror.release.run_record import RunRecord, StartTime, save_record, stage_summaries
 from mirror.release.run_results import metric_changes, score_changes
 from mirror.rendering import markdown_table
@@ -64,6 +65,7 @@ def record_run(
         confidence=candidate.recipe.evaluation.gate.confidence,
         extra_metrics=metric_changes(results),
         readings=results.readings,
+        notices=find_notices(results),
     )
     save_record(record, run.workspace)
     _show(record)

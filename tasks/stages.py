@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mirror.corpus import ingest, labelled_pairs, profile_stage
+from mirror.corpus.reasons import NEAR_COPIES
 from mirror.encoders import base_model
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
@@ -20,6 +21,7 @@ from mirror.release import package as packaging
 from mirror.release import smoke_test as smoke_tests
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import MIN_TEXTS, PAGE, read_compatibility, summary
+from mirror.release.notices import corpus_notices
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
 from mirror.run_data import RunData
@@ -41,7 +43,11 @@ MANY_FULL = 0.1
 @stage_task("corpus", "Corpus of {run.recipe.name}: rows by outcome", **RETRIES)
 def ingest_corpus(report: Reporter, run: RunContext) -> StageRecord:
     """Make the corpus; see `mirror.corpus.ingest.ingest_corpus`."""
-    return ingest.ingest_corpus(run.recipe, run.store, report)
+    record = ingest.ingest_corpus(run.recipe, run.store, report)
+    for notice in corpus_notices(record.counts):
+        if notice.name == NEAR_COPIES:
+            log.warning("%s", notice.text)
+    return record
 
 
 @stage_task("pairs", "Labelled pairs of {run.recipe.name}")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mirror.evaluation.score_change import MetricSummary, ScoreChange
 from mirror.formatting import score, signed
+from mirror.release.notices import Notice, notice_lines
 from mirror.release.run_record import RunRecord, StageSummary
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def show_run(record: RunRecord, console: Console) -> None:
     if record.extra_metrics:
         console.print(extra_metric_table(record.extra_metrics))
     console.print(_verdict(record))
+    if record.notices:
+        console.print(_notices(record.notices))
     console.print(_stages(record.stages, record.seconds))
     for name, path in (
         ("model", record.model),
@@ -107,6 +110,11 @@ def _verdict(record: RunRecord) -> RenderableType:
         heading, meaning = Text("Unchanged", "bold cyan"), " – the champion stays"
     reasons = [Padding(Text(reason), (0, 0, 0, 2)) for reason in record.reasons]
     return Group(Text.assemble(heading, meaning), *reasons, "")
+
+
+def _notices(notices: Sequence[Notice]) -> RenderableType:
+    lines = [Padding(Text(line), (0, 0, 0, 2)) for line in notice_lines(notices)]
+    return Group(Text("Cut, left out or replaced", "bold"), *lines, "")
 
 
 def _stages(stages: Sequence[StageSummary], seconds: float) -> RenderableType:

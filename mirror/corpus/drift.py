@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.corpus.profile import LENGTH_STEP, CorpusProfile, pieces_per_word, unknown_share
-from mirror.recipe import DriftSection
+from mirror.drift_config import DriftSection
 
 Floats = NDArray[np.float64]
 

@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 
 from mirror.corpus.cleaning import BROKEN, clean_line, clean_text
 from mirror.corpus.language_id import foreign_detector
+from mirror.corpus.reasons import (
+    BROKEN_TEXT,
+    EMPTY,
+    LEFT_OUT,
+    OTHER_LANGUAGE,
+    TOO_LONG,
+    TOO_SHORT,
+)
 from mirror.corpus.sentences import split_sentences
 from mirror.documents import Document, Title
 from mirror.recipe import Recipe
@@ -17,12 +25,6 @@ from mirror.recipe import Recipe
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EMPTY = "empty"
-LEFT_OUT = "left out"
-OTHER_LANGUAGE = "other language"
-BROKEN_TEXT = "broken characters"
-TOO_SHORT = "too short"
-TOO_LONG = "too long"
 MAX_REJECT = 200
 """Most characters stored of a rejected row."""
 

@@ -35,6 +35,7 @@ from mirror.corpus.parquet_writer import (
     count_rows,
     read_batches,
 )
+from mirror.corpus.reasons import DUPLICATE, FILES_LEFT_OUT, NEAR_COPIES, NEAR_DUPLICATE
 from mirror.corpus.sources import (
     check_sources,
     files_left_out,
@@ -51,12 +52,6 @@ from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
 
 log = logging.getLogger(__name__)
 
-FILES_LEFT_OUT = "files_left_out"
-"""Key of the counts of files whose format is not read, by ending."""
-NEAR_COPIES = "near_copies"
-"""Key of the estimated share of strings that are near copies of another; not counted in lists."""
-DUPLICATE = "duplicate"
-NEAR_DUPLICATE = "near duplicate"
 DOCUMENT, REASON = (CANDIDATES.get_field_index(name) for name in ("document", "reason"))
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from mirror.corpus.cleaning import BROKEN
 from mirror.corpus.input_files import file_facts, input_digests
 from mirror.corpus.pair_files import errors_about_pairs, find_pair_files, pair_rows
+from mirror.corpus.reasons import BROKEN_TEXT, DUPLICATE, EMPTY_TEXT, EQUAL_TEXTS
 from mirror.documents import EMPTY_CELL, EMPTY_CELLS
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -28,10 +29,6 @@ from mirror.store import INPUT_FILES, Stage, StageRecord, Store, section_content
 
 log = logging.getLogger(__name__)
 
-EMPTY = "empty text"
-EQUAL = "equal texts"
-DUPLICATE = "duplicate"
-BROKEN_TEXT = "broken characters"
 ROW_GROUP = 1 << 16
 SCHEMA = pa.schema([("first", pa.string()), ("second", pa.string())])
 
@@ -202,9 +199,9 @@ def _without_empty_cells(pairs: Mapping[tuple[str, str], None]) -> list[tuple[st
 def _fault(first: str, second: str, seen: Mapping[tuple[str, str], None]) -> str:
     """Return why a pair is skipped; empty if it is not."""
     if not first or not second:
-        return EMPTY
+        return EMPTY_TEXT
     if BROKEN in first + second:
         return BROKEN_TEXT
     if first == second:
-        return EQUAL
+        return EQUAL_TEXTS
     return DUPLICATE if (first, second) in seen or (second, first) in seen else ""

@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mirror.corpus.input_files import InputFile
+from mirror.corpus.reasons import MISFIT, NOT_JSON
 from mirror.corpus.sources.files import FileFormatSection
 from mirror.corpus.text_lines import check_head, read_lines
 from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, row_document
 from mirror.errors import CorpusError
 
-NOT_JSON = "not JSON"
-MISFIT = "not as many cells as columns"
 BATCH_ROWS = 512
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 

@@ -29,7 +29,7 @@ from mirror.encoders.tokenizer_files import (
 )
 from mirror.errors import RecipeError
 from mirror.log_once import warn_once
-from mirror.recipe import Recipe, parse_recipe
+from mirror.recipe import Recipe
 from mirror.tuning_config import TuningSection
 from mirror.tuning_defaults import fill_tuning
 
@@ -85,7 +85,7 @@ def settle_recipe(recipe: Recipe, folder: Path) -> Recipe:
     if settled.items() <= content["tuning"].items():
         return recipe
     content["tuning"] |= settled
-    return parse_recipe(content, name=recipe.name, source=f"{recipe.name} with the base {folder}")
+    return recipe.settled(content, f"{recipe.name} with the base {folder}")
 
 
 def _defaults(recipe: Recipe) -> Mapping[str, Any]:

@@ -18,12 +18,14 @@ import torch
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.evaluation.benchmark import Benchmark, read_definition
+from mirror.evaluation.counting_encoder import CountingEncoder
 from mirror.evaluation.kinds.space_diagnostics import (
     REPORT_STRINGS,
     sampled_texts,
     space_diagnostics,
 )
 from mirror.evaluation.result import BenchmarkResult, TextEncoder
+from mirror.evaluation.score_change import TRUNCATED
 from mirror.hardware import thread_count
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import EvaluationSection
@@ -71,17 +73,18 @@ def write_evaluation(
     """
     torch.set_num_threads(thread_count())
     encoder = Encoder.load(Path(ref.folder), ref.pooling, ref.max_tokens, prompt=ref.prompt)
+    counting = CountingEncoder(encoder)
     definitions = [read_definition(name) for name in evaluation.scored]
-    results: dict[str, BenchmarkResult] = {}
+    results = dict[str, BenchmarkResult]()
     (out / "predictions").mkdir()
     for done, benchmark in enumerate(definitions):
-        on_progress(
-            ProgressEvent("evaluation", done, len(definitions) + 1, "benchmarks", benchmark.name)
-        )
-        results[benchmark.name] = score_encoder(encoder, benchmark, run)
+        total = len(definitions) + 1
+        on_progress(ProgressEvent("evaluation", done, total, "benchmarks", benchmark.name))
+        results[benchmark.name] = score_encoder(counting, benchmark, run)
         _write_predictions(benchmark.name, results[benchmark.name], out / "predictions")
     texts = sampled_texts(run.sample)[:REPORT_STRINGS]
-    _write_json(out / "diagnostics.json", space_diagnostics(texts, encoder.encode(texts)))
+    diagnostics = space_diagnostics(texts, encoder.encode(texts)) | {TRUNCATED: counting.counts()}
+    _write_json(out / "diagnostics.json", diagnostics)
     scores = {
         each.name: results[each.name].content()
         | {"used_by_gate": each.used_by_gate and each.name in evaluation.benchmarks}

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+TRUNCATED = "truncated"
+"""Key in an evaluation's `diagnostics.json`: how many `texts` were encoded, and how many `cut`."""
+
 
 def joined_with(method: str) -> str:
     """Return the name of the extra metric of an encoder joined with another method."""

@@ -19,6 +19,7 @@ from mirror.release import plots
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
+from mirror.release.notices import find_notices
 from mirror.release.run_results import RunResults, metric_changes, read_json, score_changes
 from mirror.rendering import LIBRARIES, fill_template, template_digest
 from mirror.store import Stage, StageRecord, Store, section_content
@@ -37,6 +38,7 @@ def report_stage(results: RunResults, verdict: Verdict) -> Stage:
             **results.digests,
             "drift": digest_of_json(asdict(results.drift) if results.drift else None),
             "verdict": digest_of_json(_plain(asdict(verdict))),
+            "notices": digest_of_json([asdict(notice) for notice in find_notices(results)]),
             **_compatibility_digest(results),
             "template": template_digest(REPORT_TEMPLATE),
             "style": template_digest(REPORT_STYLE),
@@ -76,6 +78,7 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
             "scores": scores,
             "readings": results.readings,
             "extra_metrics": metric_changes(results),
+            "notices": find_notices(results),
             "drift": drift_lines(results.drift) if results.drift else [],
             "compatibility": _compatibility(results),
             "others": other_methods(scores),

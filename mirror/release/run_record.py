@@ -15,6 +15,7 @@ from mirror.atomic_write import atomic_file
 from mirror.errors import StoreError
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.hashing import MANIFEST
+from mirror.release.notices import Notice
 from mirror.store import StageRecord
 
 RUNS = "runs"
@@ -60,6 +61,8 @@ class RunRecord:
     extra_metrics: tuple[MetricSummary, ...] = ()
     readings: tuple[BaseReading, ...] = ()
     """The base in each reading that was scored, the baseline's first."""
+    notices: tuple[Notice, ...] = ()
+    """What was cut, skipped, left out, replaced or ignored, the largest shares first."""
     unchanged: bool = False
     """Whether `--if-changed` ended the run after the corpus stage; it then has no scores."""
 
@@ -136,7 +139,9 @@ def read_record(path: Path) -> RunRecord:
         reasons = tuple(content.pop("reasons"))
         metrics = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
         readings = tuple(BaseReading(**line) for line in content.pop("readings", ()))
+        notices = tuple(Notice(**line) for line in content.pop("notices", ()))
         return RunRecord(
+            notices=notices,
             scores=scores,
             stages=stages,
             reasons=reasons,

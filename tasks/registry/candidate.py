@@ -21,6 +21,7 @@ from mirror.provenance import git_commit
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
+from mirror.release.notices import find_notices
 from mirror.release.report import REPORT
 from mirror.release.run_results import RunResults, read_json
 from mirror.store import StageRecord
@@ -145,6 +146,9 @@ class RegistrationCandidate:
         for step in map(json.loads, lines):
             yield "tuning/loss", step["loss"], 0, step["step"]
             yield "tuning/learning_rate", step["learning_rate"], 0, step["step"]
+        for notice in find_notices(self.results):
+            yield f"notices/{notice.name}", notice.count, 0, 0
+            yield f"notices/{notice.name}.share", notice.share, 0, 0
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0

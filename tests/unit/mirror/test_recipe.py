@@ -99,7 +99,8 @@ def test_a_recipe_that_left_out_its_views_can_take_identity_pairs_with_their_own
         parsed(tuning={"temperature": 0.05, **views}) for views in ({}, {"views": "identity"})
     )
     assert left_out.tuning.batch_size == 128
-    assert left_out.with_identity() == named
+    assert left_out.with_identity().model_dump() == named.model_dump()
+    assert left_out.with_identity().views_are_replaced and not named.views_are_replaced
     assert named.tuning.batch_size == 200
 
 

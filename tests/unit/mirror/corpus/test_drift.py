@@ -21,7 +21,7 @@ from mirror.corpus.drift import (
     share_lacking,
 )
 from mirror.corpus.profile import CorpusProfile
-from mirror.recipe import DriftSection
+from mirror.drift_config import DriftSection
 
 SIZE = 2_000
 

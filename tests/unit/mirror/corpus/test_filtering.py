@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from mirror.corpus.filtering import (
-    BROKEN_TEXT,
-    EMPTY,
-    LEFT_OUT,
-    MAX_REJECT,
-    OTHER_LANGUAGE,
-    TOO_LONG,
-    DocumentFilter,
-    text_digests,
-)
+from mirror.corpus.filtering import MAX_REJECT, DocumentFilter, text_digests
+from mirror.corpus.reasons import BROKEN_TEXT, EMPTY, LEFT_OUT, OTHER_LANGUAGE, TOO_LONG
 from mirror.documents import Document, Title
 from tests.fixtures.recipes import make_recipe
 

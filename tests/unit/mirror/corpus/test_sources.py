@@ -9,7 +9,7 @@ from pyarrow import fs
 
 from mirror import documents
 from mirror import paths as mirror_paths
-from mirror.corpus import input_files, readers, text_lines
+from mirror.corpus import input_files, readers, reasons, text_lines
 from mirror.corpus.sources import check_sources, read_documents, source_digests
 from mirror.documents import OVERSIZED
 from mirror.errors import CorpusError, InputError, MirrorError, RecipeError
@@ -220,7 +220,7 @@ def test_csv_rows_of_another_width_are_faults_and_quoted_line_ends_are_text(tmp_
         ("two\nlines", ""),
         ("fine", ""),
     ]
-    assert [document.fault for document in found if document.fault] == [readers.MISFIT]
+    assert [document.fault for document in found if document.fault] == [reasons.MISFIT]
 
 
 def refusal(path, **corpus):

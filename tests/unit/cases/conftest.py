@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from tests.fixtures.mirror import *  # noqa: F403
