@@ -8,6 +8,7 @@ from dataclasses import replace
 from prefect import flow
 from prefect.settings import PREFECT_API_URL
 
+from mirror.corpus.vocabulary_fit import check_vocabulary
 from mirror.encoders.encoder_ref import tuned_encoder
 from mirror.errors import ServiceError
 from mirror.evaluation.baseline import Baseline
@@ -75,7 +76,9 @@ def collect_inputs(run: RunContext) -> RunInputs:
     check_documents_for_retrieval(run.recipe, corpus)
     pairs = stages.gather_pairs(run) if run.recipe.pairs else None
     base = stages.resolve_base(run)
-    return RunInputs(base, corpus, stages.profile_corpus(run, corpus, base), pairs)
+    profile = stages.profile_corpus(run, corpus, base)
+    check_vocabulary(run.recipe, profile.counts, base.origin)
+    return RunInputs(base, corpus, profile, pairs)
 
 
 def collect_results(

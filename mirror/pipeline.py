@@ -9,6 +9,7 @@ from typing import Any
 from mirror.corpus.ingest import ingest_corpus
 from mirror.corpus.labelled_pairs import gather_pairs
 from mirror.corpus.profile_stage import profile_corpus
+from mirror.corpus.vocabulary_fit import check_vocabulary
 from mirror.encoders.base_model import find_base
 from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
@@ -49,6 +50,8 @@ def run_chain(
     """
     corpus = ingest_corpus(recipe, store, on_progress)
     check_documents_for_retrieval(recipe, corpus)
+    profile = profile_corpus(corpus, base, store, on_progress)
+    check_vocabulary(recipe, profile.counts, base.origin)
     recipe = settle_recipe(settle_views(recipe, corpus), Path(base.folder))
     data = prepare_data(recipe, store, on_progress)
 
@@ -73,7 +76,7 @@ def run_chain(
         before=baseline.record,
         after=evaluate(tuned_encoder(tuned)),
         pairs=data.pairs,
-        profile=profile_corpus(data.corpus, base, store, on_progress),
+        profile=profile,
         readings=baseline.readings,
     )
 

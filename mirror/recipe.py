@@ -58,6 +58,9 @@ class BaseSection(Section):
     registry: Address | None = None
     """An MLflow model URI such as `models:/mirror-en-python-docs@champion`."""
 
+    any_vocabulary: bool = False
+    """Whether the base is tuned although its tokenizer knows hardly any of the text."""
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if sum(value is not None for value in (self.path, self.hub, self.registry)) != 1:

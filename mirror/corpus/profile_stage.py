@@ -21,6 +21,7 @@ from mirror.corpus.profile import (
     pieces_per_word,
     unknown_share,
 )
+from mirror.corpus.vocabulary_fit import find_unknown_id, measure_fit
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.tokenizer_files import read_tokenizer
 from mirror.errors import StoreError
@@ -61,15 +62,18 @@ def profile_corpus(
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         strings, drawn = _lowest_strings(corpus, work)
-        profile = measure_profile(strings, drawn, read_tokenizer(Path(base.folder)))
+        tokenizer = read_tokenizer(Path(base.folder))
+        profile = measure_profile(strings, drawn, tokenizer)
         text = json.dumps(asdict(profile), ensure_ascii=False, sort_keys=True)
         (out / PROFILE).write_text(text, encoding="utf-8")
         on_progress(ProgressEvent("profile", len(drawn), len(drawn), "strings"))
+        fit = measure_fit([text for _, text in drawn], tokenizer)
         return {
             "strings": profile.strings,
             "drawn": len(drawn),
             "unknown": unknown_share(profile),
             "pieces_per_word": pieces_per_word(profile),
+            **asdict(fit),
         }
 
     return store.make(profile_stage(corpus, base), write)
@@ -88,15 +92,14 @@ def measure_profile(
     pieces: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
     unknown = words = 0
-    unknown_token = getattr(tokenizer.model, "unk_token", None)
+    unknown_id = find_unknown_id(tokenizer)
     for start in range(0, len(drawn), BATCH):
         texts = [text for _, text in drawn[start : start + BATCH]]
         lengths.update(len(text) // LENGTH_STEP * LENGTH_STEP for text in texts)
         for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
             pieces.update(encoding.tokens)
+            unknown += encoding.ids.count(unknown_id)
             words += len({word for word in encoding.word_ids if word is not None})
-    if unknown_token is not None:
-        unknown = pieces[unknown_token]
     return CorpusProfile(
         strings=strings,
         sketch=tuple(digest[:HASH_DIGITS] for digest, _ in drawn),

@@ -77,7 +77,8 @@ def choose_base(recipe: Recipe, path: str) -> Recipe:
         return recipe
     if not local_path(path, Path.is_dir).is_dir():
         raise BaseModelError(f"no base model at {path}: name a model's folder with --base")
-    return recipe.model_copy(update={"base": BaseSection(path=path)})
+    base = BaseSection(path=path, any_vocabulary=recipe.base.any_vocabulary)
+    return recipe.model_copy(update={"base": base})
 
 
 def base_digest(folder: Path) -> str:

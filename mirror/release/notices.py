@@ -9,6 +9,7 @@ from typing import Any
 
 from mirror.corpus import reasons
 from mirror.corpus.file_kinds import describe_endings
+from mirror.corpus.vocabulary_fit import fits_badly
 from mirror.documents import EMPTY_CELL, NO_TEXT, OVERSIZED
 from mirror.evaluation.score_change import TRUNCATED
 from mirror.recipe import Recipe
@@ -73,6 +74,7 @@ def find_notices(results: RunResults) -> tuple[Notice, ...]:
     notices = [
         *corpus_notices(results.corpus.counts),
         *(pairs_notices(counts) if counts else ()),
+        *(profile_notices(results.profile.counts) if results.profile else ()),
         *sample_notices(results.sample.counts, results.recipe),
         *tuning_notices(results.tuned.counts, results.recipe),
         *(evaluation_notices(truncated, results.recipe) if truncated else ()),
@@ -126,6 +128,18 @@ def pairs_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
             shared.items,
             "check pairs.first and pairs.second",
         )
+
+
+def profile_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
+    """Yield strings that the base's tokenizer knows badly, given the counts of the profile."""
+    if fits_badly(counts):
+        what = (
+            f"strings looked at, of which the base's tokenizer does not know "
+            f"{counts['unknown_characters']:.0%}, with {counts['pieces_per_character']:.2f} pieces "
+            "a character"
+        )
+        remedy = "choose a base made for the language"
+        yield _notice("vocabulary", what, counts["drawn"], counts["drawn"], remedy)
 
 
 def sample_notices(counts: Mapping[str, Any], recipe: Recipe) -> Iterator[Notice]:
