@@ -39,7 +39,7 @@ LONGEST_TUNED = 512
 """The most tokens of a string that tuning reads unless a recipe says more: the memory of attention
 grows with the square."""
 
-ENCODER_RATE = 2e-5
+ENCODER_RATE = 5e-5
 PLAIN_RATE, PLAIN_WIDTH = 3e-4, 256
 """The rate of a plain model, and the width up to which it holds."""
 

@@ -54,7 +54,10 @@ class Report:
     def introduction(self) -> str:
         """Where a study is in the paper, and what the paper found."""
         study = self.plan.study
-        return f"In the paper: {study.source}. {' '.join(study.finding.split())}" if study else ""
+        if study is None:
+            return ""
+        place = f"In the paper: {study.source}. " if study.source else ""
+        return place + " ".join(study.finding.split())
 
 
 def make_report(plan: ExperimentPlan, values: Values, seconds: float, command: str = "") -> Report:

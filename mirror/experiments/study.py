@@ -95,10 +95,10 @@ class Study(Section):
     name: Name
     """The file's name without `.toml`."""
     title: str
-    source: str
-    """Its place in the paper, for example `Table 13`."""
+    source: str = ""
+    """Its place in the paper, for example `Table 13`; empty if it is not there."""
     finding: str
-    """The paper's result in a sentence or two."""
+    """The paper's result in a sentence or two; ours if `source` is empty."""
     axis: str = ""
     """Name of the axis along which the variants differ, with its unit."""
     figure: Literal["curve", "bars"] = "curve"
