@@ -15,8 +15,7 @@ RECIPE ?= en-python-docs
 BIN    := .venv/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-# No test talks to a hub, and two processes share the cores.  They take files in their order, so a
-# folder of short tests is last, or one process would end with a long file alone.
+# No test talks to a hub, and two processes share the cores.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 THOROUGH := --hypothesis-profile=thorough
 
@@ -29,10 +28,12 @@ test: .venv/installed-dev
 	$(PYTEST) tests/integration tests/unit -n 2 -m "not slow"
 
 test-all: .venv/installed-dev
-	$(PYTEST) tests/slow tests/integration tests/unit -n 2 $(THOROUGH)
+	$(PYTEST) tests -n 2 -m "not serial" $(THOROUGH)
+	$(PYTEST) tests -m serial $(THOROUGH)
 
 test-slow: .venv/installed-dev
-	$(PYTEST) tests/unit tests/slow -n 2 -m slow $(THOROUGH)
+	$(PYTEST) tests -n 2 -m "slow and not serial" $(THOROUGH)
+	$(PYTEST) tests -m serial $(THOROUGH)
 
 test-chaos: .venv/installed-dev
 	MIRROR_FAULT_MOMENTS=30 $(PYTEST) tests/slow/chaos/killed_team

@@ -22,9 +22,6 @@ import pytest
 from mirror.paths import CHECKOUT
 from mirror.store import Store
 
-# Here, so that a Prefect server and a first run are shared by all folders.
-pytest_plugins = ("tests.fixtures.flows", "tests.fixtures.hostile_run")
-
 SHARED = CHECKOUT.parent / "shared"
 for kind in ("benchmarks", "corpora"):
     os.environ.setdefault(f"MIRROR_{kind.upper()}", str(SHARED / kind))

@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 from rich.console import Console
-
-from mirror.paths import CHECKOUT
 
 Script = Callable[[str], ModuleType]
 
@@ -85,17 +81,11 @@ def test_a_side_that_fails_ends_the_benchmark_with_its_message(
         script("measuring").run_side(str(place), "ours", {})
 
 
-MEMORY = """
-from bench import machine
-before = machine.memory_peak()
-block = bytearray(200 << 20)
-block[::4096] = b"x" * len(block[::4096])
-assert machine.memory_peak() > before + 100
-del block
-assert machine.memory_now() < machine.memory_peak() - 100
-"""
-
-
-def test_memory_is_this_process_own() -> None:
-    # In a new process, because the peak of this one may be far above its present memory.
-    subprocess.run([sys.executable, "-c", MEMORY], cwd=CHECKOUT, check=True, timeout=60)
+def test_memory_is_this_process_own(script: Script) -> None:
+    machine = script("machine")
+    before = machine.memory_peak()
+    block = bytearray(200 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    assert machine.memory_peak() > before + 100
+    del block
+    assert machine.memory_now() < machine.memory_peak() - 100

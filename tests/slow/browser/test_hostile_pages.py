@@ -25,10 +25,13 @@ from mirror.release.report import render_report
 from mirror.release.run_results import RunResults
 from mirror.rendering import cell
 from tasks import artifacts
-from tests.fixtures.hostile_run import MARKED, SOURCE, TAG, HostileRun
+from tests.fixtures.flows import mirror_run as mirror_run
+from tests.fixtures.flows import write_recipe as write_recipe
 from tests.fixtures.mirror import recipe as recipe
 from tests.fixtures.mirror import results as results
 from tests.fixtures.mirror import write_stage as write_stage
+from tests.fixtures.security import MARKED, SOURCE, TAG, HostileRun
+from tests.fixtures.security import hostile_run as hostile_run
 from tests.unit.mirror.experiments.conftest import study_plan_and_values
 from tests.unit.mirror.experiments.test_report import report_of
 

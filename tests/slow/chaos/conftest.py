@@ -1,3 +1,4 @@
 """Fixtures of these tests."""
 
+from tests.fixtures.flows import *  # noqa: F403
 from tests.fixtures.tasks import *  # noqa: F403

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,30 +59,6 @@ def report_and_die(step):
 tuning_stage._progress_event = report_and_die
 worker.main()
 """
-FORKING = """
-import json, os, sys, traceback
-from tasks.environment import set_defaults
-set_defaults()
-import sentence_transformers
-from flows import run_recipe
-from tasks.registry import registration, run_logging
-
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if not child:
-        try:
-            output = os.open(order["output"], os.O_WRONLY | os.O_CREAT)
-            for source, number in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
-                os.dup2(source, number)
-            exec(order["code"], {})
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Starts runs as its children, which find the libraries loaded: that takes most of a tiny run."""
 KILLS = {
     "corpus": {"stage": "corpus", "done": 1, "function": ""},
     "profile": {"stage": "profile", "done": 1, "function": ""},
@@ -118,36 +91,27 @@ class KilledRun:
 def killed_runs(
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: Callable[..., Path],
-    environment_of: Callable[..., dict[str, str]],
+    mirror_run: Callable[..., Any],
     prefect_api: str,
 ) -> SimpleNamespace:
     """All killed runs by where they were killed, and the recipe and workspace that they share."""
     folder = tmp_path_factory.mktemp("killed")
     recipe, home = write_recipe(folder), folder / "home"
     left: dict[str, KilledRun] = {}
-    starter = subprocess.Popen(
-        [sys.executable, "-c", FORKING, "run", str(recipe)],
-        cwd=folder,
-        env=environment_of(home, PREFECT_API_URL=prefect_api),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert starter.stdin and starter.stdout
-    for number, (name, kill) in enumerate(KILLS.items()):
-        output = folder / f"output-{number}"
-        code = DYING.format(**kill, child=CHILD.format(**kill))
-        starter.stdin.write(json.dumps({"code": code, "output": str(output)}) + "\n")
-        starter.stdin.flush()
-        returned = int(starter.stdout.readline())
-        printed = output.read_text().splitlines()
+    for name, kill in KILLS.items():
+        done = mirror_run(
+            recipe,
+            home,
+            DYING.format(**kill, child=CHILD.format(**kill)),
+            PREFECT_API_URL=prefect_api,
+        )
+        events = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("event")]
         left[name] = KilledRun(
-            returned,
-            [line.split()[1:] for line in printed if line.startswith("event")],
+            done.returncode,
+            events,
             {path.parent.name for path in home.glob("stages/*/*")},
             sorted(path.name for path in home.glob("work/*/checkpoint-*")),
         )
-    starter.communicate(timeout=60)
     return SimpleNamespace(home=home, recipe=recipe, left=left)
 
 

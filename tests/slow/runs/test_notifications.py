@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-BLOCK = "custom-webhook/team"
+COMMAND = """
+import os
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+CustomWebhookNotificationBlock(
+    name="team",
+    url=os.environ["HOOK"] + "{{token}}",
+    json_data={"subject": "{{subject}}", "body": "{{body}}"},
+    secrets={"token": "s3cret"},
+).save("team", overwrite=True)
+from flows.cli.main import main
+main()
+"""
 
 
 @pytest.fixture
@@ -35,36 +46,17 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
-@pytest.fixture
-def save_block(prefect_api: str) -> Callable[[str], None]:
-    """Save a block on the Prefect server that posts to an address, with a secret in its URL."""
-    from prefect.blocks.notifications import CustomWebhookNotificationBlock
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    def save(address: str) -> None:
-        block = CustomWebhookNotificationBlock(
-            name="team",
-            url=address + "{{token}}",
-            json_data={"subject": "{{subject}}", "body": "{{body}}"},
-            secrets={"token": "s3cret"},
-        )
-        with temporary_settings({PREFECT_API_URL: prefect_api}):
-            block.save("team", overwrite=True)
-
-    return save
-
-
 def test_a_refusal_and_a_failure_are_notified(
     webhook: tuple[str, list[dict[str, Any]]],
     write_recipe: Callable[..., Path],
-    run_here: Callable[..., Any],
-    save_block: Callable[[str], None],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
     tmp_path: Path,
 ) -> None:
     address, posted = webhook
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    save_block(address)
-    done = run_here(recipe, home, MIRROR_NOTIFY=BLOCK)
+    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    done = mirror_run(recipe, home, COMMAND, HOOK=address, **variables)
     assert done.returncode == 0, done.stderr
     [refusal] = posted
     assert refusal["path"] == "/s3cret"
@@ -77,7 +69,7 @@ def test_a_refusal_and_a_failure_are_notified(
     text = tmp_path / "one-sentence-each.txt"
     text.write_text("".join(f"The baker sells {number} wet hats.\n\n" for number in range(40)))
     failing = write_recipe(tmp_path / "failing", text=str(text))
-    done = run_here(failing, home, MIRROR_NOTIFY=BLOCK)
+    done = mirror_run(failing, home, COMMAND, HOOK=address, **variables)
     assert done.returncode == 1
     [_, failure] = posted
     assert failure["subject"].endswith("en-tiny.toml: failed")
@@ -86,12 +78,13 @@ def test_a_refusal_and_a_failure_are_notified(
 
 def test_an_unreachable_webhook_is_a_warning(
     write_recipe: Callable[..., Path],
-    run_here: Callable[..., Any],
-    save_block: Callable[[str], None],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
     tmp_path: Path,
 ) -> None:
-    save_block("http://127.0.0.1:9/")
-    done = run_here(write_recipe(tmp_path), tmp_path / "home", MIRROR_NOTIFY=BLOCK)
+    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
+    away = "http://127.0.0.1:9/"
+    done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **variables)
     assert done.returncode == 0, done.stderr
     assert (
         "the notification 'en-tiny: not promoted' through custom-webhook/team failed" in done.stderr

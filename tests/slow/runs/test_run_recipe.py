@@ -1,4 +1,4 @@
-"""Whole runs: the first as users start it, in a process and with a server of its own."""
+"""Whole runs as users start them, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def first(reference_run: SimpleNamespace) -> SimpleNamespace:
 def elsewhere(
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: Callable[..., Path],
-    run_here: Callable[..., Any],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
     tiny_base: Path,
 ) -> SimpleNamespace:
     """The same from scratch, in another workspace, from files of another folder.
@@ -44,7 +45,7 @@ def elsewhere(
     own, hub = f"path = {json.dumps(str(tiny_base))}", f'hub = "a/b"\nrevision = "{"0" * 40}"'
     assert own in recipe.read_text()
     recipe.write_text(recipe.read_text().replace(own, hub))
-    done = run_here(recipe, home, "--base", str(tiny_base))
+    done = mirror_run(recipe, home, base=str(tiny_base), PREFECT_API_URL=prefect_api)
     return with_record(SimpleNamespace(home=home, recipe=recipe, done=done))
 
 
@@ -72,7 +73,8 @@ def test_two_runs_from_scratch_make_the_same_bytes_wherever_the_base_is_named(
 def test_labelled_pairs_are_tuned_on_and_named(
     tmp_path: Path,
     write_recipe: Callable[..., Path],
-    run_here: Callable[..., Any],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
     sentences: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -83,7 +85,7 @@ def test_labelled_pairs_are_tuned_on_and_named(
     (tmp_path / "pairs.tsv").write_text("first\tsecond\n" + "".join(lines))
     with recipe.open("a") as file:
         file.write(f'[pairs]\npaths = ["{tmp_path / "pairs.tsv"}"]\n')
-    done = run_here(recipe, home)
+    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
     assert done.returncode == 0, done.stderr
     record = find_record(home)
     stages = [line.stage for line in record.stages]

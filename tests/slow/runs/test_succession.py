@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from mirror.release import gate
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.run_record import find_record, find_stage
 
+ALWAYS = """
+from dataclasses import replace
+from mirror.release import gate
+decide = gate.decide
+gate.decide = lambda *evidence: replace(decide(*evidence), promote=True)
+from flows.cli.main import main
+main()
+"""
 MODEL = "mirror-en-tiny"
 
 
 def test_a_successor_has_an_index_compatibility_report(
     tmp_path: Path,
     write_recipe: Callable[..., Path],
-    run_here: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    decide = gate.decide
-    monkeypatch.setattr(gate, "decide", lambda *given: replace(decide(*given), promote=True))
     recipe, home = write_recipe(tmp_path), tmp_path / "home"
     text = recipe.read_text().replace("size = 32", "size = 64")
     for epochs in (1, 2):
         recipe.write_text(text.replace("epochs = 2", f"epochs = {epochs}"))
-        done = run_here(recipe, home)
+        done = mirror_run(recipe, home, ALWAYS, PREFECT_API_URL=prefect_api)
         assert done.returncode == 0, done.stderr
         stages = [line.stage for line in find_record(home).stages]
         assert ("compatibility" in stages) == (epochs == 2)
@@ -46,5 +48,5 @@ def test_a_successor_has_an_index_compatibility_report(
     assert (str(version.version), version.tags["compatibility"]) == ("2", found.verdict)
     kept = {file.path for file in client.list_artifacts(version.run_id, "compatibility")}
     assert "compatibility/map.safetensors" in kept
-    again = run_here(recipe, home)
+    again = mirror_run(recipe, home, ALWAYS, PREFECT_API_URL=prefect_api)
     assert "11 of 11 stages reused" in again.stdout, again.stderr

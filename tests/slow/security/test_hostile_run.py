@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.fixtures.hostile_run import CANARY, ODD_NAME, SOURCE, TAG, HostileRun
+from tests.fixtures.security import CANARY, ODD_NAME, SOURCE, TAG, HostileRun
 
 
 def holders(folder: Path) -> list[str]:

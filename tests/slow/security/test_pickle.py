@@ -31,8 +31,7 @@ from mirror.hashing import folder_digest
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe
 from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
-from tests.fixtures.hostile_run import HostileRun
-from tests.fixtures.security import Payload
+from tests.fixtures.security import HostileRun, Payload
 
 USUAL = (
     *("pytorch_model.bin", "model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt"),

@@ -18,7 +18,9 @@ from tasks.services.health import ask_prefect, create_pool
 from tasks.services.options import ServiceState
 from tasks.services.orphaned_runs import MESSAGE, RUN_ID, end_orphaned_runs
 from tasks.services.supervisor import FOLDER_VARIABLE, NAME_VARIABLE
+from tests.fixtures.flows import prefect_api
 
+__all__ = ["prefect_api"]
 pytestmark = pytest.mark.slow
 OURS = "worker-1"
 

@@ -32,8 +32,8 @@ from mirror.experiments.study import find_study
 from mirror.recipe import Recipe, find_recipe, read_recipe
 from mirror.sampling.sample import sample_strings
 from mirror.store import Store
-from tests.fixtures.hostile_run import ODD_NAME
 from tests.fixtures.recipes import make_recipe
+from tests.fixtures.security import ODD_NAME
 
 BAD = (
     *("", ".", "..", "../up", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", "a\n", " a", "a "),

@@ -17,7 +17,7 @@ from mirror.errors import BenchmarkError, RecipeError
 from mirror.evaluation.benchmark import read_definition
 from mirror.recipe import read_recipe
 from mirror.secrets import without_secrets
-from tests.fixtures.hostile_run import CANARY
+from tests.fixtures.security import CANARY
 
 HOLDING = (
     f"s3://AKIAID:{CANARY}@bucket/words.txt",

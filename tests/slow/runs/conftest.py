@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from tests.fixtures.flows import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Fixtures of the tests of flows."""
+
+from tests.fixtures.flows import *  # noqa: F403
