@@ -9,7 +9,6 @@ from mirror.encoders.base_settings import settle_recipe
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.recipe import Recipe
 from mirror.recipe_selection import read_checked_recipe
-from mirror.sampling.documents import settle_views
 from mirror.store import StageRecord, Store
 
 
@@ -36,6 +35,8 @@ class RunContext:
 
     def settle(self, base: EncoderRef, corpus: StageRecord) -> RunContext:
         """Return the run with every setting that its recipe leaves to base and corpus."""
+        from mirror.sampling.documents import settle_views  # loads DuckDB and PyArrow
+
         recipe = settle_recipe(settle_views(self.recipe, corpus), Path(base.folder))
         run = RunContext(recipe, self.store, self.request)
         run.is_checked = self.is_checked

@@ -180,5 +180,5 @@ def test_a_failing_evaluation_ends_a_run_before_tuning(
     assert "retrieval of halves needs" in process.stderr
     assert "Traceback" not in process.stderr
     stages = {path.parent.name for path in home.glob("stages/*/*")}
-    assert stages == {"corpus", "profile", "sample"}
+    assert stages == {"corpus"}
     assert list(home.glob("work/*.out")) == []
