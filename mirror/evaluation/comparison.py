@@ -8,8 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from mirror.errors import BenchmarkError, StoreError
 from mirror.evaluation.bootstrap import paired_bootstrap, score_low
 from mirror.evaluation.metrics import Predictions, select_subset, statistic_of
@@ -253,6 +251,8 @@ def _scores(folder: str) -> dict[str, Any]:
 
 
 def _predictions(folder: str, metric: str, benchmark: str) -> Predictions:
+    import pyarrow.parquet as pq  # late: `mirror show` does without it
+
     path = Path(folder) / "predictions" / f"{benchmark}.parquet"
     try:
         table = pq.read_table(path)
