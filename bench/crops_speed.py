@@ -28,6 +28,7 @@ from bench.measuring import (
     Settings,
     Side,
     add_base_and_texts,
+    add_tuning,
     begin,
     each,
     make_parser,
@@ -181,16 +182,9 @@ def main() -> None:
     parser.add_argument(
         "--documents", type=Path, help="JSON, lists of sentences; else the main job's documents"
     )
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--max-tokens", type=int, default=96)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--temperature", type=float, default=0.05)
-    parser.add_argument("--pooling", choices=["cls", "mean"], default="cls")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-    parser.add_argument("--extra", default="{}", metavar="JSON", help="more settings of ours")
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    add_tuning(
+        parser, steps=10, batch_size=128, max_tokens=96, learning_rate=3e-4, temperature=0.05
+    )
     arguments = parser.parse_args()
     machine = begin(arguments)
     if run_if_side(arguments, SIDES):

@@ -31,6 +31,16 @@ Side = Callable[[Settings], dict[str, Any]]
 """Runs one side of a comparison and returns what it measured."""
 
 
+TUNING: Mapping[str, type[int] | type[float]] = {
+    "steps": int,
+    "batch_size": int,
+    "max_tokens": int,
+    "learning_rate": float,
+    "temperature": float,
+}
+"""Numbers that all benchmarks of tuning take, with their types."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One measured quantity."""
@@ -205,6 +215,17 @@ def add_base_and_texts(
         help_text = "lines, or Parquet; else the main job's strings"
         parser.add_argument("--texts", type=Path, help=help_text)
     parser.add_argument("--workspace", type=Path, default=Path(".mirror/bench"))
+
+
+def add_tuning(parser: argparse.ArgumentParser, **defaults: float) -> None:
+    """Add arguments for tuning; `defaults` are those of the numbers."""
+    for name, kind in TUNING.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=defaults[name])
+    parser.add_argument("--pooling", choices=["cls", "mean"], default="cls")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--extra", default="{}", metavar="JSON", help="more settings of ours")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
 
 
 def size_label(arguments: argparse.Namespace) -> str:

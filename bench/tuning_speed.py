@@ -28,6 +28,7 @@ from bench.measuring import (
     Findings,
     Row,
     add_base_and_texts,
+    add_tuning,
     begin,
     each,
     make_parser,
@@ -131,19 +132,12 @@ def main() -> None:
     """Print the findings as a table or as JSON."""
     parser = make_parser(str(__doc__))
     add_base_and_texts(parser)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch-size", type=int, default=200)
-    parser.add_argument("--max-tokens", type=int, default=50)
+    add_tuning(
+        parser, steps=20, batch_size=200, max_tokens=50, learning_rate=2e-5, temperature=0.04
+    )
     parser.add_argument("--mask-length", type=int, default=5)
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--learning-rate", type=float, default=2e-5)
     parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--temperature", type=float, default=0.04)
-    parser.add_argument("--pooling", choices=["cls", "mean"], default="cls")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-    parser.add_argument("--extra", default="{}", metavar="JSON", help="more settings of ours")
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     arguments = parser.parse_args()
     machine = begin(arguments)
     if run_if_side(arguments, SIDES):
