@@ -187,8 +187,9 @@ def _against_base(
         )
     elif mean < gate.least_gain:
         yield (
-            f"The mean gain over {_base_words(readings)} is {mean:+.4f}, below the least gain that "
-            f"the recipe asks for, {gate.least_gain:g} (evaluation.gate.least_gain)."
+            f"No improvement over {_base_words(readings)} that is worth a new encoder: the mean "
+            f"change is {mean:+.4f}, below the least gain of {gate.least_gain:g} "
+            "(evaluation.gate.least_gain)."
         )
     elif not _significant(base, gate.confidence):
         listed = "; ".join(f"{change}{_weakness(change)}" for change in base)

@@ -168,7 +168,7 @@ def test_a_changed_mode_brings_its_defaults_under_the_other_changes(recipe: Reci
     assert (changed.max_tokens, changed.batch_size) == (30, 8)
     crops = with_tuning(recipe, views="crops", epochs=2, batch_size=8).tuning
     assert (crops.temperature, crops.epochs) == (0.05, 2)
-    assert crops.max_tokens is None  # left to the base
+    assert crops.max_tokens == 20  # the recipe's own
     assert crops.pooling == recipe.tuning.pooling
 
 
