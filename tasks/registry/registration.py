@@ -54,9 +54,10 @@ def register(candidate: RegistrationCandidate, workspace: Path) -> Registration:
 
     An encoder that is registered with the same verdict is not registered again.
 
-    Two workspaces on one tracking server that register the same encoder within milliseconds can
-    make two versions of it, and two encoders can be promoted on a comparison with the same
-    champion; the alias then points to the later one.  On an SQLite store a lock prevents both.
+    Two workspaces on one tracking server that register the same encoder at once both take the
+    older version, and the younger is deleted.  Two encoders can be promoted within milliseconds on
+    a comparison with the same champion; the alias then points to the later one.  On an SQLite
+    store a lock prevents that.
     """
     name = candidate.recipe.registry.model
     answers = recall(name, workspace)
@@ -125,7 +126,14 @@ def _add_version(
         run_logging.delete_run(client, logged, version)
         return version
     with retry_requests(0):
-        return run_logging.add_version(candidate, logged)
+        version = run_logging.add_version(candidate, logged)
+    # Or while this one was adding its version: the server numbers one after the other, so
+    # whichever came second sees the first.
+    first = _find_registered(client, candidate) or version
+    if first.version != version.version:
+        client.delete_model_version(version.name, version.version)
+        run_logging.delete_run(client, logged, first)
+    return first
 
 
 def _settle(client: MlflowClient, candidate: RegistrationCandidate, version: ModelVersion) -> None:
@@ -169,10 +177,11 @@ def _is_settled(version: ModelVersion) -> bool:
 
 
 def _find_registered(client: MlflowClient, candidate: RegistrationCandidate) -> ModelVersion | None:
+    """Return the oldest version with the candidate's key, or None."""
     name = candidate.recipe.registry.model
     query = f"name = '{name}' and tag.registration_key = '{candidate.key}'"
     versions = client.search_model_versions(query)
-    return max(versions, key=lambda version: int(version.version), default=None)
+    return min(versions, key=lambda version: int(version.version), default=None)
 
 
 def _describe(client: MlflowClient, version: ModelVersion, reused: bool) -> Registration:

@@ -403,26 +403,27 @@ def test_the_champion_is_compared_before_the_alias_is_set(
     assert register(candidate, workspace).outcome == "superseded by version 2"
 
 
+@pytest.mark.parametrize("step", ["log_run", "add_version"])
 def test_an_encoder_that_another_workspace_registered_meanwhile_is_not_registered_again(
+    step: str,
     make_candidate: Make,
     workspace: Path,
     tmp_path: Path,
     client: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    candidate, original = make_candidate(0), run_logging.log_run
+    candidate, original = make_candidate(0), getattr(run_logging, step)
     other = tmp_path / "other"
     (other / "locks").mkdir(parents=True)
 
-    def log_run(*arguments: Any) -> Any:
-        logged = original(*arguments)
+    def come_second(*arguments: Any) -> Any:
         with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(run_logging, "log_run", original)
+            meanwhile.setattr(run_logging, step, original)
             meanwhile.setattr("tasks.registry.client.exclusive_lock", lambda _: nullcontext())
             assert register(candidate, other).promoted
-        return logged
+        return original(*arguments)
 
-    monkeypatch.setattr(run_logging, "log_run", log_run)
+    monkeypatch.setattr(run_logging, step, come_second)
     registration = register(candidate, workspace)
     assert (registration.reused, registration.outcome) == (True, "promoted")
     [version] = client.search_model_versions("")
