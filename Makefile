@@ -2,6 +2,7 @@
 # make test        set up and run the fast tests, a few minutes
 # make test-all    every test, half an hour         make test-slow   those that make test leaves out
 # make test-chaos  kills and faults at many moments
+# make cases       a table of what users ran into elsewhere, and what is done about it here
 # make check       lint, types, import rules        make install     set up only
 #
 # PYTHON  the interpreter to build .venv from: 3.11 or newer
@@ -19,7 +20,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint co
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 THOROUGH := --hypothesis-profile=thorough
 
-.PHONY: run test test-all test-slow test-chaos check install format clean
+.PHONY: run test test-all test-slow test-chaos cases check install format clean
 
 run: .venv/installed
 	$(BIN)/mirror run $(RECIPE)
@@ -37,6 +38,9 @@ test-slow: .venv/installed-dev
 
 test-chaos: .venv/installed-dev
 	MIRROR_FAULT_MOMENTS=30 $(PYTEST) tests/slow/chaos/killed_team
+
+cases: .venv/installed-dev
+	$(PYTEST) tests -n 2 -m case --case-table
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

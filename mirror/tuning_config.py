@@ -130,7 +130,8 @@ class TuningSection(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 if the processor supports it; the loss is always fp32."""
     tokens_per_microbatch: Positive = 4_096
-    """Tokens encoded at a time: limits memory; results differ only by rounding."""
+    """Tokens encoded at a time: limits memory.  Dropout is drawn for each such group of texts, so
+    another value gives another result, as another seed does."""
     checkpoint_seconds: Positive = 60
     """Seconds between checkpoints."""
     num_processes: Positive = 1

@@ -9,6 +9,7 @@ from mirror.formatting import score, signed
 from mirror.release.notices import find_notices
 from mirror.release.run_record import RunRecord, StartTime, save_record, stage_summaries
 from mirror.release.run_results import metric_changes, score_changes
+from mirror.release.training_curve import loss_text
 from mirror.rendering import markdown_table
 from mirror.run_context import RunContext
 from mirror.store import StageRecord
@@ -65,6 +66,7 @@ def record_run(
         confidence=candidate.recipe.evaluation.gate.confidence,
         extra_metrics=metric_changes(results),
         readings=results.readings,
+        loss=loss_text(results),
         notices=find_notices(results),
     )
     save_record(record, run.workspace)

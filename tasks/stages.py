@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from mirror.corpus import ingest, labelled_pairs, profile_stage
-from mirror.corpus.reasons import NEAR_COPIES
+from mirror.corpus.reasons import NEAR_COPIES, TEMPLATES
 from mirror.encoders import base_model
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
@@ -21,7 +22,7 @@ from mirror.release import package as packaging
 from mirror.release import smoke_test as smoke_tests
 from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import MIN_TEXTS, PAGE, read_compatibility, summary
-from mirror.release.notices import corpus_notices
+from mirror.release.notices import Notice, corpus_notices, profile_notices
 from mirror.release.run_results import RunResults
 from mirror.run_context import RunContext
 from mirror.run_data import RunData
@@ -44,9 +45,7 @@ MANY_FULL = 0.1
 def ingest_corpus(report: Reporter, run: RunContext) -> StageRecord:
     """Make the corpus; see `mirror.corpus.ingest.ingest_corpus`."""
     record = ingest.ingest_corpus(run.recipe, run.store, report)
-    for notice in corpus_notices(record.counts):
-        if notice.name == NEAR_COPIES:
-            log.warning("%s", notice.text)
+    _warn_of(NEAR_COPIES, corpus_notices(record.counts))
     return record
 
 
@@ -68,7 +67,9 @@ def profile_corpus(
     report: Reporter, run: RunContext, corpus: StageRecord, base: EncoderRef
 ) -> StageRecord:
     """Describe the corpus for later comparisons; see `mirror.corpus.profile_stage`."""
-    return profile_stage.profile_corpus(corpus, base, run.store, report)
+    record = profile_stage.profile_corpus(corpus, base, run.store, report)
+    _warn_of(TEMPLATES, profile_notices(record.counts))
+    return record
 
 
 @stage_task("sample", "Sample of {run.recipe.name}")
@@ -204,3 +205,10 @@ def pretrain_model(
     Without a time limit: a run continues over as many sessions as it takes.
     """
     return pretraining_stage.pretrain_model(settings, pieces, Store(workspace), minutes, report)
+
+
+def _warn_of(name: str, notices: Iterable[Notice]) -> None:
+    """Log, before tuning, the notice of that name."""
+    for notice in notices:
+        if notice.name == name:
+            log.warning("%s", notice.text)

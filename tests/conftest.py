@@ -22,6 +22,8 @@ import pytest
 from mirror.paths import CHECKOUT
 from mirror.store import Store
 
+pytest_plugins = ["tests.fixtures.case_table"]
+
 SHARED = CHECKOUT.parent / "shared"
 for kind in ("benchmarks", "corpora"):
     os.environ.setdefault(f"MIRROR_{kind.upper()}", str(SHARED / kind))

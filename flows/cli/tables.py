@@ -35,6 +35,8 @@ def show_run(record: RunRecord, console: Console) -> None:
     if record.extra_metrics:
         console.print(extra_metric_table(record.extra_metrics))
     console.print(_verdict(record))
+    if record.loss:
+        console.print(Text.assemble(("Loss  ", "bold"), record.loss, "\n"))
     if record.notices:
         console.print(_notices(record.notices))
     console.print(_stages(record.stages, record.seconds))

@@ -21,6 +21,8 @@ from mirror.corpus.profile import (
     pieces_per_word,
     unknown_share,
 )
+from mirror.corpus.reasons import TEMPLATES
+from mirror.corpus.text_templates import template_share
 from mirror.corpus.vocabulary_fit import find_unknown_id, measure_fit
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.tokenizer_files import read_tokenizer
@@ -67,13 +69,14 @@ def profile_corpus(
         text = json.dumps(asdict(profile), ensure_ascii=False, sort_keys=True)
         (out / PROFILE).write_text(text, encoding="utf-8")
         on_progress(ProgressEvent("profile", len(drawn), len(drawn), "strings"))
-        fit = measure_fit([text for _, text in drawn], tokenizer)
+        texts = [text for _, text in drawn]
         return {
             "strings": profile.strings,
             "drawn": len(drawn),
             "unknown": unknown_share(profile),
             "pieces_per_word": pieces_per_word(profile),
-            **asdict(fit),
+            TEMPLATES: template_share(texts),
+            **asdict(measure_fit(texts, tokenizer)),
         }
 
     return store.make(profile_stage(corpus, base), write)

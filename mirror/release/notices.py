@@ -9,6 +9,7 @@ from typing import Any
 
 from mirror.corpus import reasons
 from mirror.corpus.file_kinds import describe_endings
+from mirror.corpus.text_templates import MANY as MANY_TEMPLATES
 from mirror.corpus.vocabulary_fit import fits_badly
 from mirror.documents import EMPTY_CELL, NO_TEXT, OVERSIZED
 from mirror.evaluation.score_change import TRUNCATED
@@ -131,7 +132,7 @@ def pairs_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
 
 
 def profile_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
-    """Yield strings that the base's tokenizer knows badly, given the counts of the profile."""
+    """Yield strings that the tokenizer knows badly, or of templates, given the profile's counts."""
     if fits_badly(counts):
         what = (
             f"strings looked at, of which the base's tokenizer does not know "
@@ -140,6 +141,15 @@ def profile_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
         )
         remedy = "choose a base made for the language"
         yield _notice("vocabulary", what, counts["drawn"], counts["drawn"], remedy)
+    if (share := counts.get(reasons.TEMPLATES, 0)) > MANY_TEMPLATES:
+        yield _notice(
+            reasons.TEMPLATES,
+            "strings are made from templates, as estimated",
+            round(share * counts["strings"]),
+            counts["strings"],
+            "set corpus.near_duplicates to 0.8 or lower, or leave generated text out: an encoder "
+            "learns little from it",
+        )
 
 
 def sample_notices(counts: Mapping[str, Any], recipe: Recipe) -> Iterator[Notice]:

@@ -11,7 +11,6 @@ from typing import Any
 from markupsafe import Markup
 
 from mirror.corpus.drift import drift_lines
-from mirror.errors import StoreError
 from mirror.evaluation.score_change import ScoreChange
 from mirror.hashing import digest_of_json
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -21,6 +20,7 @@ from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
 from mirror.release.notices import find_notices
 from mirror.release.run_results import RunResults, metric_changes, read_json, score_changes
+from mirror.release.training_curve import loss_text, read_steps
 from mirror.rendering import LIBRARIES, fill_template, template_digest
 from mirror.store import Stage, StageRecord, Store, section_content
 
@@ -137,26 +137,16 @@ def _plots(results: RunResults) -> dict[str, Any]:
         (diagnostics["cosines"]["bins"], diagnostics["cosines"]["counts"])
         for diagnostics in (before, after)
     ]
+    losses = [step["loss"] for step in read_steps(results.tuned)]
     # `Markup` is safe: the SVG contains numbers only.
     return {
-        "loss_plot": Markup(plots.plot_losses(_column(results.tuned, "loss"))),  # noqa: S704
+        "loss_plot": Markup(plots.plot_losses(losses)),  # noqa: S704
+        "loss_text": loss_text(results),
         "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
         "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
         "diagnostics_before": before,
         "diagnostics_after": after,
     }
-
-
-def _column(tuned: StageRecord, name: str) -> list[float]:
-    """Return a number of each training step."""
-    path = tuned.path / "steps.jsonl"
-    try:
-        lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        return [float(line[name]) for line in lines]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
 
 
 def _neighbours(results: RunResults) -> list[dict[str, Any]]:

@@ -61,6 +61,8 @@ class RunRecord:
     extra_metrics: tuple[MetricSummary, ...] = ()
     readings: tuple[BaseReading, ...] = ()
     """The base in each reading that was scored, the baseline's first."""
+    loss: str = ""
+    """How the loss of tuning fell, and whether that is as expected."""
     notices: tuple[Notice, ...] = ()
     """What was cut, skipped, left out, replaced or ignored, the largest shares first."""
     unchanged: bool = False

@@ -24,6 +24,7 @@ from mirror.release.lineage import read_lineage
 from mirror.release.notices import find_notices
 from mirror.release.report import REPORT
 from mirror.release.run_results import RunResults, read_json
+from mirror.release.training_curve import read_steps
 from mirror.store import StageRecord
 from tasks.registry.versions import BASE_ENCODER
 
@@ -141,9 +142,8 @@ class RegistrationCandidate:
 
     def metrics(self) -> Iterator[tuple[str, float, int, int]]:
         """Yield name, value, time and step of each metric."""
-        lines = (self.results.tuned.path / "steps.jsonl").read_text("utf-8").splitlines()
         # The time is always 0: MLflow orders a metric's points by step.
-        for step in map(json.loads, lines):
+        for step in read_steps(self.results.tuned):
             yield "tuning/loss", step["loss"], 0, step["step"]
             yield "tuning/learning_rate", step["learning_rate"], 0, step["step"]
         for notice in find_notices(self.results):

@@ -162,6 +162,7 @@ def test_weights_that_do_not_fit_are_refused_before_the_run(
 
 # c5, in the layers after pooling.
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.case("c5")
 def test_a_linear_layer_that_is_not_finite_is_refused_wherever_it_is_read(
     encoder: Path, number: float
 ) -> None:

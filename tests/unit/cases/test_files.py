@@ -20,6 +20,8 @@ from mirror.recipe import PairsSection, Recipe
 from mirror.store import Store
 from tests.fixtures.recipes import make_recipe
 
+pytestmark = pytest.mark.case("c11")
+
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 READ = "formats that are read: .*text \\(\\.txt \\.text\\)"

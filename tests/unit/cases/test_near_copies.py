@@ -12,6 +12,8 @@ import pytest
 from mirror.corpus.near_copies import estimate_near_copies, near_copy_share
 from mirror.corpus.parquet_writer import SENTENCES, TableWriter
 
+pytestmark = pytest.mark.case("copies")
+
 
 def paragraphs(count: int, words: int = 12) -> list[str]:
     draw = random.Random(5)

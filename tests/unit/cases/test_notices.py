@@ -96,6 +96,7 @@ def test_documents_of_one_sentence_and_replaced_views() -> None:
     assert named(sample_notices({"strings": 300}, replaced))["views_replaced"].count == 300
 
 
+@pytest.mark.case("c4")
 def test_texts_that_are_full_and_pairs_without_mask() -> None:
     found = named(tuning_notices({**TUNED, "full_share": 0.25, "masked_share": 0.5}, recipe()))
     assert found["texts_full_in_tuning"].count == 250
@@ -105,6 +106,7 @@ def test_texts_that_are_full_and_pairs_without_mask() -> None:
     assert not list(tuning_notices({**TUNED, "masked_share": 0.0}, recipe(views="crops")))
 
 
+@pytest.mark.case("c4")
 def test_texts_of_benchmarks_that_are_cut() -> None:
     [notice] = evaluation_notices({"texts": 200, "cut": 50}, recipe())
     assert notice.text.startswith("50 texts of benchmarks are longer than the 50 tokens")

@@ -49,6 +49,7 @@ def tuning(**settings: Any) -> TuningSection:
 
 
 @pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.case("c12")
 def test_pairs_that_share_one_text_are_refused(tmp_path: Path, store: Store, others: int) -> None:
     rows = [("one question", f"answer {n}") for n in range(600 - others)]
     path = write_pairs(tmp_path / "a.tsv", [*rows, *[("another", "pair")] * others])
@@ -58,12 +59,14 @@ def test_pairs_that_share_one_text_are_refused(tmp_path: Path, store: Store, oth
         gather_pairs(pairs_recipe(path), store)
 
 
+@pytest.mark.case("c12")
 def test_pairs_that_share_texts_through_others_are_refused(tmp_path: Path, store: Store) -> None:
     path = write_pairs(tmp_path / "a.tsv", [(f"link {n}", f"link {n + 1}") for n in range(300)])
     with pytest.raises(SampleError, match="all 300 pairs share"):
         gather_pairs(pairs_recipe(path), store)
 
 
+@pytest.mark.case("c12")
 def test_most_pairs_with_one_text_are_warned_of(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -73,6 +76,7 @@ def test_most_pairs_with_one_text_are_warned_of(
     assert "300 of the 500 pairs share a text" in caplog.text
 
 
+@pytest.mark.case("c12")
 def test_pairs_beside_strings_are_warned_of(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,6 +85,7 @@ def test_pairs_beside_strings_are_warned_of(
     assert "all 50 pairs share a text" in caplog.text
 
 
+@pytest.mark.case("c12")
 def test_different_pairs_are_taken_without_a_word(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -96,6 +101,7 @@ def test_different_pairs_are_taken_without_a_word(
         ([DocumentItem(("a", f"b {n}"), "same title", f"b {n}") for n in range(90)], "titles"),
     ],
 )
+@pytest.mark.case("c12")
 def test_items_that_share_one_text_are_refused_before_the_first_step(
     items: Sequence[Item], views: str
 ) -> None:
@@ -103,6 +109,7 @@ def test_items_that_share_one_text_are_refused_before_the_first_step(
         check_negatives(items, tuning(views=views))
 
 
+@pytest.mark.case("c12")
 def test_one_title_of_most_documents_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     titles = ["Untitled"] * 60 + [f"title {n}" for n in range(40)]
     items = [DocumentItem((t, f"b {n}"), t, f"b {n}") for n, t in enumerate(titles)]
@@ -110,6 +117,7 @@ def test_one_title_of_most_documents_is_warned_of(caplog: pytest.LogCaptureFixtu
     assert "60 of the 100" in caplog.text and "'Untitled'" in caplog.text
 
 
+@pytest.mark.case("c12")
 def test_different_strings_and_small_batches_pass(caplog: pytest.LogCaptureFixture) -> None:
     check_negatives([TextPair(f"s {n}", f"s {n}") for n in range(50)], tuning())
     check_negatives([TextPair("a", "b"), TextPair("c", "d")], tuning(batch_size=2))
@@ -118,6 +126,7 @@ def test_different_strings_and_small_batches_pass(caplog: pytest.LogCaptureFixtu
     assert "negatives of equal texts" in caplog.text
 
 
+@pytest.mark.case("c12")
 def test_batches_of_near_duplicates_end_tuning(tiny_base: Path) -> None:
     from mirror.tuning.model_setup import load_encoder
 
@@ -133,6 +142,7 @@ def test_batches_of_near_duplicates_end_tuning(tiny_base: Path) -> None:
 
 
 @pytest.mark.parametrize("marker", MARKERS)
+@pytest.mark.case("c14")
 def test_pairs_with_the_text_of_empty_cells_are_left_out_and_warned_of(
     tmp_path: Path, store: Store, marker: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,6 +154,7 @@ def test_pairs_with_the_text_of_empty_cells_are_left_out_and_warned_of(
     assert marker not in pq.read_table(record.path / "pairs.parquet")["second"].to_pylist()
 
 
+@pytest.mark.case("c14")
 def test_a_word_that_looks_like_an_empty_cell_is_kept_and_warned_of(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +165,7 @@ def test_a_word_that_looks_like_an_empty_cell_is_kept_and_warned_of(
     assert "2 pairs have a text such as 'nan'" in caplog.text
 
 
+@pytest.mark.case("c14")
 def test_empty_cells_of_jsonl_pairs_are_left_out(tmp_path: Path) -> None:
     rows = [{"first": f"q {n}", "second": "nan" if n < 5 else f"a {n}"} for n in range(10)]
     path = tmp_path / "a.jsonl"
@@ -169,6 +181,7 @@ def documents(path: Path, **settings: Any) -> Iterator[Document]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.case("c14")
 def test_rows_and_titles_of_a_corpus_with_the_text_of_empty_cells(
     tmp_path: Path, kind: str
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from mirror.pretraining.stage import _progress_event
 from mirror.pretraining.trainer import PretrainingStep
 
+pytestmark = pytest.mark.case("c17")
+
 
 @pytest.mark.parametrize(("tokens", "done"), [(7_168, 7_168), (8_000, 8_000), (9_216, 8_000)])
 def test_the_last_step_of_pretraining_ends_at_all_tokens(tokens: int, done: int) -> None:

@@ -19,6 +19,8 @@ from mirror.run_data import RunData
 from mirror.store import StageRecord
 from tests.fixtures.recipes import make_recipe
 
+pytestmark = pytest.mark.case("c10")
+
 
 def recipe(*benchmarks: str) -> Recipe:
     return make_recipe(evaluation={"benchmarks": list(benchmarks)})

@@ -17,6 +17,8 @@ from tasks.registry.scoring_requests import (
     check_request,
 )
 
+pytestmark = pytest.mark.case("c13")
+
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:

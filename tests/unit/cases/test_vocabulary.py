@@ -22,6 +22,8 @@ from mirror.release.notices import profile_notices
 from mirror.store import StageRecord, Store
 from tests.fixtures.recipes import make_recipe
 
+pytestmark = pytest.mark.case("c9")
+
 THAI = "วันนี้อากาศดีมากเราไปเดินเล่นที่สวนสาธารณะ"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from mirror.corpus.parquet_writer import SENTENCES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.held_out import FEWEST, MOST, SHARE, create_held_out, held_out_share
@@ -30,6 +32,7 @@ def test_a_tenth_of_a_large_corpus_and_more_of_a_small_one() -> None:
     assert held_out_share(0) == 0
 
 
+@pytest.mark.case("c16")
 def test_a_document_stays_held_out_while_the_corpus_grows(tmp_path: Path) -> None:
     texts = [(f"opening {number}", "more") for number in range(3_000)]
     small, large = (held_out(tmp_path / str(n), texts[:n]) for n in (1_000, 3_000))
@@ -39,6 +42,7 @@ def test_a_document_stays_held_out_while_the_corpus_grows(tmp_path: Path) -> Non
     assert large & old == held_out(tmp_path / "shuffled", texts[::-1]) & old
 
 
+@pytest.mark.case("c16")
 def test_an_edited_document_stays_on_its_side(tmp_path: Path) -> None:
     texts = [(f"opening {number}", "more") for number in range(1_000)]
     edited = [(opening, "another", "end") for opening, _ in texts]

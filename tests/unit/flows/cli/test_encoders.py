@@ -14,6 +14,7 @@ from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 
 
+@pytest.mark.case("c6")
 def test_pooling_must_be_that_of_the_last_layer(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:

@@ -56,6 +56,12 @@ def test_without_baselines_there_is_no_column_for_them() -> None:
     assert "BM25" not in render(replace(RECORD, scores=RECORD.scores[:1]))
 
 
+def test_the_loss_has_a_line_where_there_was_tuning() -> None:
+    assert "Loss" not in render(RECORD)
+    text = render(replace(RECORD, loss="3.00 in the first [tenth]: as expected"))
+    assert "Loss  3.00 in the first [tenth]: as expected\n" in text
+
+
 def test_extra_metrics_have_their_own_table() -> None:
     assert "also measured" not in render(RECORD)
     lines = (MetricSummary("space", "mean vector norm", 13.79, 2.11),)

@@ -141,6 +141,7 @@ def test_positions_that_transformers_does_not_compute_are_refused(base: Path) ->
 
 @pytest.mark.parametrize("number", [math.nan, -math.inf])
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.case("c5")
 def test_weights_that_are_not_finite_are_refused_by_name(
     base: Path, number: float, kind: torch.dtype
 ) -> None:

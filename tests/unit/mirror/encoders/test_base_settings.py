@@ -153,6 +153,7 @@ def test_weights_of_tokens_need_a_base_with_a_mean(save_encoder: SaveEncoder) ->
         settle_recipe(recipe, save_encoder(pooling="cls"))
 
 
+@pytest.mark.case("c6")
 def test_another_pooling_than_that_of_a_last_linear_layer_is_refused(
     save_encoder: SaveEncoder,
 ) -> None:

@@ -77,6 +77,7 @@ def test_the_length_is_that_of_the_tokenizer_if_no_other_is_given(
     assert check_equal_vectors(folder).settings.max_tokens == 7
 
 
+@pytest.mark.case("c8")
 def test_lower_case_is_followed_and_saved(
     save_encoder: SaveEncoder, cased_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_lower_case_is_followed_and_saved(
 
 
 @pytest.mark.parametrize("masking", ["characters", "word-pieces"])
+@pytest.mark.case("c8")
 def test_a_default_prompt_is_put_before_each_text_and_saved(
     save_encoder: SaveEncoder, sentences: list[str], tmp_path: Path, masking: str
 ) -> None:
@@ -111,6 +113,7 @@ def test_prompts_without_a_default_change_nothing(save_encoder: SaveEncoder) -> 
         ([Dense(32, 8, module_output_name="other")], "not for whole texts"),
     ],
 )
+@pytest.mark.case("c8")
 def test_modules_that_cannot_be_followed_are_refused_by_name(
     save_encoder: SaveEncoder, modules: list[Any], message: str
 ) -> None:
@@ -142,6 +145,7 @@ def test_other_poolings_are_refused_by_name(save_encoder: SaveEncoder, mode: Any
         ("sentence_bert_config.json", {"tokenizer_args": {"x": 1}}, "tokenizer's setting x"),
     ],
 )
+@pytest.mark.case("c8")
 def test_settings_that_cannot_be_followed_are_refused_by_name(
     save_encoder: SaveEncoder, file: str, changes: dict[str, Any], message: str
 ) -> None:

@@ -42,6 +42,7 @@ def limited_base(request: pytest.FixtureRequest, tiny_base: Path, tmp_path: Path
     return base
 
 
+@pytest.mark.case("c3")
 def test_padding_and_truncation_written_in_a_file_change_nothing(
     limited_base: Path, tiny_base: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_plain_model_is_also_read_as_the_recipe_says() -> None:
     ]
 
 
+@pytest.mark.case("c1")
 def test_an_encoder_is_read_with_its_own_settings() -> None:
     own = (None, None, None, "with its own settings (mean pooling)")
     assert readings(OWN, pooling="mean") == [own]
@@ -114,6 +115,7 @@ def test_a_plain_models_baseline_is_the_better_reading(
     ]
 
 
+@pytest.mark.case("c1")
 def test_an_encoders_baseline_is_its_own_reading_even_if_another_is_better(
     measure: Callable[..., Baseline], save_encoder: Callable[..., Path]
 ) -> None:

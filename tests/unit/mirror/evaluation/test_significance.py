@@ -22,6 +22,7 @@ def ranks(values: np.ndarray) -> Predictions:
     return Predictions(("",) * len(values), values.astype(np.float64))
 
 
+@pytest.mark.case("c2")
 def test_the_p_value_of_few_better_items_is_that_of_the_sign_test() -> None:
     before = np.zeros(395)
     after = before.copy()
@@ -68,6 +69,7 @@ def test_predictions_with_gold_scores_are_compared_by_rank(statistic: str) -> No
 
 
 @pytest.mark.parametrize("kind", ["mean", "spearman"])
+@pytest.mark.case("c2")
 def test_p_values_of_encoders_in_which_nothing_changed_are_uniform(kind: str) -> None:
     gold = np.arange(80.0) if kind == "spearman" else None
     found = []

@@ -136,6 +136,7 @@ def test_a_base_with_an_unsupported_head_is_refused_before_the_corpus_is_read(
         prepare_pieces(settings(corpus, base=str(base)), store)
 
 
+@pytest.mark.case("c7")
 def test_a_base_without_head_is_refused_unless_the_settings_ask_for_a_new_one(
     tiny_base: Path, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

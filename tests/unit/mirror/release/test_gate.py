@@ -38,6 +38,7 @@ def test_the_first_encoder_better_than_its_base_becomes_champion(recipe) -> None
     assert "no champion to compare with" in verdict.reasons[1]
 
 
+@pytest.mark.case("c1")
 def test_worse_than_its_base_is_refused_with_numbers(recipe) -> None:
     verdict = judge(recipe, (change(-0.05),), None, SOUND)
     assert not verdict.promote
@@ -86,6 +87,7 @@ def test_collapse_is_refused_whatever_the_scores(recipe, diagnostics, message) -
     assert message in verdict.reasons[0]
 
 
+@pytest.mark.case("c5")
 def test_a_score_that_is_no_number_is_refused(recipe) -> None:
     nan = float("nan")
     verdict = judge(
@@ -198,6 +200,7 @@ def reading(words: str, score: float) -> BaseReading:
     return BaseReading(words, {"stsb": score}, "digest")
 
 
+@pytest.mark.case("c1")
 def test_a_refusal_names_the_bases_best_reading_and_its_score(recipe) -> None:
     readings = (
         reading("with its own settings (mean pooling)", 0.604),
@@ -243,6 +246,7 @@ def test_a_guard_may_fall_by_its_tolerance(recipe, after, promoted) -> None:
         ({"p": 0.051}, "p = 0.051"),
     ],
 )
+@pytest.mark.case("c2")
 def test_a_change_without_evidence_is_no_improvement(recipe, changes, words) -> None:
     verdict = judge(recipe, (change(0.05, **changes),), None, SOUND)
     assert not verdict.promote
@@ -250,6 +254,7 @@ def test_a_change_without_evidence_is_no_improvement(recipe, changes, words) -> 
     assert words in verdict.reasons[0]
 
 
+@pytest.mark.case("c2")
 def test_p_values_are_corrected_for_the_number_of_benchmarks(recipe) -> None:
     one = change(0.05, p=0.03)
     assert judge(recipe, (one,), None, SOUND).promote
@@ -260,6 +265,7 @@ def test_p_values_are_corrected_for_the_number_of_benchmarks(recipe) -> None:
     assert judge(recipe, (change(0.05, p=0.016), *three[1:]), None, SOUND).promote
 
 
+@pytest.mark.case("c2")
 def test_a_gain_below_the_least_is_refused_however_sure(recipe) -> None:
     verdict = judge(recipe, (change(0.004, half=0.001),), None, SOUND)
     assert not verdict.promote

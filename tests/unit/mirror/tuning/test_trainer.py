@@ -203,6 +203,7 @@ def test_masking_needs_a_mask_token(
     assert counts["masked_share"] == 0
 
 
+@pytest.mark.case("c5")
 def test_a_loss_that_is_not_finite_stops_the_run(
     paths: TrainingPaths, sentences: list[str], tmp_path: Path
 ) -> None:
