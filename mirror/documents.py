@@ -1,4 +1,4 @@
-"""Document of a corpus source."""
+"""Document of a corpus source, and text to encode."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ class Document(NamedTuple):
     fault: str = ""
     """Why the source could not read the text; `text` is then the position of the row,
     or its cell."""
+
+
+class TextRow(NamedTuple):
+    """A text to encode."""
+
+    id: str
+    text: str
+    fault: str = ""
+    """Why there is no text."""
 
 
 class Title(NamedTuple):

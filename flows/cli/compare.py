@@ -14,6 +14,7 @@ from mirror.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mirror.evaluation.result import TextEncoder
     from mirror.release.index_compatibility import Compatibility, SearchQuality
 
 
@@ -34,8 +35,10 @@ def compare(
 ) -> None:
     """Say whether an index of OLD's vectors can be kept for NEW, rotated, or must be made again.
 
-    OLD and NEW are folders or registered models such as models:/NAME/3.  The map that rotates old
-    vectors into the new space is fitted on half of the texts and tested on the other half.
+    OLD and NEW are folders, registered models such as models:/NAME/3, or .parquet files that
+    `mirror encode` wrote (a file, or a glob of files of one encoder), of which the texts that both
+    have are compared.  The map that rotates old vectors into the new space is fitted on half of the
+    texts and tested on the other half.
     """
     if texts and recipe:
         raise click.UsageError("give --texts or --recipe, not both")
@@ -45,14 +48,11 @@ def compare(
     page, save_to = check_page_path(out), options["save_map"]
     if save_to:
         check_map_path(Path(save_to))
-    _check_different(old, new, overridden=bool(options["pooling"] or options["max_tokens"]))
-    sample = _read_texts(texts, recipe)
-    from flows.cli.encoders import load_encoder, load_encoder_like
     from flows.cli.progress import live_progress
     from mirror.release.index_compatibility_stage import compare_on_texts
 
-    after = load_encoder(new, options["pooling"], options["max_tokens"])
-    before = load_encoder_like(after.settings, old, options["pooling"])
+    choose = _stored_vectors if _is_file(old) or _is_file(new) else _encoders
+    before, after, sample = choose(old, new, (texts, recipe), options)
     with live_progress(stderr_console()) as on_progress:
         compatibility, space_map = compare_on_texts(before, after, sample, on_progress)
     _print(old, new, compatibility)
@@ -64,6 +64,58 @@ def compare(
 
         write_page(page, render_compatibility(old, new, compatibility))
         echo(str(page), err=True)
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".parquet")
+
+
+def _encoders(
+    old: str, new: str, origin: tuple[str | None, str | None], options: dict[str, Any]
+) -> tuple[TextEncoder, TextEncoder, list[str]]:
+    """Return both encoders, and the texts to encode."""
+    _check_different(old, new, overridden=bool(options["pooling"] or options["max_tokens"]))
+    sample = _read_texts(*origin)
+    from flows.cli.encoders import load_encoder, load_encoder_like
+
+    after = load_encoder(new, options["pooling"], options["max_tokens"])
+    return load_encoder_like(after.settings, old, options["pooling"]), after, sample
+
+
+def _stored_vectors(
+    old: str, new: str, origin: tuple[str | None, str | None], options: dict[str, Any]
+) -> tuple[TextEncoder, TextEncoder, list[str]]:
+    """Return an encoder or stored vectors for OLD and NEW, and what both can encode."""
+    from flows.cli.encoders import embeddings_origin, load_encoder, pin_encoder
+    from mirror.encoders.embeddings_file import StoredEncoder, read_embeddings, text_digest
+
+    files = {name: read_embeddings(*_paths(name)) for name in (old, new) if _is_file(name)}
+    known = set.intersection(*(set(file.digests) for file in files.values()))
+    # Two files share digests, which stand for their texts.
+    has_texts = not (_is_file(old) and _is_file(new)) or any(origin)
+    key = text_digest if has_texts else str
+    digests: list[str] = []
+    encoders: list[TextEncoder] = []
+    for name in map(pin_encoder, (old, new)):
+        if name in files:
+            digests.append(files[name].origin.encoder_digest)
+            encoders.append(StoredEncoder(files[name], key))
+        else:
+            loaded = load_encoder(name, options["pooling"], options["max_tokens"])
+            digests.append(embeddings_origin(name, loaded, "float32").encoder_digest)
+            encoders.append(loaded)
+    if digests[0] == digests[1]:
+        raise InputError("OLD and NEW are the same encoder: name two different ones")
+    names = _read_texts(*origin) if has_texts else files[old].digests
+    shared = [name for name in names if key(name) in known]
+    if not shared:
+        raise InputError(f"no text has a vector in {' and in '.join(files)}: encode equal texts")
+    return encoders[0], encoders[1], shared
+
+
+def _paths(name: str) -> list[Path]:
+    path = Path(name)
+    return sorted(path.parent.glob(path.name)) or [path]
 
 
 def _check_different(old: str, new: str, *, overridden: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from mirror.errors import BaseModelError
 
 if TYPE_CHECKING:
+    from mirror.encoders.embeddings_file import EmbeddingsOrigin, Precision
     from mirror.encoders.encoder import Encoder
     from mirror.encoders.sentence_transformers_format import EncoderSettings
     from mirror.tuning_config import Pooling
@@ -89,3 +90,48 @@ def find_encoder_folder(name: str) -> Path:
             f"no encoder at {folder}: name a folder, or a registered model as models:/NAME@champion"
         )
     return folder
+
+
+def pin_encoder(name: str) -> str:
+    """Return the name, with a registered model's alias replaced by its version.
+
+    Raises:
+        InputError: there is no workspace, or no such model.
+        ServiceError: the registry does not answer.
+    """
+    if not name.startswith("models:/"):
+        return name
+    from mirror.paths import open_workspace
+
+    open_workspace(for_registry=True)
+    from tasks.registry import pin_model
+
+    return pin_model(name)
+
+
+def embeddings_origin(name: str, encoder: Encoder, precision: Precision) -> EmbeddingsOrigin:
+    """Return what to write into a file of an encoder's embeddings.
+
+    The digest is that of the registered version, unless pooling or length is not the encoder's own.
+
+    Args:
+        name: a folder, or `models:/NAME/VERSION`.
+        encoder: loaded from there.
+        precision: of the file.
+    """
+    from mirror.encoders.embeddings_file import EmbeddingsOrigin
+    from mirror.encoders.encoder_ref import folder_encoder_digest
+    from mirror.encoders.sentence_transformers_reader import read_encoder_settings
+    from mirror.hashing import digest_of_json
+
+    folder, used = find_encoder_folder(name), encoder.settings
+    digest = folder_encoder_digest(folder)
+    own = read_encoder_settings(folder)
+    if own is None or (own.pooling, own.max_tokens or used.max_tokens) != (
+        used.pooling,
+        used.max_tokens,
+    ):
+        digest = digest_of_json([digest, used.pooling, used.max_tokens])
+    registered = name.startswith("models:/")
+    model, version = name.removeprefix("models:/").rsplit("/", 1) if registered else (name, "")
+    return EmbeddingsOrigin(model, version, digest, encoder.dimension, precision)

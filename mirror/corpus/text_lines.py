@@ -42,25 +42,32 @@ class Line(NamedTuple):
     oversized: bool = False
 
 
-def read_lines(file: InputFile, encoding: str) -> Iterator[Line]:
-    """Yield the lines of a file without blank ones.
+def read_lines(file: InputFile, encoding: str, *, keep_blank: bool = False) -> Iterator[Line]:
+    """Yield the lines of a file, without blank ones unless they are kept.
 
     Raises:
         CorpusError: the file cannot be read, is binary, or is in another encoding.
     """
+    with open_bytes(file) as stream:
+        yield from stream_lines(stream, file, encoding, keep_blank=keep_blank)
+
+
+def stream_lines(
+    stream: Any, file: InputFile, encoding: str, *, keep_blank: bool = False
+) -> Iterator[Line]:
+    """Yield the lines of an open file; see `read_lines`."""
     decode = codecs.lookup(encoding)
     lines = broken = 0
-    with open_bytes(file) as stream:
-        for number, raw in enumerate(_raw_lines(_utf8(stream, file, encoding)), 1):
-            if raw is None:
-                yield Line(number, "", oversized=True)
-                continue
-            if raw.isspace() or not raw:
-                continue
-            text = _decoded(raw, decode)
-            lines += 1
-            broken += BROKEN in text and _ENCODED_BROKEN not in raw
-            yield Line(number, text)
+    for number, raw in enumerate(_raw_lines(_utf8(stream, file, encoding)), 1):
+        if raw is None:
+            yield Line(number, "", oversized=True)
+            continue
+        if not keep_blank and (raw.isspace() or not raw):
+            continue
+        text = _decoded(raw, decode)
+        lines += 1
+        broken += BROKEN in text and _ENCODED_BROKEN not in raw
+        yield Line(number, text)
     _check_encoding(file, encoding, lines, broken)
 
 

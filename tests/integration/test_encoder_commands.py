@@ -43,8 +43,10 @@ def test_encode_writes_the_encoders_embeddings(
     ("arguments", "message"),
     [
         (["--out", "vectors.csv", "--pooling", "cls"], "ends in neither .npy nor .parquet"),
-        (["--out", "vectors.npy", "--pooling", "cls"], "standard input is empty"),
-        (["missing.txt", "--out", "vectors.npy", "--pooling", "cls"], "missing.txt cannot be read"),
+        (["--out", "vectors.npy", "--pooling", "cls"], "no text to encode"),
+        (["missing.txt", "--out", "vectors.npy", "--pooling", "cls"], "missing.txt: name a file"),
+        (["a.pdf", "--out", "vectors.npy", "--pooling", "cls"], "a.pdf is a PDF"),
+        (["a.csv", "--out", "v.npy", "--pooling", "cls"], "set --text-column, --id-column or"),
     ],
 )
 def test_encode_refuses_faulty_arguments(
@@ -56,9 +58,31 @@ def test_encode_refuses_faulty_arguments(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "a.csv").write_text("body\nit squeaks\n")
     assert run_encode(*arguments) == 1
     assert message in capsys.readouterr().err
     assert list(tmp_path.glob("*.npy")) == []
+
+
+def test_encode_writes_columns_of_a_table_with_the_encoders_digest(
+    run_encode: Callable[..., int], tiny_base: Path, tmp_path: Path
+) -> None:
+    from mirror.encoders.embeddings_file import read_embeddings
+
+    (tmp_path / "a.csv").write_text("key,body\n7,the baker sells one mirror\n8,a wet letter\n")
+    columns = ("--text-column", "body", "--id-column", "key", "--precision", "int8")
+
+    def written(*pooling: str) -> tuple[list[str], str]:
+        path = str(tmp_path / "vectors.parquet")
+        assert run_encode(str(tmp_path / "a.csv"), "--out", path, *columns, *pooling) == 0
+        embeddings = read_embeddings(path)
+        return list(embeddings.ids), embeddings.origin.encoder_digest
+
+    ids, digest = written("--pooling", "cls")
+    assert ids == ["7", "8"]
+    assert written("--pooling", "cls")[1] == digest
+    assert written("--pooling", "mean")[1] != digest
 
 
 def test_encode_needs_a_pooling_for_a_plain_model(
@@ -71,7 +95,7 @@ def test_encode_needs_a_pooling_for_a_plain_model(
 def test_encode_refuses_a_missing_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    texts = tmp_path / "texts"
+    texts = tmp_path / "texts.txt"
     texts.write_text("one\n")
     out = str(tmp_path / "vectors.npy")
     assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", out]) == 1

@@ -140,14 +140,14 @@ def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
-    _check_encoding(section.encoding)
+    check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
         known_formats()[file.format].check(file, section)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:
     """Yield the documents of files in order."""
-    _check_encoding(section.encoding)
+    check_encoding(section.encoding)
     for file in files:
         yield from known_formats()[file.format].read(file, section)
 
@@ -168,7 +168,8 @@ def _left_out_words(names: Sequence[str]) -> str:
     return f"{describe_left_out(names)}; {describe_formats()}"
 
 
-def _check_encoding(encoding: str) -> None:
+def check_encoding(encoding: str) -> None:
+    """Raise CorpusError if Python has no encoding of this name."""
     try:
         codecs.lookup(encoding)
         "".encode(encoding)

@@ -10,7 +10,10 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
+from mirror.documents import TextRow
+from mirror.encoders.embeddings_file import EmbeddingsOrigin
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.encoders.whitening import fit_whitening
 
 
@@ -83,3 +86,36 @@ def test_encoders_are_checked_before_texts_and_must_differ(
     assert "cannot be read" in compare(first, other, "--texts", str(tmp_path / "none.txt"))
     shorter = compare(first, twin, "--texts", str(lines), "--max-tokens", "31", code=0)
     assert "\nKeep\n" in shorter
+
+
+def test_stored_vectors_are_compared_by_their_texts(
+    tiny_base: Path, sentences: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mirror.encoders.write_embeddings import write_embeddings
+
+    rows = [TextRow(str(number), text) for number, text in enumerate(sentences[:120])]
+    for pooling, texts in (("mean", rows[:100]), ("cls", rows[20:])):
+        encoder = Encoder.load(tiny_base, pooling, 32)
+        encoder.save(tmp_path / pooling)
+        digest = folder_encoder_digest(tmp_path / pooling)
+        origin = EmbeddingsOrigin(pooling, "1", digest, encoder.dimension)
+        write_embeddings(encoder, texts, tmp_path / f"{pooling}.parquet", origin)
+    (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:120]))
+
+    def compare(*arguments: str, code: int = 0) -> str:
+        inside = (
+            str(tmp_path / each) if "." in each or each == "cls" else each for each in arguments
+        )
+        assert run_guarded(mirror, ["compare", *inside]) == code
+        shown = capsys.readouterr()
+        return shown.out + shown.err
+
+    assert "unchanged" in compare("mean.parquet", "cls.parquet")
+    assert "unchanged" in compare("mean.parquet", "cls", "--texts", "texts.txt")
+    (tmp_path / "others.txt").write_text("no such text\n")
+    others = compare("mean.parquet", "cls", "--texts", "others.txt", code=1)
+    assert "no text has a vector in" in others
+    same = compare("mean.parquet", "mean.parquet", code=1)
+    assert "OLD and NEW are the same encoder" in same
+    assert "are the same encoder" in compare("cls.parquet", "cls", "--texts", "texts.txt", code=1)
+    assert "cosines between them mean nothing" in compare("*.parquet", "cls", code=1)
