@@ -1,6 +1,6 @@
 """False promotions and power of the gate: simulated encoders on real items, judged as in a run.
 
-    python -m bench.gate_errors BASE TUNED --runs 500
+    python -m bench.gate_errors BASE TUNED --runs 500 --plot docs/gate.svg
 
 BASE and TUNED are folders of finished evaluations in a workspace, `stages/evaluation/KEY`.  The
 items are the queries of their benchmarks without labels, each with its reciprocal rank.  In a run
@@ -13,7 +13,7 @@ zero, and one benchmark's 95 % bootstrap interval too".
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,12 +28,14 @@ from mirror.evaluation.score_change import ScoreChange
 from mirror.evaluation.significance import improvement_p_value, items_that_differ
 from mirror.recipe import GateSection, Recipe, find_recipe
 from mirror.release.gate import GateInput, decide
+from mirror.release.plots import BASE_STYLE, INCHES, figure_svg
 from mirror.rendering import markdown_table
 
 Pair = tuple[Floats, Floats]
 Draw = Callable[[np.random.Generator, Pair], Pair]
-GAINS = (0.01, 0.02, 0.05)
+GAINS = (0.005, 0.01, 0.02, 0.03, 0.05)
 GATE = GateSection()
+AT_CHANCE = "both at chance"
 
 
 def unchanged(generator: np.random.Generator, pair: Pair) -> Pair:
@@ -101,6 +103,24 @@ def read_pairs(base: Path, tuned: Path) -> dict[str, Pair]:
     return pairs
 
 
+def power_plot(power: Mapping[int, Sequence[float]]) -> str:
+    """Return an SVG: share of promoted encoders by true gain, a line per number of benchmarks."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**BASE_STYLE, "svg.hashsalt": "gate"}):
+        figure = Figure(figsize=INCHES, layout="constrained")
+        axes = figure.add_subplot()
+        for (count, shares), style in zip(power.items(), ("o--", "o-"), strict=False):
+            percent = [100 * share for share in shares]
+            axes.plot((0, *GAINS), percent, style, label=f"{count} benchmark{'s'[: count - 1]}")
+        axes.axhline(5, color="0.6", linewidth=1)
+        axes.annotate("5 %", (max(GAINS), 6), ha="right", color="0.4")
+        axes.set(xlabel="true gain in MRR@10", ylabel="promoted, % of runs", ylim=(0, 104))
+        axes.legend(frameon=False)
+        return figure_svg(figure)
+
+
 def main() -> None:
     """Print the share of promoted encoders, scenario by scenario."""
     parser = argparse.ArgumentParser(
@@ -110,13 +130,15 @@ def main() -> None:
     parser.add_argument("tuned", type=Path)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--plot", type=Path, help="an SVG of the gate's power, from 0 gain on")
     arguments = parser.parse_args()
     recipe = find_recipe(SHIPPED)
     pairs = read_pairs(arguments.base, arguments.tuned)
-    scenarios: dict[str, Draw] = {"nothing changed": unchanged, "both at chance": at_chance}
+    scenarios: dict[str, Draw] = {"nothing changed": unchanged, AT_CHANCE: at_chance}
     scenarios |= {f"a true gain of {gain}": partial(with_gain, gain) for gain in GAINS}
     cases = [(title, count) for title in scenarios for count in (1, len(pairs))]
     rows = []
+    power: dict[int, list[float]] = {}
     with progress_bar(len(cases)) as progress:
         for title, count in cases:
             progress.update(progress.task_ids[0], description=title)
@@ -124,10 +146,14 @@ def main() -> None:
                 promoted(_changes(scenarios[title], pairs, count, arguments.seed, run), recipe)
                 for run in range(arguments.runs)
             ]
-            shares = [f"{share:.1%}" for share in np.mean(results, axis=0)]
-            rows.append([title, str(count), *shares])
+            means = np.mean(results, axis=0)
+            rows.append([title, str(count), *(f"{share:.1%}" for share in means)])
+            if title != AT_CHANCE:
+                power.setdefault(count, []).append(float(means[0]))
             progress.advance(progress.task_ids[0])
     print(markdown_table(["", "benchmarks", "promoted", "by the older rule"], rows))
+    if arguments.plot:
+        arguments.plot.write_text(power_plot(power), encoding="utf-8")
 
 
 def _changes(
