@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,31 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write several files; if one cannot be written, all are as they were.
+
+    Raises:
+        StoreError: one cannot be written.
+    """
+    before = {path: path.read_bytes() if path.exists() else None for path in texts}
+    try:
+        for path, text in texts.items():
+            with atomic_file(path) as part:
+                part.write_text(text, encoding="utf-8")
+    except BaseException as error:
+        for path, content in before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != content:
+                path.write_bytes(content)
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"{' and '.join(map(str, texts))} cannot be written "
+                f"({error.strerror or error}), and none was changed: correct the permissions"
+            ) from error
+        raise
 
 
 def check_new_folder(path: Path) -> None:

@@ -18,6 +18,7 @@ from flows.cli.errors import run_guarded
 from flows.cli.evaluate import evaluate
 from flows.cli.export import export
 from flows.cli.gc import gc
+from flows.cli.new import new
 from flows.cli.options import Group
 from flows.cli.pretrain import pretrain
 from flows.cli.promote import history, promote, rollback
@@ -38,6 +39,7 @@ COMMANDS = (
     export,
     gc,
     history,
+    new,
     pretrain,
     promote,
     recipes,

@@ -118,7 +118,8 @@ def describe_kind(kind: FileKind) -> str:
 
 def describe_formats() -> str:
     """Return the formats that are read, with their endings."""
-    formats = (f"{name} ({' '.join(each.endings)})" for name, each in known_formats().items())
+    known = ((name, each.endings) for name, each in known_formats().items() if each.endings)
+    formats = (f"{name} ({' '.join(endings)})" for name, endings in known)
     return (
         f"formats that are read: {', '.join(formats)}, each also with {' or '.join(COMPRESSIONS)}"
     )

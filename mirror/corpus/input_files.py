@@ -24,7 +24,7 @@ from mirror.errors import CorpusError, ServiceError
 from mirror.hashing import digest_of_json, file_digest
 from mirror.paths import local_path
 
-_URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -94,9 +94,13 @@ def _nothing_found(path: str, unknown: list[str], download_instructions: str) ->
     if download_instructions:
         return f"no text at {path} (corpus.paths): {' '.join(download_instructions.split())}"
     if unknown:
-        return (
-            f"no text at {path} (corpus.paths): {describe_left_out(unknown)}; {describe_formats()}"
-        )
+        kinds = {kind_by_name(name) for name in unknown}
+        only = kinds.pop() if len(kinds) == 1 else None
+        remedy = f", {only.name}, so {only.remedy}" if only else ""
+        left_out = f"{describe_left_out(unknown)}{remedy}"
+        return f"no text at {path} (corpus.paths): {left_out}; {describe_formats()}"
+    if local_path(path).is_dir():
+        return f"no text at {path} (corpus.paths): the folder has no files, so name another"
     return (
         f"no text at {path} (corpus.paths): name a file, or a folder or glob with files; "
         f"{describe_formats()}; for other endings set corpus.format"
@@ -133,7 +137,7 @@ def _digest(file: InputFile) -> str:
 def _find(path: str, format_name: str) -> Iterator[InputFile | str]:
     """Yield files, and names of those whose format is unknown."""
     _check_pattern(path)
-    if _URI.match(path):
+    if URI.match(path):
         yield from _find_remote(path, format_name)
         return
     start = local_path(path, _exists)

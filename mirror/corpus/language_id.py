@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,8 @@ RELATED_LANGUAGES = (
     frozenset({"wuu", "yue", "zh"}),
 )
 """Languages too similar for one to be rejected as foreign to another."""
+PASSAGE_LETTERS = 200
+"""Letters of a text whose language is asked for."""
 _CANDIDATES = 10
 """Most likely languages to ask for; the others are together below `MIN_PROBABILITY`."""
 
@@ -87,6 +90,38 @@ def foreign_detector(language: str) -> Callable[[Sequence[str]], list[bool]] | N
         return [number in foreign for number in range(len(texts))]
 
     return are_foreign
+
+
+def identify_languages(texts: Sequence[str]) -> Counter[str]:
+    """Return how many texts are most likely in each language; see `passages_of`.
+
+    Related languages are counted as one, the first of them by name.
+    """
+    model = _load_model()
+    labels = (model.predict(_fold(text[:MAX_CHARACTERS]), k=1)[0] for text in texts)
+    found = (label[0].removeprefix("__label__") for label in labels if label)
+    return Counter(main_language(code) for code in found)
+
+
+def passages_of(texts: Sequence[str]) -> list[str]:
+    """Return texts, short ones joined, long enough for their language to be known."""
+    passages, open_text = list[str](), ""
+    for text in texts:
+        open_text += f" {text[:PASSAGE_LETTERS]}"
+        if len(open_text) >= PASSAGE_LETTERS:
+            passages.append(" ".join(open_text.split()))
+            open_text = ""
+    return passages or [open_text.strip()]
+
+
+def main_language(code: str) -> str:
+    """Return the first by name of the languages that are too similar to tell apart."""
+    return min(next((group for group in RELATED_LANGUAGES if code in group), {code}))
+
+
+def can_identify(language: str) -> bool:
+    """Return whether the model knows a language."""
+    return f"__label__{language}" in _load_model().predict("", k=1_000, threshold=-1.0)[0]
 
 
 @cache

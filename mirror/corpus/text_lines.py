@@ -77,8 +77,7 @@ def check_head(file: InputFile, encoding: str) -> str:
     Raises:
         CorpusError: the file cannot be read, is binary, or is in another encoding.
     """
-    with open_bytes(file) as stream:
-        head = _first(stream)
+    head = first_bytes(file)
     _check_bytes(head, file, encoding)
     if _is_wide(encoding):
         return head.decode(encoding, "ignore").lstrip().partition("\n")[0]
@@ -88,6 +87,21 @@ def check_head(file: InputFile, encoding: str) -> str:
     if whole or len(head) < HEAD:
         _check_encoding(file, encoding, len(texts), sum(BROKEN in text for text in texts))
     return texts[0] if texts else ""
+
+
+def first_bytes(file: InputFile) -> bytes:
+    """Return a file's first 64 kB.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    with open_bytes(file) as stream:
+        return _first(stream)
+
+
+def encoding_by_mark(head: bytes) -> str | None:
+    """Return the encoding that a file's first bytes mark, except UTF-8; None without a mark."""
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
 def read_whole(file: InputFile) -> bytes | None:
@@ -202,11 +216,10 @@ def _is_wide(encoding: str) -> bool:
 def _check_bytes(head: bytes, file: InputFile, encoding: str) -> None:
     if _is_wide(encoding):
         return
-    for mark, name in _MARKS.items():
-        if head.startswith(mark):
-            raise CorpusError(
-                f"{file.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
-            )
+    if name := encoding_by_mark(head):
+        raise CorpusError(
+            f"{file.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
+        )
     is_binary = b"\0" in head or len(_CONTROLS.findall(head)) > 0.02 * len(head)
     if kind := kind_by_bytes(head) if is_binary else text_like_kind(head):
         raise CorpusError(f"{file.path} (corpus.paths) {describe_kind(kind)}")

@@ -92,3 +92,12 @@ def check_disk(workspace: Path) -> CheckResult:
         remedy = "free some, or set MIRROR_HOME to another folder: 5 GB are enough to begin"
         return CheckResult("disk", state, text, remedy)
     return CheckResult("disk", "ok", text)
+
+
+def has_gpu() -> bool:
+    """Return whether torch can use a GPU; loads torch only where there is a driver."""
+    if not (Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

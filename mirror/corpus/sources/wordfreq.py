@@ -33,7 +33,7 @@ class Wordfreq(CorpusSource[WordfreqSection]):
 
     def check(self, section: WordfreqSection, recipe: Recipe) -> None:
         """Raise CorpusError if there is no list for the recipe's language."""
-        _check_language(recipe.language)
+        check_list(recipe.language)
 
     def read(self, section: WordfreqSection, recipe: Recipe) -> Iterator[Document]:
         """Yield words by falling frequency, counted per billion."""
@@ -41,7 +41,7 @@ class Wordfreq(CorpusSource[WordfreqSection]):
 
         from mirror.documents import Document
 
-        _check_language(recipe.language)
+        check_list(recipe.language)
         frequencies = wordfreq.get_frequency_dict(recipe.language)
         ordered = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))
         for word, frequency in itertools.islice(ordered, section.words):
@@ -64,7 +64,8 @@ class Wordfreq(CorpusSource[WordfreqSection]):
         return ("wordfreq",)
 
 
-def _check_language(language: str) -> None:
+def check_list(language: str) -> None:
+    """Raise CorpusError if there is no list for a language."""
     import wordfreq
 
     known = wordfreq.available_languages()

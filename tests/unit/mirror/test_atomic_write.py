@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.atomic_write import atomic_file, atomic_folder, check_new_folder
+from mirror.atomic_write import atomic_file, atomic_folder, check_new_folder, write_together
 from mirror.errors import InputError, StoreError
 
 
@@ -82,3 +82,15 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
         raise ValueError
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "missing" / "b"
+    old = tmp_path / "old"
+    old.write_text("old")
+    with pytest.raises(StoreError, match="none was changed"):
+        write_together({first: "new", old: "new", second: "new"})
+    assert (first.exists(), old.read_text()) == (False, "old")
+    write_together({first: "new", old: "newer"})
+    assert (first.read_text(), old.read_text()) == ("new", "newer")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "old"]
