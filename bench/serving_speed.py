@@ -54,7 +54,7 @@ def client_seconds(
         first: number of the first text.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    seconds = []
+    seconds: list[float] = []
     for start in count(first, size):
         chosen = [texts[(start + number) % len(texts)] for number in range(size)]
         began = time.perf_counter()
