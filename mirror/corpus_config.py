@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -99,6 +99,17 @@ class CorpusSource(ABC, Generic[Settings]):
     @abstractmethod
     def read(self, section: Settings, recipe: Recipe) -> Iterator[Document]:
         """Yield all documents, in an order that depends on the settings and the data only."""
+
+    def shards(self, section: Settings) -> Sequence[Any]:
+        """Return parts of the data that `read_shard` reads, in the order in which `read` does.
+
+        Workers of a cluster read them.  A source that cannot be divided has none.
+        """
+        return ()
+
+    def read_shard(self, section: Settings, shard: Any) -> Iterator[Document]:
+        """Yield the documents of one of the shards."""
+        raise NotImplementedError
 
     @abstractmethod
     def digests(self, section: Settings, recipe: Recipe) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from mirror.cluster import CLUSTER, RUNNER
 from mirror.errors import InputError
 from mirror.hardware import usable_cores
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 Runner = Literal["thread", "process", "dask", "ray"]
 RUNNERS: tuple[Runner, ...] = get_args(Runner)
-RUNNER = "MIRROR_RUNNER"
-CLUSTER = "MIRROR_CLUSTER"
-"""The address of a Dask or Ray cluster; if it is not set, one is started on this machine."""
 
 
 def runner_kind(asked: str | None) -> Runner:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mirror.cluster import RUNNER
 from mirror.errors import InputError
 from mirror.maintenance.health_check import CheckResult
 from mirror.tuning.device_lock import RUNS_PER_DEVICE, runs_per_device
 from tasks.notifications import NOTIFY, notification_blocks
-from tasks.runners import RUNNER, runner_kind
+from tasks.runners import runner_kind
 
 NAME = "settings"
 

@@ -25,7 +25,7 @@ from mirror.corpus.dedup import DuplicateFinder, NearDuplicateFinder, read_repea
 from mirror.corpus.file_kinds import count_endings
 from mirror.corpus.filtering import MAX_REJECT
 from mirror.corpus.near_copies import estimate_near_copies
-from mirror.corpus.parallel import filter_documents
+from mirror.corpus.parallel import filter_source
 from mirror.corpus.parquet_writer import (
     CANDIDATES,
     REJECTS,
@@ -39,7 +39,6 @@ from mirror.corpus.reasons import DUPLICATE, FILES_LEFT_OUT, NEAR_COPIES, NEAR_D
 from mirror.corpus.sources import (
     check_sources,
     files_left_out,
-    read_documents,
     source_digests,
     source_files,
     source_libraries,
@@ -144,7 +143,7 @@ def _filter_source(recipe: Recipe, out: Path, work: Path, on_progress: OnProgres
         TableWriter(work / "candidates", CANDIDATES) as candidates,
         TableWriter(out / "titles", TITLES) as titles,
     ):
-        for filtered in filter_documents(recipe, read_documents(recipe)):
+        for filtered in filter_source(recipe):
             first, rows = counts.documents, filtered.rows
             documents = pc.add(rows["document"], first)
             candidates.add_batch(rows.set_column(DOCUMENT, "document", documents))

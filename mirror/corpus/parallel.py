@@ -1,15 +1,21 @@
-"""Filtering of documents in several processes: the same rows in order on any number of them."""
+"""Filtering of documents in several processes: the same rows in order on any number of them.
+
+On a cluster, workers read and filter shards of the source: some of its files each.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
+from typing import Any
 
+from mirror.cluster import QUEUED_PARTS, Workers, cluster_workers, map_in_order
 from mirror.corpus.filtering import DocumentFilter, FilteredDocuments
+from mirror.corpus.sources import read_documents
+from mirror.corpus_config import find_source
 from mirror.documents import Document
 from mirror.errors import StoreError
 from mirror.hardware import thread_count
@@ -27,6 +33,38 @@ QUEUED_BATCHES = 3
 
 _document_filter: DocumentFilter | None = None
 """The filter of a worker process; None in the main process."""
+
+
+def filter_source(recipe: Recipe) -> Iterator[FilteredDocuments]:
+    """Yield the filtered documents of a recipe's source in order, a batch at a time.
+
+    Raises:
+        InputError: the source is missing, unreadable or of another kind.
+        ServiceError: a hub, an object store or the cluster does not answer.
+        StoreError: a process died, for example from lack of memory.
+    """
+    with cluster_workers() as workers:
+        source = find_source(recipe.corpus.source)
+        shards = source.shards(recipe.corpus) if workers else ()
+        if workers and len(shards) > 1:
+            yield from _filter_on_cluster(workers, recipe, shards)
+        else:
+            yield from filter_documents(recipe, read_documents(recipe))
+
+
+def _filter_on_cluster(
+    workers: Workers, recipe: Recipe, shards: Sequence[Any]
+) -> Iterator[FilteredDocuments]:
+    """Yield what workers make of the shards in order."""
+    parts = ((recipe, shard) for shard in shards)
+    for batches in map_in_order(workers, _filter_shard, parts, QUEUED_PARTS * workers.count):
+        yield from batches
+
+
+def _filter_shard(part: tuple[Recipe, Any]) -> list[FilteredDocuments]:
+    recipe, shard = part
+    documents = find_source(recipe.corpus.source).read_shard(recipe.corpus, shard)
+    return [*map(DocumentFilter(recipe).filter, _batches(documents))]
 
 
 def filter_documents(recipe: Recipe, documents: Iterable[Document]) -> Iterator[FilteredDocuments]:
@@ -56,14 +94,9 @@ def _filter_in_processes(
         initializer=_start_worker,
         initargs=(recipe,),
     )
-    queue: deque[Future[FilteredDocuments]] = deque()
     try:
-        for batch in _batches(documents):
-            queue.append(pool.submit(_filter_batch, batch))
-            if len(queue) > QUEUED_BATCHES * processes:
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
+        queued = QUEUED_BATCHES * processes
+        yield from map_in_order(pool, _filter_batch, _batches(documents), queued)
     except BrokenProcessPool as error:
         raise StoreError(
             "a process that filters documents died: if it lacked memory, give it more, or set "

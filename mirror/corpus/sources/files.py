@@ -89,6 +89,16 @@ class Files(CorpusSource[FilesSection]):
         """Yield the documents of all files, in the order of the paths and of their names."""
         return read_files(_find(section), section)
 
+    def shards(self, section: FilesSection) -> list[list[InputFile]]:
+        """Return neighbouring files of together about `SHARD_BYTES`; none if one is too large."""
+        from mirror.corpus.file_shards import divide_files
+
+        return divide_files(_find(section))
+
+    def read_shard(self, section: FilesSection, shard: list[InputFile]) -> Iterator[Document]:
+        """Yield the documents of some files in order."""
+        return read_files(shard, section)
+
     def digests(self, section: FilesSection, recipe: Recipe) -> dict[str, str]:
         """Return a digest per file."""
         from mirror.corpus.input_files import input_digests
