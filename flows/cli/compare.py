@@ -142,9 +142,9 @@ def _check_different(old: str, new: str, *, overridden: bool) -> None:
 
 def _read_texts(file: str | None, recipe: str | None) -> list[str]:
     if file:
-        from mirror.encoders.write_embeddings import read_lines
+        from mirror.corpus.text_rows import read_utf8_lines
 
-        return read_lines(Path(file))
+        return read_utf8_lines(Path(file))
     from mirror.evaluation.kinds.space_diagnostics import sampled_texts
     from mirror.paths import open_workspace
     from mirror.release.run_record import find_record, find_stage

@@ -17,6 +17,8 @@ from flows.cli.options import Command, max_tokens_option, pooling_option, worksp
 
 if TYPE_CHECKING:
     from mirror.documents import TextRow
+    from mirror.encoders.embeddings_file import EmbeddingsOrigin
+    from mirror.encoders.encoder import Encoder
     from mirror.encoders.write_embeddings import EncodedCounts
 
 PRECISIONS = ("float32", "float16", "int8")
@@ -54,9 +56,13 @@ def encode(
     """
     if recipe and sources:
         raise click.UsageError("give FILE or --recipe, not both")
-    from flows.cli.encoders import embeddings_origin, load_encoder, pin_encoder
-    from flows.cli.progress import live_progress
-    from mirror.encoders.write_embeddings import check_embeddings_path, write_embeddings
+    from flows.cli.encoders import (
+        embeddings_origin,
+        find_encoder_folder,
+        load_encoder,
+        pin_encoder,
+    )
+    from mirror.encoders.write_embeddings import check_embeddings_path
 
     path, precision = Path(out), options["precision"]
     check_embeddings_path(path, precision)
@@ -65,14 +71,40 @@ def encode(
     encoder = pin_encoder(encoder)
     loaded = load_encoder(encoder, pooling, max_tokens)
     origin = embeddings_origin(encoder, loaded, precision)
-    from mirror.encoders.truncation import count_truncated
-
-    kept = {"keep_text": options["keep_text"], "count_truncated": partial(count_truncated, loaded)}
-    with live_progress(stderr_console()) as on_progress, _errors_in_options():
-        counts = write_embeddings(loaded, rows, path, origin, on_progress, **kept)
+    counts = _write(loaded, find_encoder_folder(encoder), rows, path, origin, options["keep_text"])
     echo(f"{out}: {counts.texts:,} embeddings of {origin.dimension} dimensions", err=True)
     for line in _remarks(counts, loaded.settings.max_tokens):
         echo(line, err=True)
+
+
+def _write(
+    encoder: Encoder,
+    folder: Path,
+    rows: Iterator[TextRow],
+    path: Path,
+    origin: EmbeddingsOrigin,
+    keep_text: bool,
+) -> EncodedCounts:
+    from flows.cli.progress import live_progress
+    from mirror.encoders.cluster_encoder import part_encoder
+    from mirror.encoders.truncation import count_truncated
+    from mirror.encoders.write_embeddings import write_embeddings
+
+    with (
+        part_encoder(encoder, folder) as encode_parts,
+        live_progress(stderr_console()) as on_progress,
+        _errors_in_options(),
+    ):
+        return write_embeddings(
+            encoder,
+            rows,
+            path,
+            origin,
+            on_progress,
+            keep_text=keep_text,
+            count_truncated=partial(count_truncated, encoder),
+            encode_parts=encode_parts,
+        )
 
 
 def _rows(sources: tuple[str, ...], options: dict[str, Any]) -> Iterator[TextRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 from pyarrow import fs
@@ -14,6 +15,7 @@ from mirror.corpus.sources import check_sources, read_documents
 from mirror.corpus.sources.files import FileFormatSection, check_encoding, check_files
 from mirror.corpus.text_lines import read_lines, stream_lines
 from mirror.documents import OVERSIZED, TextRow
+from mirror.errors import InputError
 from mirror.recipe import Recipe
 
 STANDARD_INPUT = InputFile(fs.LocalFileSystem(), "standard input", "line", "text", None)
@@ -75,3 +77,24 @@ def recipe_rows(recipe: Recipe) -> Iterator[TextRow]:
     check_sources(recipe)
     for number, row in enumerate(read_documents(recipe), 1):
         yield TextRow(f"{row.source}:{number}", row.text, row.fault)
+
+
+def read_utf8_lines(path: Path) -> list[str]:
+    """Return the lines of a file; a line may be empty.
+
+    Raises:
+        InputError: the file cannot be read, is not UTF-8, or is empty.
+    """
+    try:
+        text = (data := path.read_bytes()).decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a text file") from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path} is not UTF-8 in line {line}: convert it, for example with iconv"
+        ) from error
+    if not text:
+        raise InputError(f"{path} is empty: write one text a line")
+    # Not splitlines, which also splits at characters that may be part of a text.
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]

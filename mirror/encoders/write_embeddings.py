@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from mirror.documents import TextRow
 from mirror.encoders.embeddings_file import (
     ENDINGS,
     EmbeddingsOrigin,
+    Precision,
     embeddings_schema,
     record_path,
     round_vectors,
@@ -36,6 +37,9 @@ from mirror.errors import InputError, StoreError
 from mirror.locks import exclusive_lock
 from mirror.paths import check_output
 from mirror.progress import OnProgress, ProgressEvent, no_progress
+
+if TYPE_CHECKING:
+    from mirror.encoders.cluster_encoder import EncodeParts
 
 TEXTS_PER_PART = 4_096
 """Texts encoded between two reports of progress."""
@@ -86,29 +90,6 @@ def check_embeddings_path(path: Path, precision: str = "float32") -> None:
         raise InputError(f"{path} has no place for the scales of int8: name a .parquet file")
 
 
-def read_lines(path: Path | None) -> list[str]:
-    """Return the lines of a file, or of standard input if `path` is None; a line may be empty.
-
-    Raises:
-        InputError: the input cannot be read, is not UTF-8, or is empty.
-    """
-    source = str(path or "standard input")
-    try:
-        data = path.read_bytes() if path else sys.stdin.buffer.read()
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{source} cannot be read ({error.strerror}): name a text file") from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{source} is not UTF-8 in line {line}: convert it, for example with iconv"
-        ) from error
-    if not text:
-        raise InputError(f"{source} is empty: write one text a line")
-    # Not splitlines, which also splits at characters that may be part of a text.
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
 def write_embeddings(
     encoder: FixedSizeEncoder,
     rows: Iterable[TextRow],
@@ -118,6 +99,7 @@ def write_embeddings(
     *,
     keep_text: bool = False,
     count_truncated: Callable[[Sequence[str]], int] = lambda texts: 0,
+    encode_parts: EncodeParts | None = None,
 ) -> EncodedCounts:
     """Write the texts' vectors in order.
 
@@ -129,6 +111,7 @@ def write_embeddings(
         on_progress: called after each part.
         keep_text: whether a table has the texts.
         count_truncated: returns how many texts the encoder does not read to the end.
+        encode_parts: encodes the parts of a table elsewhere; None encodes them here.
 
     Raises:
         InputError: there is no text, or a row of a matrix has a fault.
@@ -138,17 +121,22 @@ def write_embeddings(
     counts, is_matrix = EncodedCounts(), path.suffix == ".npy"
     parts = _not_empty(_parts(rows, counts, strict=is_matrix), counts)
     parts = _counted(parts, counts, count_truncated, on_progress)
+    encode = encode_parts or partial(_encode_here, encoder)
     try:
         if is_matrix:
             _write_matrix(encoder, parts, path, origin)
         else:
-            counts.reused = _write_table(encoder, parts, path, origin, keep_text)
+            counts.reused = _write_table(encode, parts, path, origin, keep_text)
     except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): free some space, or name "
-            "another file"
-        ) from error
+        raise _not_written(path, error) from error
     return counts
+
+
+def _not_written(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written ({error.strerror or error}): free some space, or name another "
+        "file"
+    )
 
 
 def _parts(rows: Iterable[TextRow], counts: EncodedCounts, *, strict: bool) -> Iterator[Part]:
@@ -188,7 +176,7 @@ def _counted(
     on_progress: OnProgress,
 ) -> Iterator[Part]:
     for part in parts:
-        yield part  # it is written before the next one is asked for
+        yield part
         texts = [row.text for row in part]
         counts.texts += len(texts)
         counts.truncated += count_truncated(texts)
@@ -202,7 +190,7 @@ def _write_matrix(
     kind = np.dtype(origin.precision).newbyteorder("<")
     header = {"descr": kind.str, "fortran_order": False, "shape": (0, origin.dimension)}
     record = record_path(path)
-    with atomic_file(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as unfinished, unfinished.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         count = 0
         for part in parts:
@@ -214,12 +202,18 @@ def _write_matrix(
         # numpy pads headers, so that the number of rows can grow.
         np.lib.format.write_array_header_1_0(file, header | {"shape": (count, origin.dimension)})
         record.unlink(missing_ok=True)
-    with atomic_file(record) as partial:
-        partial.write_text(json.dumps(asdict(origin), indent=1) + "\n", encoding="utf-8")
+    with atomic_file(record) as unfinished:
+        unfinished.write_text(json.dumps(asdict(origin), indent=1) + "\n", encoding="utf-8")
+
+
+def _encode_here(
+    encoder: FixedSizeEncoder, parts: Iterable[Sequence[str] | None]
+) -> Iterator[NDArray[np.float32] | None]:
+    return (None if texts is None else encoder.encode(texts) for texts in parts)
 
 
 def _write_table(
-    encoder: FixedSizeEncoder,
+    encode: EncodeParts,
     parts: Iterator[Part],
     path: Path,
     origin: EmbeddingsOrigin,
@@ -231,27 +225,22 @@ def _write_table(
     folder.mkdir(exist_ok=True)
     whole = folder / "whole.parquet"
     reused = 0
+    jobs: deque[_PartFile] = deque()
+
+    def missing() -> Iterator[Sequence[str] | None]:
+        for number, part in enumerate(parts):
+            jobs.append(_PartFile.of(part, folder / f"{number:08}.parquet", schema))
+            yield None if jobs[-1].saved else [row.text for row in part]
+
     with (
         exclusive_lock(folder / "lock", wait=False),
         atomic_file(whole) as unfinished,
         _writer(unfinished, schema) as writer,
     ):
-        for number, part in enumerate(parts):
-            file = folder / f"{number:08}.parquet"
-            texts = [row.text for row in part]
-            columns = {
-                "id": pa.array([row.id for row in part], pa.string()),
-                "text_sha256": pa.array([text_digest(text) for text in texts], pa.string()),
-                "text": pa.array(texts, pa.string()),
-            }
-            if table := _saved_part(file, schema, columns):
-                reused += len(part)
-            else:
-                columns |= vector_columns(encoder.encode(texts), origin.precision)
-                table = pa.table([columns[name] for name in schema.names], schema)
-                with atomic_file(file) as partial, _writer(partial, schema) as one:
-                    one.write_table(table)
-            writer.write_table(table)
+        for vectors in encode(missing()):
+            job = jobs.popleft()
+            reused += job.saved.num_rows if job.saved else 0
+            writer.write_table(job.saved or job.save(vectors, origin.precision, schema))
     whole.replace(path)
     shutil.rmtree(folder, ignore_errors=True)
     return reused
@@ -261,6 +250,35 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     # Few of the numbers of a float column are equal; int8 is stored in four bytes otherwise.
     coded = ["vector.list.element"] if "scale" in schema.names else False
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=coded)
+
+
+@dataclass(frozen=True)
+class _PartFile:
+    """A part's file, its columns but for the vectors, and the table if an earlier try wrote it."""
+
+    path: Path
+    columns: dict[str, pa.Array]
+    saved: pa.Table | None
+
+    @classmethod
+    def of(cls, part: Part, path: Path, schema: pa.Schema) -> _PartFile:
+        texts = [row.text for row in part]
+        columns = {
+            "id": pa.array([row.id for row in part], pa.string()),
+            "text_sha256": pa.array([text_digest(text) for text in texts], pa.string()),
+            "text": pa.array(texts, pa.string()),
+        }
+        return cls(path, columns, _saved_part(path, schema, columns))
+
+    def save(
+        self, vectors: NDArray[np.float32] | None, precision: Precision, schema: pa.Schema
+    ) -> pa.Table:
+        assert vectors is not None  # noqa: S101  # there is no saved table
+        columns = self.columns | vector_columns(vectors, precision)
+        table = pa.table([columns[name] for name in schema.names], schema)
+        with atomic_file(self.path) as unfinished, _writer(unfinished, schema) as writer:
+            writer.write_table(table)
+        return table
 
 
 def _saved_part(path: Path, schema: pa.Schema, columns: dict[str, pa.Array]) -> pa.Table | None:

@@ -1,4 +1,4 @@
-"""Ingestion on the workers of local Dask and Ray clusters."""
+"""Ingestion and encoding on the workers of local Dask and Ray clusters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ import pytest
 from mirror.cluster import cluster_workers, map_in_order
 from mirror.corpus import file_shards
 from mirror.corpus.ingest import ingest_corpus
+from mirror.documents import TextRow
+from mirror.encoders import write_embeddings
+from mirror.encoders.cluster_encoder import part_encoder
+from mirror.encoders.embeddings_file import EmbeddingsOrigin
+from mirror.encoders.encoder import Encoder
 from mirror.errors import CorpusError, ServiceError
 from mirror.recipe import Recipe
 from mirror.store import Store
@@ -88,6 +93,30 @@ def test_the_corpus_has_the_bytes_that_one_machine_makes(
     assert together.digest == alone.digest
     assert {**together.counts} == {**alone.counts}
     assert together.counts["rejected"]["duplicate"] == 239  # of 240, in other shards
+
+
+def test_embeddings_have_the_bytes_that_one_machine_makes(
+    cluster: Callable[[], None],
+    tiny_base: Path,
+    sentences: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_embeddings, "TEXTS_PER_PART", 50)
+    Encoder.load(tiny_base, "mean", 20).save(folder := tmp_path / "encoder")
+    encoder = Encoder.load(folder)
+    origin = EmbeddingsOrigin("encoder", "", "d" * 64, encoder.dimension)
+    rows = [TextRow(str(number), text) for number, text in enumerate(sentences[:330])]
+    alone, together = tmp_path / "alone.parquet", tmp_path / "together.parquet"
+    write_embeddings.write_embeddings(encoder, rows, alone, origin)
+    cluster()
+    monkeypatch.setattr(encoder, "encode", None)
+    with part_encoder(encoder, folder) as encode_parts:
+        counts = write_embeddings.write_embeddings(
+            encoder, rows, together, origin, encode_parts=encode_parts
+        )
+    assert counts.texts == 330
+    assert together.read_bytes() == alone.read_bytes()
 
 
 def die_once(mark: str) -> str:
