@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mirror.atomic_write import atomic_folder
+from mirror.corpus.text_rows import read_utf8_lines
 from mirror.duckdb_connection import connect
-from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder, read_lines
+from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder
 from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.hashing import MANIFEST
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -39,7 +40,7 @@ def read_words(path: Path) -> list[str]:
     Raises:
         InputError: it cannot be read, is not UTF-8, or has no words.
     """
-    words = list(dict.fromkeys(line.strip() for line in read_lines(path) if line.strip()))
+    words = list(dict.fromkeys(line.strip() for line in read_utf8_lines(path) if line.strip()))
     if not words:
         raise InputError(f"{path} has no words: write one a line")
     return words

@@ -11,9 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.corpus.sources.files import FileFormatSection
-from mirror.corpus.text_rows import file_rows, find_text_files, recipe_rows, stream_rows
+from mirror.corpus.text_rows import (
+    file_rows,
+    find_text_files,
+    read_utf8_lines,
+    recipe_rows,
+    stream_rows,
+)
 from mirror.documents import TextRow
-from mirror.errors import CorpusError
+from mirror.errors import CorpusError, InputError
 from mirror.recipe import find_recipe
 
 
@@ -82,3 +88,34 @@ def test_a_recipes_documents_are_numbered(tmp_path: Path) -> None:
     )
     rows = list(recipe_rows(find_recipe(str(path))))
     assert [row[:2] for row in rows] == [("a.txt:1", "one"), ("a.txt:2", "two")]
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"one\r\n\r\ntwo", ["one", "", "two"]),
+        (b"\n", [""]),
+        (b"\xef\xbb\xbfone", ["one"]),
+        ("a\u2028b\x0cc\nd".encode(), ["a\u2028b\x0cc", "d"]),
+    ],
+)
+def test_lines_end_only_at_line_feeds(tmp_path: Path, data: bytes, texts: list[str]) -> None:
+    path = tmp_path / "texts"
+    path.write_bytes(data)
+    assert read_utf8_lines(path) == texts
+
+
+def test_the_error_of_another_encoding_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "texts"
+    path.write_bytes(b"one\ntwo\ncaf\xe9\n")
+    with pytest.raises(InputError, match="not UTF-8 in line 3"):
+        read_utf8_lines(path)
+
+
+def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_utf8_lines(tmp_path / "missing")
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match="is empty"):
+        read_utf8_lines(tmp_path / "empty")

@@ -21,7 +21,6 @@ from mirror.encoders.write_embeddings import (
     EncodedCounts,
     FixedSizeEncoder,
     check_embeddings_path,
-    read_lines,
     write_embeddings,
 )
 from mirror.errors import InputError, StoreError
@@ -197,37 +196,6 @@ def test_two_processes_do_not_write_one_table(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="is held by process"),
     ):
         write(path)
-
-
-@pytest.mark.parametrize(
-    ("data", "texts"),
-    [
-        (b"one\ntwo\n", ["one", "two"]),
-        (b"one\r\n\r\ntwo", ["one", "", "two"]),
-        (b"\n", [""]),
-        (b"\xef\xbb\xbfone", ["one"]),
-        ("a\u2028b\x0cc\nd".encode(), ["a\u2028b\x0cc", "d"]),
-    ],
-)
-def test_lines_end_only_at_line_feeds(tmp_path: Path, data: bytes, texts: list[str]) -> None:
-    path = tmp_path / "texts"
-    path.write_bytes(data)
-    assert read_lines(path) == texts
-
-
-def test_the_error_of_another_encoding_names_the_line(tmp_path: Path) -> None:
-    path = tmp_path / "texts"
-    path.write_bytes(b"one\ntwo\ncaf\xe9\n")
-    with pytest.raises(InputError, match="not UTF-8 in line 3"):
-        read_lines(path)
-
-
-def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read_lines(tmp_path / "missing")
-    (tmp_path / "empty").touch()
-    with pytest.raises(InputError, match="is empty"):
-        read_lines(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", ["vectors.csv", "vectors", "no/such/folder/vectors.npy"])
