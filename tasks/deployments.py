@@ -20,8 +20,10 @@ from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from mirror.errors import InputError, MirrorError, ServiceError
+from mirror.errors import InputError, MirrorError, RecipeError, ServiceError
 from mirror.maintenance.health_check import CheckResult
+from mirror.maintenance.readiness import missing_part
+from mirror.recipe import find_recipe
 from mirror.secrets import without_secrets
 from tasks.deployment_file import TIMING, Deployment, plain_schedule, read_file
 
@@ -126,7 +128,29 @@ def diff_with_server(client: SyncPrefectClient, path: Path) -> DeploymentDiff:
         InputError: the file is wrong, or another deployment has the name of one of the file's.
     """
     tag, declared = read_file(path)
+    pause_unready(declared)
     return compare(tag, declared, _read_server(client))
+
+
+def pause_unready(declared: dict[str, Deployment]) -> dict[str, str]:
+    """Pause the schedules of deployments whose recipe cannot run on this machine now.
+
+    A recipe that this machine does not have is left to the one that runs it.
+
+    Returns:
+        Why each cannot run, by the deployment's name.
+    """
+    reasons = {}
+    for name, deployment in declared.items():
+        try:
+            recipe = find_recipe(str(deployment["parameters"].get("recipe")))
+        except RecipeError:
+            continue
+        if reason := missing_part(recipe):
+            reasons[name] = reason
+            for schedule in deployment["schedules"].values():
+                schedule["active"] = False
+    return reasons
 
 
 def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
@@ -137,6 +161,7 @@ def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
         ServiceError: the server still differs afterwards.
     """
     _, declared = read_file(path)
+    pause_unready(declared)
     if diff_with_server(client, path) != shown:
         raise InputError(f"{path} or the server has changed meanwhile: run `mirror deploy` again")
     pools = {deployment["work_pool_name"] for deployment in declared.values()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,12 +22,14 @@ def deploy(yes: bool, file: str | None) -> None:
 
     Shows new (+), changed (~) and removed (-) ones first: deployments and schedules that the
     file no longer has are removed.  Only deployments with the file's name as a tag are changed.
+    The schedules of recipes that cannot run on this machine are paused, and the reasons shown.
     """
     from tasks.deployment_file import read_file
-    from tasks.deployments import apply, diff_with_server, prefect_client
+    from tasks.deployments import apply, diff_with_server, pause_unready, prefect_client
 
     path = Path(file).absolute() if file else CHECKOUT / "prefect.yaml"
-    read_file(path)  # report its faults even if there is no server
+    _, declared = read_file(path)  # report its faults even if there is no server
+    _show_paused(declared, pause_unready(declared))
     with prefect_client() as client:
         diff = diff_with_server(client, path)
         if not diff:
@@ -37,6 +41,17 @@ def deploy(yes: bool, file: str | None) -> None:
             raise click.exceptions.Exit(1)
         apply(client, path, diff)
     echo("deployed", err=True)
+
+
+def _show_paused(declared: Mapping[str, Any], reasons: Mapping[str, str]) -> None:
+    """Print which schedules are paused, and why."""
+    names = dict[str, list[str]]()
+    for name, deployment in declared.items():
+        if not any(each["active"] for each in deployment["schedules"].values()):
+            reason = reasons.get(name, "active is false in the file, although the recipe can run")
+            names.setdefault(reason, []).append(name.partition("/")[2])
+    for reason, paused in names.items():
+        echo(f"paused: {', '.join(paused)}: {reason}", err=True)
 
 
 def _is_confirmed() -> bool:

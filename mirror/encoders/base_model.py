@@ -6,6 +6,7 @@ torch is not imported: only file headers are read, which takes a second.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mirror.encoders.encoder_ref import EncoderRef
@@ -100,6 +101,26 @@ def base_digest(folder: Path) -> str:
     return digest_of_json(
         {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
     )
+
+
+def cached_base(section: BaseSection) -> Path | None:
+    """Return a hub's base in its cache, without asking the network; None if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    # A commit is the same under the old name without an owner, which many caches have.
+    for hub in dict.fromkeys((str(section.hub), str(section.hub).rpartition("/")[2])):
+        with suppress(LocalEntryNotFoundError, HFValidationError):
+            return Path(
+                snapshot_download(
+                    hub,
+                    revision=section.revision,
+                    allow_patterns=list(MODEL_FILES),
+                    ignore_patterns=list(IGNORED_FILES),
+                    local_files_only=True,
+                )
+            )
+    return None
 
 
 def _local_folder(path: str) -> Path:

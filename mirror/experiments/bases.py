@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirror.encoders.base_model import (
-    IGNORED_FILES,
-    MODEL_FILES,
     base_digest,
+    cached_base,
     find_base,
 )
 from mirror.encoders.base_settings import check_base_for
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StudyError
-from mirror.recipe import BaseSection, Recipe
+from mirror.recipe import Recipe
 
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/(?=[^\s/:,;]*)")
 
@@ -97,7 +95,7 @@ def paper_base(recipe: Recipe, folders: BaseFolders) -> EncoderRef:
     hub = section.hub
     if hub is None and section.path is None:
         raise StudyError(f"{recipe.name} starts from a registered model, not from the paper's base")
-    folder = None if hub is None else _folder_of(hub, folders) or _in_cache(section)
+    folder = None if hub is None else _folder_of(hub, folders) or cached_base(section)
     if hub is not None and folder is not None:
         # The hub names a snapshot's folder by its revision.
         origin = f"{hub}@{section.revision}" if folder.name == section.revision else hub
@@ -141,26 +139,6 @@ def _folder_of(hub: str, folders: BaseFolders) -> Path | None:
 def _short(hub: str) -> str:
     """Return a hub id without its owner, as in old model names."""
     return hub.rpartition("/")[2]
-
-
-def _in_cache(section: BaseSection) -> Path | None:
-    """Return the pinned snapshot in the hub's cache, without asking the network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    # A commit is the same under the old name without an owner, which many caches have.
-    for hub in dict.fromkeys((str(section.hub), _short(str(section.hub)))):
-        with suppress(LocalEntryNotFoundError, HFValidationError):
-            return Path(
-                snapshot_download(
-                    hub,
-                    revision=section.revision,
-                    allow_patterns=list(MODEL_FILES),
-                    ignore_patterns=list(IGNORED_FILES),
-                    local_files_only=True,
-                )
-            )
-    return None
 
 
 def _no_registry(uri: str) -> Path:

@@ -11,11 +11,12 @@ from mirror.maintenance.hardware import check_hardware
 from mirror.maintenance.health_check import CheckResult
 from mirror.maintenance.network import check_hub, check_tracking
 from mirror.maintenance.packages import check_packages
+from mirror.maintenance.readiness import check_recipes
 from mirror.paths import SHIPPED_BASE
 
 
 def run_checks(workspace: Path, tracking_uri: str) -> tuple[CheckResult, ...]:
-    """Check everything that a run depends on; at most two waits of 3 s for the network.
+    """Check everything that a run depends on; at most three waits of 3 s for the network.
 
     Args:
         workspace: folder of runs; it need not exist.
@@ -28,6 +29,7 @@ def run_checks(workspace: Path, tracking_uri: str) -> tuple[CheckResult, ...]:
         check_hub(),
         check_shipped_base(SHIPPED_BASE),
         check_benchmarks(workspace),
+        *check_recipes(),
     )
 
 

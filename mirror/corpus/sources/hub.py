@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
-from mirror.config_base import Address
+from mirror.config_base import Address, Positive
 from mirror.corpus_config import CorpusSection, CorpusSource, register_source
 from mirror.errors import CorpusError, ServiceError
 from mirror.paths import local_path
@@ -31,6 +32,8 @@ class HubSection(CorpusSection):
     split: str = "train"
     revision: str | None = None
     """The commit to read, in full; required for a data set that is not a local folder."""
+    documents: Positive | None = None
+    """How many of its first rows to read; all if it is left out."""
     text_column: str = "text"
     """The column that holds the text."""
     source_column: str | None = None
@@ -75,7 +78,7 @@ class Hub(CorpusSource[HubSection]):
                 revision=section.revision,
                 streaming=True,
             )
-            for number, row in enumerate(rows, 1):
+            for number, row in enumerate(itertools.islice(rows, section.documents), 1):
                 yield _document(row, number, section)
         except (ConnectionError, TimeoutError) as error:
             raise ServiceError(

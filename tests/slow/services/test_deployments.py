@@ -160,8 +160,9 @@ def test_a_deployment_made_twice_has_its_schedule_once(
 ) -> None:
     assert deploy(place[1]) == ""
     prefect("--no-prompt", "deploy", "--all")
-    [found] = fetch(f"{place[1]['PREFECT_API_URL']}/deployments/filter", {})
-    assert [(made["slug"], made["active"]) for made in found["schedules"]] == [("weekly", True)]
+    made = fetch(f"{place[1]['PREFECT_API_URL']}/deployments/filter", {})
+    [found] = [each for each in made if each["name"] == "en-python-docs"]
+    assert [(each["slug"], each["active"]) for each in found["schedules"]] == [("weekly", True)]
     assert found["parameters"] == {"recipe": "en-python-docs", "if_changed": True}
     assert found["concurrency_limit"] == 1 or found["global_concurrency_limit"]["limit"] == 1
 

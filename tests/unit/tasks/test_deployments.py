@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mirror.errors import InputError
+from tasks import deployments
 from tasks.deployment_file import Deployment
-from tasks.deployments import DeploymentDiff, compare
+from tasks.deployments import DeploymentDiff, compare, pause_unready
 
 TAG = "ours"
 CRON = {"cron": "0 3 * * 1", "timezone": "UTC", "active": True}
@@ -76,3 +77,17 @@ def test_deployments_without_the_tag_are_ignored() -> None:
 def test_a_deployment_without_the_tag_but_of_our_name_is_an_error() -> None:
     with pytest.raises(InputError, match=r"f/a is on the server without the tag ours"):
         compare(TAG, by_name(deployment("a")), by_name(deployment("a", tags=())))
+
+
+def test_what_cannot_run_here_is_paused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = {"de-wikipedia": "the hub does not answer"}
+    monkeypatch.setattr(deployments, "missing_part", lambda recipe: reasons.get(recipe.name, ""))
+    names = ("en-python-docs", "de-wikipedia", "of-another-machine")
+    declared = by_name(*(deployment(name, schedules={"weekly": dict(CRON)}) for name in names))
+    assert pause_unready(declared) == {"f/de-wikipedia": "the hub does not answer"}
+    active = {name: one["schedules"]["weekly"]["active"] for name, one in declared.items()}
+    assert active == {
+        "f/en-python-docs": True,
+        "f/de-wikipedia": False,
+        "f/of-another-machine": True,
+    }

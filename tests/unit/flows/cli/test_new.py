@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.cli import new as command
 from flows.cli.errors import run_guarded
@@ -13,7 +14,7 @@ from flows.cli.main import mirror
 from mirror.errors import CorpusError, ServiceError
 from mirror.paths import CHECKOUT
 
-OPTIONS = ("--language", "en", "--domain", "support", "--base", "models/mirror-mini-en")
+OPTIONS = ("--language", "en", "--domain", "tickets", "--base", "models/mirror-mini-en")
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(checkout: Path, *options: str) -> int:
     text = ("--text", str(checkout / "text.txt"))
-    return run_guarded(mirror, ["new", "en-support", *text, *OPTIONS, *options])
+    return run_guarded(mirror, ["new", "en-tickets", *text, *OPTIONS, *options])
 
 
 def is_unchanged(checkout: Path) -> bool:
@@ -55,9 +56,9 @@ def test_recipe_and_deployment_are_written(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(checkout) == 0
-    assert 'level = "sentence"' in (checkout / "recipes" / "en-support.toml").read_text()
-    assert "    name: en-support\n" in (checkout / "prefect.yaml").read_text()
-    assert "next: mirror run en-support" in capsys.readouterr().out
+    assert 'level = "sentence"' in (checkout / "recipes" / "en-tickets.toml").read_text()
+    assert "    name: en-tickets\n" in (checkout / "prefect.yaml").read_text()
+    assert "next: mirror run en-tickets" in capsys.readouterr().out
 
 
 def test_a_dry_run_prints_both_and_writes_neither(
@@ -65,14 +66,14 @@ def test_a_dry_run_prints_both_and_writes_neither(
 ) -> None:
     assert run(checkout, "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "[corpus]" in shown and "name: en-support" in shown
+    assert "[corpus]" in shown and "name: en-tickets" in shown
     assert is_unchanged(checkout)
 
 
 def test_an_existing_name_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (checkout / "recipes" / "en-support.toml").write_text("")
+    (checkout / "recipes" / "en-tickets.toml").write_text("")
     assert run(checkout) == 1
-    assert "en-support.toml exists: choose another name" in capsys.readouterr().err
+    assert "en-tickets.toml exists: choose another name" in capsys.readouterr().err
 
 
 def test_a_faulty_schedule_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +104,9 @@ def test_a_hub_that_does_not_answer_pauses_the_schedule(
     monkeypatch.setattr(command, "_check_run", lambda *_: "the hub did not answer")
     assert run(checkout) == 0
     assert "its schedule is paused: the hub did not answer" in capsys.readouterr().out
-    assert "active: false" in (checkout / "prefect.yaml").read_text()
-    (checkout / "recipes" / "en-support.toml").unlink()
+    added = yaml.safe_load((checkout / "prefect.yaml").read_text())["deployments"][-1]
+    assert (added["name"], added["schedules"][0]["active"]) == ("en-tickets", False)
+    (checkout / "recipes" / "en-tickets.toml").unlink()
     shutil.copy(CHECKOUT / "prefect.yaml", checkout)
     assert run(checkout, "--rehearse") == 1
     assert is_unchanged(checkout)

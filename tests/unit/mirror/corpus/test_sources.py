@@ -357,6 +357,7 @@ def test_hub_data_set_is_read_from_a_local_folder(tmp_path, monkeypatch):
         ("one oar", "a", ""),
         ("row 2", "b", "no text"),
     ]
+    assert len(list(read(source="hub", dataset=str(tmp_path / "set"), documents=1))) == 1
     with pytest.raises(CorpusError, match=r"'body'.*kind, text"):
         read(source="hub", dataset=str(tmp_path / "set"), text_column="body")
     with pytest.raises(CorpusError, match="'none'"):
