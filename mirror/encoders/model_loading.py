@@ -15,6 +15,9 @@ from mirror.encoders.architectures import Architecture, set_dropout
 from mirror.errors import BaseModelError
 from mirror.hardware import keep_few_kernels
 
+PROBED = 8
+"""Tokens that a model encodes after it is loaded."""
+
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
@@ -35,7 +38,7 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
     """Load a model in fp32, without a pooler; `dropout` replaces all its rates unless it is None.
 
     Raises:
-        BaseModelError: it cannot be loaded, or weights are missing.
+        BaseModelError: it cannot be loaded, weights are missing, or its vectors are not numbers.
     """
     keep_few_kernels()
     options = {"add_pooling_layer": False} if kind.has_pooler else {}
@@ -63,7 +66,25 @@ def load_model(folder: Path, kind: Architecture, dropout: float | None) -> Any:
             "where it came from"
         ) from error
     _check_loaded(model, report, folder)
+    _check_vectors(model, folder)
     return model
+
+
+def _check_vectors(model: Any, folder: Path) -> None:
+    """Check that finite weights give vectors that are numbers, and not one for every token."""
+    ids = torch.arange(PROBED)[None] % model.config.vocab_size
+    with torch.inference_mode():
+        vectors = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+    if not vectors.isfinite().all():
+        fault = "vectors that are not numbers, since some of them are too large"
+    elif (vectors == vectors[:, :1]).all():
+        fault = "one vector for every token, as weights of zeros do"
+    else:
+        return
+    raise BaseModelError(
+        f"the weights in {folder} give {fault}: get them again from where they came from, or tune "
+        "the model again with a lower learning rate if they are your own"
+    )
 
 
 def _check_loaded(model: Any, report: Mapping[str, Any], folder: Path) -> None:

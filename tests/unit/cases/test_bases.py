@@ -172,6 +172,27 @@ def test_a_linear_layer_that_is_not_finite_is_refused_wherever_it_is_read(
             read(encoder)
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (3e38, "give vectors that are not numbers, since some of them are too large"),
+        (0.0, "give one vector for every token, as weights of zeros do"),
+    ],
+)
+@pytest.mark.case("c5")
+def test_finite_weights_without_useful_vectors_are_refused(
+    base: Path, number: float, message: str
+) -> None:
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        for name, weight in weights.items():
+            if "LayerNorm" in name:
+                weight.fill_(number)
+
+    change_weights(base / WEIGHTS, change)
+    with pytest.raises(BaseModelError, match=message):
+        Encoder.load(base, "mean")
+
+
 def test_linear_layers_in_another_order_are_refused_before_the_run(encoder: Path) -> None:
     check_base(encoder)
     change_json(encoder / "modules.json", lambda modules: modules.insert(2, modules.pop(3)))
