@@ -9,9 +9,17 @@ MAX_BYTES = 8 << 20
 
 NO_TEXT = "no text"
 EMPTY_CELL = "empty cell written as text"
-EMPTY_CELLS = frozenset({"nan", "NaN", "None", "NULL", "null", "N/A", "n/a", "NA", "NaT", "<NA>"})
-"""What programs write for a cell without text."""
+_EMPTY_CELLS = frozenset(
+    """nan -nan none null n/a nat <na> #n/a #na undefined \\n - -- — #ref! #value! #div/0! #name?
+    #null! #num!""".split()  # noqa: SIM905
+)
 OVERSIZED = f"longer than {MAX_BYTES >> 20} MiB"
+
+
+def is_empty_cell(text: str) -> bool:
+    """Return whether a text is what programs write for a cell without text, such as `nan`."""
+    # "na" is a word in Portuguese.
+    return len(text) < 10 and (text == "NA" or text.lower() in _EMPTY_CELLS)
 
 
 class Document(NamedTuple):
@@ -55,9 +63,9 @@ def row_document(text: str, source: str, title: object, is_list: bool = False) -
         title: none if it is no text, or the text of an empty cell.
         is_list: whether rows are words or names, such as the word "None".
     """
-    if not is_list and text.strip() in EMPTY_CELLS:
+    if not is_list and is_empty_cell(text.strip()):
         return Document(text.strip(), source, fault=EMPTY_CELL)
     name = title.strip() if isinstance(title, str) else ""
-    if not name or name in EMPTY_CELLS:
+    if not name or is_empty_cell(name):
         return Document(text, source)
     return Document(f"{name}\n{text}", source, title=name, body=text)

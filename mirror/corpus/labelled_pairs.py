@@ -20,7 +20,7 @@ from mirror.corpus.cleaning import BROKEN
 from mirror.corpus.input_files import file_facts, input_digests
 from mirror.corpus.pair_files import errors_about_pairs, find_pair_files, pair_rows
 from mirror.corpus.reasons import BROKEN_TEXT, DUPLICATE, EMPTY_TEXT, EQUAL_TEXTS
-from mirror.documents import EMPTY_CELL, EMPTY_CELLS
+from mirror.documents import EMPTY_CELL, is_empty_cell
 from mirror.errors import CorpusError, RecipeError, SampleError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import PairsSection, Recipe
@@ -75,7 +75,7 @@ def read_pairs(section: PairsSection) -> ReadPairs:
             f"{skipped.total()} ({why or 'the files are empty'}): check pairs.first and "
             "pairs.second, or name other files"
         )
-    doubtful = sum(not EMPTY_CELLS.isdisjoint(pair) for pair in filled)
+    doubtful = sum(any(map(is_empty_cell, pair)) for pair in filled)
     return ReadPairs(tuple(filled), dict(sorted(skipped.items())), doubtful)
 
 
@@ -165,9 +165,11 @@ def _check_enough(record: StageRecord, section: PairsSection, batch: int) -> Non
     """Check that a batch of the pairs has negatives."""
     paths, pairs = ", ".join(section.paths), record.counts["pairs"]
     if not section.with_strings and pairs < batch:
+        skipped = record.counts["skipped"].items()
+        without = "".join(f", without {count} skipped, {reason}" for reason, count in skipped)
         raise SampleError(
-            f"{paths} (pairs.paths) hold {pairs} pairs, fewer than one batch of {batch}: give "
-            "more, lower tuning.batch_size, or set pairs.with_strings to true"
+            f"{paths} (pairs.paths) hold {pairs} pairs{without}, fewer than one batch of "
+            f"{batch}: give more, lower tuning.batch_size, or set pairs.with_strings to true"
         )
     shared = SharedTexts(**record.counts["shared_texts"])
     if not section.with_strings and shared.lacks_negatives(batch):
@@ -192,7 +194,7 @@ def _section(recipe: Recipe) -> PairsSection:
 
 
 def _without_empty_cells(pairs: Mapping[tuple[str, str], None]) -> list[tuple[str, str]]:
-    cells = Counter(each for pair in pairs for each in enumerate(pair) if each[1] in EMPTY_CELLS)
+    cells = Counter(each for pair in pairs for each in enumerate(pair) if is_empty_cell(each[1]))
     return [pair for pair in pairs if all(cells[each] < 2 for each in enumerate(pair))]
 
 

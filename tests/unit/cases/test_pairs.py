@@ -26,7 +26,7 @@ from mirror.tuning.views import MOST_WITHOUT_NEGATIVES, Views
 from mirror.tuning_config import TuningSection
 from tests.fixtures.recipes import make_recipe
 
-MARKERS = ("nan", "None", "NULL", "NaN", "N/A", "null", "<NA>")
+MARKERS = ("nan", "None", "NULL", "NaN", "N/A", "null", "<NA>", "#N/A", "-", "none")
 
 
 def write_pairs(path: Path, rows: Sequence[tuple[str, str]]) -> Path:
@@ -165,6 +165,15 @@ def test_a_word_that_looks_like_an_empty_cell_is_kept_and_warned_of(
     assert "2 pairs have a text such as 'nan'" in caplog.text
 
 
+@pytest.mark.case("c12")
+def test_pairs_of_equal_texts_are_counted_where_too_few_are_left(
+    tmp_path: Path, store: Store
+) -> None:
+    rows = [("one", "eins"), *((f"q {n}", f"q {n}") for n in range(30))]
+    with pytest.raises(SampleError, match="hold 1 pairs, without 30 skipped, equal texts, fewer"):
+        gather_pairs(pairs_recipe(write_pairs(tmp_path / "a.tsv", rows), False, 2), store)
+
+
 @pytest.mark.case("c14")
 def test_empty_cells_of_jsonl_pairs_are_left_out(tmp_path: Path) -> None:
     rows = [{"first": f"q {n}", "second": "nan" if n < 5 else f"a {n}"} for n in range(10)]
@@ -196,7 +205,7 @@ def test_rows_and_titles_of_a_corpus_with_the_text_of_empty_cells(
         mark = {"csv": ",", "tsv": "\t"}[kind]
         path.write_text("".join(mark.join(row) + "\n" for row in [("title", "text"), *rows]))
     found = list(documents(path))
-    assert [each.fault for each in found] == [EMPTY_CELL] * 7 + [""] * 7
-    assert all(each.title == "" and each.text == "A text." for each in found[7:])
+    assert [each.fault for each in found] == [EMPTY_CELL] * 10 + [""] * 10
+    assert all(each.title == "" and each.text == "A text." for each in found[10:])
     words = list(documents(path, split_into="lines"))
     assert not any(each.fault for each in words)
