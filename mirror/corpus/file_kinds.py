@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ _TEXT = "save it as text, HTML or Markdown"
 _UNPACK = "unpack it and name the folder"
 _OFFICE = (b"PK\x03\x04",)
 _OLD_OFFICE = (b"\xd0\xcf\x11\xe0",)
-PDF = FileKind("a PDF", (".pdf",), (b"%PDF-",), "convert it to text, for example with pdftotext")
+PDF = FileKind(
+    "a PDF", (".pdf",), (b"%PDF-", b"%pdf-"), "convert it to text, for example with pdftotext"
+)
 WORD = FileKind("a Word document", (".docx", ".doc", ".dotx"), (), _TEXT)
 SHEET = FileKind("a spreadsheet", (".xlsx", ".xls", ".ods", ".xlsm"), (), "save it as CSV")
 SLIDES = FileKind("a presentation", (".pptx", ".ppt", ".odp"), (), _TEXT)
@@ -40,8 +43,12 @@ OFFICE = FileKind("a document of an office program", (".odt", ".pages"), _OLD_OF
 BOOK = FileKind("an e-book", (".epub", ".mobi"), (), "convert it to HTML or text")
 ZIP = FileKind("a zip archive", (".zip", ".jar", ".whl"), _OFFICE, _UNPACK)
 RTF = FileKind("a rich text file", (".rtf",), (b"{\\rtf",), _TEXT)
+HTML = FileKind(
+    "HTML with another ending", (), (b"<!doctype html", b"<html"), "set corpus.format to 'html'"
+)
+XML = FileKind("XML", (".xml",), (b"<?xml",), "convert it to text, HTML or JSON lines")
 KINDS = (
-    *(PDF, WORD, SHEET, SLIDES, OFFICE, BOOK, ZIP, RTF),
+    *(PDF, WORD, SHEET, SLIDES, OFFICE, BOOK, ZIP, RTF, XML),
     FileKind(
         "an archive",
         (".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".lz4"),
@@ -106,9 +113,13 @@ def kind_by_bytes(head: bytes) -> FileKind | None:
     return next((kind for kind in KINDS if head.startswith(kind.marks or (b"\0" * HEAD,))), None)
 
 
-def text_like_kind(head: bytes) -> FileKind | None:
-    """Return the kind of first bytes that could be text, but are not meant to be read."""
-    return next((kind for kind in TEXT_LIKE if head.startswith(kind.marks)), None)
+def text_like_kind(head: bytes, format_name: str) -> FileKind | None:
+    """Return the kind of first bytes that could be text, but are not meant to be read so."""
+    kinds = (*TEXT_LIKE, HTML, XML) if format_name == "text" else TEXT_LIKE
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()[:HEAD].lower()
+    return next(
+        (kind for kind in kinds if begin.startswith(tuple(map(bytes.lower, kind.marks)))), None
+    )
 
 
 def describe_kind(kind: FileKind) -> str:

@@ -35,7 +35,14 @@ from mirror.corpus.parquet_writer import (
     count_rows,
     read_batches,
 )
-from mirror.corpus.reasons import DUPLICATE, FILES_LEFT_OUT, NEAR_COPIES, NEAR_DUPLICATE
+from mirror.corpus.reasons import (
+    DUPLICATE,
+    EMPTY,
+    FILES_LEFT_OUT,
+    NEAR_COPIES,
+    NEAR_DUPLICATE,
+    REMEDIES,
+)
 from mirror.corpus.sources import (
     check_sources,
     files_left_out,
@@ -221,12 +228,14 @@ def _near_copies(recipe: Recipe, kept: int, out: Path, work: Path) -> float:
 
 def _all_rejected(recipe: Recipe, counts: _IngestCounts) -> CorpusError:
     origin = find_source(recipe.corpus.source).describe(recipe.corpus)
-    if not counts.rows_in:
+    if counts.rejected.total() == counts.rejected[EMPTY]:
         return CorpusError(
             f"there is no text in {origin}: give the recipe's [corpus] other sources"
         )
     why = ", ".join(f"{n} {reason}" for reason, n in counts.rejected.most_common())
+    [(most, _)] = counts.rejected.most_common(1)
+    remedy = f"{REMEDIES[most]}; or " if most in REMEDIES else ""
     return CorpusError(
-        f"all {counts.rows_in} rows of {origin} are rejected ({why}): give the recipe's [corpus] "
-        "other sources, or change its bounds"
+        f"all {counts.rows_in} rows of {origin} are rejected ({why}): {remedy}give the recipe's "
+        "[corpus] other sources"
     )

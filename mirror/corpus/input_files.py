@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def search_files(
     """Return each file that the paths name once, in the order of the paths, then of the names.
 
     Local paths are relative to the checkout, else to the working folder.  In folders and globs,
-    hidden files are skipped, and files whose format is unknown are left out.
+    hidden files are skipped, and files whose format is unknown and broken links are left out.
     `download_instructions` is the remedy in the error about a missing path.
 
     Raises:
@@ -144,13 +145,37 @@ def _find(path: str, format_name: str) -> Iterator[InputFile | str]:
     if start.is_file():
         yield _input_file(fs.LocalFileSystem(), str(start), start.name, format_name)
     elif start.is_dir():
-        names = [str(inner.relative_to(start)) for inner in start.rglob("*") if inner.is_file()]
-        yield from _select_files(fs.LocalFileSystem(), str(start), names, format_name)
+        yield from _select_files(fs.LocalFileSystem(), str(start), _names(start), format_name)
     elif _MAGIC.search(path):
         base, pattern = _split_pattern(str(start))
-        matches = [inner for inner in Path(base).glob(pattern) if inner.is_file()]
-        names = [str(inner.relative_to(base)) for inner in matches]
+        parts = PurePosixPath(pattern).parts
+        if "**" in parts:
+            names = [name for name in _names(Path(base)) if _matches(name.split("/"), parts)]
+        else:
+            found = (inner for inner in Path(base).glob(pattern) if not inner.is_dir())
+            names = [str(inner.relative_to(base)) for inner in found]
         yield from _select_files(fs.LocalFileSystem(), base, names, format_name)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the files below a folder, those in linked folders included, each once."""
+    names: list[str] = []
+    read: set[str] = set()
+
+    def fail(error: OSError) -> None:
+        raise _unreachable(str(error.filename), error) from error
+
+    for root, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        is_new = os.path.realpath(root) not in read  # links may lead in circles
+        read.add(os.path.realpath(root))
+        folders[:] = sorted(each for each in folders if is_new and not _is_hidden(each))
+        inner = PurePosixPath(os.path.relpath(root, folder))
+        names += (str(inner / each) for each in files if is_new)
+    return names
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
 
 
 def _exists(path: Path) -> bool:
@@ -223,12 +248,14 @@ def _select_files(
 ) -> Iterator[InputFile | str]:
     for name in sorted(names):
         parts = PurePosixPath(name).parts
-        if any(part.startswith((".", "_")) for part in parts):
+        if any(map(_is_hidden, parts)):
             continue
-        if format_name == "auto" and not format_by_ending(name):
+        path = f"{base.rstrip('/')}/{name}"
+        is_broken = isinstance(filesystem, fs.LocalFileSystem) and not Path(path).is_file()
+        if is_broken or (format_name == "auto" and not format_by_ending(name)):
             yield name
         else:
-            yield _input_file(filesystem, f"{base.rstrip('/')}/{name}", name, format_name)
+            yield _input_file(filesystem, path, name, format_name)
 
 
 def _input_file(filesystem: fs.FileSystem, path: str, name: str, format_name: str) -> InputFile:

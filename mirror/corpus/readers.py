@@ -51,6 +51,11 @@ def check_file(file: InputFile, section: FileFormatSection) -> None:
     first = check_head(file, section.encoding)
     if file.format in DELIMITERS and first:
         _columns(file, section, next(csv.reader([first], delimiter=DELIMITERS[file.format])))
+    elif file.format == "jsonl" and (first.startswith("[") or first.strip() == "{"):
+        raise CorpusError(
+            f"{file.path} is one JSON value, not one object a line: rewrite it, for example with "
+            "jq -c '.[]'"
+        )
     elif file.format == "jsonl" and first.endswith("}"):
         _json_row(first, file, section)
 
@@ -140,6 +145,13 @@ def _columns(
     file: InputFile, section: FileFormatSection, header: list[str]
 ) -> tuple[int, int | None, int | None]:
     names = [name.strip().removeprefix("\ufeff") for name in header]
+    mark = next((each for each in ";\t|" if each in names[0]), "") if len(names) == 1 else ""
+    if mark and section.text_column not in names:
+        raise CorpusError(
+            f"the cells of {file.path} are separated by {mark!r}, not by "
+            f"{DELIMITERS[file.format]!r}: "
+            + ("set corpus.format to 'tsv'" if mark == "\t" else "save it with commas")
+        )
     for column in section.columns:
         if column not in names:
             raise _no_column(file, column, names)

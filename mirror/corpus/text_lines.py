@@ -215,18 +215,26 @@ def _is_wide(encoding: str) -> bool:
 
 def _check_bytes(head: bytes, file: InputFile, encoding: str) -> None:
     if _is_wide(encoding):
+        wide = codecs.lookup(encoding).name
+        if head and wide in _MARKS.values() and not encoding_by_mark(head):
+            raise CorpusError(
+                f"{file.path} has no byte order mark, so it is not in {wide}: set corpus.encoding "
+                f"to '{wide}-le' or '{wide}-be', or to 'utf-8'"
+            )
         return
     if name := encoding_by_mark(head):
         raise CorpusError(
             f"{file.path} is in {name}, not {encoding}: set corpus.encoding to {name!r}"
         )
     is_binary = b"\0" in head or len(_CONTROLS.findall(head)) > 0.02 * len(head)
-    if kind := kind_by_bytes(head) if is_binary else text_like_kind(head):
+    if kind := kind_by_bytes(head) if is_binary else text_like_kind(head, file.format):
         raise CorpusError(f"{file.path} (corpus.paths) {describe_kind(kind)}")
     if is_binary:
+        line = 1 + head[: next(_CONTROLS.finditer(head)).start()].count(b"\n")
         raise CorpusError(
-            f"{file.path} is a binary file, not {file.format}: name text files in corpus.paths, "
-            "set corpus.format if it is Parquet, or corpus.encoding if it is UTF-16"
+            f"{file.path} is a binary file, not {file.format} (see line {line}): name text "
+            "files in corpus.paths, set corpus.format if it is Parquet, or corpus.encoding if it "
+            "is UTF-16"
         )
 
 

@@ -11,7 +11,6 @@ from mirror.corpus import reasons
 from mirror.corpus.file_kinds import describe_endings
 from mirror.corpus.text_templates import MANY as MANY_TEMPLATES
 from mirror.corpus.vocabulary_fit import fits_badly
-from mirror.documents import EMPTY_CELL, NO_TEXT, OVERSIZED
 from mirror.evaluation.score_change import TRUNCATED
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults, read_json
@@ -25,23 +24,6 @@ MANY_COPIES = 0.2
 FEW_MASKS = 0.95
 """Share of pairs that differ by a mask below which there is a notice."""
 
-_REMEDIES = {
-    reasons.EMPTY: "expected of blank rows, and of headings and mails without text",
-    reasons.LEFT_OUT: "as corpus.exclude_sources asks",
-    reasons.OTHER_LANGUAGE: "set corpus.check_language to false to keep them",
-    reasons.BROKEN_TEXT: "set corpus.encoding to the files' encoding",
-    reasons.TOO_SHORT: "lower corpus.min_characters to keep them",
-    reasons.TOO_LONG: "raise corpus.max_characters, or split them",
-    reasons.DUPLICATE: "expected: each string is taken once",
-    reasons.NEAR_DUPLICATE: "raise corpus.near_duplicates to keep more",
-    EMPTY_CELL: "write empty cells without text, and check corpus.text_column",
-    NO_TEXT: "check corpus.text_column",
-    OVERSIZED: "split these rows",
-    reasons.NOT_JSON: "correct these lines",
-    reasons.MISFIT: "correct quotes and separators of these lines",
-    reasons.EMPTY_TEXT: "complete or remove them",
-    reasons.EQUAL_TEXTS: "expected: such pairs teach no more than the strings",
-}
 _IN_REJECTS = "look at them in rejects/ of the corpus's folder"
 
 
@@ -86,7 +68,7 @@ def find_notices(results: RunResults) -> tuple[Notice, ...]:
 def corpus_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
     """Yield what ingestion rejected or left out, given the counts of the corpus stage."""
     for reason, count in counts.get("rejected", {}).items():
-        remedy = _REMEDIES.get(reason, _IN_REJECTS)
+        remedy = reasons.REMEDIES.get(reason, _IN_REJECTS)
         what = f"rows of text rejected, {reason}"
         yield _notice(f"rejected_{reason}", what, count, counts["rows_in"], remedy)
     if endings := counts.get(reasons.FILES_LEFT_OUT):
@@ -112,7 +94,7 @@ def pairs_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
     """Yield what was skipped of labelled pairs, given the counts of their stage."""
     read = counts["pairs"] + sum(counts["skipped"].values())
     for reason, count in counts["skipped"].items():
-        remedy = _REMEDIES.get(reason, "correct or remove them")
+        remedy = reasons.REMEDIES.get(reason, "correct or remove them").partition(", and check")[0]
         yield _notice(
             f"pairs_skipped_{reason}", f"labelled pairs skipped, {reason}", count, read, remedy
         )

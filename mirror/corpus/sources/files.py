@@ -156,10 +156,14 @@ def check_files(files: list[InputFile], section: FileFormatSection) -> None:
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:
-    """Yield the documents of files in order."""
+    """Yield the documents of files in order; one without text for an empty file."""
+    from mirror.documents import Document
+
     check_encoding(section.encoding)
     for file in files:
-        yield from known_formats()[file.format].read(file, section)
+        documents = known_formats()[file.format].read(file, section)
+        yield next(documents, Document("", file.name))
+        yield from documents
 
 
 def _find(section: FilesSection) -> list[InputFile]:
