@@ -37,9 +37,6 @@ from tasks.stage_task import run_task, stage_task
 
 log = logging.getLogger(__name__)
 
-MANY_FULL = 0.1
-"""Share of texts that fill what tuning reads from which a run warns."""
-
 
 @stage_task("corpus", "Corpus of {run.recipe.name}: rows by outcome", **RETRIES)
 def ingest_corpus(report: Reporter, run: RunContext) -> StageRecord:
@@ -115,15 +112,7 @@ def tune(report: Reporter, run: RunContext, base: EncoderRef, data: RunData) -> 
     In a process of its own, which stops at a checkpoint if the run is cancelled.  Without a time
     limit here: the recipe sets it (`tuning.timeout_minutes`).
     """
-    record = tune_encoder(run.recipe, data.sample, base, run.store, report, pairs=data.pairs)
-    if (share := record.counts.get("full_share", 0)) >= MANY_FULL:
-        log.warning(
-            "%.0f%% of the texts that were tuned on fill all of the %s tokens that are read, and "
-            "are truncated if they are longer: raise tuning.max_tokens, or split them",
-            100 * share,
-            run.recipe.tuning.max_tokens,
-        )
-    return record
+    return tune_encoder(run.recipe, data.sample, base, run.store, report, pairs=data.pairs)
 
 
 @stage_task()

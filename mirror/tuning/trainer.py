@@ -151,6 +151,8 @@ class Trainer:
             TuningError: the loss is not finite, or the vectors have collapsed.
         """
         clock = StepClock(self.state.step)
+        if self.state.step == 0 and self.process_group.is_first:
+            self.views.warn_if_full()
         for end in self._validation_steps():
             if self.state.step < end:
                 self._train_until(end, clock, on_step)

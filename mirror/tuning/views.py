@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,10 @@ from mirror.tuning.items import Item, ViewPair, view_pair
 from mirror.tuning.masking import Masking, masked_ids, masked_text
 from mirror.tuning_config import TuningSection
 
+log = logging.getLogger(__name__)
+
+CHECKED_ITEMS = 1_000
+MANY_FULL = 0.1
 MOST_WITHOUT_NEGATIVES = 25
 """Batches without negatives, one after the other, after which tuning ends."""
 
@@ -68,6 +73,20 @@ class Views:
         masked_count = sum(plain != view for plain, view in zip(second, masked, strict=True))
         full_count = sum(map(self._is_full, first))
         return Batch(first, masked, text_ids, masked_count, full_count)
+
+    def warn_if_full(self) -> None:
+        """Warn if many of the first items' texts fill all tokens that tuning reads."""
+        count = min(len(self._items), CHECKED_ITEMS)
+        pairs = [view_pair(self._items[i], i, 0, self._settings) for i in range(count)]
+        rows = self._encoder.token_ids([pair.first for pair in pairs])
+        if (share := sum(map(self._is_full, rows)) / count) >= MANY_FULL:
+            log.warning(
+                "%.0f%% of the first %s texts to tune on fill all of the %s tokens that are read, "
+                "and are truncated if they are longer: raise tuning.max_tokens, or split them",
+                100 * share,
+                f"{count:,}",
+                self._settings.max_tokens,
+            )
 
     def _text_ids(self, first: list[list[int]], second: list[list[int]]) -> torch.Tensor | None:
         """Return the items' `text_ids`, given both views' ids before masking."""
