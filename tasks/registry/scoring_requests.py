@@ -52,7 +52,7 @@ async def check_request(request: Request, call_next: NextHandler) -> Response:
 def check_body(body: bytes) -> None:
     """Raise RequestError, in one sentence, unless a request's body is JSON with texts."""
     try:
-        content = json.loads(body, parse_constant=_refuse_constant)
+        content = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON ({error}): send {EXAMPLE}") from error
     if not isinstance(content, dict):
@@ -83,9 +83,10 @@ def _cells(key: str, value: Any) -> Iterator[tuple[str, Any]]:
             is_row = isinstance(row, list) and len(row) == 1
             yield f"{key}.data[{number}]", row[0] if is_row else row
     elif isinstance(value, list):
+        name = next(iter(value[0]), None) if value and isinstance(value[0], dict) else None
         for number, row in enumerate(value):
-            is_row = key == "dataframe_records" and isinstance(row, dict) and len(row) == 1
-            yield f"{key}[{number}]", next(iter(row.values())) if is_row else row
+            is_row = key == "dataframe_records" and isinstance(row, dict) and list(row) == [name]
+            yield f"{key}[{number}]", row[name] if is_row else row
     else:
         yield key, value
 

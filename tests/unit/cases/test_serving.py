@@ -73,6 +73,11 @@ def test_inputs_that_are_no_texts_are_refused_in_one_sentence(inputs: Any, messa
         (b"", "the body is not JSON"),
         (b"not json", "the body is not JSON"),
         (b'{"inputs": ["\xff"]}', "the body is not JSON"),
+        ('{"inputs": ["a"]}'.encode("utf-16"), "the body is not JSON"),
+        (
+            b'{"dataframe_records": [{"text": "a"}, {"other": "b"}]}',
+            "dataframe_records[1] is an object, not a text",
+        ),
         (b"[" * 200_000, "the body is not JSON"),
         (b'["a"]', "the body is a list, not an object"),
         (b"null", "the body is null, not an object"),
