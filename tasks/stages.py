@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mirror.corpus import ingest, labelled_pairs, profile_stage
-from mirror.corpus.reasons import NEAR_COPIES, TEMPLATES
+from mirror.corpus.reasons import NEAR_COPIES, TEMPLATES, WITHOUT_LETTERS
 from mirror.encoders import base_model
 from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
@@ -65,7 +65,8 @@ def profile_corpus(
 ) -> StageRecord:
     """Describe the corpus for later comparisons; see `mirror.corpus.profile_stage`."""
     record = profile_stage.profile_corpus(corpus, base, run.store, report)
-    _warn_of(TEMPLATES, profile_notices(record.counts))
+    for name in (TEMPLATES, WITHOUT_LETTERS):
+        _warn_of(name, profile_notices(record.counts))
     return record
 
 

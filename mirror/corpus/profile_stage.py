@@ -21,7 +21,7 @@ from mirror.corpus.profile import (
     pieces_per_word,
     unknown_share,
 )
-from mirror.corpus.reasons import TEMPLATES
+from mirror.corpus.reasons import TEMPLATES, WITHOUT_LETTERS
 from mirror.corpus.text_templates import template_share
 from mirror.corpus.vocabulary_fit import find_unknown_id, measure_fit
 from mirror.encoders.encoder_ref import EncoderRef
@@ -76,6 +76,8 @@ def profile_corpus(
             "unknown": unknown_share(profile),
             "pieces_per_word": pieces_per_word(profile),
             TEMPLATES: template_share(texts),
+            WITHOUT_LETTERS: sum(not any(map(str.isalpha, each)) for each in texts)
+            / max(len(texts), 1),
             **asdict(measure_fit(texts, tokenizer)),
         }
 

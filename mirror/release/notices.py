@@ -21,6 +21,8 @@ SHOWN = 6
 """Notices that the terminal shows; the others are counted."""
 MANY_COPIES = 0.2
 """Share of near copies from which there is a notice."""
+MANY_NUMBERS = 0.2
+"""Share of strings without a letter from which there is a notice."""
 FEW_MASKS = 0.95
 """Share of pairs that differ by a mask below which there is a notice."""
 
@@ -131,6 +133,14 @@ def profile_notices(counts: Mapping[str, Any]) -> Iterator[Notice]:
             counts["strings"],
             "set corpus.near_duplicates to 0.8 or lower, or leave generated text out: an encoder "
             "learns little from it",
+        )
+    if (share := counts.get(reasons.WITHOUT_LETTERS, 0)) > MANY_NUMBERS:
+        yield _notice(
+            reasons.WITHOUT_LETTERS,
+            "strings have no letter, such as numbers",
+            round(share * counts["strings"]),
+            counts["strings"],
+            "check corpus.text_column, or leave them out: they have no meaning to learn",
         )
 
 

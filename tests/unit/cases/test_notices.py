@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flows.cli.errors import run_guarded
+from flows.cli.main import mirror
 from flows.cli.tables import show_run
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.gate import Verdict
@@ -22,6 +24,7 @@ from mirror.release.notices import (
     find_notices,
     notice_lines,
     pairs_notices,
+    profile_notices,
     sample_notices,
     tuning_notices,
 )
@@ -164,3 +167,26 @@ def test_the_record_keeps_notices_and_show_prints_them(tmp_path: Path) -> None:
     del content["notices"]
     path.write_text(json.dumps(content))
     assert find_record(tmp_path).notices == ()
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.2, 0), (0.75, 1)])
+@pytest.mark.case("numbers")
+def test_strings_without_letters_name_the_column(share: float, count: int) -> None:
+    counts = {"strings": 1_000, "drawn": 1_000, "without_letters": share}
+    found = list(profile_notices(counts))
+    assert len(found) == count
+    if found:
+        assert found[0].text.startswith("750 strings have no letter, such as numbers (75.0%)")
+        assert "corpus.text_column" in found[0].remedy
+
+
+@pytest.mark.case("c4")
+def test_evaluate_says_how_many_texts_are_cut(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["sentence1\tsentence2\tscore", *(f"{'wagon ' * n}\twagon\t{n}" for n in (1, 2, 90))]
+    (tmp_path / "own.tsv").write_text("\n".join(rows))
+    (tmp_path / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
+    arguments = ["evaluate", str(tiny_base), "--pooling", "mean"]
+    assert run_guarded(mirror, [*arguments, "--benchmark", str(tmp_path / "own.toml")]) == 0
+    assert "1 of 4 texts are longer than the 64 tokens" in capsys.readouterr().err
