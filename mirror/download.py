@@ -12,7 +12,8 @@ import os
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from mirror.data_files import SCHEMES, DataFile, is_inside
 from mirror.errors import InputError, ServiceError, StoreError
@@ -79,6 +80,27 @@ def download_file(
         with suppress(OSError):  # an unwritable folder has already raised StoreError
             part.unlink(missing_ok=True)
     return path
+
+
+def download_unpinned(url: str, root: Path, fault: type[InputError]) -> DataFile:
+    """Download a file whose checksum is not known yet; return its declaration.
+
+    Args:
+        url: address of the file.
+        root: folder that its path is relative to.
+        fault: class of the error if the address is invalid.
+
+    Raises:
+        InputError: `fault`, if the address names no file.
+        ServiceError: the publisher does not answer.
+    """
+    parts = urlsplit(url)
+    name = PurePosixPath(unquote(parts.path)).name
+    if not name:
+        raise fault(f"{url} names no file: give the address of one file of text")
+    (root / parts.netloc).mkdir(parents=True)
+    digest = _receive(url, root / parts.netloc / name, fault)
+    return DataFile(path=f"{parts.netloc}/{name}", sha256=digest, url=url)
 
 
 def _check_digest(digest: str, file: DataFile, origin: str, fault: type[InputError]) -> None:

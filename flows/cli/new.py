@@ -33,7 +33,7 @@ WEEKLY = "0 3 * * 1"
     "--text",
     required=True,
     metavar="PATH",
-    help="File, folder, glob, s3:// or gs:// address, or `wordfreq` for a list of words.",
+    help="File, folder, glob, s3:// or gs:// address, https:// address of a file, or `wordfreq`.",
 )
 @click.option("--level", type=click.Choice(["word", "name", "sentence"]), help="Default: by text.")
 @click.option("--text-column", metavar="NAME", help="The column of a table that has the text.")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -36,7 +38,9 @@ from mirror.corpus.sentences import split_sentences
 from mirror.corpus.sources import wordfreq
 from mirror.corpus.sources.files import FilesSection, read_files
 from mirror.corpus.table_columns import choose_columns
+from mirror.data_files import SCHEMES
 from mirror.documents import Document
+from mirror.download import download_unpinned
 from mirror.errors import CorpusError
 from mirror.paths import CHECKOUT, local_places
 
@@ -92,7 +96,8 @@ def survey_text(
     """Read a sample of a text and return how a recipe reads it.
 
     Args:
-        text: a file, folder, glob or address, as in `corpus.paths`; or `wordfreq`.
+        text: a file, folder, glob or address, as in `corpus.paths`; the http(s) address of a file;
+            or `wordfreq`.
         language: the one that it should be in.
         level: None to choose by the length of the lines.
         text_column: of a table; None to choose.
@@ -103,8 +108,9 @@ def survey_text(
         ServiceError: an object store does not answer.
     """
     if text == WORD_LISTS:
-        wordfreq.check_list(language)
-        return TextSurvey({"source": WORD_LISTS}, (), (), False, 0, 0.0, (WORD_LISTS,), "word")
+        return _survey_word_list(language)
+    if text.startswith(SCHEMES):
+        return _survey_address(text, language, level, text_column, title_column)
     settings: dict[str, Any] = {"source": "files", "paths": [_recipe_path(text)]}
     found = _search(settings["paths"][0])
     files = list(found.files[:: -(-len(found.files) // FILES)])
@@ -121,6 +127,24 @@ def survey_text(
     notes = _notes(text, language, documents, found.left_out)
     is_whole &= len(files) == len(found.files)
     return _describe(settings, documents, is_whole, found.files, language, level, notes)
+
+
+def _survey_word_list(language: str) -> TextSurvey:
+    wordfreq.check_list(language)
+    return TextSurvey({"source": WORD_LISTS}, (), (), False, 0, 0.0, (WORD_LISTS,), "word")
+
+
+def _survey_address(url: str, *options: Any) -> TextSurvey:
+    """Return the survey of a file of a publisher, whose recipe names its checksum."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = download_unpinned(url, Path(folder), CorpusError)
+        path = str(Path(folder) / file.path)
+        try:
+            survey = survey_text(path, *options)
+        except CorpusError as error:
+            raise CorpusError(str(error).replace(path, url)) from error
+    kept = {key: value for key, value in survey.settings.items() if key not in ("source", "paths")}
+    return replace(survey, settings={"source": "published", **kept, "files": [file.model_dump()]})
 
 
 def _describe(

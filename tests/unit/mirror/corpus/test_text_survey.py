@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import json
 import random
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -192,3 +196,32 @@ def test_wordfreqs_list_needs_no_file() -> None:
     assert survey_text("wordfreq", "de").level == "word"
     with pytest.raises(CorpusError, match="no list for language 'et'"):
         survey_text("wordfreq", "et")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[str]:
+    """The address of a server with a folder of files."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_file_of_a_publisher_is_pinned_by_its_checksum(published: str, tmp_path: Path) -> None:
+    content = "\n".join(map(german, range(50))).encode()
+    (tmp_path / "published" / "zug.txt").write_bytes(content)
+    survey = survey_text(f"{published}/zug.txt", "de")
+    host = published.removeprefix("http://")
+    file = {
+        "path": f"{host}/zug.txt",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "url": f"{published}/zug.txt",
+    }
+    assert survey.settings == {"source": "published", "files": [file]}
+    with pytest.raises(CorpusError, match=f"the sampled text of {published}/zug.txt is in 'de'"):
+        survey_text(f"{published}/zug.txt", "fr")
+    with pytest.raises(CorpusError, match="names no file"):
+        survey_text(f"{published}/", "de")
