@@ -20,6 +20,8 @@ from mirror.store import flush
 log = logging.getLogger(__name__)
 
 BEST = "best.safetensors"
+SMALLEST_SHARE = 0.125
+"""Below it little is left of the gain."""
 
 Weights = Mapping[str, Tensor]
 
@@ -75,8 +77,9 @@ def choose(
 ) -> list[Candidate]:
     """Set the model's weights to the best merge of base and tuned weights.
 
-    The best has the highest validation mean of those whose guard is not below `lowest_guard`; if
-    all are, the highest guard.  Of equal ones, the larger share.
+    The best has the highest validation mean of those whose guard is not below `lowest_guard`.  If
+    all are, smaller shares are tried too, each half of the one before; if none helps, the best has
+    the highest guard.  Of equal ones, the larger share.
 
     Args:
         model: has the tuned weights.
@@ -89,17 +92,22 @@ def choose(
         All candidates, the chosen one first.
     """
     tuned = {name: weight.clone() for name, weight in weights_of(model).items()}
-    candidates = []
-    for share in sorted({1.0, *shares}, reverse=True):
+    candidates: list[Candidate] = []
+    left = sorted({1.0, *shares})
+    while left:
+        share = left.pop()
         set_weights(model, tuned if share == 1 else merge(base, tuned, share))
         candidates.append(score(share))
+        is_within = any(_is_within(each, lowest_guard) for each in candidates)
+        if not (left or is_within) and share >= 2 * SMALLEST_SHARE:
+            left.append(share / 2)
     if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
         best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
     else:
         best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
         log.warning(
             "the guard falls below %.3f with every share of the tuned weights; with %g of them "
-            "it is %.3f: lower tuning.learning_rate, or add smaller shares to tuning.merge_shares",
+            "it is %.3f: lower tuning.learning_rate",
             lowest_guard,
             best.share,
             best.guard,

@@ -36,9 +36,8 @@ def test_a_merge_is_the_weighted_mean_of_both() -> None:
         ({1.0: 0.5, 0.75: 0.6, 0.5: 0.4}, {}, None, 0.75),
         ({1.0: 0.5, 0.75: 0.5, 0.5: 0.5}, {}, None, 1.0),
         ({1.0: 0.6, 0.75: 0.5, 0.5: 0.4}, {1.0: 0.7, 0.75: 0.8, 0.5: 0.82}, 0.79, 0.75),
-        ({1.0: 0.6, 0.75: 0.5, 0.5: 0.4}, {1.0: 0.7, 0.75: 0.71, 0.5: 0.72}, 0.79, 0.5),
     ],
-    ids=["best", "equal", "best above the guard", "none above the guard"],
+    ids=["best", "equal", "best above the guard"],
 )
 def test_the_best_share_above_the_guard_is_chosen(
     means: dict[float, float], guards: dict[float, float], lowest: float | None, chosen: float
@@ -57,6 +56,35 @@ def test_the_best_share_above_the_guard_is_chosen(
     assert value_of(tuned) == 4 * chosen
 
 
+@pytest.mark.parametrize(
+    ("guards", "tried", "chosen"),
+    [
+        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.8}, [1.0, 0.5, 0.25], 0.25),
+        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.75, 0.125: 0.8}, [1.0, 0.5, 0.25, 0.125], 0.125),
+        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.75, 0.125: 0.7}, [1.0, 0.5, 0.25, 0.125], 0.25),
+    ],
+    ids=["half", "a quarter", "none"],
+)
+def test_smaller_shares_are_tried_until_the_guard_holds(
+    guards: dict[float, float],
+    tried: list[float],
+    chosen: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tuned = model(4.0)
+    seen: list[float] = []
+
+    def score(share: float) -> Candidate:
+        seen.append(share)
+        return Candidate(share, {"mean": share}, guards[share])
+
+    best = choose(tuned, weights_of(model(0.0)), (0.5, 1.0), score, 0.79)[0]
+    assert seen == tried
+    assert best.share == chosen
+    assert value_of(tuned) == 4 * chosen
+    assert ("falls below 0.790" in caplog.text) is (guards[chosen] < 0.79)
+
+
 def test_a_guard_that_always_falls_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     choose(
         model(1.0),
@@ -66,7 +94,7 @@ def test_a_guard_that_always_falls_is_warned_of(caplog: pytest.LogCaptureFixture
         0.5,
     )
     assert "falls below 0.500" in caplog.text
-    assert "merge_shares" in caplog.text
+    assert "lower tuning.learning_rate" in caplog.text
 
 
 def test_the_best_weights_are_kept_in_a_file(tmp_path: Path) -> None:
