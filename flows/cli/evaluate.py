@@ -14,7 +14,7 @@ from mirror.errors import BenchmarkError
 if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
     from mirror.evaluation.benchmark import Benchmark
-    from mirror.evaluation.result import BenchmarkResult, TextEncoder
+    from mirror.evaluation.result import BenchmarkResult
     from mirror.evaluation.score_change import MetricSummary, ScoreChange
     from mirror.progress import OnProgress
     from mirror.run_data import RunData
@@ -64,22 +64,14 @@ def evaluate(
         return
     from flows.cli.progress import live_progress
     from flows.cli.tables import result_table
-    from mirror.evaluation.counting_encoder import CountingEncoder
 
     run = _run_data(definitions, recipe)
     data = {definition.name: definition.load(run) for definition in definitions}
     loaded = _load(encoder, pooling, max_tokens)
     base, target = (_load_like(loaded, name, pooling) for name in (baseline, target_encoder))
     with live_progress(stderr_console()) as on_progress:
-        counting = CountingEncoder(loaded)
-        results = _score(counting, definitions, data, target, on_progress)
+        results = _score(loaded, definitions, data, target, on_progress)
         before = _score(base, definitions, data, target, on_progress) if base else None
-    if cut := counting.counts()["cut"]:
-        echo(
-            f"{cut:,} of {counting.counts()['texts']:,} texts are longer than the "
-            f"{loaded.settings.max_tokens} tokens that {encoder} reads, and are cut",
-            err=True,
-        )
     if before is None:
         stdout_console().print(result_table(results, title=encoder))
         return
@@ -171,20 +163,28 @@ def _load_like(reference: Encoder, name: str | None, pooling: str | None) -> Enc
 
 
 def _score(
-    encoder: TextEncoder,
+    encoder: Encoder,
     definitions: Sequence[Benchmark],
     data: Mapping[str, Any],
     target: Encoder | None,
     on_progress: OnProgress,
 ) -> EncoderScores:
+    from mirror.evaluation.counting_encoder import CountingEncoder
     from mirror.progress import ProgressEvent
 
+    counting = CountingEncoder(encoder)
     results: EncoderScores = {}
     for done, definition in enumerate(definitions):
         on_progress(
             ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
         )
-        results[definition.name] = definition.score(encoder, data[definition.name], target)
+        results[definition.name] = definition.score(counting, data[definition.name], target)
+    if cut := counting.counts()["cut"]:
+        echo(
+            f"{cut:,} of {counting.counts()['texts']:,} texts are longer than the "
+            f"{encoder.settings.max_tokens} tokens that the encoder reads, and are cut",
+            err=True,
+        )
     return results
 
 
