@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ import numpy as np
 from pydantic import model_validator
 
 from mirror.config_base import Section
+from mirror.documents import is_empty_cell
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Benchmark
 from mirror.evaluation.datasets import find_file, local_table, read_lines
 from mirror.evaluation.metrics import Predictions, Statistic, cosines
 from mirror.evaluation.result import BenchmarkResult, TextEncoder, make_result
 from mirror.run_data import RunData
+
+log = logging.getLogger(__name__)
 
 MAX_SCORE_DIFFERENCE = 1 / 5
 """Share of the scale by which two languages' scores of a pair must differ less."""
@@ -111,6 +115,11 @@ def load_pairs(benchmark: PairBenchmark) -> tuple[Pair, ...]:
             pairs = tuple(_multisimlex_pairs(benchmark, str(benchmark.column)))
     if not pairs:
         raise BenchmarkError(f"{benchmark.name} holds no scored pair: check its files")
+    if len(pairs) > 1 and len({pair.gold for pair in pairs}) == 1:
+        raise BenchmarkError(
+            f"all {len(pairs)} gold scores of {benchmark.name} are {pairs[0].gold:g}, so no "
+            "encoder can be compared with them: check its files and the column of scores"
+        )
     if benchmark.pairs is not None and len(pairs) != benchmark.pairs:
         raise BenchmarkError(
             f"{benchmark.name} holds {len(pairs)} scored pairs and declares {benchmark.pairs}: "
@@ -137,6 +146,7 @@ def _pairs_of_table(benchmark: PairBenchmark, path: Path) -> Iterator[Pair]:
     else:
         header, rows = (rows[0] if rows else ()), rows[1:]
     first, second, score = (_index(column, header, path) for column in names)
+    empty = 0
     for number, row in enumerate(rows, 2 if header else 1):
         if row == [""]:
             continue
@@ -145,8 +155,18 @@ def _pairs_of_table(benchmark: PairBenchmark, path: Path) -> Iterator[Pair]:
                 f"{path}, line {number} has {len(row)} fields, separated by tabs; "
                 f"{max(first, second, score) + 1} are needed"
             )
-        gold = _gold(row[score], benchmark, f"{path}, line {number}")
-        yield Pair(row[first], row[second], gold)
+        where = f"{path}, line {number}"
+        if benchmark.file and not all(row[column].strip() for column in (first, second)):
+            raise BenchmarkError(f"{where} has a pair without a text: complete or remove it")
+        empty += any(is_empty_cell(row[column].strip()) for column in (first, second))
+        yield Pair(row[first], row[second], _gold(row[score], benchmark, where))
+    if empty > 1:
+        log.warning(
+            "%s: %d pairs have the text of an empty cell, such as 'nan', and are scored: remove "
+            "them if they are none",
+            path,
+            empty,
+        )
 
 
 def _index(column: str | int, header: Sequence[str], path: Path) -> int:
@@ -256,9 +276,13 @@ def _gold(text: str, benchmark: PairBenchmark, where: str) -> float:
         return float(benchmark.labels.index(text))
     try:
         gold = float(text)
-    except ValueError as error:
-        raise BenchmarkError(f"{where}: the score {text!r} is not a number") from error
+    except ValueError:
+        gold = math.nan
+    if not math.isfinite(gold):
+        raise BenchmarkError(f"{where}: the score {text!r} is not a number: correct or remove it")
     low, high = benchmark.scale or (-math.inf, math.inf)
-    if not (math.isfinite(gold) and low <= gold <= high):
-        raise BenchmarkError(f"{where}: the score {gold} is not between {low} and {high}")
+    if not low <= gold <= high:
+        raise BenchmarkError(
+            f"{where}: the score {gold} is not between {low} and {high}: correct it, or `scale`"
+        )
     return gold

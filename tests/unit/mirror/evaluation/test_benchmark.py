@@ -107,7 +107,10 @@ def test_the_digest_follows_a_users_own_file(tmp_path: Path) -> None:
     [
         ("sentence1\tsentence2\ngreen\tred\n", "no column 'score'; its first line has sentence1"),
         ("sentence1\tsentence2\tscore\na\tb\tmuch\n", "line 2: the score 'much' is not a number"),
-        ("sentence1\tsentence2\tscore\na\tb\tnan\n", "not between"),
+        ("sentence1\tsentence2\tscore\na\tb\tnan\n", "line 2: the score 'nan' is not a number"),
+        ("sentence1\tsentence2\tscore\na\tb\tinf\n", "line 2: the score 'inf' is not a number"),
+        ("sentence1\tsentence2\tscore\n \tb\t1\n", "line 2 has a pair without a text"),
+        ("sentence1\tsentence2\tscore\na\tb\t1\nc\td\t1\n", "all 2 gold scores of mine are 1"),
         ("sentence1\tsentence2\tscore\na b 1\n", "line 2 has 1 fields, separated by tabs"),
         ("sentence1\tsentence2\tscore\n", "holds no scored pair"),
         ("", "first line has no field"),
