@@ -18,6 +18,8 @@ MIN_UNIQUE_FRACTION = 0.5
 """Share of distinct strings that must have distinct vectors."""
 FEWEST_DIFFERING = 10
 """Items whose predictions must differ for an improvement to count."""
+ROUNDING = 5e-4
+"""Half of the last digit of a score that is shown."""
 MAX_COSINE_DIFFERENCE = 1e-4
 """Largest difference of cosines between the evaluation and the smoke test."""
 
@@ -91,7 +93,7 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
     reasons = objections or list(_for(base, champion, given.readings, gate.confidence))
     if given.guard and not objections:
         reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
-    notes = (*_other_readings(given.readings), *_notes(base, champion))
+    notes = (*_other_readings(given.readings), *_notes(base, champion, gate.least_gain))
     return Verdict(not objections, (*reasons, *notes), given)
 
 
@@ -229,7 +231,7 @@ def _guard_words(guard: MetricSummary) -> str:
 
 
 def _notes(
-    base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None
+    base: tuple[ScoreChange, ...], champion: tuple[ScoreChange, ...] | None, least_gain: float
 ) -> Iterator[str]:
     for change in base:
         for method, score in sorted(change.baselines.items()):
@@ -239,15 +241,17 @@ def _notes(
                     f"{change.after:.3f}: for such texts, do not use this encoder alone."
                 )
     for method in sorted({name for change in base for name in change.joined}):
-        yield _joined_words(method, [change for change in base if method in change.joined])
+        having = [change for change in base if method in change.joined]
+        yield _joined_words(method, having, least_gain)
     for change in champion or ():
         if change.high < 0:
             yield f"Significantly below the champion, within the tolerance, on {change}."
 
 
-def _joined_words(method: str, changes: list[ScoreChange]) -> str:
-    """Return a sentence on whether an encoder adds to another method."""
-    better = [change for change in changes if change.joined[method] > change.baselines[method]]
+def _joined_words(method: str, changes: list[ScoreChange], least_gain: float) -> str:
+    """Return a sentence on whether an encoder adds at least the least gain to another method."""
+    gains = {each.benchmark: each.joined[method] - each.baselines[method] for each in changes}
+    better = [each for each in changes if gains[each.benchmark] >= max(least_gain, ROUNDING)]
     listed = "; ".join(
         f"{change.benchmark} {change.baselines[method]:.3f} to {change.joined[method]:.3f} "
         f"(the encoder alone {change.after:.3f})"

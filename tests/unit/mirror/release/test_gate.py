@@ -120,7 +120,7 @@ def test_a_score_below_bm25_is_reported(recipe) -> None:
 
 @pytest.mark.parametrize(
     ("joined", "where"),
-    [((0.75, 0.65), "everywhere"), ((0.75, 0.6), "on stsb"), ((0.7, 0.5), "nowhere")],
+    [((0.75, 0.65), "everywhere"), ((0.75, 0.6), "on stsb"), ((0.704, 0.6001), "nowhere")],
 )
 def test_a_sentence_says_whether_the_encoder_adds_to_bm25(recipe, joined, where) -> None:
     changes = tuple(
