@@ -77,14 +77,13 @@ def choose(
 ) -> list[Candidate]:
     """Set the model's weights to the best merge of base and tuned weights.
 
-    The best has the highest validation mean of those whose guard is not below `lowest_guard`.  If
-    all are, smaller shares are tried too, each half of the one before; if none helps, the best has
-    the highest guard.  Of equal ones, the larger share.
+    The best has the highest validation mean of those whose guard is not below `lowest_guard`; if
+    all are, halves of the smallest share are tried, then the highest guard counts.
 
     Args:
         model: has the tuned weights.
         base: the weights before tuning.
-        shares: of the tuned weights; 1 is always tried.
+        shares: of the tuned weights; 1 is always tried, and the larger of equal ones is better.
         score: scores the model's present weights, given their share.
         lowest_guard: None if there is no guard.
 
@@ -92,28 +91,34 @@ def choose(
         All candidates, the chosen one first.
     """
     tuned = {name: weight.clone() for name, weight in weights_of(model).items()}
-    candidates: list[Candidate] = []
-    left = sorted({1.0, *shares})
-    while left:
-        share = left.pop()
+
+    def score_merge(share: float) -> Candidate:
         set_weights(model, tuned if share == 1 else merge(base, tuned, share))
-        candidates.append(score(share))
-        is_within = any(_is_within(each, lowest_guard) for each in candidates)
-        if not (left or is_within) and share >= 2 * SMALLEST_SHARE:
-            left.append(share / 2)
+        return score(share)
+
+    candidates = [score_merge(share) for share in sorted({1.0, *shares}, reverse=True)]
+    while (
+        not any(_is_within(each, lowest_guard) for each in candidates)
+        and (smaller := candidates[-1].share / 2) >= SMALLEST_SHARE
+    ):
+        candidates.append(score_merge(smaller))
     if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
         best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
     else:
         best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
-        log.warning(
-            "the guard falls below %.3f with every share of the tuned weights; with %g of them "
-            "it is %.3f: lower tuning.learning_rate",
-            lowest_guard,
-            best.share,
-            best.guard,
-        )
+        _warn_of_guard(best, lowest_guard)
     set_weights(model, tuned if best.share == 1 else merge(base, tuned, best.share))
     return [best, *(each for each in candidates if each is not best)]
+
+
+def _warn_of_guard(best: Candidate, lowest_guard: float | None) -> None:
+    log.warning(
+        "the guard falls below %.3f with every share of the tuned weights; with %g of them it is "
+        "%.3f: lower tuning.learning_rate",
+        lowest_guard,
+        best.share,
+        best.guard,
+    )
 
 
 def _is_within(candidate: Candidate, lowest_guard: float | None) -> bool:
