@@ -97,11 +97,8 @@ def choose(
         return score(share)
 
     candidates = [score_merge(share) for share in sorted({1.0, *shares}, reverse=True)]
-    while (
-        not any(_is_within(each, lowest_guard) for each in candidates)
-        and (smaller := candidates[-1].share / 2) >= SMALLEST_SHARE
-    ):
-        candidates.append(score_merge(smaller))
+    while _needs_smaller(candidates, lowest_guard):
+        candidates.append(score_merge(candidates[-1].share / 2))
     if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
         best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
     else:
@@ -109,6 +106,12 @@ def choose(
         _warn_of_guard(best, lowest_guard)
     set_weights(model, tuned if best.share == 1 else merge(base, tuned, best.share))
     return [best, *(each for each in candidates if each is not best)]
+
+
+def _needs_smaller(candidates: Sequence[Candidate], lowest_guard: float | None) -> bool:
+    """Return whether no share keeps the guard, and half of the last is not too small."""
+    is_within = any(_is_within(each, lowest_guard) for each in candidates)
+    return not is_within and candidates[-1].share >= 2 * SMALLEST_SHARE
 
 
 def _warn_of_guard(best: Candidate, lowest_guard: float | None) -> None:
