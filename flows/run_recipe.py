@@ -53,12 +53,12 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     baseline = stages.evaluate_base(run, inputs.base, data)
     tuned = stages.tune(run, inputs.base, data)
     encoder = tuned_encoder(tuned)
-    scores = stages.evaluate(run, encoder, data)
+    scores, larger = stages.evaluate_tuned(run, encoder, data)
     champion = registry.fetch_champion(run, encoder)
     rival = stages.evaluate(run, champion, data) if champion else None
     smoke = stages.smoke_test(run, encoder, data)
 
-    verdict = gate.decide(run, baseline, scores, rival, smoke)
+    verdict = gate.decide(run, baseline, scores, rival, smoke, larger)
     results = collect_results(run, inputs, data, tuned, baseline, scores)
     drift = change_detection.find_drift(run, inputs, champion)
     compatibility = stages.compare_with_champion(run, verdict, champion, encoder, data)

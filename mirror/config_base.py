@@ -26,6 +26,8 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Precision = Literal["float32", "float16", "int8"]
+"""In which numbers vectors are stored."""
 Address = Annotated[str, AfterValidator(check_no_secret)]
 """A path or URL without a secret."""
 

@@ -17,6 +17,7 @@ from mirror.encoders.random_baseline import random_base
 from mirror.evaluation.baseline import RANDOM_CONTROL, measure_baseline
 from mirror.evaluation.document_counts import check_documents_for_retrieval
 from mirror.evaluation.stage import evaluate_encoder
+from mirror.evaluation.storage_loss import stored_encoder
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
 from mirror.release.lineage import lineage_of
@@ -74,7 +75,7 @@ def run_chain(
         sample=data.sample,
         tuned=tuned,
         before=baseline.record,
-        after=evaluate(tuned_encoder(tuned)),
+        after=evaluate(stored_encoder(tuned_encoder(tuned), recipe)),
         pairs=data.pairs,
         profile=profile,
         readings=baseline.readings,

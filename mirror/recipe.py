@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from mirror.config_base import Address, Language, Level, Name, Positive, Section, describe_fault
+from mirror.config_base import (
+    Address,
+    Language,
+    Level,
+    Name,
+    Positive,
+    Precision,
+    Section,
+    describe_fault,
+)
 from mirror.corpus_config import AnyCorpusSection, gives_documents
 from mirror.drift_config import DriftSection
 from mirror.errors import RecipeError
@@ -108,6 +117,9 @@ class EvaluationSection(Section):
     random_control: bool = False
     """Whether random weights in the base's shape are tuned and scored as well: a benchmark on which
     they do well is like the pairs that are tuned on.  Doubles the time for tuning."""
+    stored_as: Precision = "float32"
+    """The numbers in which the encoder's users store vectors: the tuned encoder's are rounded so
+    before they are scored, and the report shows what that costs."""
     gate: GateSection = GateSection()
 
     @property

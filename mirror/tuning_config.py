@@ -127,6 +127,9 @@ class TuningSection(Section):
     encoder's last layer: 0 for none, as in the paper; 0.5 for full whitening (Su et al. 2021)."""
     center: bool = False
     """Subtract the sample's mean vector after tuning; whitening always does."""
+    dimensions: Positive | None = None
+    """Dimensions of the encoder's vectors, at most the base's: a projection that is fitted to the
+    sample's vectors after tuning and whitening, and saved as the last layer; None for all."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 if the processor supports it; the loss is always fp32."""
     tokens_per_microbatch: Positive = 4_096

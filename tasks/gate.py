@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mirror.evaluation.baseline import Baseline
 from mirror.evaluation.comparison import compare, compare_slices, guard_change
+from mirror.evaluation.storage_loss import storage_losses
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
 from mirror.release.run_results import read_json
@@ -21,6 +24,7 @@ def decide(
     after: StageRecord,
     champion: StageRecord | None,
     smoke_test: StageRecord,
+    before_storage: Sequence[tuple[StageRecord, str]] = (),
 ) -> Verdict:
     """Compare the tuned encoder with base and champion; see `mirror.release.gate`."""
     recipe, section = run.recipe, run.recipe.evaluation.gate
@@ -34,6 +38,7 @@ def decide(
         slices=compare_slices(champion, after, section) if champion else (),
         guard=guard_change(recipe.evaluation.guard, baseline.record, after),
         smoke_test=read_smoke_test(smoke_test),
+        storage=storage_losses(before_storage, after, recipe),
     )
     verdict = gate.decide(recipe, gate_input)
     heading = "Promote" if verdict.promote else "Do not promote"

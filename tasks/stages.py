@@ -14,6 +14,7 @@ from mirror.encoders.encoder_ref import EncoderRef, tuned_encoder
 from mirror.encoders.random_baseline import random_base
 from mirror.evaluation import stage as evaluation_stage
 from mirror.evaluation.baseline import RANDOM_CONTROL, Baseline, measure_baseline
+from mirror.evaluation.storage_loss import storage_steps, stored_encoder
 from mirror.pretraining import stage as pretraining_stage
 from mirror.pretraining.config import PretrainingSettings
 from mirror.progress import ProgressEvent
@@ -98,6 +99,15 @@ def evaluate_base(run: RunContext, base: EncoderRef, data: RunData) -> Baseline:
         return baseline
     control = tuned_encoder(tune(run, make_random_base(run, base), data), RANDOM_CONTROL)
     return baseline.with_random_control(evaluate(run, control, data))
+
+
+def evaluate_tuned(
+    run: RunContext, encoder: EncoderRef, data: RunData
+) -> tuple[StageRecord, list[tuple[StageRecord, str]]]:
+    """Score the tuned encoder as its vectors are stored, and before each step to that."""
+    steps = storage_steps(encoder, run.recipe)
+    larger = [(evaluate(run, step, data), words) for step, words in steps]
+    return evaluate(run, stored_encoder(encoder, run.recipe), data), larger
 
 
 @run_task()

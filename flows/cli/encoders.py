@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 from mirror.errors import BaseModelError
 
 if TYPE_CHECKING:
-    from mirror.encoders.embeddings_file import EmbeddingsOrigin, Precision
+    from mirror.config_base import Precision
+    from mirror.encoders.embeddings_file import EmbeddingsOrigin
     from mirror.encoders.encoder import Encoder
     from mirror.encoders.sentence_transformers_format import EncoderSettings
     from mirror.tuning_config import Pooling

@@ -133,8 +133,14 @@ def check_base_for(recipe: Recipe, folder: Path, *, tuned: bool = True) -> None:
         _check_own_reading(own, recipe, folder)
     if recipe.tuning.prompt is not None:
         check_prompt(folder, recipe.tuning)
+    if tuned and recipe.tuning.dimensions is not None:
+        _check_dimensions(recipe, folder, own)
     if tuned and recipe.tuning.lowercase:
         _warn_of_unknown_words(folder)
+    _check_lengths(recipe, folder)
+
+
+def _check_lengths(recipe: Recipe, folder: Path) -> None:
     limit = token_limit(folder)
     defaults = _defaults(recipe)
     for setting in ("inference_max_tokens", "max_tokens"):
@@ -160,6 +166,16 @@ def _check_own_reading(own: EncoderSettings, recipe: Recipe, folder: Path) -> No
         raise RecipeError(
             f"recipe {recipe.name}: the base in {folder} leaves its prompt out of the mean over "
             "tokens, which cannot be weighted too: leave out tuning.weighting"
+        )
+
+
+def _check_dimensions(recipe: Recipe, folder: Path, own: EncoderSettings | None) -> None:
+    widths = [layer.width for layer in own.head if layer.width] if own else []
+    width = widths[-1] if widths else hidden_size(read_config(folder))
+    if (dimensions := recipe.tuning.dimensions) is not None and dimensions > width:
+        raise RecipeError(
+            f"recipe {recipe.name}: tuning.dimensions is {dimensions}, and the vectors of the base "
+            f"in {folder} have {width}: lower it, or leave it out"
         )
 
 

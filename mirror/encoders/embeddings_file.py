@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mirror.config_base import Precision
 from mirror.errors import BaseModelError, InputError
 
-Precision = Literal["float32", "float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 ENDINGS = (".npy", ".parquet")
 PREFIX = "mirror."
@@ -55,6 +55,28 @@ class Embeddings:
     """One for each vector; none from a .npy file."""
     digests: Sequence[str] = ()
     """`text_digest` of each text; none from a .npy file."""
+
+
+class VectorSource(Protocol):
+    """An encoder of texts."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors (texts, dimension)."""
+        ...
+
+
+class RoundedEncoder:
+    """An encoder whose vectors are rounded as if they had been stored."""
+
+    def __init__(self, encoder: VectorSource, precision: Precision) -> None:
+        self._encoder, self._precision = encoder, precision
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the rounded vectors (texts, dimension), float32."""
+        vectors = self._encoder.encode(texts)
+        if self._precision == "float32":
+            return vectors
+        return restore_vectors(*round_vectors(vectors, self._precision))
 
 
 class StoredEncoder:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mirror.config_base import Precision
 from mirror.hashing import digest_of_json, file_digests
 from mirror.store import StageRecord
 from mirror.tuning_config import Pooling, TuningSection
 
 ENCODER = "encoder"
 """The encoder's folder in the stages that tune and package one."""
+FULL_DIMENSION = "full_dimension"
+"""The tuning stage's count of dimensions before `tuning.dimensions` lowered it."""
 CARD = "README.md"
 """Not part of an encoder's digest: it changes no vector."""
 
@@ -33,6 +36,10 @@ class EncoderRef:
     """None: as the folder's configuration says."""
     prompt: str | None = None
     """None: that of the folder's tokenizer, if any."""
+    stored_as: Precision = "float32"
+    """The numbers to which vectors are rounded before they are scored."""
+    all_dimensions: bool = False
+    """Whether the last linear layer, which lowers the dimension, is left out."""
     record: StageRecord | None = None
     """The stage that wrote the folder; None for a model from elsewhere."""
 

@@ -96,6 +96,12 @@ def append_layer(head: nn.Sequential, layer: Dense) -> nn.Sequential:
     return nn.Sequential(*head, layer, *([Normalize()] if is_normalised else []))
 
 
+def without_last_layer(head: nn.Sequential) -> nn.Sequential:
+    """Return a head without the layer that `append_layer` added last."""
+    added = 2 if isinstance(head[-1], Normalize) else 1
+    return nn.Sequential(*list(head)[:-added])
+
+
 def write_head(folder: Path, head: nn.Sequential) -> None:
     """Write the layers as sentence-transformers' modules into an encoder's folder."""
     for layer, path in zip(head, head_paths(head_layers(head)), strict=True):

@@ -1,8 +1,8 @@
-"""Whitening: a linear layer after pooling that equalises the variances of principal directions.
+"""Linear layers after pooling that are fitted to the sample: whitening, and fewer dimensions.
 
 Embeddings of language models vary mostly in a few directions, so that most cosines are alike.
-Dividing each principal direction by a power of its variance corrects this in closed form, without
-labels (Su et al. 2021, "Whitening sentence representations", with the power 1/2).
+Whitening divides each principal direction by a power of its variance, which corrects this in closed
+form, without labels (Su et al. 2021, "Whitening sentence representations", with the power 1/2).
 """
 
 from __future__ import annotations
@@ -45,3 +45,32 @@ def fit_whitening(vectors: NDArray[np.float32], power: float) -> Dense:
         torch.from_numpy(weight.astype(np.float32)),
         torch.from_numpy((-weight @ mean).astype(np.float32)),
     )
+
+
+def fit_reduction(vectors: NDArray[np.float32], dimensions: int) -> Dense:
+    """Return the projection to the directions that hold most of the vectors' length.
+
+    It is principal component analysis of the vectors scaled to length 1, not centred: no other
+    projection changes their dot products less (Eckart and Young 1936), and a text's cosines are
+    what an encoder is used for.
+
+    Args:
+        vectors: (rows, width), of texts of the domain.
+        dimensions: below the width.
+
+    Raises:
+        TuningError: the vectors have no length in that many directions.
+    """
+    rows = vectors.astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    lengths, directions = np.linalg.eigh(rows.T @ rows)
+    if lengths[-dimensions] <= lengths[-1] * LEAST_SHARE**2:
+        raise TuningError(
+            f"the sample's vectors have fewer than {dimensions} dimensions: lower "
+            "tuning.dimensions, or raise sample.size"
+        )
+    chosen = directions[:, ::-1][:, :dimensions]
+    # An eigenvector's sign is arbitrary: its largest number is made positive.
+    largest = np.take_along_axis(chosen, np.abs(chosen).argmax(axis=0)[None], 0)
+    weight = (chosen * np.sign(largest)).T
+    return Dense(torch.from_numpy(np.ascontiguousarray(weight, np.float32)), None)

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mirror.encoders.embeddings_file import RoundedEncoder
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.head import without_last_layer
 from mirror.evaluation.benchmark import Benchmark, read_definition
 from mirror.evaluation.counting_encoder import CountingEncoder
 from mirror.evaluation.kinds.space_diagnostics import (
@@ -72,15 +74,15 @@ def write_evaluation(
         The score of each benchmark.
     """
     torch.set_num_threads(thread_count())
-    encoder = Encoder.load(Path(ref.folder), ref.pooling, ref.max_tokens, prompt=ref.prompt)
-    counting = CountingEncoder(encoder)
+    counting = CountingEncoder(encoder := _load(ref))
+    rounded = RoundedEncoder(counting, ref.stored_as)
     definitions = [read_definition(name) for name in evaluation.scored]
     results = dict[str, BenchmarkResult]()
     (out / "predictions").mkdir()
     for done, benchmark in enumerate(definitions):
         total = len(definitions) + 1
         on_progress(ProgressEvent("evaluation", done, total, "benchmarks", benchmark.name))
-        results[benchmark.name] = score_encoder(counting, benchmark, run)
+        results[benchmark.name] = score_encoder(rounded, benchmark, run)
         _write_predictions(benchmark.name, results[benchmark.name], out / "predictions")
     texts = sampled_texts(run.sample)[:REPORT_STRINGS]
     diagnostics = space_diagnostics(texts, encoder.encode(texts)) | {TRUNCATED: counting.counts()}
@@ -92,6 +94,13 @@ def write_evaluation(
     }
     _write_json(out / "scores.json", scores)
     return {name: result.score for name, result in results.items()}
+
+
+def _load(ref: EncoderRef) -> Encoder:
+    encoder = Encoder.load(Path(ref.folder), ref.pooling, ref.max_tokens, prompt=ref.prompt)
+    if ref.all_dimensions:
+        encoder.head = without_last_layer(encoder.head)
+    return encoder
 
 
 def _write_predictions(name: str, result: BenchmarkResult, folder: Path) -> None:

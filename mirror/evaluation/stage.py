@@ -44,6 +44,8 @@ def evaluation_stage(
             "pooling": encoder.pooling,
             "max_tokens": encoder.max_tokens,
             "prompt": encoder.prompt,
+            "stored_as": encoder.stored_as,
+            "all_dimensions": encoder.all_dimensions,
         },
         libraries=scoring_libraries(benchmarks),
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.evaluation.significance import adjusted_p_values
+from mirror.evaluation.storage_loss import StorageLoss
 from mirror.recipe import GateSection, Recipe
 
 MAX_MEAN_COSINE = 0.99
@@ -54,6 +55,8 @@ class GateInput:
     """From the champion to the tuned encoder; None if there is no champion."""
     slices: tuple[ScoreChange, ...] = ()
     """As `champion`, for subsets of benchmarks."""
+    storage: tuple[StorageLoss, ...] = ()
+    """What fewer dimensions and rounding cost; the tuned encoder is judged with both."""
     guard: MetricSummary | None = None
     """From the base's best reading to the tuned encoder; None if the recipe has no guard."""
     smoke_test: SmokeTestResult | None = None
@@ -93,7 +96,9 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
     reasons = objections or list(_for(base, champion, given.readings, gate.confidence))
     if given.guard and not objections:
         reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
-    notes = (*_other_readings(given.readings), *_notes(base, champion, gate.least_gain))
+    losses = map(str, given.storage)
+    other = _notes(base, champion, gate.least_gain)
+    notes = (*_other_readings(given.readings), *losses, *other)
     return Verdict(not objections, (*reasons, *notes), given)
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from mirror.encoders.whitening import fit_whitening
+from mirror.encoders.whitening import fit_reduction, fit_whitening
 from mirror.errors import StoppedError, TuningError
 from mirror.hardware import thread_count
 from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_threads
@@ -47,8 +47,6 @@ FIRST_COLLAPSE_CHECK = 25
 COLLAPSED = 0.999
 """Mean cosine of a batch's vectors above which they no longer tell texts apart.  Some raw models
 come close to it, so the first steps are not checked."""
-
-
 VALIDATIONS = 3
 """How often the validation documents are scored, at equal distances."""
 
@@ -142,6 +140,7 @@ class Trainer:
         self.process_group.barrier()  # the first process is about to replace what all have read
         self.epoch_steps = batch_count(len(items), settings.batch_size)
         self.total = self.epoch_steps * settings.epochs
+        self.full_dimension: int | None = None
 
     def train(self, on_step: OnStep) -> None:
         """Do the steps that are left.
@@ -261,17 +260,20 @@ class Trainer:
             save_checkpoint(self.paths.work, self.trained, self.optimizer, self.state)
 
     def finalize(self) -> None:
-        """Set the encoder's length and whitening as the settings say, before it is saved.
+        """Set the encoder's length and last layers as the settings say, before it is saved.
 
-        Whitening is fitted to the items' first texts, and follows the layers of the base.
+        Whitening, then fewer dimensions: fitted to the items' texts, after the base's layers.
         """
         encoder, settings = self.encoder, self.settings
         encoder.settings = replace(
             encoder.settings, max_tokens=encoder.max_seq_length(settings.encoder_tokens)
         )
+        texts = [text for item in self.items for text in item.texts]
         if settings.whitening or settings.center:
-            texts = [text for item in self.items for text in item.texts]
             encoder.append_layer(fit_whitening(encoder.encode(texts), settings.whitening))
+        if settings.dimensions and settings.dimensions < encoder.dimension:
+            self.full_dimension = encoder.dimension
+            encoder.append_layer(fit_reduction(encoder.encode(texts), settings.dimensions))
 
     def _validation_steps(self) -> list[int]:
         """Return the steps after which to validate, the last step among them."""

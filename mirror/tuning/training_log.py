@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirror.encoders.encoder_ref import FULL_DIMENSION
+
 if TYPE_CHECKING:
     from mirror.tuning.merging import Candidate
     from mirror.tuning.trainer import Trainer
@@ -86,6 +88,7 @@ def write_log(trainer: Trainer, candidates: Sequence[Candidate], out: Path) -> M
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": trainer.encoder.device.type,
         "threads": torch.get_num_threads(),
+        **({FULL_DIMENSION: trainer.full_dimension} if trainer.full_dimension else {}),
     }
     if trainer.validation is not None:
         chosen = candidates[0]

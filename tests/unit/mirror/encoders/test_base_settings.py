@@ -54,6 +54,13 @@ def test_more_tokens_than_the_base_takes_are_refused(base: Path, setting: str) -
         check_base_for(recipe_with(**{setting: 65}), base, tuned=False)
 
 
+def test_more_dimensions_than_the_base_has_are_refused(base: Path) -> None:
+    check_base_for(recipe_with(dimensions=32), base)
+    check_base_for(recipe_with(dimensions=33), base, tuned=False)
+    with pytest.raises(RecipeError, match=r"tuning\.dimensions is 33, and the vectors .* have 32"):
+        check_base_for(recipe_with(dimensions=33), base)
+
+
 @pytest.mark.parametrize(
     ("positions", "settings", "expected"),
     [

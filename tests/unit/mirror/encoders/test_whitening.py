@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.whitening import fit_whitening
+from mirror.encoders.head import Normalize, without_last_layer
+from mirror.encoders.whitening import fit_reduction, fit_whitening
 from mirror.errors import TuningError
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
@@ -60,7 +61,51 @@ def test_equal_vectors_are_refused() -> None:
         fit_whitening(np.ones((10, 4), dtype=np.float32), 0.25)
 
 
-def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: float) -> Path:
+def cosines(vectors: np.ndarray) -> np.ndarray:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def reduce(vectors: np.ndarray, dimensions: int) -> np.ndarray:
+    return fit_reduction(vectors, dimensions)(torch.from_numpy(vectors)).numpy()
+
+
+def test_vectors_that_have_few_dimensions_keep_their_cosines() -> None:
+    draw = np.random.default_rng(5)
+    flat = (draw.normal(size=(300, 3)) @ draw.normal(size=(3, 8))).astype(np.float32)
+    np.testing.assert_allclose(cosines(reduce(flat, 3)), cosines(flat), atol=1e-5)
+    with pytest.raises(TuningError, match=r"fewer than 4 dimensions: lower tuning\.dimensions"):
+        fit_reduction(flat, 4)
+
+
+@settings(deadline=None)
+@given(dimensions=st.integers(1, 7), seed=st.integers(0, 1_000))
+def test_no_other_projection_changes_dot_products_less(dimensions: int, seed: int) -> None:
+    vectors = anisotropic(seed=seed)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    weight = fit_reduction(vectors, dimensions).weight.numpy()
+    np.testing.assert_allclose(weight @ weight.T, np.eye(dimensions), atol=1e-5)
+    other, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(8, dimensions)))
+
+    def error(basis: np.ndarray) -> float:
+        return float(np.linalg.norm(unit @ unit.T - (unit @ basis) @ (unit @ basis).T))
+
+    assert error(weight.T) <= error(other) + 1e-4
+
+
+def test_the_first_dimensions_hold_most_and_have_a_fixed_sign() -> None:
+    vectors = anisotropic()
+    weight = fit_reduction(vectors, 5).weight.numpy()
+    np.testing.assert_allclose(weight[:2], fit_reduction(vectors, 2).weight.numpy(), atol=1e-6)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = ((unit @ weight.T) ** 2).sum(0)
+    assert (np.diff(lengths) <= 1e-4).all()
+    assert (weight[np.arange(5), np.abs(weight).argmax(1)] > 0).all()
+
+
+def tuned_encoder(
+    base: Path, sentences: list[str], folder: Path, whitening: float, dimensions: int | None = None
+) -> Path:
     section = TuningSection(
         temperature=0.04,
         mask_length=5,
@@ -69,6 +114,7 @@ def tuned_encoder(base: Path, sentences: list[str], folder: Path, whitening: flo
         pooling="mean",
         batch_size=16,
         whitening=whitening,
+        dimensions=dimensions,
     )
     (folder / "out").mkdir(parents=True)
     tune(section, sentences[:64], TrainingPaths(base, folder / "out", folder / "work"))
@@ -108,3 +154,37 @@ def test_whitening_a_whitened_encoder_again_adds_a_layer(
     ours = Encoder.load(again).encode(sentences[:64])
     theirs = SentenceTransformer(str(again), device="cpu").encode(sentences[:64])
     np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
+
+
+@pytest.mark.parametrize("whitening", [0, 0.25])
+def test_sentence_transformers_gives_the_same_vectors_of_fewer_dimensions(
+    tiny_base: Path, sentences: list[str], tmp_path: Path, whitening: float
+) -> None:
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, whitening, 8)
+    encoder = Encoder.load(folder)
+    ours = encoder.encode(sentences[:64])
+    assert ours.shape == (64, 8) and encoder.dimension == 8
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:64])
+    np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
+    encoder.head = without_last_layer(encoder.head)
+    assert encoder.encode(sentences[:2]).shape == (2, 32)
+
+
+def test_a_base_of_as_few_dimensions_keeps_its_own(
+    tiny_base: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", 0, 8)
+    again = tuned_encoder(first, sentences, tmp_path / "again", 0, 8)
+    assert [len(Encoder.load(folder).head) for folder in (first, again)] == [1, 1]
+
+
+def test_a_normalised_encoder_stays_normalised_with_and_without_the_layer(
+    tiny_base: Path, sentences: list[str]
+) -> None:
+    encoder = Encoder.load(tiny_base, "mean", 32)
+    encoder.head = torch.nn.Sequential(Normalize())
+    encoder.append_layer(fit_reduction(encoder.encode(sentences[:64]), 8))
+    lengths = np.linalg.norm(encoder.encode(sentences[:9]), axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    assert len(encoder.head) == 3
+    assert [type(layer) for layer in without_last_layer(encoder.head)] == [Normalize]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
+from mirror.encoders.whitening import fit_reduction
 from mirror.errors import BenchmarkError
 from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import read_definition
@@ -108,3 +111,24 @@ def test_an_evaluation_records_what_the_gate_uses(
     assert {"mean vector norm", "alignment", "uniformity"} < set(scores["space"]["extra_metrics"])
     assert scores["space"]["n"] == 60
     assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["one", "two"]
+
+
+def test_predictions_are_those_of_the_vectors_as_they_are_stored(
+    shipped: Path, tmp_path: Path, tiny_base: Path, sentences: list[str]
+) -> None:
+    encoder = Encoder.load(tiny_base, "mean", 32)
+    encoder.append_layer(fit_reduction(encoder.encode(sentences[:64]), 4))
+    encoder.save(tmp_path / "encoder")
+    (tmp_path / "sample").mkdir()
+    pq.write_table(pa.table({"text": sentences[:60]}), tmp_path / "sample" / "strings.parquet")
+    sample = StageRecord("sample", "k", str(tmp_path / "sample"), "k")
+
+    def predicted(**variant: Any) -> list[float]:
+        ref = EncoderRef(str(tmp_path / "encoder"), "digest", **variant)
+        (out := tmp_path / str(variant)).mkdir()
+        write_evaluation(EvaluationSection(benchmarks=("two",)), ref, RunData(sample, sample), out)
+        return pq.read_table(out / "predictions" / "two.parquet")["predicted"].to_pylist()
+
+    exact, rounded, whole = predicted(), predicted(stored_as="int8"), predicted(all_dimensions=True)
+    assert exact != rounded and rounded == pytest.approx(exact, abs=0.02)
+    assert whole != pytest.approx(exact, abs=1e-4)

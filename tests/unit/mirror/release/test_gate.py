@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
+from mirror.evaluation.storage_loss import StorageLoss
 from mirror.recipe import Recipe
 from mirror.release.gate import GateInput, SmokeTestResult, Verdict, decide
 from tests.fixtures.recipes import make_recipe
@@ -272,3 +273,10 @@ def test_a_gain_below_the_least_is_refused_however_sure(recipe) -> None:
     assert "is +0.0040, below the least gain" in verdict.reasons[0]
     lower = with_gate(recipe, least_gain=0.004)
     assert judge(lower, (change(0.0041, half=0.001),), None, SOUND).promote
+
+
+def test_the_cost_of_smaller_vectors_is_in_the_verdict(recipe) -> None:
+    loss = StorageLoss("128 of 256 dimensions", (change(-0.002),))
+    for by in (0.05, -0.05):
+        verdict = judge(recipe, (change(by),), None, SOUND, storage=(loss,))
+        assert str(loss) in verdict.reasons
