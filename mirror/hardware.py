@@ -5,9 +5,11 @@ This module never imports torch: OpenMP reads its settings when torch is first i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -87,3 +89,12 @@ def _read(facts: Path) -> str:
 def _flags(lines: str) -> list[str]:
     match = re.search(r"^(?:flags|Features)\s*:(.*)$", lines, re.MULTILINE)
     return match[1].split() if match else []
+
+
+def release_memory() -> None:
+    """Return memory that was freed to the operating system, where the C library can.
+
+    glibc keeps what tensors of many sizes leave, which grows over hours of encoding.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

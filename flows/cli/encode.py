@@ -6,22 +6,25 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli.console import echo, stderr_console
-from flows.cli.options import Command, max_tokens_option, pooling_option, workspace_option
+from flows.cli.options import (
+    PRECISIONS,
+    Command,
+    max_tokens_option,
+    pooling_option,
+    workspace_option,
+)
 
 if TYPE_CHECKING:
     from mirror.documents import TextRow
     from mirror.encoders.embeddings_file import EmbeddingsOrigin
     from mirror.encoders.encoder import Encoder
     from mirror.encoders.write_embeddings import EncodedCounts
-
-PRECISIONS = ("float32", "float16", "int8")
 
 
 @click.command(cls=Command, short_help="Write the embeddings of texts.")
@@ -87,8 +90,10 @@ def _write(
 ) -> EncodedCounts:
     from flows.cli.progress import live_progress
     from mirror.encoders.cluster_encoder import part_encoder
-    from mirror.encoders.truncation import count_truncated
+    from mirror.encoders.truncation import LongTextEncoder
     from mirror.encoders.write_embeddings import write_embeddings
+
+    reading = LongTextEncoder(encoder)
 
     with (
         part_encoder(encoder, folder) as encode_parts,
@@ -96,13 +101,13 @@ def _write(
         _errors_in_options(),
     ):
         return write_embeddings(
-            encoder,
+            reading,
             rows,
             path,
             origin,
             on_progress,
             keep_text=keep_text,
-            count_truncated=partial(count_truncated, encoder),
+            count_truncated=reading.count_truncated,
             encode_parts=encode_parts,
         )
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli.console import echo, stderr_console, stdout_console
-from flows.cli.options import Command, max_tokens_option, pooling_option, workspace_option
+from flows.cli.options import (
+    PRECISIONS,
+    Command,
+    max_tokens_option,
+    pooling_option,
+    workspace_option,
+)
 from mirror.errors import BenchmarkError
 
 if TYPE_CHECKING:
+    from mirror.config_base import Precision
     from mirror.encoders.encoder import Encoder
     from mirror.evaluation.benchmark import Benchmark
     from mirror.evaluation.result import BenchmarkResult
@@ -31,9 +38,17 @@ EncoderScores = dict[str, "BenchmarkResult"]
 @pooling_option
 @max_tokens_option
 @click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    help="Round ENCODER's vectors as if they had been stored so.",
+)
+@click.option(
     "--baseline", metavar="OTHER", help="Compare with this encoder, with confidence intervals."
 )
 @click.option("--target-encoder", metavar="OTHER", help="Encoder of a lexicon's target language.")
+@click.option("--mteb", metavar="TASK,...", default="", help="Tasks of mteb, or our benchmarks.")
+@click.option("--mteb-out", metavar="DIR", help="Default: the folder mteb of the workspace.")
 @click.option("--recipe", help="Recipe whose newest run has the texts that a benchmark needs.")
 @click.option("--fetch", is_flag=True, help="Download missing benchmark data.")
 @workspace_option
@@ -43,34 +58,58 @@ def evaluate(
     files: tuple[str, ...],
     pooling: str | None,
     max_tokens: int | None,
-    baseline: str | None,
-    target_encoder: str | None,
-    recipe: str | None,
-    fetch: bool,
+    **options: Any,
 ) -> None:
-    """Score ENCODER on benchmarks.
+    """Score ENCODER on benchmarks, or on tasks of mteb.
 
     ENCODER and OTHER are folders or registered models such as models:/NAME@champion.  If OTHER is a
     plain model, it is pooled and truncated as ENCODER is.  Lexicons use ENCODER for both languages
     unless --target-encoder is given.  To download data only, give --fetch without ENCODER.
     """
-    names = [name.strip() for name in benchmarks.split(",") if name.strip()]
-    if not names and not files:
-        raise click.UsageError("name benchmarks with --benchmarks, or a file with --benchmark")
-    if encoder is None and not fetch:
+    names, tasks = _listed(benchmarks), _listed(options["mteb"])
+    if not (names or files or tasks):
+        raise click.UsageError(
+            "name benchmarks with --benchmarks, a file with --benchmark, or tasks with --mteb"
+        )
+    if encoder is None and not options["fetch"]:
         raise click.UsageError("name an ENCODER, or give --fetch to download data only")
-    definitions = find_definitions((*names, *files), fetch, two_encoders=bool(target_encoder))
+    definitions = find_definitions(
+        (*names, *files), options["fetch"], two_encoders=bool(options["target_encoder"])
+    )
     if encoder is None:
         return
+    if tasks:
+        from flows.cli.mteb_tasks import score_mteb_tasks
+
+        score_mteb_tasks(encoder, tasks, options["mteb_out"], pooling, max_tokens)
+    if definitions:
+        _score_benchmarks(encoder, definitions, pooling, max_tokens, options)
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _score_benchmarks(
+    encoder: str,
+    definitions: Sequence[Benchmark],
+    pooling: str | None,
+    max_tokens: int | None,
+    options: Mapping[str, Any],
+) -> None:
     from flows.cli.progress import live_progress
     from flows.cli.tables import result_table
 
-    run = _run_data(definitions, recipe)
+    run = _run_data(definitions, options["recipe"])
     data = {definition.name: definition.load(run) for definition in definitions}
     loaded = _load(encoder, pooling, max_tokens)
-    base, target = (_load_like(loaded, name, pooling) for name in (baseline, target_encoder))
+    baseline = options["baseline"]
+    base, target = (
+        _load_like(loaded, name, pooling) for name in (baseline, options["target_encoder"])
+    )
     with live_progress(stderr_console()) as on_progress:
-        results = _score(loaded, definitions, data, target, on_progress)
+        precision: Precision = options["precision"]
+        results = _score(loaded, definitions, data, target, on_progress, precision)
         before = _score(base, definitions, data, target, on_progress) if base else None
     if before is None:
         stdout_console().print(result_table(results, title=encoder))
@@ -168,17 +207,20 @@ def _score(
     data: Mapping[str, Any],
     target: Encoder | None,
     on_progress: OnProgress,
+    precision: Precision = "float32",
 ) -> EncoderScores:
+    from mirror.encoders.embeddings_file import RoundedEncoder
     from mirror.evaluation.counting_encoder import CountingEncoder
     from mirror.progress import ProgressEvent
 
     counting = CountingEncoder(encoder)
+    rounded = RoundedEncoder(counting, precision)
     results: EncoderScores = {}
     for done, definition in enumerate(definitions):
         on_progress(
             ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
         )
-        results[definition.name] = definition.score(counting, data[definition.name], target)
+        results[definition.name] = definition.score(rounded, data[definition.name], target)
     if cut := counting.counts()["cut"]:
         echo(
             f"{cut:,} of {counting.counts()['texts']:,} texts are longer than the "

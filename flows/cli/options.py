@@ -13,6 +13,9 @@ from flows.cli.errors import Debugging
 
 POOLINGS = ("cls", "mean", "mean-with-padding", "first-last", "last")
 
+PRECISIONS = ("float32", "float16", "int8")
+"""As `mirror.config_base.Precision`, which takes longer to import."""
+
 pooling_option = click.option(
     "--pooling",
     type=click.Choice(POOLINGS),

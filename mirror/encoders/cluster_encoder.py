@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mirror.cluster import QUEUED_PARTS, cluster_workers, map_in_order
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.truncation import LongTextEncoder
 from mirror.tuning_config import Pooling
 
 EncodeParts = Callable[[Iterable[Sequence[str] | None]], Iterator[NDArray[np.float32] | None]]
@@ -49,6 +50,6 @@ def _encode(task: _Task) -> NDArray[np.float32] | None:
 
 
 @cache
-def _load(folder: str, pooling: Pooling, max_tokens: int) -> Encoder:
+def _load(folder: str, pooling: Pooling, max_tokens: int) -> LongTextEncoder:
     """Return an encoder that this process loads once."""
-    return Encoder.load(Path(folder), pooling, max_tokens)
+    return LongTextEncoder(Encoder.load(Path(folder), pooling, max_tokens))

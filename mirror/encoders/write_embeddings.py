@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mirror.atomic_write import atomic_file
+from mirror.config_base import Precision
 from mirror.documents import TextRow
 from mirror.encoders.embeddings_file import (
     ENDINGS,
     EmbeddingsOrigin,
-    Precision,
     embeddings_schema,
     record_path,
     round_vectors,
@@ -34,6 +34,7 @@ from mirror.encoders.embeddings_file import (
     vector_columns,
 )
 from mirror.errors import InputError, StoreError
+from mirror.hardware import release_memory
 from mirror.locks import exclusive_lock
 from mirror.paths import check_output
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 TEXTS_PER_PART = 4_096
 """Texts encoded between two reports of progress."""
-CHARACTERS_PER_PART = 1 << 24
+CHARACTERS_PER_PART = 1 << 21
 """A part ends with the text that reaches this, which bounds memory."""
 BROKEN = "\ufffd"
 """What undecodable bytes become."""
@@ -182,6 +183,7 @@ def _counted(
         counts.truncated += count_truncated(texts)
         counts.broken += sum(BROKEN in text for text in texts)
         on_progress(ProgressEvent("encode", counts.texts, None, "texts"))
+        release_memory()
 
 
 def _write_matrix(
