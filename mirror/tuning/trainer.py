@@ -260,10 +260,7 @@ class Trainer:
             save_checkpoint(self.paths.work, self.trained, self.optimizer, self.state)
 
     def finalize(self) -> None:
-        """Set the encoder's length and last layers as the settings say, before it is saved.
-
-        Whitening, then fewer dimensions: fitted to the items' texts, after the base's layers.
-        """
+        """Set the encoder's length, and fit whitening and fewer dimensions to the items' texts."""
         encoder, settings = self.encoder, self.settings
         encoder.settings = replace(
             encoder.settings, max_tokens=encoder.max_seq_length(settings.encoder_tokens)
