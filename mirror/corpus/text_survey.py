@@ -100,8 +100,7 @@ def survey_text(
             or `wordfreq`.
         language: the one that it should be in.
         level: None to choose by the length of the lines.
-        text_column: of a table; None to choose.
-        title_column: likewise.
+        text_column, title_column: of a table; None to choose.
 
     Raises:
         CorpusError: there is no text, it is in another language, or its columns leave a choice.
