@@ -96,11 +96,11 @@ def survey_text(
     """Read a sample of a text and return how a recipe reads it.
 
     Args:
-        text: a file, folder, glob or address, as in `corpus.paths`; the http(s) address of a file;
-            or `wordfreq`.
+        text: as in `corpus.paths`, or the http(s) address of a file, or `wordfreq`.
         language: the one that it should be in.
         level: None to choose by the length of the lines.
-        text_column, title_column: of a table; None to choose.
+        text_column: of a table; None to choose.
+        title_column: likewise.
 
     Raises:
         CorpusError: there is no text, it is in another language, or its columns leave a choice.

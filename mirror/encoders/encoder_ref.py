@@ -36,8 +36,8 @@ class EncoderRef:
     """None: as the folder's configuration says."""
     prompt: str | None = None
     """None: that of the folder's tokenizer, if any."""
-    stored_as: Precision = "float32"
-    """The numbers to which vectors are rounded before they are scored."""
+    stored_as: Precision | None = None
+    """The numbers to which vectors are rounded before they are scored; None: not rounded."""
     all_dimensions: bool = False
     """Whether the last linear layer, which lowers the dimension, is left out."""
     record: StageRecord | None = None

@@ -75,7 +75,7 @@ def write_evaluation(
     """
     torch.set_num_threads(thread_count())
     counting = CountingEncoder(encoder := _load(ref))
-    rounded = RoundedEncoder(counting, ref.stored_as)
+    rounded = RoundedEncoder(counting, ref.stored_as or "float32")
     definitions = [read_definition(name) for name in evaluation.scored]
     results = dict[str, BenchmarkResult]()
     (out / "predictions").mkdir()

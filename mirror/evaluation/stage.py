@@ -44,7 +44,7 @@ def evaluation_stage(
             "pooling": encoder.pooling,
             "max_tokens": encoder.max_tokens,
             "prompt": encoder.prompt,
-            "stored_as": encoder.stored_as,
+            "stored_as": encoder.stored_as or "float32",
             "all_dimensions": encoder.all_dimensions,
         },
         libraries=scoring_libraries(benchmarks),

@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "gc",
     "history",
+    "new",
     "pretrain",
     "promote",
     "recipes",

@@ -50,7 +50,7 @@ def test_each_step_is_scored_before_it_is_taken(
     encoder = tuned_encoder(write_stage("tune", counts, {}))
     steps = storage_steps(encoder, recipe)
     assert [(ref.label, ref.all_dimensions, words) for ref, words in steps] == expected
-    assert all(ref.stored_as == "float32" for ref, _ in steps)
+    assert all(ref.stored_as is None for ref, _ in steps)
     shipped = stored_encoder(encoder, recipe)
     assert (shipped.stored_as, shipped.all_dimensions) == (stored_as, False)
 

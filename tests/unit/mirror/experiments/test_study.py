@@ -15,6 +15,7 @@ SHIPPED = [
     "better-sentences",
     "better-words",
     "controlled-dropout",
+    "documents",
     "dropout",
     "encoder-rate",
     "epochs",

@@ -205,16 +205,10 @@ def test_masking_needs_a_mask_token(
 
 @pytest.mark.case("c5")
 def test_a_loss_that_is_not_finite_stops_the_run(
-    paths: TrainingPaths, sentences: list[str], tmp_path: Path
+    paths: TrainingPaths, sentences: list[str]
 ) -> None:
-    from safetensors.torch import load_file, save_file
-
-    base = Path(shutil.copytree(paths.base, tmp_path / "base"))
-    tensors = load_file(base / "model.safetensors")
-    tensors["bert.embeddings.LayerNorm.weight"][:] = 3e38  # finite, but sums of it are not
-    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TuningError, match=r"loss is nan at step 1 of 20.*learning_rate"):
-        tune(settings(), sentences, TrainingPaths(base, paths.out, paths.work))
+    with pytest.raises(TuningError, match=r"loss is nan at step \d+ of 200.*learning_rate"):
+        tune(settings(learning_rate=1e6, epochs=20), sentences, paths)
 
 
 def test_collapsed_vectors_stop_the_run(

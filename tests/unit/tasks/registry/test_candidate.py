@@ -83,6 +83,7 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
             "unique_fraction": 1.0,
             "champion": None,
             "slices": [],
+            "storage": [],
             "guard": None,
             "smoke_test": None,
         },
