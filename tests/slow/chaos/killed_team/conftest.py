@@ -134,7 +134,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
     )
     try:
         made.up()
-        [shipped] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
+        shipped, *_ = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
         made.deploy({**shipped, "parameters": {}})
         yield made
     finally:
