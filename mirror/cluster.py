@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from mirror.errors import ServiceError
+from mirror.errors import InputError, ServiceError
 from mirror.hardware import usable_cores
 
 Result = TypeVar("Result")
 
 RUNNER = "MIRROR_RUNNER"
 CLUSTER = "MIRROR_CLUSTER"
+PACKAGES = {"dask": "distributed", "ray": "ray"}
+"""The package that each kind of cluster needs."""
 RETRIES = 2
 """Further tries of a part that failed."""
 QUEUED_PARTS = 3
@@ -44,9 +47,12 @@ def cluster_workers() -> Iterator[Workers | None]:
     Also None in a process of a cluster, whose cores belong to other tasks.
 
     Raises:
+        InputError: its kind needs an extra that is not installed.
         ServiceError: the cluster does not answer.
     """
     kind = os.environ.get(RUNNER)
+    if kind in PACKAGES and find_spec(PACKAGES[kind]) is None:
+        raise not_installed(kind)
     if kind == "dask" and not _is_dask_worker():
         with _dask() as workers:
             yield workers
@@ -55,6 +61,14 @@ def cluster_workers() -> Iterator[Workers | None]:
             yield workers
     else:
         yield None
+
+
+def not_installed(runner: str) -> InputError:
+    """Return the error about a runner whose extra is not installed."""
+    return InputError(
+        f"the runner {runner!r} is not installed: pip install -c constraints.txt -e '.[{runner}]', "
+        "or choose another"
+    )
 
 
 def map_in_order(

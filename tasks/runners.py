@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mirror.cluster import CLUSTER, RUNNER
+from mirror.cluster import CLUSTER, RUNNER, not_installed
 from mirror.errors import InputError
 from mirror.hardware import usable_cores
 
@@ -62,7 +62,7 @@ def _dask(address: str | None, jobs: int) -> TaskRunner[Any]:
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
-        raise _not_installed("dask") from error
+        raise not_installed("dask") from error
     if address:
         return DaskTaskRunner(address=address)
     # No dashboard: it would open a port that the user did not ask for.
@@ -75,15 +75,8 @@ def _ray(address: str | None, jobs: int) -> TaskRunner[Any]:
     try:
         from prefect_ray.task_runners import RayTaskRunner
     except ImportError as error:
-        raise _not_installed("ray") from error
+        raise not_installed("ray") from error
     local = {"num_cpus": jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     options = {"address": address} if address else {"init_kwargs": local}
     runner: TaskRunner[Any] = RayTaskRunner(**options)
     return runner
-
-
-def _not_installed(extra: str) -> InputError:
-    return InputError(
-        f"the runner {extra!r} is not installed: pip install -c constraints.txt -e '.[{extra}]', "
-        "or choose another"
-    )
