@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from mirror.encoders.whitening import fit_reduction, fit_whitening
+from mirror.encoders.fitted_layers import fit_reduction, fit_whitening
 from mirror.errors import StoppedError, TuningError
 from mirror.hardware import thread_count
 from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_threads

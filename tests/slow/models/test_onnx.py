@@ -13,8 +13,8 @@ import pytest
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.fitted_layers import fit_whitening
 from mirror.encoders.sif_weights import inverse_frequencies
-from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError, InputError
 from mirror.evaluation.metrics import unit_rows
 from mirror.export import onnx

@@ -14,7 +14,7 @@ from mirror.documents import TextRow
 from mirror.encoders.embeddings_file import EmbeddingsOrigin
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import folder_encoder_digest
-from mirror.encoders.whitening import fit_whitening
+from mirror.encoders.fitted_layers import fit_whitening
 
 
 def test_a_plain_encoder_is_compared_with_its_whitened_copy(

@@ -9,8 +9,8 @@ import pytest
 
 from flows.cli.encoders import load_encoder, load_encoder_like
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.fitted_layers import fit_whitening
 from mirror.encoders.sentence_transformers_format import EncoderSettings
-from mirror.encoders.whitening import fit_whitening
 from mirror.errors import BaseModelError
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.encoders.whitening import fit_reduction
+from mirror.encoders.fitted_layers import fit_reduction
 from mirror.errors import BenchmarkError
 from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import read_definition

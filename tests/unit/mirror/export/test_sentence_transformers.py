@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.whitening import fit_whitening
+from mirror.encoders.fitted_layers import fit_whitening
 from mirror.errors import BaseModelError
 from mirror.export.sentence_transformers import copy_encoder, save_encoder
 from mirror.hashing import file_digests

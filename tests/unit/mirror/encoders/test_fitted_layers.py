@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.fitted_layers import fit_reduction, fit_whitening
 from mirror.encoders.head import Normalize, without_last_layer
-from mirror.encoders.whitening import fit_reduction, fit_whitening
 from mirror.errors import TuningError
 from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning_config import TuningSection
