@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.paths import CHECKOUT
+from mirror.python_source import parse_python
 
 ROOT = CHECKOUT
 PACKAGE = "mirror"
@@ -101,7 +102,7 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
     if path is None:
         raise ModuleNotFoundError(f"no module {name} under {ROOT}", name=name)
     imports: list[str] = []
-    content = _content(ast.parse(path.read_text(encoding="utf-8")), imports)
+    content = _content(parse_python(path.read_text(encoding="utf-8")), imports)
     return hashlib.sha256(repr(content).encode()).hexdigest(), tuple(imports)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mirror.encoders.architectures import Architecture
 from mirror.errors import BaseModelError
+from mirror.python_source import parse_python
 
 SIZES = (
     "vocab_size",
@@ -95,7 +96,7 @@ def known_activations() -> tuple[str, ...]:
         return ()
     source = Path(spec.origin).with_name("activations.py")
     try:
-        tree = ast.parse(source.read_text(encoding="utf-8"))
+        tree = parse_python(source.read_text(encoding="utf-8"))
     except (OSError, SyntaxError):
         return ()
     for node in tree.body:

@@ -14,6 +14,7 @@ from mirror.corpus_config import CorpusSection, CorpusSource, register_source
 from mirror.documents import MAX_BYTES, OVERSIZED, Document
 from mirror.errors import CorpusError
 from mirror.hashing import digest_of_json
+from mirror.python_source import parse_python
 
 if TYPE_CHECKING:
     from mirror.recipe import Recipe
@@ -126,7 +127,7 @@ def _read_file(path: Path, position: str, source: str) -> Iterator[Document]:
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(path.read_bytes())
+            tree = parse_python(path.read_bytes())
     except FileNotFoundError:
         # A distribution may list what pip did not install.
         return
