@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from mirror.encoders.architectures import Architecture, set_dropout
 from mirror.errors import BaseModelError
-from mirror.hardware import keep_few_kernels
+from mirror.hardware import cpu_has_bf16, keep_few_kernels
 
 PROBED = 8
 """Tokens that a model encodes after it is loaded."""
@@ -121,3 +121,10 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def device_has_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bf16; without, it is emulated and slow."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_has_bf16()

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from mirror.encoders.architectures import set_dropout
+from mirror.encoders.model_loading import device_has_bf16
 from mirror.errors import TuningError
 from mirror.pretraining.checkpoint import TrainingPosition, load_checkpoint, save_checkpoint
 from mirror.pretraining.config import PretrainingSettings
@@ -145,6 +146,7 @@ class _Trainer:
     ) -> None:
         self.rank, self.settings, self.session = rank, settings, session
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bf16 = device_has_bf16(self.device)
         start = session.pieces / "start"
         self.tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
         config = AutoConfig.from_pretrained(start, trust_remote_code=False)
@@ -198,7 +200,8 @@ class _Trainer:
         learning_rate = learning_rate_at(self.settings, self.position.tokens)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        with torch.autocast(self.device.type, torch.bfloat16):
+        # Emulated, products in bf16 take many times as long as those in fp32.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, tokens = self.objective.losses(self.position.step)
         weight = self.settings.context_weight
         loss = losses[0] + weight * (losses[1] + losses[2])

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.model_loading import device_has_bf16
 from mirror.encoders.sif_weights import inverse_frequencies
-from mirror.hardware import cpu_has_bf16
 from mirror.tuning.drophead import attach_drophead
 from mirror.tuning.items import Item
 from mirror.tuning_config import TuningSection
@@ -46,11 +46,9 @@ def load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> 
 
 def uses_bf16(settings: TuningSection, device: torch.device) -> bool:
     """Return whether the forward pass is in bf16."""
-    if settings.precision != "auto":
-        return settings.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return cpu_has_bf16()
+    if settings.precision == "auto":
+        return device_has_bf16(device)
+    return settings.precision == "bf16"
 
 
 def make_cuda_repeatable() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch import nn
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from mirror.errors import CorpusError, RecipeError
@@ -75,6 +76,22 @@ def test_the_loss_falls_and_all_three_parts_are_trained(corpus, pieces, tmp_path
         first = np.mean([getattr(step, part) for step in steps[:4]])
         last = np.mean([getattr(step, part) for step in steps[-4:]])
         assert last < first - 0.3, part
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_products_are_in_bf16_only_if_the_device_has_it(
+    corpus, pieces, tmp_path, monkeypatch: pytest.MonkeyPatch, supported: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("mirror.pretraining.trainer.device_has_bf16", lambda _: supported)
+    dtypes = set[torch.dtype]()
+
+    def record(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        if isinstance(module, nn.Linear):
+            dtypes.add(output.dtype)
+
+    with nn.modules.module.register_module_forward_hook(record):
+        run(settings(corpus, total_tokens=192 * 4), pieces, tmp_path)
+    assert dtypes == {dtype}
 
 
 def test_sources_left_out_are_not_in_the_vocabulary(corpus, pieces) -> None:
