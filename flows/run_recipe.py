@@ -58,7 +58,7 @@ def run_recipe(recipe: str, base: str = "", if_changed: bool = False) -> RunReco
     rival = stages.evaluate(run, champion, data) if champion else None
     smoke = stages.smoke_test(run, encoder, data)
 
-    verdict = gate.decide(run, baseline, scores, rival, smoke, larger)
+    verdict = gate.decide(run, data.sample, baseline, scores, champion, rival, smoke, larger)
     results = collect_results(run, inputs, data, tuned, baseline, scores)
     drift = change_detection.find_drift(run, inputs, champion)
     compatibility = stages.compare_with_champion(run, verdict, champion, encoder, data)

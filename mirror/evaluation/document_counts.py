@@ -60,7 +60,7 @@ def check_retrieval_forms(recipe: Recipe) -> None:
         BenchmarkError: its corpus is a list of words, or a benchmark's definition is damaged.
     """
     is_word_list = find_source(recipe.corpus.source).is_word_list
-    if is_word_list and (names := list(_forms(recipe))):
+    if is_word_list and (names := list(retrieval_forms(recipe))):
         raise BenchmarkError(
             f"{', '.join(names)} (evaluation.benchmarks) searches parts of documents, and the "
             f"corpus source {recipe.corpus.source!r} is a list of words: name a benchmark with "
@@ -76,7 +76,7 @@ def check_documents_for_retrieval(recipe: Recipe, corpus: StageRecord) -> None:
     Raises:
         BenchmarkError: too few documents have a title, or as many sentences as are needed.
     """
-    forms = _forms(recipe)
+    forms = retrieval_forms(recipe)
     if not forms:
         return
     counts = count_documents(corpus)
@@ -157,7 +157,7 @@ def _remedies(counts: DocumentCounts, form: Form) -> list[str]:
     return [*remedies, "choose a benchmark with labels"]
 
 
-def _forms(recipe: Recipe) -> dict[str, Form]:
+def retrieval_forms(recipe: Recipe) -> dict[str, Form]:
     """Return the forms of a recipe's benchmarks of label-free retrieval, by name."""
     benchmarks = map(read_definition, recipe.evaluation.scored)
     return {each.name: vars(each)["form"] for each in benchmarks if each.TASK == "retrieval"}

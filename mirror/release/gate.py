@@ -57,6 +57,8 @@ class GateInput:
     """As `champion`, for subsets of benchmarks."""
     storage: tuple[StorageLoss, ...] = ()
     """What fewer dimensions and rounding cost; the tuned encoder is judged with both."""
+    champion_overlap: str = ""
+    """Why the champion may have been tuned on documents that it is judged by, or empty."""
     guard: MetricSummary | None = None
     """From the base's best reading to the tuned encoder; None if the recipe has no guard."""
     smoke_test: SmokeTestResult | None = None
@@ -98,7 +100,7 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
         reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
     losses = map(str, given.storage)
     other = _notes(base, champion, gate.least_gain)
-    notes = (*_other_readings(given.readings), *losses, *other)
+    notes = (*_other_readings(given.readings), *losses, *other, *_overlap(given.champion_overlap))
     return Verdict(not objections, (*reasons, *notes), given)
 
 
@@ -164,6 +166,14 @@ def _base_words(readings: tuple[BaseReading, ...]) -> str:
 def _other_readings(readings: tuple[BaseReading, ...]) -> Iterator[str]:
     for reading in readings[1:]:
         yield f"The base {reading.words} scores {reading.mean:.3f}."
+
+
+def _overlap(reason: str) -> Iterator[str]:
+    if reason:
+        yield (
+            "The champion may have been tuned on documents that it is judged by, which favours it: "
+            f"{reason}."
+        )
 
 
 def _significant(base: tuple[ScoreChange, ...], confidence: float) -> list[ScoreChange]:

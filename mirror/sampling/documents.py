@@ -65,6 +65,7 @@ class DocumentSample:
     """Documents of one sentence among them."""
     available: int
     """Documents that could be drawn; those held out for evaluation are left out."""
+    held_out_share: float
     strings: pa.Table
     """(text, source, document, count, position), documents in hash order and each in its order."""
     titles: pa.Table
@@ -90,7 +91,7 @@ def draw_documents(
     parts = part_names(corpus / "sentences")
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
-    create_held_out(connection, corpus)
+    share = create_held_out(connection, corpus).share
     connection.execute(_DOCUMENTS, {"seed": str(spec.seed), "parts": parts})
     group = "source, sentences = 1" if spec.stratify_by_source else "sentences = 1"
     connection.execute(_DRAWN.format(group=group), {"size": spec.size})
@@ -104,6 +105,7 @@ def draw_documents(
         documents=int(drawn),
         single=int(single),
         available=int(available),
+        held_out_share=share,
         strings=strings.sort_by(_STRING_ORDER).drop_columns(["hash"]),
         titles=_titles(connection, corpus),
     )

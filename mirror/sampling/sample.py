@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import SampleError, StoreError
-from mirror.held_out import create_held_out
+from mirror.held_out import HELD_OUT_SHARE, create_held_out
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.sampling.documents import check_documents, draw_documents
@@ -126,7 +126,7 @@ def sample_strings(
             try:
                 if recipe.tuning.uses_documents:
                     return _write_documents(connection, recipe, corpus, spec, out, on_progress)
-                available = build_candidates(connection, corpus.path, spec, on_progress)
+                available, share = build_candidates(connection, corpus.path, spec, on_progress)
                 _check_enough(connection, recipe, corpus, available)
                 table = draw_sample(connection, spec)
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
@@ -136,7 +136,8 @@ def sample_strings(
                 ) from error
         pq.write_table(table, out / "strings.parquet", ROW_GROUP, compression="zstd")
         on_progress(ProgressEvent("sample", table.num_rows, table.num_rows, "strings", "drawn"))
-        return {"available": available, **_counts(table, 1 if recipe.level == "word" else 10)}
+        counts = _counts(table, 1 if recipe.level == "word" else 10)
+        return {"available": available, HELD_OUT_SHARE: share, **counts}
 
     return store.make(sample_stage(recipe, corpus), write)
 
@@ -161,6 +162,7 @@ def _write_documents(
         "documents": count,
         "single_sentences": sample.single,
         "titles": sample.titles.num_rows,
+        HELD_OUT_SHARE: sample.held_out_share,
         **_counts(sample.strings, 10),
     }
 
@@ -170,26 +172,27 @@ def build_candidates(
     corpus: Path,
     spec: SampleSpec,
     on_progress: OnProgress = no_progress,
-) -> int:
+) -> tuple[int, float]:
     """Create the table `strings` of all strings or words, each once unless `spec.repeats`.
 
     Returns:
-        The number of rows.
+        The number of rows, and the share of documents that are held out, which is 0 for words.
     """
     parts = sorted((corpus / "sentences").glob("part-*.parquet"))
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     seed = str(spec.seed)
     if spec.split is None:
-        create_held_out(connection, corpus)
+        share = create_held_out(connection, corpus).share
         names = exact_names(parts)
         query = _ALL_LINES if spec.repeats else _ALL_STRINGS
         connection.execute(query, {"seed": seed, "parts": names})
     else:
+        share = 0.0
         count_words(connection, parts, spec.split, on_progress)
         connection.execute(_ALL_WORDS, {"seed": seed, "min_count": spec.min_count})
     [(available,)] = connection.execute("SELECT count(*) FROM strings").fetchall()
-    return int(available)
+    return int(available), share
 
 
 def draw_sample(connection: duckdb.DuckDBPyConnection, spec: SampleSpec) -> pa.Table:

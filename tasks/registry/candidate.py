@@ -17,6 +17,7 @@ from mirror.encoders.encoder_ref import (
     tuned_encoder,
 )
 from mirror.hashing import digest_of_json
+from mirror.held_out import HELD_OUT_SHARE
 from mirror.provenance import git_commit
 from mirror.recipe import Recipe
 from mirror.release.gate import Verdict
@@ -39,6 +40,8 @@ class Champion(EncoderRef):
 
     label: str = "champion"
     version: str = ""
+    held_out_share: float | None = None
+    """The share of documents that was held out when it was tuned; None if it has no such tag."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ def registration_tags(candidate: RegistrationCandidate) -> dict[str, str]:
             else {}
         ),
         "encoder_digest": candidate.digest,
+        HELD_OUT_SHARE: str(results.sample.counts[HELD_OUT_SHARE]),
         "git_commit": git_commit(),
         "verdict": "promote" if candidate.verdict.promote else "refuse",
         "registration_key": candidate.key,

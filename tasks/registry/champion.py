@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mirror.encoders.encoder_ref import EncoderRef, folder_encoder_digest
 from mirror.errors import ServiceError
+from mirror.held_out import HELD_OUT_SHARE
 from mirror.release.history import AliasChange
 from mirror.run_context import RunContext
 from tasks.registry.candidate import Champion
@@ -98,11 +99,13 @@ def champion_to_compare(
     if version is None:
         return None
     folder = fetch_version(version, workspace)
+    share = version.tags.get(HELD_OUT_SHARE)
     return Champion(
         str(folder),
         folder_encoder_digest(folder),
         f"models:/{name}/{version.version}",
         version=str(version.version),
+        held_out_share=None if share is None else float(share),
     )
 
 

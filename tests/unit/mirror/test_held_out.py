@@ -9,7 +9,7 @@ import pytest
 
 from mirror.corpus.parquet_writer import SENTENCES, TableWriter
 from mirror.duckdb_connection import connect
-from mirror.held_out import FEWEST, MOST, SHARE, create_held_out, held_out_share
+from mirror.held_out import FEWEST, MOST, SHARE, create_held_out, held_out_share, overlap
 
 
 def held_out(folder: Path, documents: Iterable[tuple[str, ...]]) -> set[str]:
@@ -19,7 +19,7 @@ def held_out(folder: Path, documents: Iterable[tuple[str, ...]]) -> set[str]:
             for position, text in enumerate(texts):
                 writer.add(text, "s", number, position, 1)
     with connect(folder) as connection:
-        count = create_held_out(connection, folder)
+        count, _ = create_held_out(connection, folder)
         rows = connection.execute("SELECT opening FROM held_out").fetchall()
     assert count == len(rows)
     return {row[0] for row in rows}
@@ -47,6 +47,23 @@ def test_an_edited_document_stays_on_its_side(tmp_path: Path) -> None:
     texts = [(f"opening {number}", "more") for number in range(1_000)]
     edited = [(opening, "another", "end") for opening, _ in texts]
     assert held_out(tmp_path / "a", texts) == held_out(tmp_path / "b", edited)
+
+
+@pytest.mark.case("c16")
+@pytest.mark.parametrize(
+    ("left_out", "share", "reason"),
+    [
+        (0.1, 0.1, ""),
+        (0.25, 0.1, ""),
+        (0.1, 0.25, "10% of the documents were held out then, and 25% are now"),
+        (0.0, 0.1, "0% of the documents were held out then, and 10% are now"),
+        (None, 0.1, "which documents it left out is not recorded"),
+    ],
+)
+def test_an_encoder_of_a_larger_corpus_may_have_been_tuned_on_held_out_documents(
+    left_out: float | None, share: float, reason: str
+) -> None:
+    assert overlap(left_out, share) == reason
 
 
 def test_single_sentences_are_all_tuned_on(tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ def test_a_small_significant_loss_to_the_champion_is_tolerated_and_reported(reci
     assert any("within the tolerance" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.case("c16")
+def test_a_champion_tuned_on_what_it_is_judged_by_is_reported(recipe) -> None:
+    reason = "10% of the documents were held out then, and 25% are now"
+    verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND, champion_overlap=reason)
+    assert verdict.reasons[-1] == (
+        "The champion may have been tuned on documents that it is judged by, which favours it: "
+        "10% of the documents were held out then, and 25% are now."
+    )
+
+
 def test_a_significant_loss_to_the_champion_is_refused(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND)
     assert not verdict.promote

@@ -84,6 +84,7 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
             "champion": None,
             "slices": [],
             "storage": [],
+            "champion_overlap": "",
             "guard": None,
             "smoke_test": None,
         },

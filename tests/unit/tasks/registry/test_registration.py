@@ -103,6 +103,16 @@ def test_another_encoder_is_compared_with_the_champion_of_an_unchanged_store(
     assert not register(other, workspace).reused
 
 
+def test_the_champion_has_the_share_of_documents_that_was_held_out(
+    first: Registration, recipe: Recipe, workspace: Path, client: Any
+) -> None:
+    champion = fetch_champion(recipe, "of another encoder", workspace)
+    assert champion is not None and champion.held_out_share == 0.25
+    client.delete_model_version_tag(MODEL, first.version, "held_out_share")
+    champion = fetch_champion(recipe, "of another encoder", workspace)
+    assert champion is not None and champion.held_out_share is None
+
+
 def test_a_changed_store_is_asked_again(
     first: Registration, make_candidate: Make, workspace: Path, client: Any
 ) -> None:
