@@ -12,13 +12,14 @@ from prefect.client.schemas import State
 from prefect.states import Completed, Failed
 
 from flows.run_recipe import run_recipe
+from mirror.cluster import Runner
 from mirror.errors import MirrorError
 from mirror.progress import ProgressEvent
 from mirror.release.run_record import RunRecord
 from tasks.artifacts import show_table
 from tasks.local_api import temporary_api
 from tasks.progress import Reporter
-from tasks.runners import Runner, task_runner
+from tasks.runners import task_runner
 from tasks.stage_task import unwrap_state
 
 log = logging.getLogger(__name__)

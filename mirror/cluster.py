@@ -14,13 +14,16 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from mirror.errors import InputError, ServiceError
 from mirror.hardware import usable_cores
 
 Result = TypeVar("Result")
+Runner = Literal["thread", "process", "dask", "ray"]
 
+RUNNERS: tuple[Runner, ...] = get_args(Runner)
+"""Ways to run recipes at the same time; the last two are clusters."""
 RUNNER = "MIRROR_RUNNER"
 CLUSTER = "MIRROR_CLUSTER"
 PACKAGES = {"dask": "distributed", "ray": "ray"}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from mirror.cluster import CLUSTER, RUNNER, not_installed
+from mirror.cluster import CLUSTER, RUNNER, RUNNERS, Runner, not_installed
 from mirror.errors import InputError
 from mirror.hardware import usable_cores
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
-
-Runner = Literal["thread", "process", "dask", "ray"]
-RUNNERS: tuple[Runner, ...] = get_args(Runner)
 
 
 def runner_kind(asked: str | None) -> Runner:

@@ -83,7 +83,7 @@ def history(name: str, out: str | None) -> None:
     from mirror.release.history import render_history
 
     open_workspace(for_registry=True)
-    from tasks.registry.versions import read_history
+    from tasks.registry.history import read_history
 
     versions = read_history(name)
     stdout_console().print(history_table(name, versions))

@@ -10,6 +10,7 @@ import click
 
 from flows.cli.console import echo, stderr_console, stdout_console
 from flows.cli.options import Command, workspace_option
+from mirror.cluster import RUNNERS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from flows.run_recipes import RunOutcome
     from mirror.recipe_selection import RecipeSelection
 
-RUNNERS = click.Choice(["thread", "process", "dask", "ray"])
 STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 
 
@@ -39,7 +39,7 @@ STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 )
 @click.option(
     "--runner",
-    type=RUNNERS,
+    type=click.Choice(RUNNERS),
     help="Task runner for several recipes; default: MIRROR_RUNNER, else thread.",
 )
 @workspace_option

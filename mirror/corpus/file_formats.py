@@ -32,6 +32,8 @@ class FileFormat(ABC):
     """Endings of such files, in lower case, without that of a compression."""
     has_rows: ClassVar[bool] = False
     """Whether each line or row is a document."""
+    states_encoding: bool = False
+    """Whether files state their encoding, so that they need not be in the recipe's."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version changes the documents."""
     parser_version: ClassVar[str] = ""
@@ -41,11 +43,8 @@ class FileFormat(ABC):
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield the documents of a file in order; unreadable ones have a `fault`."""
 
-    def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Raise CorpusError if the first bytes are binary or in another encoding."""
-        from mirror.corpus.text_lines import check_head
-
-        check_head(file, section.encoding)
+    def check(self, file: InputFile, section: FileFormatSection) -> None:  # noqa: B027  # optional
+        """Raise CorpusError if a file is faulty, beyond the encoding of its first bytes."""
 
 
 _formats: dict[str, FileFormat] = {}

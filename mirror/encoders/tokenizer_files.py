@@ -34,22 +34,6 @@ class SpecialTokens:
     pad: str | None = None
 
 
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """Return a model folder's tokenizer, with padding and truncation off.
-
-    torch is not imported if there is a `tokenizer.json`.
-
-    Raises:
-        TokenizerError: it cannot be read.
-    """
-    if (folder / TOKENIZER_FILE).is_file():
-        return read_tokenizer_file(folder / TOKENIZER_FILE)
-    from mirror.encoders.tokenizer_loading import load_as_transformers
-
-    tokenizer: Tokenizer = load_as_transformers(folder).backend_tokenizer
-    return tokenizer
-
-
 def read_tokenizer_file(path: Path) -> Tokenizer:
     """Return the tokenizer in a `tokenizer.json`, with padding and truncation off.
 

@@ -1,7 +1,4 @@
-"""Distributed tuning: torchrun's processes, and the parent that reads rank 0's messages.
-
-`tune_distributed` runs in the parent, `main` in each process that torchrun starts.
-"""
+"""Distributed tuning: torchrun's processes, and the parent that reads rank 0's messages."""
 
 from __future__ import annotations
 
@@ -15,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mirror.errors import MirrorError, TuningError
+from mirror.errors import TuningError
 from mirror.hardware import thread_count
 from mirror.paths import CHECKOUT
-from mirror.shutdown import exit_with_parent, stop_within_grace, stopping_on_sigterm
 from mirror.tuning.guard import Guard
-from mirror.tuning.items import DocumentItem, Item, TextPair
-from mirror.tuning.messages import error_message, receive
+from mirror.tuning.items import Item
+from mirror.tuning.messages import receive
 from mirror.tuning.training_log import OnStep, TuningStep
 from mirror.tuning_config import TuningSection
 
@@ -73,7 +69,7 @@ def _start(num_processes: int, job_file: Path) -> subprocess.Popen[str]:
     environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
     return subprocess.Popen(
-        [sys.executable, *torchrun, "-m", "mirror.tuning.distributed", str(job_file)],
+        [sys.executable, *torchrun, "-m", "mirror.tuning.distributed_worker", str(job_file)],
         stdin=subprocess.PIPE,  # its end tells the processes that the listener has ended
         stdout=subprocess.PIPE,
         text=True,
@@ -103,42 +99,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def main(job_file: Path) -> None:
-    """Tune by the job in the file, as one process of the group; the first sends the messages."""
-    from mirror.tuning.process_group import process_group
-    from mirror.tuning.trainer import TrainingPaths, tune
-
-    job = json.loads(job_file.read_text(encoding="utf-8"))
-    folders = {name: Path(folder) for name, folder in job["folders"].items()}
-    items = [_item(fields) for fields in job["items"]]
-    settings = TuningSection.model_validate_json(json.dumps(job["settings"]))
-    exit_with_parent(stop_within_grace)
-    with stopping_on_sigterm(), process_group() as group:
-
-        def send(kind: str, content: Any) -> None:
-            if group.is_first:
-                print(MESSAGE + json.dumps([kind, content]), flush=True)  # noqa: T201
-
-        try:
-            counts = tune(
-                settings,
-                items,
-                TrainingPaths(**folders),
-                lambda step: send("step", asdict(step)),
-                Guard(**job["guard"]) if job["guard"] else None,
-            )
-            send("counts", dict(counts))
-        except MirrorError as error:
-            send("error", error_message(error))
-
-
-def _item(fields: Mapping[str, Any]) -> Item:
-    if "first" in fields:
-        return TextPair(**fields)
-    return DocumentItem(**{**fields, "sentences": tuple(fields["sentences"])})
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -33,6 +33,7 @@ class Html(FileFormat):
 
     name = "html"
     endings = (".html", ".htm")
+    states_encoding = True
     parser_version = platform.python_version()
 
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
@@ -50,13 +51,6 @@ class Html(FileFormat):
         else:
             text = raw.decode(_encoding(raw, section.encoding), "replace")
             yield from section_documents(html_sections(text), file.name)
-
-    def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Raise CorpusError if the file cannot be read; a page states its own encoding."""
-        from mirror.corpus.text_lines import open_bytes
-
-        with open_bytes(file) as stream:
-            stream.read(1)
 
 
 def _encoding(raw: bytes, default: str) -> str:

@@ -27,6 +27,7 @@ class Mail(FileFormat):
 
     name = "mail"
     endings = (".eml",)
+    states_encoding = True
     parser_version = platform.python_version()
 
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
@@ -34,13 +35,6 @@ class Mail(FileFormat):
         from mirror.corpus.text_lines import read_whole
 
         yield _document(read_whole(file), file.name, file.name, section.encoding)
-
-    def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Raise CorpusError if the file cannot be read; a mail states its own encoding."""
-        from mirror.corpus.text_lines import open_bytes
-
-        with open_bytes(file) as stream:
-            stream.read(1)
 
 
 class Mbox(Mail):

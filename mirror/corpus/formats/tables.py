@@ -21,6 +21,7 @@ class Rows(FileFormat):
     def __init__(self, name: str, *endings: str) -> None:
         """Set name and endings."""
         self.name, self.endings = name, endings
+        self.states_encoding = name == "parquet"
 
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield a document for each line or row."""
@@ -29,7 +30,7 @@ class Rows(FileFormat):
         return read_file(file, section)
 
     def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Check the file's first bytes and its columns."""
+        """Check the file's columns."""
         from mirror.corpus.readers import check_file
 
         check_file(file, section)

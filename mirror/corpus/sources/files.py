@@ -150,9 +150,16 @@ def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
+    from mirror.corpus.text_lines import check_head, first_bytes
+
     check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
-        known_formats()[file.format].check(file, section)
+        file_format = known_formats()[file.format]
+        if file_format.states_encoding:
+            first_bytes(file)
+        else:
+            check_head(file, section.encoding)
+        file_format.check(file, section)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:

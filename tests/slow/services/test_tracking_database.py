@@ -6,7 +6,7 @@ import pytest
 
 from mirror.errors import InputError, ServiceError
 from tasks.registry.client import check_address
-from tasks.registry.versions import read_history
+from tasks.registry.history import read_history
 
 
 def driver() -> str:

@@ -12,7 +12,7 @@ import pytest
 from mirror.errors import InputError, ServiceError
 from tasks.registry import check_registry
 from tasks.registry.client import LINE_CHARACTERS, sqlite_file
-from tasks.registry.versions import read_history
+from tasks.registry.history import read_history
 
 SECONDS = 15
 

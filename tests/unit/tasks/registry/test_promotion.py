@@ -19,8 +19,8 @@ from tasks import registry
 from tasks.registry import promotion
 from tasks.registry.candidate import Champion, RegistrationCandidate
 from tasks.registry.champion import MAX_CHANGES, ChampionHistory, change_now
+from tasks.registry.history import read_history
 from tasks.registry.promotion import advise_on_index, promote, roll_back
-from tasks.registry.versions import read_history
 
 MODEL = "mirror-en-trades"
 

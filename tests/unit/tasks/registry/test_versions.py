@@ -18,7 +18,7 @@ from mirror.recipe import BaseSection
 from tasks import registry
 from tasks.registry import fetch_model
 from tasks.registry.candidate import RegistrationCandidate
-from tasks.registry.versions import read_history
+from tasks.registry.history import read_history
 
 MODEL = "mirror-en-trades"
 register = registry.register.fn
