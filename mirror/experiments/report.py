@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,18 +87,24 @@ def _base_text(base: EncoderRef) -> str:
 
 
 def _strings(study: Study, plan: ExperimentPlan, level: str) -> str:
-    """Return how many strings a level is tuned on, and of what."""
+    """Return how many strings and documents a level is tuned on, and of what."""
     random = {v.label for v in study.all_variants if v.strings == "random"}
     recipes = [
         trial.recipe
         for trial in plan.trials
         if trial.recipe.level == level and trial.label.split(", ", 2)[2] not in random
     ]
-    sizes = sorted({recipe.sample.size for recipe in recipes})
-    count = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
+    sizes: defaultdict[str, set[int]] = defaultdict(set)
+    for recipe in recipes:
+        unit = "documents" if recipe.tuning.uses_documents else f"{level}s"
+        sizes[unit].add(recipe.sample.size)
+    counts = (
+        f"{min(numbers):,}{f' to {max(numbers):,}' if len(numbers) > 1 else ''} {unit}"
+        for unit, numbers in sorted(sizes.items(), reverse=True)
+    )
     corpus = recipes[0].corpus
     label = find_source(corpus.source).label(corpus)
-    return f"{count} {level}s of {label or corpus.source}"
+    return f"{' and '.join(counts)} of {label or corpus.source}"
 
 
 def verdict_counts(report: Report) -> dict[str, int]:

@@ -131,6 +131,15 @@ def test_a_report_has_no_folders_of_this_machine() -> None:
     assert found["strings"] == "1,000 to 50,000 sentences of a.parquet, b.txt"
 
 
+def test_documents_are_counted_as_documents() -> None:
+    plan, values = study_plan_and_values("number-of-strings", levels=("sentence",))
+    first, *others = plan.trials
+    crops = with_changes(first.recipe, {"tuning.views": "crops", "sample.size": 6_000})
+    mixed = replace(plan, trials=(replace(first, recipe=crops), *others))
+    [text] = [text for name, text in facts(report_of(mixed, values)) if name == "strings"]
+    assert text.startswith("1,000 to 50,000 sentences and 6,000 documents of ")
+
+
 def test_a_studys_page_contains_its_figure_and_loads_nothing(tmp_path: Path) -> None:
     write_report(study_report("mask-length"), tmp_path)
     folder = tmp_path / "studies" / "mask-length"
