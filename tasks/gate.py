@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mirror.evaluation.baseline import Baseline
 from mirror.evaluation.comparison import compare, compare_slices, guard_change
 from mirror.evaluation.document_counts import retrieval_forms
+from mirror.evaluation.general import describe_unseen_loss
 from mirror.evaluation.storage_loss import storage_losses
 from mirror.held_out import HELD_OUT_SHARE, overlap
 from mirror.recipe import Recipe
@@ -55,6 +56,7 @@ def decide(
         guard=guard_change(recipe.evaluation.guard, baseline.record, after),
         smoke_test=read_smoke_test(smoke_test),
         champion_overlap=find_overlap(recipe, sample, champion),
+        unseen_loss=describe_unseen_loss(recipe),
         storage=storage_losses(before_storage, after, recipe),
     )
     verdict = gate.decide(recipe, gate_input)

@@ -32,22 +32,34 @@ def is_general(name: str) -> bool:
     return benchmark.TASK == "similarity" and bool(benchmark.files)
 
 
-def warn_of_unseen_loss(recipe: Recipe) -> None:
-    """Warn if a recipe continues from a registered model and has no general benchmark."""
-    if recipe.base.registry is None or any(map(is_general, recipe.evaluation.scored)):
-        return
+def describe_unseen_loss(recipe: Recipe) -> str:
+    """Return why a loss of general quality would not be seen, with the remedy; empty if it would.
+
+    Tuning on documents can cost general quality, and tuning one model again and again too.
+    """
+    if any(map(is_general, recipe.evaluation.scored)):
+        return ""
+    if recipe.base.registry is not None:
+        cause = (
+            f"the recipe continues from {recipe.base.registry}, and each generation may lose some"
+        )
+    elif recipe.tuning.uses_documents:
+        cause = f"views of documents ({', '.join(recipe.tuning.views)}) can lower it"
+    else:
+        return ""
     chosen = choose_general(recipe.language, words=recipe.level == "word")
     remedy = (
         f'write guard = "{chosen}" under [evaluation]'
         if chosen
         else "add pairs with human scores in this language to benchmarks/"
     )
-    warn_once(
-        log,
-        f"recipe {recipe.name} continues from {recipe.base.registry}, and none of its benchmarks "
-        "measures general quality: each generation may lose some, and `mirror history` could not "
-        f"show it; {remedy}",
-    )
+    return f"no benchmark measures general quality, but {cause}: {remedy}"
+
+
+def warn_of_unseen_loss(recipe: Recipe) -> None:
+    """Warn if a recipe continues from a registered model and has no general benchmark."""
+    if recipe.base.registry is not None and (reason := describe_unseen_loss(recipe)):
+        warn_once(log, f"recipe {recipe.name}: {reason}")
 
 
 def choose_general(language: str, *, words: bool) -> str | None:

@@ -59,6 +59,8 @@ class GateInput:
     """What fewer dimensions and rounding cost; the tuned encoder is judged with both."""
     champion_overlap: str = ""
     """Why the champion may have been tuned on documents that it is judged by, or empty."""
+    unseen_loss: str = ""
+    """Why a loss of general quality would not be seen, or empty."""
     guard: MetricSummary | None = None
     """From the base's best reading to the tuned encoder; None if the recipe has no guard."""
     smoke_test: SmokeTestResult | None = None
@@ -100,7 +102,8 @@ def decide(recipe: Recipe, given: GateInput) -> Verdict:
         reasons.append(f"The guard holds: {_guard_words(given.guard)}.")
     losses = map(str, given.storage)
     other = _notes(base, champion, gate.least_gain)
-    notes = (*_other_readings(given.readings), *losses, *other, *_overlap(given.champion_overlap))
+    readings, overlap = _other_readings(given.readings), _overlap(given.champion_overlap)
+    notes = (*readings, *losses, *other, *overlap, *_unseen_loss(given.unseen_loss))
     return Verdict(not objections, (*reasons, *notes), given)
 
 
@@ -174,6 +177,11 @@ def _overlap(reason: str) -> Iterator[str]:
             "The champion may have been tuned on documents that it is judged by, which favours it: "
             f"{reason}."
         )
+
+
+def _unseen_loss(reason: str) -> Iterator[str]:
+    if reason:
+        yield f"{reason[0].upper()}{reason[1:]}."
 
 
 def _significant(base: tuple[ScoreChange, ...], confidence: float) -> list[ScoreChange]:

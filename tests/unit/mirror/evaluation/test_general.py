@@ -1,4 +1,4 @@
-"""General benchmarks, and the warning where a recipe that continues has none."""
+"""General benchmarks, and what is said where a recipe has none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mirror.evaluation.general import choose_general, is_general, warn_of_unseen_loss
+from mirror.evaluation.general import (
+    choose_general,
+    describe_unseen_loss,
+    is_general,
+    warn_of_unseen_loss,
+)
 from mirror.log_once import warn_once
 from tests.fixtures.recipes import make_recipe
 
@@ -49,3 +54,16 @@ def test_other_recipes_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> No
     for recipe in (judged, first, guarded):
         warn_of_unseen_loss(recipe)
     assert not caplog.records
+
+
+def test_documents_without_a_general_benchmark_are_described() -> None:
+    titles = {"benchmarks": ["title-retrieval"]}
+    documents = make_recipe(language="es", tuning={"views": "crops"}, evaluation=titles)
+    assert describe_unseen_loss(documents) == (
+        "no benchmark measures general quality, but views of documents (crops) can lower it: "
+        'write guard = "sts17-es" under [evaluation]'
+    )
+    identity = make_recipe(tuning={"views": "identity"}, evaluation=titles)
+    guarded = make_recipe(tuning={"views": "crops"}, evaluation={**titles, "guard": "stsb"})
+    assert not describe_unseen_loss(identity)
+    assert not describe_unseen_loss(guarded)

@@ -74,6 +74,13 @@ def test_a_champion_tuned_on_what_it_is_judged_by_is_reported(recipe) -> None:
     )
 
 
+def test_a_loss_that_no_benchmark_would_show_is_reported(recipe) -> None:
+    reason = 'no benchmark measures general quality: write guard = "stsb"'
+    verdict = judge(recipe, (change(0.05),), None, SOUND, unseen_loss=reason)
+    assert verdict.promote
+    assert verdict.reasons[-1] == ('No benchmark measures general quality: write guard = "stsb".')
+
+
 def test_a_significant_loss_to_the_champion_is_refused(recipe) -> None:
     verdict = judge(recipe, (change(0.05),), (change(-0.03),), SOUND)
     assert not verdict.promote

@@ -85,6 +85,7 @@ def test_the_verdict_survives_as_json(candidate: RegistrationCandidate) -> None:
             "slices": [],
             "storage": [],
             "champion_overlap": "",
+            "unseen_loss": "",
             "guard": None,
             "smoke_test": None,
         },
