@@ -20,9 +20,11 @@ from mirror.corpus.vocabulary_fit import (
 )
 from mirror.encoders.base_model import locate_base
 from mirror.encoders.tokenizer_reading import read_tokenizer
-from mirror.errors import RecipeError
+from mirror.errors import BenchmarkError, RecipeError
 from mirror.evaluation.benchmark import definition_names, read_definition
+from mirror.evaluation.datasets import check_benchmarks
 from mirror.evaluation.document_counts import FEWEST_OF_SHORT, FEWEST_SENTENCES, MIN_PASSAGES
+from mirror.evaluation.general import choose_general
 from mirror.recipe import Recipe, parse_recipe
 
 REHEARSED = 500
@@ -78,7 +80,7 @@ def draft_recipe(
         "corpus": _corpus(survey),
         "base": _base(language, level, base, has_gpu),
         "tuning": _tuning(survey),
-        "evaluation": [("benchmarks", *_benchmarks(survey, language))],
+        "evaluation": _evaluation(survey, language),
         "registry": [("model", f"mirror-{name}", "")],
     }
     heading = f"# {domain}, {language}.  Written by `mirror new`.  Run it with: mirror run {name}\n"
@@ -165,6 +167,20 @@ def _tuning(survey: TextSurvey) -> list[Line]:
     if several >= count / 2 and not (survey.is_whole and several < FEWEST_FOR_CROPS):
         return [("views", "crops", f"neighbouring sentences are each other's views: {found}")]
     return [("views", "identity", f"each sentence with itself: only {found}")]
+
+
+def _evaluation(survey: TextSurvey, language: str) -> list[Line]:
+    names, why = _benchmarks(survey, language)
+    guard = choose_general(language, words=False) if survey.level == "sentence" else None
+    if guard is None or guard in names:
+        return [("benchmarks", names, why)]
+    try:
+        check_benchmarks([guard])
+    except BenchmarkError:
+        why += f'; with guard = "{guard}" the gate refuses a loss of general quality: '
+        why += f"mirror evaluate BASE --benchmarks {guard} --fetch"
+        return [("benchmarks", names, why)]
+    return [("benchmarks", names, why), ("guard", guard, "general quality, which must not fall")]
 
 
 def _benchmarks(survey: TextSurvey, language: str) -> tuple[list[str], str]:

@@ -63,16 +63,21 @@ def warn_of_unseen_loss(recipe: Recipe) -> None:
 
 
 def choose_general(language: str, *, words: bool) -> str | None:
-    """Return a shipped general benchmark in a language, averages first; None without one.
+    """Return a shipped general benchmark in a language, to be a guard; None without one.
+
+    One set of pairs is preferred to an average, since a guard is scored for each merge of weights;
+    and one that is in no average, since a guard's labels are used.
 
     Args:
         language: ISO 639 code.
-        words: whether pairs of words are preferred to pairs of sentences.
+        words: whether it has pairs of words, else of sentences.
     """
+    members = {name: read_member(name).members for name in definition_names() if is_general(name)}
+    averaged = {member for names in members.values() for member in names}
     fitting = [
-        (_has_words(name) != words, not read_member(name).members, name)
-        for name in definition_names()
-        if is_general(name) and read_member(name).languages == (language,)
+        (bool(names), name in averaged, name)
+        for name, names in members.items()
+        if read_member(name).languages == (language,) and _has_words(name) == words
     ]
     return min(fitting)[-1] if fitting else None
 

@@ -56,6 +56,17 @@ def test_titles_are_searched_where_there_are_some() -> None:
     assert draft.recipe.evaluation.benchmarks[0] == "title-retrieval"
 
 
+def test_a_guard_is_set_where_its_data_is_and_named_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
+    draft = draft_recipe("en-notes", "en", "notes", survey())
+    assert draft.recipe.evaluation.guard is None
+    assert "mirror evaluate BASE --benchmarks stsb-dev --fetch\nbenchmarks = " in draft.text
+    monkeypatch.setattr("mirror.recipe_draft.check_benchmarks", lambda names: None)
+    assert draft_recipe("en-notes", "en", "notes", survey()).recipe.evaluation.guard == "stsb-dev"
+
+
 def test_single_sentences_are_paired_with_themselves_and_need_labels() -> None:
     draft = draft_recipe("es-lines", "es", "lines", survey(sentences=1))
     assert 'views = "identity"' in draft.text

@@ -26,11 +26,12 @@ def test_general_are_published_pairs_with_human_scores(tmp_path: Path) -> None:
     assert not is_general(str(own))
 
 
-def test_a_benchmark_is_chosen_by_language_and_level() -> None:
-    assert choose_general("en", words=False) == "sts-english"
+def test_a_benchmark_of_one_set_that_no_average_has_is_chosen_by_language_and_level() -> None:
+    assert choose_general("en", words=False) == "stsb-dev"
     assert choose_general("en", words=True) == "multisimlex-en"
     assert choose_general("es", words=False) == "sts17-es"
     assert choose_general("de", words=False) is None
+    assert choose_general("fr", words=False) is None
 
 
 def test_a_recipe_that_continues_without_a_general_benchmark_is_warned_of_once(
@@ -42,7 +43,7 @@ def test_a_recipe_that_continues_without_a_general_benchmark_is_warned_of_once(
     warn_of_unseen_loss(recipe)
     [record] = caplog.records
     assert "continues from models:/mirror-en-trades@champion" in record.message
-    assert 'write guard = "sts-english" under [evaluation]' in record.message
+    assert 'write guard = "stsb-dev" under [evaluation]' in record.message
 
 
 def test_other_recipes_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
