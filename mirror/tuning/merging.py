@@ -20,8 +20,8 @@ from mirror.store import flush
 log = logging.getLogger(__name__)
 
 BEST = "best.safetensors"
-SMALLEST_SHARE = 0.125
-"""Below it little is left of the gain."""
+SMALLER_SHARES = (0.35, 0.25, 0.18, 0.125)
+"""Tried in turn if the guard falls with all others; below the last little is left of the gain."""
 
 Weights = Mapping[str, Tensor]
 
@@ -78,7 +78,7 @@ def choose(
     """Set the model's weights to the best merge of base and tuned weights.
 
     The best has the highest validation mean of those whose guard is not below `lowest_guard`; if
-    all are, halves of the smallest share are tried, then the highest guard counts.
+    all are, `SMALLER_SHARES` are tried, then the highest guard counts.
 
     Args:
         model: has the tuned weights.
@@ -97,8 +97,11 @@ def choose(
         return score(share)
 
     candidates = [score_merge(share) for share in sorted({1.0, *shares}, reverse=True)]
-    while _needs_smaller(candidates, lowest_guard):
-        candidates.append(score_merge(candidates[-1].share / 2))
+    for share in SMALLER_SHARES:
+        if any(_is_within(each, lowest_guard) for each in candidates):
+            break
+        if share < candidates[-1].share:
+            candidates.append(score_merge(share))
     if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
         best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
     else:
@@ -106,12 +109,6 @@ def choose(
         _warn_of_guard(best, lowest_guard)
     set_weights(model, tuned if best.share == 1 else merge(base, tuned, best.share))
     return [best, *(each for each in candidates if each is not best)]
-
-
-def _needs_smaller(candidates: Sequence[Candidate], lowest_guard: float | None) -> bool:
-    """Return whether no share keeps the guard, and half of the last is not too small."""
-    is_within = any(_is_within(each, lowest_guard) for each in candidates)
-    return not is_within and candidates[-1].share >= 2 * SMALLEST_SHARE
 
 
 def _warn_of_guard(best: Candidate, lowest_guard: float | None) -> None:

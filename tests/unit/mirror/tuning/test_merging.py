@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from mirror.tuning.merging import Candidate, choose, load_best, merge, save_best, weights_of
+from mirror.tuning.merging import (
+    SMALLER_SHARES,
+    Candidate,
+    choose,
+    load_best,
+    merge,
+    save_best,
+    weights_of,
+)
 
 
 def model(value: float) -> nn.Module:
@@ -59,11 +67,11 @@ def test_the_best_share_above_the_guard_is_chosen(
 @pytest.mark.parametrize(
     ("guards", "tried", "chosen"),
     [
-        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.8}, [1.0, 0.5, 0.25], 0.25),
-        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.75, 0.125: 0.8}, [1.0, 0.5, 0.25, 0.125], 0.125),
-        ({1.0: 0.6, 0.5: 0.7, 0.25: 0.75, 0.125: 0.7}, [1.0, 0.5, 0.25, 0.125], 0.25),
+        ({0.35: 0.8}, [1.0, 0.5, 0.35], 0.35),
+        ({0.125: 0.8}, [1.0, 0.5, *SMALLER_SHARES], 0.125),
+        ({0.25: 0.75}, [1.0, 0.5, *SMALLER_SHARES], 0.25),
     ],
-    ids=["half", "a quarter", "none"],
+    ids=["the next", "the last", "none"],
 )
 def test_smaller_shares_are_tried_until_the_guard_holds(
     guards: dict[float, float],
@@ -76,12 +84,12 @@ def test_smaller_shares_are_tried_until_the_guard_holds(
 
     def score(share: float) -> Candidate:
         seen.append(share)
-        return Candidate(share, {"mean": share}, guards[share])
+        return Candidate(share, {"mean": share}, guards.get(share, 0.7))
 
     best = choose(tuned, weights_of(model(0.0)), (0.5, 1.0), score, 0.79)[0]
     assert seen == tried
     assert best.share == chosen
-    assert value_of(tuned) == 4 * chosen
+    assert value_of(tuned) == pytest.approx(4 * chosen)
     assert ("falls below 0.790" in caplog.text) is (guards[chosen] < 0.79)
 
 
