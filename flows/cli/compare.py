@@ -168,16 +168,13 @@ def _print(old: str, new: str, compatibility: Compatibility) -> None:
 
 
 def _table(title: str, compatibility: Compatibility) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
+    from flows.cli.tables import plain_table
     from mirror.formatting import score
 
-    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("index of old vectors")
-    for column in ("overlap", "interval", "recall", "mean cosine"):
-        table.add_column(column, justify="right")
+    numbers = ("overlap", "interval", "recall", "mean cosine")
+    table = plain_table(title, ("index of old vectors",), numbers)
 
     def add_row(name: str, quality: SearchQuality | None) -> None:
         if quality is None:

@@ -71,8 +71,9 @@ def _report(error: Exception, debugging: Debugging) -> int:
 def _print_error(text: str) -> None:
     """Print to standard error; characters that its encoding lacks are replaced."""
     encoding = sys.stderr.encoding or "utf-8"
-    # Messages quote input, which may contain terminal escape codes.
-    printable = "".join(
-        mark if mark.isprintable() or mark == "\n" else UNPRINTABLE for mark in text
-    )
-    click.echo(printable.encode(encoding, "replace").decode(encoding), err=True)
+    click.echo(printable(text).encode(encoding, "replace").decode(encoding), err=True)
+
+
+def printable(text: str) -> str:
+    """Replace unprintable characters: quoted input may contain terminal escape codes."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else UNPRINTABLE for mark in text)

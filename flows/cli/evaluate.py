@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from flows.cli.console import echo, stderr_console, stdout_console
 from flows.cli.options import (
     PRECISIONS,
     Command,
+    Names,
     max_tokens_option,
     pooling_option,
     workspace_option,
@@ -31,7 +33,9 @@ EncoderScores = dict[str, "BenchmarkResult"]
 
 @click.command(cls=Command, short_help="Score an encoder on benchmarks.")
 @click.argument("encoder", required=False)
-@click.option("--benchmarks", metavar="A,B", default="", help="Names of files in benchmarks/.")
+@click.option(
+    "--benchmarks", type=Names(), metavar="A,B", default=(), help="Names of files in benchmarks/."
+)
 @click.option(
     "--benchmark", "files", multiple=True, metavar="FILE", help="Your own definition; may repeat."
 )
@@ -47,14 +51,16 @@ EncoderScores = dict[str, "BenchmarkResult"]
     "--baseline", metavar="OTHER", help="Compare with this encoder, with confidence intervals."
 )
 @click.option("--target-encoder", metavar="OTHER", help="Encoder of a lexicon's target language.")
-@click.option("--mteb", metavar="TASK,...", default="", help="Tasks of mteb, or our benchmarks.")
+@click.option(
+    "--mteb", type=Names(), metavar="TASK,...", default=(), help="Tasks of mteb, or our benchmarks."
+)
 @click.option("--mteb-out", metavar="DIR", help="Default: the folder mteb of the workspace.")
 @click.option("--recipe", help="Recipe whose newest run has the texts that a benchmark needs.")
 @click.option("--fetch", is_flag=True, help="Download missing benchmark data.")
 @workspace_option
 def evaluate(
     encoder: str | None,
-    benchmarks: str,
+    benchmarks: tuple[str, ...],
     files: tuple[str, ...],
     pooling: str | None,
     max_tokens: int | None,
@@ -66,28 +72,22 @@ def evaluate(
     plain model, it is pooled and truncated as ENCODER is.  Lexicons use ENCODER for both languages
     unless --target-encoder is given.  To download data only, give --fetch without ENCODER.
     """
-    names, tasks = _listed(benchmarks), _listed(options["mteb"])
-    if not (names or files or tasks):
+    tasks = options["mteb"]
+    if not (benchmarks or files or tasks):
         raise click.UsageError(
             "name benchmarks with --benchmarks, a file with --benchmark, or tasks with --mteb"
         )
     if encoder is None and not options["fetch"]:
         raise click.UsageError("name an ENCODER, or give --fetch to download data only")
     definitions = find_definitions(
-        (*names, *files), options["fetch"], two_encoders=bool(options["target_encoder"])
+        (*benchmarks, *files), options["fetch"], two_encoders=bool(options["target_encoder"])
     )
     if encoder is None:
         return
     if tasks:
-        from flows.cli.mteb_tasks import score_mteb_tasks
-
-        score_mteb_tasks(encoder, tasks, options["mteb_out"], pooling, max_tokens)
+        _score_mteb_tasks(encoder, tasks, options["mteb_out"], pooling, max_tokens)
     if definitions:
         _score_benchmarks(encoder, definitions, pooling, max_tokens, options)
-
-
-def _listed(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _score_benchmarks(
@@ -97,15 +97,16 @@ def _score_benchmarks(
     max_tokens: int | None,
     options: Mapping[str, Any],
 ) -> None:
+    from flows.cli.encoders import load_encoder, load_encoder_like
     from flows.cli.progress import live_progress
     from flows.cli.tables import result_table
 
     run = _run_data(definitions, options["recipe"])
     data = {definition.name: definition.load(run) for definition in definitions}
-    loaded = _load(encoder, pooling, max_tokens)
-    baseline = options["baseline"]
+    loaded = load_encoder(encoder, pooling, max_tokens)
     base, target = (
-        _load_like(loaded, name, pooling) for name in (baseline, options["target_encoder"])
+        load_encoder_like(loaded.settings, options[key], pooling) if options[key] else None
+        for key in ("baseline", "target_encoder")
     )
     with live_progress(stderr_console()) as on_progress:
         precision: Precision = options["precision"]
@@ -114,17 +115,41 @@ def _score_benchmarks(
     if before is None:
         stdout_console().print(result_table(results, title=encoder))
         return
-    _print_comparison(definitions, before, results, f"{encoder}, compared with {baseline}")
+    title = f"{encoder}, compared with {options['baseline']}"
+    _print_comparison(definitions, before, results, title)
+
+
+def _score_mteb_tasks(
+    encoder: str,
+    names: Sequence[str],
+    out: str | None,
+    pooling: str | None,
+    max_tokens: int | None,
+) -> None:
+    """Print the main score of each task, of mteb or of this project; write mteb's results."""
+    from flows.cli.encoders import embeddings_origin, load_encoder, pin_encoder
+    from flows.cli.tables import plain_table
+    from mirror.corpus.extras import require_extra
+    from mirror.formatting import score
+    from mirror.paths import writable_workspace
+
+    require_extra("mteb", "--mteb", "mteb")
+    from mirror.evaluation.mteb_scores import find_tasks, results_folder, score_tasks
+
+    tasks = find_tasks(names)
+    pinned = pin_encoder(encoder)
+    loaded = load_encoder(pinned, pooling, max_tokens)
+    origin = embeddings_origin(pinned, loaded, "float32")
+    folder = Path(out) if out else writable_workspace() / "mteb"
+    table = plain_table(encoder, ("task",), ("main score",))
+    for name, value in score_tasks(loaded, origin, tasks, folder).items():
+        table.add_row(name, score(value))
+    stdout_console().print(table)
+    echo(str(results_folder(loaded, origin, folder)), err=True)
 
 
 def find_definitions(names: Sequence[str], fetch: bool, *, two_encoders: bool) -> list[Benchmark]:
-    """Return the definitions of benchmarks whose data is there.
-
-    Args:
-        names: names of files in benchmarks/, and paths that end in `.toml`.
-        fetch: download missing data.
-        two_encoders: an encoder for the target language of lexicons was given.
-    """
+    """Return the definitions of benchmarks, by name or path, whose data is there or fetched."""
     from mirror.evaluation.benchmark import read_definition
     from mirror.evaluation.datasets import definition_digest
 
@@ -187,18 +212,6 @@ def _run_data(definitions: Sequence[Benchmark], recipe: str | None) -> RunData |
         find_stage(record, "sample"),
         find_stage(record, "pairs") if has_pairs else None,
     )
-
-
-def _load(name: str, pooling: str | None, max_tokens: int | None) -> Encoder:
-    from flows.cli.encoders import load_encoder
-
-    return load_encoder(name, pooling, max_tokens)
-
-
-def _load_like(reference: Encoder, name: str | None, pooling: str | None) -> Encoder | None:
-    from flows.cli.encoders import load_encoder_like
-
-    return load_encoder_like(reference.settings, name, pooling) if name else None
 
 
 def _score(

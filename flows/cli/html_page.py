@@ -5,30 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirror.errors import InputError
+from mirror.paths import check_output
 
 
 def check_page_path(out: str | None) -> Path | None:
-    """Return the path given as `--out`, or None.
-
-    Raises:
-        InputError: it does not end in .html, or its folder does not exist.
-    """
-    if out is None:
-        return None
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out {out}: a page is written, so give a name that ends in .html")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--out {out}: no folder {path.absolute().parent}: make it first")
+    """Return the path given as `--out`, or None; raise InputError if no page can be put there."""
+    path = Path(out) if out is not None else None
+    if path:
+        check_output(path.with_suffix(path.suffix.lower()), (".html", ".htm"))
     return path
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page.
-
-    Raises:
-        InputError: it cannot be written.
-    """
+    """Write a page; raise InputError if that fails."""
     from mirror.atomic_write import atomic_file
 
     try:

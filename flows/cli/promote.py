@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.console import echo, stdout_console
+from flows.cli.errors import printable
 from flows.cli.html_page import check_page_path, write_page
 from flows.cli.options import Command, workspace_option
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tasks.registry.promotion import PromotionResult
 
 NUMBER = click.IntRange(min=1)
-UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 SCORES = {"domain": False, "general": True}
 """Columns of scores, and whether they are for general benchmarks."""
 
@@ -94,30 +94,28 @@ def history(name: str, out: str | None) -> None:
 
 def history_table(name: str, versions: Sequence[VersionSummary]) -> Table:
     """Return a table of versions, oldest first."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
+    from flows.cli.tables import plain_table
     from mirror.release.history import short_digest, short_time
 
-    table = Table(title=Text(name, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    for column in ("version", "registered", "recipe", "corpus", *SCORES, "verdict", "status"):
-        table.add_column(column, overflow="fold", vertical="top")
+    columns = ("version", "registered", "recipe", "corpus", *SCORES, "verdict", "status")
+    table = plain_table(name, columns)
     for version in versions:
         number = Text(version.number, "bold" if version.aliases else "")
         for alias in version.aliases:
-            number.append(f"\n{_printable(alias)}", "green" if alias == "champion" else "yellow")
+            number.append(f"\n{printable(alias)}", "green" if alias == "champion" else "yellow")
         table.add_row(
             number,
             short_time(version.created),
-            Text(_printable(version.recipe)),
-            Text(_printable(short_digest(version.corpus)), "dim"),
+            Text(printable(version.recipe)),
+            Text(printable(short_digest(version.corpus)), "dim"),
             *(
                 Text("\n").join(_score_lines(version, versions, general)) or Text("–")
                 for general in SCORES.values()
             ),
-            Text(_printable(version.verdict or "–")),
-            Text("\n".join(map(_printable, version.status_lines))),
+            Text(printable(version.verdict or "–")),
+            Text("\n".join(map(printable, version.status_lines))),
         )
     return table
 
@@ -134,17 +132,12 @@ def _score_lines(
     lines = []
     for line in generation_scores(version, versions, general=general):
         values = ("–" if value is None else score(value) for value in (line.before, line.after))
-        text = Text(f"{_printable(line.benchmark)} {' → '.join(values)}")
+        text = Text(f"{printable(line.benchmark)} {' → '.join(values)}")
         if line.first:
             change = f", {signed(line.change)} since version {line.first}"
             text.append(f"{change}: loss" if line.is_loss else change, "red" * line.is_loss)
         lines.append(text)
     return lines
-
-
-def _printable(text: str) -> str:
-    """Replace unprintable characters: a registry's tags may hold terminal escape codes."""
-    return "".join(mark if mark.isprintable() else UNPRINTABLE for mark in text)
 
 
 def _print_result(result: PromotionResult) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.console import echo, stderr_console, stdout_console
-from flows.cli.options import Command, workspace_option
+from flows.cli.options import Command, Names, workspace_option
 from mirror.cluster import RUNNERS
 
 if TYPE_CHECKING:
@@ -24,8 +24,16 @@ STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 @click.command(cls=Command)
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 @click.option("--all", "everything", is_flag=True, help="Run every recipe in recipes/.")
-@click.option("--language", metavar="DE,ES", default="", help="Run the recipes of these languages.")
-@click.option("--domain", metavar="A,B", default="", help="Run the recipes of these domains.")
+@click.option(
+    "--language",
+    type=Names(),
+    metavar="DE,ES",
+    default=(),
+    help="Run the recipes of these languages.",
+)
+@click.option(
+    "--domain", type=Names(), metavar="A,B", default=(), help="Run the recipes of these domains."
+)
 @click.option("--base", metavar="PATH", help="Start from this model (one recipe only).")
 @click.option(
     "--if-changed", is_flag=True, help="Stop if recipe, base and text are close to the champion's."
@@ -46,8 +54,8 @@ STYLES = {"promoted": "green", "not promoted": "yellow", "unchanged": "cyan"}
 def run(
     recipes: tuple[str, ...],
     everything: bool,
-    language: str,
-    domain: str,
+    language: tuple[str, ...],
+    domain: tuple[str, ...],
     base: str | None,
     if_changed: bool,
     jobs: int,
@@ -60,7 +68,7 @@ def run(
     """
     from mirror.recipe_selection import RecipeSelection
 
-    selection = RecipeSelection(recipes, _split(language), _split(domain), everything)
+    selection = RecipeSelection(recipes, language, domain, everything)
     if not (recipes or selection.has_filter):
         raise click.UsageError("name a RECIPE, or choose by --language, --domain or --all")
     if recipes and selection.has_filter:
@@ -125,10 +133,7 @@ def outcome_table(outcomes: Sequence[RunOutcome]) -> Table:
 
     from flows.cli.tables import plain_table
 
-    table = plain_table()
-    for name in ("recipe", "outcome", "model"):
-        table.add_column(name, overflow="fold")
-    table.add_column("seconds", justify="right")
+    table = plain_table(texts=("recipe", "outcome", "model"), numbers=("seconds",))
     for outcome in outcomes:
         record = outcome.record
         table.add_row(
@@ -142,10 +147,6 @@ def outcome_table(outcomes: Sequence[RunOutcome]) -> Table:
 
 def _label(outcome: RunOutcome) -> str:
     return Path(outcome.recipe).stem if outcome.recipe.endswith(".toml") else outcome.recipe
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 @click.command(cls=Command, short_help="List the recipes.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flows.cli.console import stderr_console, stdout_console
-from flows.cli.options import Command, workspace_option
+from flows.cli.options import Command, Names, workspace_option
 
 LEVELS = click.Choice(["word", "name", "sentence"])
 OF_STUDIES = {
@@ -25,20 +25,6 @@ OF_PAPER = {
     "stand_ins": "--stand-in",
     "no_stand_in": "--no-stand-in",
 }
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split them."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
 class Seeds(click.ParamType[tuple[int, ...]]):

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from flows.cli.progress import task_progress
+from flows.cli.tables import plain_table
 from mirror.progress import OnProgress, ProgressEvent, describe
 
 if TYPE_CHECKING:
@@ -105,11 +105,8 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _print_table(table: TextTable, console: Console) -> None:
-    grid = _grid(table.title)
-    for number, label in enumerate(table.labels):
-        grid.add_column(Text(label), overflow="fold", min_width=0 if number else 12)
-    for column in table.columns:
-        grid.add_column(Text(column), justify="right", overflow="fold")
+    grid = plain_table(table.title, table.labels, table.columns)
+    grid.columns[0].min_width = 12
     for lines in table.rows:
         for line in lines:
             style = SOURCES[line.source]
@@ -137,22 +134,11 @@ def _cell(cell: CellText, style: str) -> Text:
 
 def list_table(studies: Sequence[Study]) -> Table:
     """Return a table of studies."""
-    table = _grid()
-    table.add_column("study", no_wrap=True)
-    for name in ("what it is about", "in the paper", "levels", "encoders"):
-        table.add_column(name, overflow="fold")
+    columns = ("study", "what it is about", "in the paper", "levels", "encoders")
+    table = plain_table(texts=columns)
+    table.columns[0].no_wrap = True
     for study in studies:
         count = len(study.all_variants) * len(study.levels)
         row = (study.name, study.title, study.source, ", ".join(study.levels), count)
         table.add_row(*(Text(str(value)) for value in row))
     return table
-
-
-def _grid(title: str = "") -> Table:
-    return Table(
-        title=Text(title, "bold") if title else None,
-        title_justify="left",
-        header_style="dim",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )

@@ -59,10 +59,8 @@ def score_table(
 ) -> Table:
     """Return a table of benchmarks: two scores, their difference and its confidence interval."""
     baselines = sorted({name for change in changes for name in change.baselines})
-    table = plain_table(Text(title, "bold"))
-    table.add_column("benchmark", overflow="fold")
-    for name in (*columns, "difference", f"{confidence:.0%} interval", *baselines):
-        table.add_column(name, justify="right")
+    numbers = (*columns, "difference", f"{confidence:.0%} interval", *baselines)
+    table = plain_table(title, ("benchmark",), numbers)
     for change in changes:
         table.add_row(
             Text(change.benchmark),
@@ -79,11 +77,7 @@ def extra_metric_table(
     metrics: Sequence[MetricSummary], columns: tuple[str, str] = ("before", "after")
 ) -> Table:
     """Return a table of metrics that do not decide, before and after."""
-    table = plain_table(Text("also measured", "dim"))
-    for name in ("benchmark", "metric"):
-        table.add_column(name, overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = plain_table(Text("also measured", "dim"), ("benchmark", "metric"), columns)
     for metric in metrics:
         names = Text(metric.benchmark), Text(metric.metric)
         table.add_row(*names, score(metric.before), score(metric.after))
@@ -137,11 +131,7 @@ def result_table(results: Mapping[str, BenchmarkResult], title: str) -> Table:
     """Return a table of one encoder's scores."""
     names = sorted({name for result in results.values() for name in result.baselines})
     has_extra = any(result.extra_metrics for result in results.values())
-    table = plain_table(Text(title, "bold"))
-    table.add_column("benchmark", overflow="fold")
-    table.add_column("metric")
-    for name in ("items", "score", *names):
-        table.add_column(name, justify="right")
+    table = plain_table(title, ("benchmark", "metric"), ("items", "score", *names))
     if has_extra:
         table.add_column("also", overflow="fold")
     for name, result in results.items():
@@ -163,9 +153,7 @@ def _extra_metrics(result: BenchmarkResult) -> Text:
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:
     """Return a table of recipes with language, level, base and registered model."""
-    table = plain_table()
-    for name in ("recipe", "language", "level", "base", "model"):
-        table.add_column(name, overflow="fold")
+    table = plain_table(texts=("recipe", "language", "level", "base", "model"))
     for recipe in recipes:
         base = recipe.base.path or recipe.base.hub or recipe.base.registry
         row = (recipe.name, recipe.language, recipe.level, base, recipe.registry.model)
@@ -175,10 +163,8 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
     """Return a table of the paper's recipes with their bases."""
-    table = plain_table()
-    table.title, table.title_justify = "Recipes of the paper", "left"
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("base", overflow="fold")
+    table = plain_table(Text("Recipes of the paper", "italic"), ("recipe", "base"))
+    table.columns[0].no_wrap = True
     for recipe in recipes:
         base = recipe.base.hub or recipe.base.path or recipe.base.registry
         table.add_row(Text(recipe.name), Text(str(base)))
@@ -187,9 +173,7 @@ def paper_recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 def doctor_table(results: Sequence[CheckResult]) -> Table:
     """Return a table of checks with their results and remedies."""
-    table = plain_table()
-    for name in ("", "check", "result"):
-        table.add_column(name, overflow="fold")
+    table = plain_table(texts=("", "check", "result"))
     for result in results:
         text = Text(result.text)
         if result.remedy and result.state != "ok":
@@ -199,8 +183,26 @@ def doctor_table(results: Sequence[CheckResult]) -> Table:
     return table
 
 
-def plain_table(title: Text | None = None) -> Table:
-    """Return an empty table in the style of all tables."""
-    return Table(
-        title=title, title_justify="left", header_style="dim", box=SIMPLE_HEAD, pad_edge=False
+def plain_table(
+    title: str | Text = "", texts: Sequence[str] = (), numbers: Sequence[str] = ()
+) -> Table:
+    """Return an empty table in the style of all tables.
+
+    Args:
+        title: bold, unless it has a style of its own.
+        texts: names of the columns of texts, which wrap.
+        numbers: names of the columns to the right of these.
+    """
+    heading = Text(title, "bold") if isinstance(title, str) else title
+    table = Table(
+        title=heading if heading else None,
+        title_justify="left",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
+    for name in texts:
+        table.add_column(Text(name), overflow="fold")
+    for name in numbers:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    return table

@@ -50,7 +50,7 @@ def test_options_are_checked_before_encoders(
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
     for arguments, code, message in (
         (["--save-map", "map.pkl"], 1, "ends in neither .safetensors nor .npz"),
-        (["--out", "page.md"], 1, "ends in .html"),
+        (["--out", "page.md"], 1, "ends in neither .html nor .htm"),
         ([], 1, "no encoder at no-such"),
         (["--texts", "a", "--recipe", "b"], 2, "not both"),
     ):

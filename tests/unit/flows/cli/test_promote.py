@@ -61,7 +61,8 @@ def test_promotion_history_and_rollback(
 
 
 @pytest.mark.parametrize(
-    ("place", "complaint"), [("page.txt", "ends in .html"), ("none/page.html", "make it first")]
+    ("place", "complaint"),
+    [("page.txt", "ends in neither .html"), ("none/page.html", "create none first")],
 )
 def test_a_page_that_cannot_be_written_is_refused_before_the_registry_is_asked(
     place: str,

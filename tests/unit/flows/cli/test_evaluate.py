@@ -1,4 +1,4 @@
-"""`mirror evaluate --mteb` without the extra.  Scores are in tests/slow/models/test_mteb.py."""
+"""`mirror evaluate`: wrong usage."""
 
 from __future__ import annotations
 
