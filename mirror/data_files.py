@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mirror.config_base import Address, Section
-from mirror.paths import CHECKOUT
+from mirror.paths import workspace_root
 
 SCHEMES = ("https://", "http://")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -66,4 +66,4 @@ def data_roots(kind: str, variable: str) -> tuple[Path, ...]:
 
 def fetched_root(kind: str) -> Path:
     """Return the folder in the workspace where downloaded data of a kind is kept."""
-    return Path(os.environ.get("MIRROR_HOME") or CHECKOUT / ".mirror").absolute() / kind
+    return workspace_root() / kind

@@ -33,6 +33,7 @@ HANDLERS = (
     urllib.request.UnknownHandler,
 )
 """Handlers of HTTP and HTTPS only, so that no redirect leads to `file:` or `ftp:`."""
+FAILURES = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
 
 def is_declared(path: Path, file: DataFile) -> bool:
@@ -127,12 +128,7 @@ def _receive(url: str, part: Path, fault: type[InputError]) -> str:
                     )
                 digest.update(chunk)
                 output.write(chunk)
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        TimeoutError,
-        ConnectionError,
-    ) as error:
+    except FAILURES as error:
         raise ServiceError(f"{url} does not answer ({error}): try again later") from error
     except ValueError as error:
         raise fault(f"{url} is not a valid address ({error}): correct `url`") from error

@@ -35,6 +35,7 @@ from prefect.settings import (
 from mirror.errors import ServiceError, StoreError
 from mirror.secrets import without_secrets
 from mirror.shutdown import exit_with_parent
+from tasks.network import answers
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1
@@ -174,11 +175,9 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
                 "answered: run `mirror doctor`, or run again with --debug to see its messages, or "
                 "start a server with `mirror up` and set PREFECT_API_URL"
             )
-        try:
-            with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own address
-                return
-        except OSError:
-            time.sleep(POLL_SECONDS)
+        if answers(f"{url}/health"):
+            return
+        time.sleep(POLL_SECONDS)
     raise ServiceError(
         f"Prefect's temporary server did not answer at {url} within {seconds} seconds: set "
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS higher, or start a server with "

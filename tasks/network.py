@@ -1,13 +1,18 @@
-"""Addresses of servers: check that they are free, well-formed or local, and hide passwords."""
+"""Addresses of servers: whether they are free, well-formed or local, and whether they answer."""
 
 from __future__ import annotations
 
 import re
 import socket
+from http.client import HTTPException
 from ipaddress import ip_address
+from urllib.request import ProxyHandler, build_opener
 
 from mirror.errors import InputError
 
+ANSWER_SECONDS = 10.0
+DIRECT = build_opener(ProxyHandler({}))
+"""Opens addresses without the user's proxy, which cannot reach loopback."""
 _UNESCAPED = re.compile(r"[/@#?\s]")
 
 
@@ -63,3 +68,12 @@ def is_loopback(host: str) -> bool:
 def bracketed(host: str) -> str:
     """Return a host in the form for URLs: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
+    """Return whether an address answers with success."""
+    try:
+        with DIRECT.open(url, timeout=seconds) as answer:
+            return bool(200 <= answer.status < 300)
+    except (OSError, HTTPException, ValueError):
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -34,10 +34,37 @@ def doctor() -> None:
         raise click.exceptions.Exit(1)
 
 
+def check_settings() -> CheckResult:
+    """Check that environment variables which a run reads late can be parsed."""
+    from mirror.cluster import RUNNER
+    from mirror.maintenance.health_check import CheckResult
+    from mirror.tuning.device_lock import RUNS_PER_DEVICE, runs_per_device
+    from tasks.notifications import NOTIFY, notification_blocks
+    from tasks.runners import runner_kind
+
+    needed = _faults_of(runs_per_device, notification_blocks)
+    if faults := (*needed, *_faults_of(lambda: runner_kind(None))):
+        return CheckResult(
+            "settings", "bad" if needed else "warn", "; ".join(faults), "correct or unset it"
+        )
+    return CheckResult("settings", "ok", f"{RUNS_PER_DEVICE}, {RUNNER} and {NOTIFY} are valid")
+
+
+def _faults_of(*checks: Callable[[], object]) -> list[str]:
+    from mirror.errors import InputError
+
+    faults = []
+    for check in checks:
+        try:
+            check()
+        except InputError as fault:
+            faults.append(str(fault))
+    return faults
+
+
 def _service_checks() -> Iterator[CheckResult]:
     from tasks.services import services_folder
     from tasks.services.health import check_services, prefect_address
-    from tasks.settings import check_settings
 
     yield check_settings()
     yield from check_services(services_folder())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mirror.errors import InputError, ServiceError, StoreError
 from mirror.locks import exclusive_lock
@@ -21,6 +21,8 @@ from tasks.network import check_login
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
+
+Answer = TypeVar("Answer")
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
@@ -150,6 +152,29 @@ def retry_requests(times: int) -> Iterator[None]:
                 os.environ[MAX_RETRIES] = after
 
 
+def or_none(request: Callable[[], Answer]) -> Answer | None:
+    """Return the answer to a request; None if the store does not have what it names."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return request()
+    except MlflowException as error:
+        if error.error_code == NOT_FOUND:
+            return None
+        raise
+
+
+def all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield all results of one of the client's searches, which answer page by page."""
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def sqlite_file(uri: str) -> Path | None:
     """Return the absolute path of an SQLite store, or None for a server or a folder."""
     scheme, _, location = uri.partition(":///")
@@ -162,16 +187,11 @@ def web_pages(client: MlflowClient, version: ModelVersion) -> tuple[tuple[str, s
     server = shown_uri().rstrip("/")
     if not server.startswith(("http://", "https://")):
         return ()
-    from mlflow.exceptions import MlflowException
-
     model = ("Model version", f"{server}/#/models/{version.name}/versions/{version.version}")
-    try:
-        experiment = client.get_run(str(version.run_id)).info.experiment_id
-    except MlflowException as error:
-        if error.error_code != NOT_FOUND:
-            raise
+    logged = or_none(lambda: client.get_run(str(version.run_id)))
+    if logged is None:
         return (model,)  # the run was deleted, and its report with it
-    run = f"{server}/#/experiments/{experiment}/runs/{version.run_id}"
+    run = f"{server}/#/experiments/{logged.info.experiment_id}/runs/{version.run_id}"
     return (("Report", f"{run}/artifacts/report.html"), model, ("Run in MLflow", run))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mirror.evaluation.general import is_general
 from mirror.release.history import VersionSummary
 from tasks.registry.champion import ChampionHistory
-from tasks.registry.client import NOT_FOUND, open_store
+from tasks.registry.client import open_store, or_none
 from tasks.registry.versions import (
     BASE_ENCODER,
     NOT_PROMOTED,
@@ -91,15 +91,13 @@ def _read_scores(
     client: MlflowClient, version: ModelVersion
 ) -> dict[str, tuple[float | None, float | None]]:
     """Return each benchmark's score before and after tuning; empty if the run was deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
-    except MlflowException as error:
-        if error.error_code != NOT_FOUND:
-            raise
+    if not (run_id := version.run_id):
+        return {}
+    run = or_none(lambda: client.get_run(run_id))
+    if run is None:
         log.warning("the run of %s version %s was deleted", version.name, version.version)
         return {}
+    metrics = run.data.metrics
     benchmarks = {
         metric.partition("/")[2] for metric in metrics if metric.startswith(("base/", "tuned/"))
     }

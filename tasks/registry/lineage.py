@@ -12,7 +12,7 @@ from mirror.corpus.profile import PROFILE, CorpusProfile, parse_profile
 from mirror.errors import StoreError
 from mirror.maintenance.garbage_collection import References
 from mirror.release.lineage import LINEAGE, parse_lineage, stage_keys
-from tasks.registry.client import open_store
+from tasks.registry.client import all_pages, open_store
 from tasks.registry.versions import find_version, read_aliases, resolve_uri
 
 if TYPE_CHECKING:
@@ -84,21 +84,10 @@ def registry_references() -> References:
     """
     with open_store() as client:
         references = References()
-        for name in _list_models(client):
-            for number in sorted(set(read_aliases(client, name).values())):
-                references |= _version_references(client, name, number)
+        for model in all_pages(client.search_registered_models):
+            for number in sorted(set(read_aliases(client, model.name).values())):
+                references |= _version_references(client, model.name, number)
     return references
-
-
-def _list_models(client: MlflowClient) -> list[str]:
-    names: list[str] = []
-    token: str | None = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        names.extend(model.name for model in page)
-        token = page.token
-        if not token:
-            return names
 
 
 def _version_references(client: MlflowClient, name: str, number: str) -> References:

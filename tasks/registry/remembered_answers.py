@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from mirror.atomic_write import atomic_file
 from mirror.encoders.encoder_ref import folder_encoder_digest
 from tasks.registry.candidate import Champion, Registration
 from tasks.registry.client import VARIABLE, sqlite_file
@@ -67,9 +70,8 @@ def remember(answers: RegistryAnswers, workspace: Path, before: list[int] | None
     path = _path(workspace, answers.registration.model)
     with suppress(OSError):  # the next run then asks the registry
         path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(content), encoding="utf-8")
-        part.replace(path)
+        with atomic_file(path) as part:
+            part.write_text(json.dumps(content), encoding="utf-8")
 
 
 def recall(model: str, workspace: Path) -> RegistryAnswers | None:
@@ -78,26 +80,15 @@ def recall(model: str, workspace: Path) -> RegistryAnswers | None:
         content = json.loads(_path(workspace, model).read_text(encoding="utf-8"))
         if [content["uri"], content["state"]] != [os.environ[VARIABLE], registry_state()]:
             return None
-        answers, champion = content["answers"], content["answers"]["champion"]
-        registration = answers["registration"]
-        pages = tuple((title, address) for title, address in registration["pages"])
-        return RegistryAnswers(
-            answers["encoder"],
-            _unchanged(Champion(**champion)) if champion else None,
-            answers["key"],
-            Registration(**registration | {"pages": pages}),
-        )
+        answers = TypeAdapter(RegistryAnswers).validate_python(content["answers"])
+        if answers.champion:
+            folder = Path(answers.champion.folder)
+            if folder_encoder_digest(folder) != answers.champion.digest:
+                return None
+            os.utime(folder)  # the time of last use, read by mirror.maintenance.garbage_collection
+        return answers
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _unchanged(champion: Champion) -> Champion:
-    """Return a champion whose local copy is still whole, else raise ValueError."""
-    folder = Path(champion.folder)
-    if folder_encoder_digest(folder) != champion.digest:
-        raise ValueError(f"{folder} was changed")
-    os.utime(folder)  # the time of last use, read by mirror.maintenance.garbage_collection
-    return champion
 
 
 def _path(workspace: Path, model: str) -> Path:

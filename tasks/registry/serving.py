@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import yaml
 
@@ -22,7 +20,7 @@ from mirror.encoders.base_model import check_base
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError, ServiceError
-from tasks.network import bracketed
+from tasks.network import answers, bracketed
 from tasks.registry.client import open_store
 
 START_SECONDS = 300.0
@@ -136,12 +134,9 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
                 f"the scoring server exited while starting (code {server.returncode}): see "
                 "its messages above"
             )
-        try:
-            with urlopen(address, timeout=5) as answer:  # noqa: S310 - always http
-                if answer.status == 200:
-                    return
-        except (URLError, OSError):
-            time.sleep(PAUSE_SECONDS)
+        if answers(address):
+            return
+        time.sleep(PAUSE_SECONDS)
     raise ServiceError(
         f"the scoring server does not answer at {address} after {START_SECONDS:.0f} s: try again "
         "when the machine is less busy"

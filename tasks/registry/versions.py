@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.errors import BaseModelError, InputError
 from mirror.hashing import digest_of_json
 from mirror.locks import exclusive_lock
-from tasks.registry.client import NOT_FOUND, open_store, shown_uri
+from tasks.registry.client import all_pages, open_store, or_none, shown_uri
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -58,26 +59,13 @@ def check_name(name: str) -> str:
 
 def read_aliases(client: MlflowClient, name: str) -> dict[str, str]:
     """Return the version number of each alias; empty if there is no such model."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return {key: str(value) for key, value in client.get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        if error.error_code == NOT_FOUND:
-            return {}
-        raise
+    model = or_none(lambda: client.get_registered_model(name))
+    return {key: str(value) for key, value in model.aliases.items()} if model else {}
 
 
 def find_version(client: MlflowClient, name: str, number: str | None) -> ModelVersion | None:
     """Return the version of that number, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(name, number) if number else None
-    except MlflowException as error:
-        if error.error_code == NOT_FOUND:
-            return None
-        raise
+    return or_none(lambda: client.get_model_version(name, number)) if number else None
 
 
 def resolve_uri(client: MlflowClient, uri: str) -> ModelVersion:
@@ -104,14 +92,8 @@ def list_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     Raises:
         InputError: there is none.
     """
-    versions: list[ModelVersion] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        versions.extend(page)
-        token = page.token
-        if not token:
-            break
+    search = partial(client.search_model_versions, f"name = '{name}'")
+    versions = [*all_pages(search)]
     if not versions:
         raise InputError(
             f"the registry at {shown_uri()} has no version of {name}: run its recipe, or name "

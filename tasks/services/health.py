@@ -8,34 +8,24 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 from mirror.errors import ServiceError, StoreError
 from mirror.maintenance.health_check import CheckResult
+from tasks.network import ANSWER_SECONDS, DIRECT, answers
 from tasks.services import MLFLOW, POOL, PREFECT, log_path
 from tasks.services.options import ServiceState, read_state
 from tasks.services.supervisor import Supervisor
 
-ANSWER_SECONDS = 10.0
 CONFLICT = 409
 BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 5, 1.0
 """Prefect's server answers 503 while its database is locked; its own clients then retry."""
 DOCTOR_SECONDS = 3.0
 REMEDY = "run `mirror up` to restart stopped services"
-
-
-def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
-    """Return whether an address answers with success."""
-    try:
-        with _direct().open(url, timeout=seconds) as answer:
-            return bool(200 <= answer.status < 300)
-    except (OSError, HTTPException, ValueError):
-        return False
 
 
 def create_pool(state: ServiceState) -> None:
@@ -84,17 +74,12 @@ def ask_prefect(state: ServiceState, path: str, body: Mapping[str, Any] | None =
     while True:
         tries += 1
         try:
-            with _direct().open(request, timeout=ANSWER_SECONDS) as answer:
+            with DIRECT.open(request, timeout=ANSWER_SECONDS) as answer:
                 return json.load(answer)
         except HTTPError as error:
             if error.code != BUSY or tries == BUSY_TRIES:
                 raise
         time.sleep(BUSY_SECONDS)
-
-
-def _direct() -> Any:
-    # Without the user's proxy, which cannot reach loopback.
-    return build_opener(ProxyHandler({}))
 
 
 def check_services(folder: Path) -> tuple[CheckResult, ...]:

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from tasks.environment import LOGGERS, MLFLOW_DEFAULTS, PREFECT_DEFAULTS
+from tasks.network import answers
 from tasks.services import MLFLOW, POOL, PREFECT, WORKER, services_folder
 from tasks.services.database import VARIABLE, Database, find_database
-from tasks.services.health import answers
 from tasks.services.options import LOOPBACK, ServiceState, read_state
 from tasks.services.orphaned_runs import end_orphaned_runs
 from tasks.services.prefect_server import host_name

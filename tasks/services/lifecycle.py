@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from mirror.errors import ServiceError, StoreError
 from mirror.secrets import without_secrets
+from tasks.network import answers
 from tasks.services import MLFLOW, PREFECT, WORKER, log_path
 from tasks.services.database import VARIABLE, Database, create_databases
-from tasks.services.health import answers, create_pool, online_workers
+from tasks.services.health import create_pool, online_workers
 from tasks.services.options import (
     ServiceOptions,
     ServiceState,

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from tasks.registry.scoring_requests import (
+from tasks.registry.scoring_app import (
     MAX_CHARACTERS,
     MAX_TEXTS,
     RequestError,
