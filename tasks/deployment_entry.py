@@ -28,9 +28,6 @@ def add_deployment(path: Path, recipe: Recipe, cron: str, *, active: bool = True
         recipe: the new deployment's.
         cron: its schedule, in UTC.
         active: whether the schedule starts runs.
-
-    Raises:
-        InputError: the file is no list of deployments in block style, or has one of that name.
     """
     try:
         text = path.read_text(encoding="utf-8")

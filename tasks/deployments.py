@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +37,14 @@ PAGE = 200
 class DeploymentDiff:
     """Differences between a file and a server."""
 
-    new: tuple[str, ...] = ()
-    changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """A deployment, and one text per field or schedule that differs."""
-    removed_schedules: tuple[tuple[str, str], ...] = ()
-    """A deployment, and the slug of a schedule that the file no longer has."""
+    lines: tuple[str, ...] = ()
+    """One per difference, marked as in a patch: + new, ~ changed, - removed."""
+    written: tuple[str, ...] = ()
+    """Deployments that are new, or have a field or a schedule that differs."""
     removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.lines)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """One line per difference, marked as in a patch: + new, ~ changed, - removed."""
-        return (
-            *(f"+ {name}" for name in self.new),
-            *(f"~ {name}: {text}" for name, texts in self.changed for text in texts),
-            *(f"- {name}: schedule {slug}" for name, slug in self.removed_schedules),
-            *(f"- {name}" for name in self.removed),
-        )
 
 
 @contextmanager
@@ -104,29 +94,20 @@ def compare(
             f"{', '.join(foreign)} is on the server without the tag {tag}, so it is not from this "
             f"file: rename it in the file, or remove it: prefect deployment delete {foreign[0]}"
         )
-    common = [name for name in declared if name in current]
-    changes = ((name, _changes(declared[name], current[name])) for name in common)
+    changes = {
+        name: _changes(name, deployment, current[name]) if name in current else (f"+ {name}",)
+        for name, deployment in declared.items()
+    }
+    removed = [name for name in current if name not in declared and tag in current[name]["tags"]]
     return DeploymentDiff(
-        new=tuple(name for name in declared if name not in current),
-        changed=tuple((name, texts) for name, texts in changes if texts),
-        removed_schedules=tuple(
-            (name, slug)
-            for name in common
-            for slug in current[name]["schedules"]
-            if slug not in declared[name]["schedules"]
-        ),
-        removed=tuple(
-            name for name in current if name not in declared and tag in current[name]["tags"]
-        ),
+        (*chain.from_iterable(changes.values()), *(f"- {name}" for name in removed)),
+        tuple(name for name, lines in changes.items() if lines),
+        tuple(removed),
     )
 
 
 def diff_with_server(client: SyncPrefectClient, path: Path) -> DeploymentDiff:
-    """Return the differences between a file and the server.
-
-    Raises:
-        InputError: the file is wrong, or another deployment has the name of one of the file's.
-    """
+    """Return the differences between a file and the server."""
     tag, declared = read_file(path)
     pause_unready(declared)
     return compare(tag, declared, _read_server(client))
@@ -170,8 +151,7 @@ def apply(client: SyncPrefectClient, path: Path, shown: DeploymentDiff) -> None:
             f"the server has no work pool {', '.join(missing)}: create it with `mirror up` or "
             f"`prefect work-pool create --type process {missing[0]}`"
         )
-    changed = (name for name, _ in (*shown.changed, *shown.removed_schedules))
-    for name in sorted({*shown.new, *changed}):
+    for name in shown.written:
         _write(client, name, declared[name])
     for name in shown.removed:
         client.delete_deployment(client.read_deployment_by_name(name).id)
@@ -256,7 +236,8 @@ def _write(client: SyncPrefectClient, name: str, declared: Deployment) -> None:
     client.create_deployment(client.create_flow_from_name(flow), deployment, **declared | replaced)
 
 
-def _changes(declared: Deployment, current: Deployment) -> tuple[str, ...]:
+def _changes(name: str, declared: Deployment, current: Deployment) -> tuple[str, ...]:
+    """Return a line for each field and each schedule that differs."""
     fields = [field for field in {**declared, **current} if field != "schedules"]
     texts = [
         f"{field} {_shown(current.get(field))} → {_shown(declared.get(field))}"
@@ -274,7 +255,11 @@ def _changes(declared: Deployment, current: Deployment) -> tuple[str, ...]:
             for key, value in schedule.items()
             if existing.get(key) != value
         ]
-    return tuple(texts)
+    removed = current["schedules"].keys() - declared["schedules"].keys()
+    return (
+        *(f"~ {name}: {text}" for text in texts),
+        *(f"- {name}: schedule {slug}" for slug in sorted(removed)),
+    )
 
 
 def _shown(value: Any) -> str:

@@ -23,9 +23,6 @@ def check_address(host: str, port: int, option: str = "--port") -> None:
         host: the address to listen on.
         port: the port to listen on.
         option: the command-line option for another port.
-
-    Raises:
-        InputError: the port is in use or reserved, or the host is not an address of this machine.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -44,9 +41,6 @@ def check_login(address: str, setting: str) -> None:
     """Reject an address with unescaped `/ @ # ?` or spaces in its user name or password.
 
     Else a part of the password would be taken for the host, and shown in messages.
-
-    Raises:
-        InputError: the login has such a character.
     """
     login, at, _ = address.partition("://")[2].rpartition("@")
     if at and _UNESCAPED.search(login):

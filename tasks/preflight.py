@@ -45,11 +45,7 @@ def hand_over(run: RunContext) -> Iterator[None]:
 
 
 def load_run(recipe: str, base: str = "") -> RunContext:
-    """Return the run of a recipe: the one that was handed over, or a new one.
-
-    Raises:
-        MirrorError: as `mirror.run_context.load_run`.
-    """
+    """Return the run of a recipe: the one that was handed over, or a new one."""
     run = _handed_over.get()
     if run is not None and run.request == (recipe, base):
         return run

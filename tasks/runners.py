@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def runner_kind(asked: str | None) -> Runner:
-    """Return the requested runner, else `MIRROR_RUNNER`, else threads.
-
-    Raises:
-        InputError: there is no such runner.
-    """
+    """Return the requested runner, else `MIRROR_RUNNER`, else threads."""
     kind = asked or os.environ.get(RUNNER) or "thread"
     for known in RUNNERS:
         if kind == known:
@@ -27,12 +23,7 @@ def runner_kind(asked: str | None) -> Runner:
 
 
 def task_runner(kind: Runner, jobs: int) -> TaskRunner[Any]:
-    """Return a runner of `jobs` parallel tasks, which share the cores of this machine.
-
-    Raises:
-        InputError: the runner needs an extra that is not installed, or `MIRROR_CLUSTER` is set for
-            one without a cluster.
-    """
+    """Return a runner of `jobs` parallel tasks, which share the cores of this machine."""
     # Imported here, because it takes seconds and `runner_kind` does not need it.
     from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 

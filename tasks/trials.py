@@ -158,11 +158,7 @@ def await_trials(
 def score_pairs(
     plan: ExperimentPlan, results: Mapping[TrialKey, TrialResult], workspace: Path
 ) -> dict[CellKey, Measured]:
-    """Score the two encoders of each bilingual lexicon, seed by seed.
-
-    Raises:
-        StoreError: the workspace cannot be written.
-    """
+    """Score the two encoders of each bilingual lexicon, seed by seed."""
     values: dict[CellKey, Measured] = {}
     for key, cell in plan.cells.items():
         if len(cell.encoders) < 2 or not all(k in results for keys in cell.encoders for k in keys):

@@ -51,11 +51,6 @@ def load_encoder_like(reference: EncoderSettings, name: str, pooling: str | None
         reference: settings of the encoder to compare with.
         name: a folder or a `models:/` URI.
         pooling: replaces the reference's pooling for a plain model.
-
-    Raises:
-        BaseModelError: it does not exist, or is damaged.
-        TokenizerError: the reference's prompt does not fit its tokenizer.
-        ServiceError: the registry does not answer.
     """
     from mirror.encoders.encoder import Encoder
     from mirror.encoders.model_config import token_limit
@@ -71,13 +66,7 @@ def load_encoder_like(reference: EncoderSettings, name: str, pooling: str | None
 
 
 def find_encoder_folder(name: str) -> Path:
-    """Return the encoder's folder; a registered model is fetched first.
-
-    Raises:
-        BaseModelError: it does not exist.
-        InputError: there is no workspace.
-        ServiceError: the registry does not answer.
-    """
+    """Return the encoder's folder; a registered model is fetched first."""
     if name.startswith("models:/"):
         from mirror.paths import open_workspace
 
@@ -94,12 +83,7 @@ def find_encoder_folder(name: str) -> Path:
 
 
 def pin_encoder(name: str) -> str:
-    """Return the name, with a registered model's alias replaced by its version.
-
-    Raises:
-        InputError: there is no workspace, or no such model.
-        ServiceError: the registry does not answer.
-    """
+    """Return the name, with a registered model's alias replaced by its version."""
     if not name.startswith("models:/"):
         return name
     from mirror.paths import open_workspace

@@ -99,12 +99,7 @@ def run_one(recipe: str, base: str, if_changed: bool) -> None:
 
 
 def run_many(selection: RecipeSelection, runner: str | None, jobs: int, if_changed: bool) -> None:
-    """Run the selected recipes and print a table; exit with 1 if one failed.
-
-    Raises:
-        RecipeError: a recipe is faulty, or none matches.
-        InputError: the runner is unknown or not installed.
-    """
+    """Run the selected recipes and print a table; exit with 1 if one failed."""
     from flows.cli.progress import task_progress
     from mirror.recipe_selection import choose_recipes
 

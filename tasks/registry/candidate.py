@@ -120,11 +120,7 @@ class RegistrationCandidate:
         return digest_of_json(content)[:20]
 
     def lineage(self) -> dict[str, Any]:
-        """Return the lineage of the packaged encoder, with the model's name and this key.
-
-        Raises:
-            StoreError: the package's lineage is missing or damaged.
-        """
+        """Return the lineage of the packaged encoder, with the model's name and this key."""
         model = {"name": self.recipe.registry.model, "registration_key": self.key}
         return {**read_lineage(self.encoder.parent), "model": model}
 

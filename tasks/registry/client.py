@@ -115,10 +115,6 @@ def check_address(uri: str) -> None:
     """Check a store's address and, for a database, that it accepts the login.
 
     MLflow itself retries a database 15 times, over an hour.
-
-    Raises:
-        InputError: the address is malformed, or the database's driver is missing.
-        ServiceError: the database does not answer, or refuses the login.
     """
     if is_no_address(uri):
         raise InputError(f"{VARIABLE}: {without_secrets(uri)} is no address: {ADDRESS_REMEDY}")

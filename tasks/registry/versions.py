@@ -44,11 +44,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> str:
-    """Return a model's name.
-
-    Raises:
-        InputError: it does not match the pattern of a recipe's registry.model.
-    """
+    """Return a model's name."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{name!r} is not a model name: give one as in a recipe's registry.model, such as "
@@ -69,11 +65,7 @@ def find_version(client: MlflowClient, name: str, number: str | None) -> ModelVe
 
 
 def resolve_uri(client: MlflowClient, uri: str) -> ModelVersion:
-    """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names.
-
-    Raises:
-        BaseModelError: there is no such model, version or alias.
-    """
+    """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names."""
     version = None
     if match := URI.fullmatch(uri):
         name, alias, number = match.groups()
@@ -87,11 +79,7 @@ def resolve_uri(client: MlflowClient, uri: str) -> ModelVersion:
 
 
 def list_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Return every version, oldest first.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return every version, oldest first; raise InputError if there is none."""
     search = partial(client.search_model_versions, f"name = '{name}'")
     versions = [*all_pages(search)]
     if not versions:

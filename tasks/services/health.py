@@ -29,11 +29,7 @@ REMEDY = "run `mirror up` to restart stopped services"
 
 
 def create_pool(state: ServiceState) -> None:
-    """Create the work pool, of type process, unless it exists.
-
-    Raises:
-        ServiceError: the server refuses.
-    """
+    """Create the work pool, of type process, unless it exists."""
     try:
         ask_prefect(state, "work_pools/", {"name": POOL, "type": "process"})
     except HTTPError as error:
@@ -45,11 +41,7 @@ def create_pool(state: ServiceState) -> None:
 
 
 def online_workers(state: ServiceState) -> dict[str, datetime]:
-    """Return the time of the last heartbeat of each worker that is online, by name.
-
-    Raises:
-        OSError: the server does not answer.
-    """
+    """Return the time of the last heartbeat of each worker that is online, by name."""
     workers = ask_prefect(state, f"work_pools/{quote(POOL)}/workers/filter", {})
     return {
         worker["name"]: datetime.fromisoformat(worker["last_heartbeat_time"])
@@ -59,11 +51,7 @@ def online_workers(state: ServiceState) -> dict[str, datetime]:
 
 
 def ask_prefect(state: ServiceState, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Return the answer of Prefect's server to a GET, or with a body to a POST; retry while busy.
-
-    Raises:
-        OSError: the server does not answer, or refuses.
-    """
+    """Return the answer of Prefect's server to a GET, or with a body to a POST; retry while busy."""
     headers = {"Content-Type": "application/json"}
     if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"

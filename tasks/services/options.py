@@ -73,11 +73,7 @@ class ServiceState:
 
 
 def resolve_options(options: ServiceOptions, known: ServiceState | None) -> ServiceState:
-    """Return the state to run with: the options, else the known state, else the defaults.
-
-    Raises:
-        InputError: the services run with other settings, or a login is missing.
-    """
+    """Return the state to run with: the options, else the known state, else the defaults."""
     if options.host is not None and not options.host.strip():
         raise InputError(f"--host is empty: give an address, or leave it out for {LOOPBACK}")
     database = options.database.without_password if options.database else ""
@@ -120,11 +116,7 @@ def _has_login(host: str) -> bool:
 
 
 def check_secrets(state: ServiceState, database: Database | None) -> None:
-    """Check that the environment has the secrets of a state, which does not contain them.
-
-    Raises:
-        InputError: a password or a login is missing.
-    """
+    """Check that the environment has the secrets of a state, which does not contain them."""
     if state.database and database is None:
         raise InputError(
             f"the services use the database {state.database}: set {VARIABLE} to start them again"
@@ -135,11 +127,7 @@ def check_secrets(state: ServiceState, database: Database | None) -> None:
 
 
 def check_ports(state: ServiceState, missing: list[str]) -> None:
-    """Check that the ports of the servers to be started are free.
-
-    Raises:
-        InputError: a port is in use, or the host is not an address of this machine.
-    """
+    """Check that the ports of the servers to be started are free."""
     ports = {PREFECT: state.prefect_port, MLFLOW: state.mlflow_port}
     if state.prefect_port == state.mlflow_port:
         raise InputError(f"port {state.prefect_port} is given for both servers: give two ports")
@@ -148,11 +136,7 @@ def check_ports(state: ServiceState, missing: list[str]) -> None:
 
 
 def read_state(folder: Path) -> ServiceState | None:
-    """Return the state of the services; None if they were never started, or were stopped.
-
-    Raises:
-        StoreError: the file is damaged.
-    """
+    """Return the state of the services; None if they were never started, or were stopped."""
     path = folder / STATE
     try:
         return ServiceState(**json.loads(path.read_text(encoding="utf-8")))

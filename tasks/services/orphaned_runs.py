@@ -38,9 +38,6 @@ def end_orphaned_runs(folder: Path, state: ServiceState, dead_workers: set[str])
 
     Returns:
         The names of these runs.
-
-    Raises:
-        OSError: Prefect's server does not answer.
     """
     names = []
     for run in _unfinished_runs(state, dead_workers):

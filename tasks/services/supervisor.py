@@ -112,11 +112,7 @@ class Supervisor:
                 self._rpc.addProcessGroup(name)
 
     def launch(self, environment: Mapping[str, str]) -> None:
-        """Start supervisord itself, as a daemon without any process yet.
-
-        Raises:
-            ServiceError: it does not start.
-        """
+        """Start supervisord itself, as a daemon without any process yet."""
         configuration = str(_configuration(self.folder))
         started = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", configuration],
@@ -135,11 +131,7 @@ class Supervisor:
             )
 
     def start(self, name: str) -> None:
-        """Start one process that does not run.
-
-        Raises:
-            ServiceError: it cannot be started.
-        """
+        """Start one process that does not run."""
         with suppress(Fault):
             self._rpc.stopProcess(name)  # ends the wait before the next retry
         try:
@@ -148,11 +140,7 @@ class Supervisor:
             raise ServiceError(f"{name} cannot be started: {fault.faultString}") from fault
 
     def stop(self, names: Iterable[str], seconds: float) -> None:
-        """Stop processes and their descendants; those left after `seconds` are killed.
-
-        Raises:
-            ServiceError: one cannot be ended.
-        """
+        """Stop processes and their descendants; those left after `seconds` are killed."""
         names = set(names)
         for name in names:
             with suppress(Fault, OSError):
@@ -173,11 +161,7 @@ class Supervisor:
                     break
 
     def shut_down(self, seconds: float) -> None:
-        """End supervisord and every process that carries its mark, descendants included.
-
-        Raises:
-            ServiceError: a process cannot be ended.
-        """
+        """End supervisord and every process that carries its mark, descendants included."""
         with suppress(Fault, OSError):
             self._rpc.shutdown()
         end_processes(self.folder, seconds)
@@ -237,11 +221,7 @@ def marked_processes(
 def end_processes(
     folder: Path, seconds: float, matches: Callable[[str], bool] = lambda _name: True
 ) -> None:
-    """Terminate the processes of a services folder; kill those that are left after `seconds`.
-
-    Raises:
-        ServiceError: one cannot be ended.
-    """
+    """Terminate the processes of a services folder; kill those that are left after `seconds`."""
     end = time.monotonic() + seconds
     remaining = marked_processes(folder, matches)
     for process in remaining:

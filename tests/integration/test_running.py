@@ -1,8 +1,10 @@
-"""Errors of `mirror run`: one message, within seconds, before Prefect is used."""
+"""Errors of `mirror run`: one message, within seconds, before Prefect is used.
+
+Each fault by itself is in tests/unit/tasks/test_preflight.py.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -64,36 +66,6 @@ def lines_of(stderr: str, home: Path) -> list[str]:
     return lines
 
 
-def test_a_missing_base(run_failing: Run, write_recipe: Write, tmp_path: Path) -> None:
-    [line] = run_failing(write_recipe(tmp_path, base="no/such-base"))
-    assert "no base model at" in line and "correct base.path in the recipe" in line
-
-
-def test_truncated_weights(
-    run_failing: Run, write_recipe: Write, tmp_path: Path, tiny_base: Path
-) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
-    weights = base / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5_000])
-    [line] = run_failing(write_recipe(tmp_path, base=str(base)))
-    assert str(weights) in line and "get it again" in line
-
-
-def test_a_base_without_mask_token(
-    run_failing: Run, write_recipe: Write, tmp_path: Path, tiny_base: Path
-) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        text = (base / name).read_text().replace("[MASK]", "[OTHER]")
-        (base / name).write_text(text)
-    path = base / "tokenizer_config.json"
-    settings = json.loads(path.read_text())
-    del settings["mask_token"]
-    path.write_text(json.dumps(settings))
-    [line] = run_failing(write_recipe(tmp_path, base=str(base)))
-    assert "mask token" in line and "tuning.mask_length" in line
-
-
 def write_other_pairs(data: Path) -> Path:
     """Write a file with other contents at the path of the benchmark stsb."""
     from mirror.evaluation.benchmark import read_definition
@@ -103,40 +75,6 @@ def write_other_pairs(data: Path) -> Path:
     path.parent.mkdir(parents=True)
     path.write_text("sentence1\tsentence2\tscore\na red ladder\ta wet kettle\t1\n")
     return path
-
-
-def test_a_benchmark_file_with_another_digest(
-    run_failing: Run, write_recipe: Write, tmp_path: Path
-) -> None:
-    path = write_other_pairs(tmp_path / "data")
-    recipe = write_recipe(tmp_path, benchmarks=["passage-retrieval", "stsb"])
-    [line] = run_failing(recipe, MIRROR_BENCHMARKS=str(tmp_path / "data"))
-    assert f"stsb: {path} is not the file that was declared" in line and "--fetch" in line
-
-
-def test_a_tracking_server_that_is_down(
-    run_failing: Run, write_recipe: Write, tmp_path: Path
-) -> None:
-    recipe = write_recipe(tmp_path)
-    [line] = run_failing(recipe, MLFLOW_TRACKING_URI="http://127.0.0.1:1")
-    assert "tracking store http://127.0.0.1:1 did not answer" in line
-    assert "unset it to keep runs in the workspace" in line
-
-
-def test_a_workspace_that_cannot_be_written(
-    run_failing: Run, write_recipe: Write, tmp_path: Path
-) -> None:
-    path = tmp_path / "a-file"
-    path.write_text("not a folder")
-    [line] = run_failing(write_recipe(tmp_path), MIRROR_HOME=str(path))
-    assert f"the workspace {path} cannot be written" in line and "set MIRROR_HOME" in line
-    assert path.read_text() == "not a folder"
-
-
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk(run_failing: Run, write_recipe: Write, tmp_path: Path) -> None:
-    [line] = run_failing(write_recipe(tmp_path))
-    assert "has 0.5 GiB free and a run needs 2.0" in line
 
 
 def test_an_unknown_benchmark_is_reported_before_prefect_is_imported(

@@ -44,17 +44,19 @@ def test_new_changed_and_removed_are_listed() -> None:
         "- f/c: schedule daily",
         "- f/d",
     )
+    assert (diff.written, diff.removed) == (("f/a", "f/b", "f/c"), ("f/d",))
 
 
 def test_each_part_of_a_schedule_that_differs_is_named() -> None:
     paused = {"weekly": {**CRON, "active": False, "cron": "0 4 * * 1"}}
     wanted = by_name(deployment("a", schedules={"weekly": CRON, "daily": CRON}))
-    [(_, texts)] = compare(TAG, wanted, by_name(deployment("a", schedules=paused))).changed
-    assert texts[:2] == (
-        "schedule weekly: cron 0 4 * * 1 → 0 3 * * 1",
-        "schedule weekly: active false → true",
+    diff = compare(TAG, wanted, by_name(deployment("a", schedules=paused)))
+    assert diff.lines[:2] == (
+        "~ f/a: schedule weekly: cron 0 4 * * 1 → 0 3 * * 1",
+        "~ f/a: schedule weekly: active false → true",
     )
-    assert texts[2].startswith("new schedule daily")
+    assert diff.lines[2].startswith("~ f/a: new schedule daily")
+    assert (diff.written, diff.removed) == (("f/a",), ())
 
 
 def test_a_default_of_the_server_is_no_difference() -> None:
@@ -64,8 +66,8 @@ def test_a_default_of_the_server_is_no_difference() -> None:
 
 def test_a_field_that_the_file_no_longer_has_is_listed() -> None:
     there = deployment("a", collision_strategy="ENQUEUE")
-    [(_, texts)] = compare(TAG, by_name(deployment("a")), by_name(there)).changed
-    assert texts == ("collision_strategy ENQUEUE → null",)
+    diff = compare(TAG, by_name(deployment("a")), by_name(there))
+    assert diff.lines == ("~ f/a: collision_strategy ENQUEUE → null",)
 
 
 def test_deployments_without_the_tag_are_ignored() -> None:
