@@ -19,7 +19,7 @@ from mirror.corpus.vocabulary_fit import (
     weighted_characters,
 )
 from mirror.encoders.base_model import locate_base
-from mirror.encoders.tokenizer_reading import read_tokenizer
+from mirror.encoders.tokenizer_files import read_tokenizer
 from mirror.errors import BenchmarkError, RecipeError
 from mirror.evaluation.benchmark import definition_names, read_definition
 from mirror.evaluation.datasets import check_benchmarks

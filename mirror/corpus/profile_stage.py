@@ -25,7 +25,7 @@ from mirror.corpus.reasons import TEMPLATES, WITHOUT_LETTERS
 from mirror.corpus.text_templates import template_share
 from mirror.corpus.vocabulary_fit import find_unknown_id, measure_fit
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.encoders.tokenizer_reading import read_tokenizer
+from mirror.encoders.tokenizer_files import read_tokenizer
 from mirror.errors import StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.store import Stage, StageRecord, Store

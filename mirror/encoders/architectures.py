@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -148,3 +148,20 @@ def set_dropout(config: PretrainedConfig, rate: float) -> None:
     """
     for name in ARCHITECTURES[config.model_type].dropouts:
         setattr(config, name, rate)
+
+
+def model_positions(config: PretrainedConfig, ids: Any) -> dict[str, Any]:
+    """Return the model's argument `position_ids`, (texts, tokens), if it is not the tokens' order.
+
+    transformers derives the same from ids, but not from embeddings.
+
+    Args:
+        config: the model's.
+        ids: a tensor (texts, tokens).
+    """
+    kind = ARCHITECTURES[config.model_type]
+    if not kind.counts_from_padding:
+        return {}
+    pad_id = kind.pad_id(config.pad_token_id)
+    counted = ids != pad_id
+    return {"position_ids": counted.cumsum(1) * counted + pad_id}

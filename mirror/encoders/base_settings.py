@@ -24,9 +24,9 @@ from mirror.encoders.tokenizer_files import (
     TOKENIZER_SETTINGS,
     read_settings,
     read_special_tokens,
+    read_tokenizer,
     read_tokenizer_file,
 )
-from mirror.encoders.tokenizer_reading import read_tokenizer
 from mirror.errors import RecipeError
 from mirror.log_once import warn_once
 from mirror.recipe import Recipe

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mirror.encoders.architectures import ARCHITECTURES
+from mirror.encoders.architectures import ARCHITECTURES, model_positions
 from mirror.encoders.cls_only_layer import compute_cls_only
 from mirror.encoders.cpu_kernels import cpu_ops
 from mirror.encoders.head import Dense, append_layer, head_layers, read_head, write_head
@@ -19,7 +19,6 @@ from mirror.encoders.length_buckets import MicroBatch, bucket_by_length
 from mirror.encoders.model_config import architecture_of, read_config
 from mirror.encoders.model_loading import load_model, quiet_transformers, resolve_device
 from mirror.encoders.pooling import leave_out, pool
-from mirror.encoders.positions import model_positions
 from mirror.encoders.prompt import check_prefix_room, check_room, with_prompt
 from mirror.encoders.sentence_transformers_format import EncoderSettings, write_encoder_settings
 from mirror.encoders.sentence_transformers_reader import (

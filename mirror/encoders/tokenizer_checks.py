@@ -17,8 +17,8 @@ from mirror.encoders.tokenizer_files import (
     mark_as_special,
     read_settings,
     read_special_tokens,
+    read_tokenizer,
 )
-from mirror.encoders.tokenizer_reading import read_tokenizer
 from mirror.errors import TokenizerError
 
 PROBES = 200

@@ -20,13 +20,14 @@ from mirror.encoders.tokenizer_files import (
     TOKENIZER_FILE,
     TOKENIZER_SETTINGS,
     SpecialTokens,
+    load_as_transformers,
+    make_repeatable,
     mark_as_special,
     read_settings,
     read_special_tokens,
     read_tokenizer_file,
     without_limits,
 )
-from mirror.encoders.tokenizer_reading import load_as_transformers, make_repeatable
 from mirror.errors import TokenizerError
 from mirror.log_once import warn_once
 

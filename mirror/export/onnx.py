@@ -23,11 +23,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from mirror.atomic_write import atomic_folder
-from mirror.encoders.architectures import ARCHITECTURES
+from mirror.encoders.architectures import ARCHITECTURES, model_positions
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_loading import load_model, quiet_transformers
 from mirror.encoders.pooling import leave_out, pool
-from mirror.encoders.positions import model_positions
 from mirror.encoders.sentence_transformers_format import EncoderSettings
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.errors import BaseModelError, InputError

@@ -27,10 +27,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from mirror.checkpoint import find_checkpoints, load_checkpoint, save_checkpoint
 from mirror.encoders.architectures import set_dropout
 from mirror.encoders.model_loading import device_has_bf16
 from mirror.errors import TuningError
-from mirror.pretraining.checkpoint import TrainingPosition, load_checkpoint, save_checkpoint
 from mirror.pretraining.config import PretrainingSettings
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.pretraining.objective import Objective, ProcessRank
@@ -65,6 +65,14 @@ class TrainingSession:
     """Folder that later sessions continue from."""
     minutes: float | None = None
     """Stop with a checkpoint after this time; None means no limit."""
+
+
+@dataclass(frozen=True)
+class TrainingPosition:
+    """Steps and tokens done."""
+
+    step: int = 0
+    tokens: int = 0
 
 
 OnPretrainingStep = Callable[[PretrainingStep], None]
@@ -169,6 +177,7 @@ class _Trainer:
         corpus = read_token_corpus(session.pieces)
         self.objective = Objective(self.model, self.tokenizer, corpus, settings, rank)
         self.position = self._resume()
+        self._saved_step = self.position.step
 
     def _folder(self, tokens: int) -> Path:
         """Return the checkpoint's folder: runs of all lengths share it before the decay."""
@@ -178,9 +187,15 @@ class _Trainer:
 
     def _resume(self) -> TrainingPosition:
         for tokens in (self.settings.total_tokens, 0):
-            position = load_checkpoint(self._folder(tokens), self.model, self.optimizer)
+            folder = self._folder(tokens)
+            position = load_checkpoint(folder, self.model, self.optimizer, TrainingPosition)
             if position is not None:
                 return position
+            if find_checkpoints(folder):  # a run may take days
+                raise TuningError(
+                    f"the checkpoint in {folder} is damaged: remove it, and run again from an "
+                    "earlier one"
+                )
         return TrainingPosition()
 
     @property
@@ -190,10 +205,11 @@ class _Trainer:
         return start - self.settings.tokens_per_step < self.position.tokens <= start
 
     def save(self) -> None:
-        """Write a checkpoint, in the first process only."""
-        if self.rank.index == 0:
+        """Write a checkpoint, in the first process only; never again of the same step."""
+        if self.rank.index == 0 and self.position.step != self._saved_step:
             folder = self._folder(self.position.tokens)
             save_checkpoint(folder, self.model, self.optimizer, self.position)
+            self._saved_step = self.position.step
 
     def step(self) -> tuple[Tensor, float]:
         """Take one step; return its three losses and the learning rate."""

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from mirror.checkpoint import load_checkpoint, save_checkpoint
 from mirror.encoders.fitted_layers import fit_reduction, fit_whitening
 from mirror.errors import StoppedError, TuningError
 from mirror.hardware import thread_count
@@ -28,17 +29,23 @@ from mirror.parallel import SINGLE_THREAD, WorkerThreads, worker_count, worker_t
 from mirror.shutdown import stop_asked
 from mirror.store import safetensors_errors_as_os_errors
 from mirror.tuning.batch_sampler import batch_count, check_batch, epoch_batches
-from mirror.tuning.checkpoint import restore_checkpoint, save_checkpoint
 from mirror.tuning.distributed import tune_distributed
 from mirror.tuning.guard import Guard
 from mirror.tuning.items import Item, as_items
 from mirror.tuning.losses import ContrastiveObjective, mean_cosine
-from mirror.tuning.lr_schedule import learning_rate, peak_rate
+from mirror.tuning.lr_schedule import learning_rate
 from mirror.tuning.merging import Candidate, choose, load_best, save_best, weights_of
 from mirror.tuning.model_setup import load_encoder, make_cuda_repeatable, uses_bf16
 from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
-from mirror.tuning.training_log import OnStep, StepClock, TuningStep, ignore_step, write_log
+from mirror.tuning.training_log import (
+    OnStep,
+    StepClock,
+    TrainingState,
+    TuningStep,
+    ignore_step,
+    write_log,
+)
 from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning.views import Batch, Views
 from mirror.tuning_config import TuningSection
@@ -125,18 +132,13 @@ class Trainer:
             make_cuda_repeatable()
         torch.manual_seed(_step_seed(settings.seed, -1))
         objective = ContrastiveObjective(settings, self.encoder.dimension).to(self.encoder.device)
-        self.process_group = current_process_group()
-        self.train_step = TrainStep(
-            settings, self.encoder, objective, self.bf16, self.process_group
-        )
+        group = self.process_group = current_process_group()
+        self.train_step = TrainStep(settings, self.encoder, objective, self.bf16, group)
         self.trained = nn.ModuleDict({"model": self.encoder.model, "objective": objective})
-        self.optimizer = AdamW(
-            self.trained.parameters(),
-            lr=peak_rate(settings),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        self.state = restore_checkpoint(paths.work, self.trained, self.optimizer)
+        weights = self.trained.parameters()  # each step sets its learning rate
+        self.optimizer = AdamW(weights, weight_decay=settings.weight_decay, fused=True)
+        saved = load_checkpoint(paths.work, self.trained, self.optimizer, TrainingState)
+        self.state = saved or TrainingState()
         self.process_group.barrier()  # the first process is about to replace what all have read
         self.epoch_steps = batch_count(len(items), settings.batch_size)
         self.total = self.epoch_steps * settings.epochs

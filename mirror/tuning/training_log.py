@@ -1,11 +1,11 @@
-"""Training log: one line for each step in `steps.jsonl`, and counts for the stage's record."""
+"""Training log: progress of a run, `steps.jsonl`, and counts for the stage's record."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,32 @@ class TuningStep:
 
 
 OnStep = Callable[[TuningStep], None]
+
+
+@dataclass
+class TrainingState:
+    """Progress of a run, as in its checkpoints."""
+
+    step: int = 0
+    """Steps done."""
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    masked: int = 0
+    """Views that were changed by masking, after truncation."""
+    full: int = 0
+    """Views that fill all tokens that tuning reads."""
+    validations: list[dict[str, float]] = field(default_factory=list)
+    """Scores and step of each validation so far."""
+
+    @property
+    def best_validation(self) -> dict[str, float]:
+        """The validation with the highest mean; of equal ones the last."""
+        return max(self.validations, key=lambda each: (each["mean"], each["step"]))
+
+    @property
+    def best_scores(self) -> dict[str, float]:
+        """The scores of `best_validation`."""
+        return {name: score for name, score in self.best_validation.items() if name != "step"}
 
 
 class StepClock:

@@ -15,9 +15,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from mirror.errors import CorpusError, RecipeError
 from mirror.pretraining.config import PretrainingSettings, find_pretraining
+from mirror.pretraining.model import train_wordpiece
 from mirror.pretraining.objective import mask_rows
 from mirror.pretraining.stage import PretrainingPaused, prepare_pieces, pretrain_model
-from mirror.pretraining.tokenizer import train_wordpiece
 from mirror.pretraining.trainer import TrainingSession, learning_rate_at, pretrain
 from mirror.store import StageRecord, Store
 

@@ -17,7 +17,7 @@ from mirror import pipeline
 from mirror.encoders.base_model import find_base
 from mirror.evaluation import benchmark
 from mirror.paths import RECIPES
-from mirror.pretraining.tokenizer import train_wordpiece
+from mirror.pretraining.model import train_wordpiece
 from mirror.recipe import parse_recipe, recipe_names
 from mirror.store import Store
 from mirror.tuning.stage import tune_in_process

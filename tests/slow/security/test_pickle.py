@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 
+from mirror.checkpoint import load_checkpoint, save_checkpoint
 from mirror.corpus.sources import check_sources, read_documents
 from mirror.encoders.base_model import base_digest, check_base
 from mirror.encoders.encoder import Encoder
@@ -30,7 +31,7 @@ from mirror.export.sentence_transformers import copy_encoder
 from mirror.hashing import folder_digest
 from mirror.pretraining.dataset import read_token_corpus
 from mirror.recipe import read_recipe
-from mirror.tuning.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
+from mirror.tuning.training_log import TrainingState
 from tests.fixtures.security import HostileRun, Payload
 
 USUAL = (
@@ -149,9 +150,9 @@ def test_a_checkpoint_swapped_for_a_pickle_is_left_aside(
     model = nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     save_checkpoint(tmp_path, model, optimizer, TrainingState(step=3))
-    assert restore_checkpoint(tmp_path, model, optimizer).step == 3
+    assert load_checkpoint(tmp_path, model, optimizer, TrainingState) == TrainingState(step=3)
     (tmp_path / "checkpoint-00000003" / name).write_bytes(poison)
-    assert restore_checkpoint(tmp_path, model, optimizer).step == 0
+    assert load_checkpoint(tmp_path, model, optimizer, TrainingState) is None
     assert not payload.was_executed()
 
 

@@ -16,8 +16,8 @@ from sentence_transformers.sentence_transformer.modules import Dense, Pooling, T
 
 from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
-from mirror.encoders.config_checks import check_values, known_activations
 from mirror.encoders.encoder import Encoder
+from mirror.encoders.model_config import check_values, known_activations
 from mirror.errors import BaseModelError
 
 WEIGHTS = "model.safetensors"

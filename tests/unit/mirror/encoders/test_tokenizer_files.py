@@ -12,8 +12,7 @@ from tokenizers import AddedToken, Tokenizer
 from mirror.encoders.base_model import check_base
 from mirror.encoders.base_settings import check_base_for, check_prompt
 from mirror.encoders.encoder import Encoder
-from mirror.encoders.tokenizer_files import special_tokens_of
-from mirror.encoders.tokenizer_reading import read_tokenizer
+from mirror.encoders.tokenizer_files import read_tokenizer, special_tokens_of
 from mirror.errors import TokenizerError
 from mirror.tuning_config import TuningSection
 from tests.fixtures.recipes import make_recipe

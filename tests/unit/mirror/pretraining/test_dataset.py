@@ -19,7 +19,7 @@ from mirror.pretraining.dataset import (
     read_token_corpus,
     write_token_corpus,
 )
-from mirror.pretraining.tokenizer import train_wordpiece
+from mirror.pretraining.model import train_wordpiece
 from mirror.progress import ProgressEvent
 
 PARAGRAPHS = [

@@ -1,4 +1,4 @@
-"""Pretraining stages: what their keys depend on, and bases that are refused."""
+"""Pretraining stages: what their keys depend on, refused bases, and a full or damaged disk."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoModelForMaskedLM
 
-from mirror.errors import BaseModelError, CorpusError, TokenizerError
+from mirror.errors import BaseModelError, CorpusError, StoreError, TokenizerError, TuningError
 from mirror.hashing import reached_modules
 from mirror.pretraining.config import PretrainingSettings
+from mirror.pretraining.export import write_model
 from mirror.pretraining.stage import (
+    PretrainingPaused,
     checkpoint_stage,
     pieces_stage,
     prepare_pieces,
+    pretrain_model,
     pretrained_stage,
 )
+from mirror.pretraining.trainer import PretrainingStep
 from mirror.store import StageRecord, Store
+from tests.fixtures.full_disk import limited_file_size
 
 PIECES = StageRecord("pieces", "k", "/absent", "d")
 
@@ -65,7 +71,7 @@ def test_the_key_of_the_pieces_covers_the_code_that_makes_them(
     corpus_files: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pieces_stage(settings(*corpus_files)).module}")
-    for name in ("model", "tokenizer", "dataset"):
+    for name in ("model", "dataset"):
         assert f"mirror.pretraining.{name}" in reached
 
 
@@ -81,7 +87,8 @@ def test_the_key_of_the_model_covers_the_code_of_training_and_export(
     corpus_files: tuple[Path, Path],
 ) -> None:
     reached = reached_modules(f"mirror.{pretrained_stage(settings(*corpus_files), PIECES).module}")
-    for name in ("export", "trainer", "objective", "checkpoint"):
+    assert "mirror.checkpoint" in reached
+    for name in ("export", "trainer", "objective"):
         assert f"mirror.pretraining.{name}" in reached
 
 
@@ -167,3 +174,56 @@ def test_paths_of_corpus_and_base_are_resolved_as_in_recipes(
     assert pieces_stage(relative).inputs == pieces_stage(absolute).inputs
     with pytest.raises(CorpusError, match=rf"no corpus at {tmp_path / 'none.parquet'}"):
         pieces_stage(settings(Path("~/none.parquet")))
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path, sentences: list[str]) -> PretrainingSettings:
+    """Settings of a run of four steps."""
+    path = tmp_path / "texts.parquet"
+    pq.write_table(pa.table({"text": [f"{sentence}." for sentence in sentences]}), path)
+    return settings(
+        path,
+        shape={
+            "vocabulary_size": 400,
+            "num_layers": 1,
+            "hidden_size": 32,
+            "word_vector_epochs": 0,
+        },
+        row_lengths=[16],
+        tokens_per_step=64,
+        sentences_per_step=2,
+        words_per_step=2,
+        total_tokens=64 * 4,
+        num_processes=1,
+    )
+
+
+def test_a_full_disk_is_a_store_error(tiny_run: PretrainingSettings, store: Store) -> None:
+    with limited_file_size(50_000), pytest.raises(StoreError, match="free some space"):
+        prepare_pieces(tiny_run, store)
+    pieces = prepare_pieces(tiny_run, store)
+    with limited_file_size(50_000), pytest.raises(StoreError, match="free some space"):
+        pretrain_model(tiny_run, pieces, store)
+    assert pretrain_model(tiny_run, pieces, store).counts["steps"] == 4
+
+
+def test_a_full_disk_while_the_model_is_written_is_an_os_error(
+    tiny_run: PretrainingSettings, store: Store, tmp_path: Path
+) -> None:
+    pieces = prepare_pieces(tiny_run, store)
+    model = AutoModelForMaskedLM.from_pretrained(pieces.path / "start")
+    last = PretrainingStep(4, 256, 256, 1.0, 1.0, 1.0, 0.0, 1.0)
+    with limited_file_size(20_000), pytest.raises(OSError, match="File too large"):
+        write_model(tiny_run, pieces, (model, last), tmp_path / "out")
+
+
+def test_the_error_of_a_damaged_checkpoint_names_its_folder(
+    tiny_run: PretrainingSettings, store: Store
+) -> None:
+    pieces = prepare_pieces(tiny_run, store)
+    with pytest.raises(PretrainingPaused):
+        pretrain_model(tiny_run, pieces, store, minutes=0.0)
+    (state,) = (store.root / "pretraining").rglob("state.json")
+    state.write_text("{")
+    with pytest.raises(TuningError, match=r"in .*constant is damaged: remove it, and run again"):
+        pretrain_model(tiny_run, pieces, store)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,17 +12,18 @@ import numpy as np
 import pytest
 import torch
 
+from mirror.checkpoint import save_checkpoint
 from mirror.encoders.encoder import Encoder
 from mirror.errors import SampleError, TokenizerError, TuningError
 from mirror.hashing import file_digests
 from mirror.parallel import worker_threads
-from mirror.tuning.checkpoint import save_checkpoint
 from mirror.tuning.items import DocumentItem, TextPair
 from mirror.tuning.losses import info_nce
 from mirror.tuning.trainer import Trainer, TrainingPaths, tune
 from mirror.tuning.training_log import StepClock, TuningStep
 from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning_config import TuningSection
+from tests.fixtures.full_disk import limited_file_size
 
 
 def settings(**changes: Any) -> TuningSection:
@@ -224,15 +223,8 @@ def test_collapsed_vectors_stop_the_run(
 
 
 def test_a_full_disk_is_an_os_error(paths: TrainingPaths, sentences: list[str]) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"(?i)large"):
-            tune(settings(epochs=1), sentences, paths)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+    with limited_file_size(20_000), pytest.raises(OSError, match=r"(?i)large"):
+        tune(settings(epochs=1), sentences, paths)
 
 
 @pytest.mark.gpu
