@@ -51,7 +51,10 @@ def online_workers(state: ServiceState) -> dict[str, datetime]:
 
 
 def ask_prefect(state: ServiceState, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Return the answer of Prefect's server to a GET, or with a body to a POST; retry while busy."""
+    """Return the answer of Prefect's server to a GET, or to a POST if there is a body.
+
+    A busy server is asked again.
+    """
     headers = {"Content-Type": "application/json"}
     if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
