@@ -18,6 +18,7 @@ from mirror.errors import MirrorError, RecipeError, StoreError
 from mirror.evaluation.score_change import ScoreChange
 from mirror.paths import CHECKOUT
 from mirror.release.run_record import RunRecord, StageSummary, save_record
+from tests.fixtures.flows import Command
 
 COMMANDS = (
     "bench",
@@ -103,28 +104,23 @@ def test_show_and_recipes_import_no_heavy_library(tmp_path: Path) -> None:
     assert imported_by(["recipes"]) == []
 
 
-def test_recipes_lists_those_of_the_paper_separately(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_guarded(mirror, ["recipes"]) == 0
-    scheduled, heading, paper = capsys.readouterr().out.partition("Recipes of the paper")
+def test_recipes_lists_those_of_the_paper_separately(command: Command) -> None:
+    scheduled, heading, paper = command("recipes").partition("Recipes of the paper")
     assert "en-python-docs" in scheduled and "paper-" not in scheduled
     assert heading
     assert "paper-en-sentence-bert-drophead" in paper and "FacebookAI/roberta-base" in paper
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_guarded(mirror, [name, "--help"]) == 0
-    shown = capsys.readouterr().out
+def test_every_command_has_help(name: str, command: Command) -> None:
+    shown = command(name, "--help")
     assert f"Usage: mirror {name}" in shown
     assert "--debug" in shown
 
 
-def test_short_help_is_not_cut(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_short_help_is_not_cut(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert run_guarded(mirror, ["--help"]) == 0
-    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    listed = command("--help").partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in listed] == sorted(COMMANDS)  # one line each
     assert [line for line in listed if not line.endswith(".") or "..." in line] == []
 
@@ -169,11 +165,10 @@ def test_a_hidden_cause_is_mentioned(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_faulty_input_is_reported_without_a_hint_at_the_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "broken.toml").write_text('language = "en')
-    assert run_guarded(mirror, ["run", str(tmp_path / "broken.toml")]) == 1
-    shown = capsys.readouterr().err
+    shown = command("run", str(tmp_path / "broken.toml"), code=1)
     assert "broken.toml cannot be read as TOML" in shown
     assert "--debug" not in shown
 
@@ -208,53 +203,39 @@ def test_terminal_escape_codes_in_a_message_are_replaced(
         ["encode", "folder", "--out", "a.npy", "--pooling", "max"],
     ],
 )
-def test_wrong_usage_gives_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_guarded(mirror, arguments) == 2
-    assert "Error:" in capsys.readouterr().err
+def test_wrong_usage_gives_2(arguments: list[str], command: Command) -> None:
+    assert "Error:" in command(*arguments, code=2)
 
 
-def test_an_unknown_recipe_is_an_error_that_lists_recipes(
-    home: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run_guarded(mirror, ["run", "no-such-recipe"]) == 1
-    shown = capfd.readouterr().err
+def test_an_unknown_recipe_is_an_error_that_lists_recipes(home: Path, command: Command) -> None:
+    shown = command("run", "no-such-recipe", code=1)
     assert "error: no recipe is called 'no-such-recipe'" in shown
     assert "en-python-docs" in shown and "; `mirror recipes` lists all" in shown
     assert "--debug" not in shown
     assert "Traceback" not in shown
 
 
-def test_a_missing_base_is_an_error_that_names_its_option(
-    home: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run_guarded(mirror, ["run", "en-python-docs", "--base", "/no/base"]) == 1
-    shown = capfd.readouterr().err
+def test_a_missing_base_is_an_error_that_names_its_option(home: Path, command: Command) -> None:
+    shown = command("run", "en-python-docs", "--base", "/no/base", code=1)
     assert "error: no base model at /no/base: name a model's folder with --base" in shown
     assert not home.exists()
 
 
-def test_show_prints_the_newest_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_the_newest_run(home: Path, command: Command) -> None:
     save_record(RECORD, home)
-    assert run_guarded(mirror, ["show", "en-trades"]) == 0
-    shown = capsys.readouterr().out
+    shown = command("show", "en-trades")
     assert "+.250" in shown
     assert "/home/report.html" in shown
 
 
-def test_show_without_a_run_is_an_error_with_a_remedy(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_without_a_run_is_an_error_with_a_remedy(home: Path, command: Command) -> None:
     save_record(replace(RECORD, recipe="en-others"), home)
-    assert run_guarded(mirror, ["show", "en-trades"]) == 1
-    assert "`mirror run en-trades`" in capsys.readouterr().err
+    assert "`mirror run en-trades`" in command("show", "en-trades", code=1)
 
 
-def test_workspace_replaces_mirror_home(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_workspace_replaces_mirror_home(home: Path, tmp_path: Path, command: Command) -> None:
     save_record(RECORD, tmp_path / "other")
-    assert run_guarded(mirror, ["show", "--workspace", str(tmp_path / "other")]) == 0
-    assert "en-trades" in capsys.readouterr().out
+    assert "en-trades" in command("show", "--workspace", str(tmp_path / "other"))
 
 
 def test_debugging_is_off_by_default() -> None:

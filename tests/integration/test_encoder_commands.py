@@ -13,6 +13,7 @@ import pytest
 
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
+from tests.fixtures.flows import Command
 
 
 @pytest.fixture
@@ -92,14 +93,13 @@ def test_encode_needs_a_pooling_for_a_plain_model(
     assert "choose cls or mean" in capsys.readouterr().err
 
 
-def test_encode_refuses_a_missing_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_encode_refuses_a_missing_folder(tmp_path: Path, command: Command) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("one\n")
     out = str(tmp_path / "vectors.npy")
-    assert run_guarded(mirror, ["encode", "no/folder", str(texts), "--out", out]) == 1
-    assert "no encoder at no/folder" in capsys.readouterr().err
+    assert "no encoder at no/folder" in command(
+        "encode", "no/folder", str(texts), "--out", out, code=1
+    )
 
 
 def write_benchmark(folder: Path) -> Path:
@@ -118,38 +118,34 @@ def write_benchmark(folder: Path) -> Path:
 
 
 def test_evaluate_scores_a_users_benchmark(
-    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, tmp_path: Path, command: Command
 ) -> None:
     arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(write_benchmark(tmp_path))]
-    assert run_guarded(mirror, ["evaluate", *arguments]) == 0
-    shown = capsys.readouterr().out
+    shown = command("evaluate", *arguments)
     assert "own" in shown
     assert "spearman" in shown
 
 
 def test_evaluate_with_itself_as_baseline_finds_no_difference(
-    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, tmp_path: Path, command: Command
 ) -> None:
     arguments = [str(tiny_base), "--pooling", "mean", "--benchmark", str(write_benchmark(tmp_path))]
-    assert run_guarded(mirror, ["evaluate", *arguments, "--baseline", str(tiny_base)]) == 0
-    shown = capsys.readouterr().out
+    shown = command("evaluate", *arguments, "--baseline", str(tiny_base))
     assert "+.000 to +.000" in shown
     assert "95% interval" in shown
 
 
 def test_evaluate_refuses_an_unknwrite_benchmark_before_loading(
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
-    assert run_guarded(mirror, ["evaluate", "no/folder", "--benchmarks", "nonsense"]) == 1
-    assert "no benchmark at" in capsys.readouterr().err
+    assert "no benchmark at" in command("evaluate", "no/folder", "--benchmarks", "nonsense", code=1)
 
 
-def test_a_target_encoder_needs_a_lexicon(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_target_encoder_needs_a_lexicon(tmp_path: Path, command: Command) -> None:
     arguments = ["evaluate", "no/folder", "--target-encoder", "other", "--benchmark"]
-    assert run_guarded(mirror, [*arguments, str(write_benchmark(tmp_path))]) == 1
-    assert "for the target language of a lexicon" in capsys.readouterr().err
+    assert "for the target language of a lexicon" in command(
+        *arguments, str(write_benchmark(tmp_path)), code=1
+    )
 
 
 def write_lexicon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -188,7 +184,6 @@ def test_evaluate_loads_the_target_encoder(
     assert "acc@1" in capsys.readouterr().out
 
 
-def test_benchmarks_on_a_runs_texts_need_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmarks_on_a_runs_texts_need_a_recipe(command: Command) -> None:
     arguments = ["evaluate", "no/folder", "--benchmarks", "title-retrieval,sample-space"]
-    assert run_guarded(mirror, arguments) == 1
-    assert "--recipe" in capsys.readouterr().err
+    assert "--recipe" in command(*arguments, code=1)

@@ -15,6 +15,7 @@ from bench import speed
 from flows.cli import bench
 from flows.cli.errors import run_guarded
 from flows.cli.main import mirror
+from tests.fixtures.flows import Command
 
 
 @pytest.fixture
@@ -41,19 +42,19 @@ def test_options_are_passed_to_the_benchmarks_with_absolute_paths(
 
 
 def test_an_output_in_a_missing_folder_is_refused_before_any_work(
-    commands: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    commands: list[list[str]], tmp_path: Path, command: Command
 ) -> None:
-    assert run_guarded(mirror, ["bench", "--out", str(tmp_path / "no" / "speed.md")]) == 1
-    assert "there is no folder" in capsys.readouterr().err
+    assert "there is no folder" in command(
+        "bench", "--out", str(tmp_path / "no" / "speed.md"), code=1
+    )
     assert commands == []
 
 
 def test_missing_libraries_are_an_error_before_any_work(
-    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     monkeypatch.setattr(bench, "OTHERS", ("json", "no_such_library"))
-    assert run_guarded(mirror, ["bench"]) == 1
-    message = capsys.readouterr().err
+    message = command("bench", code=1)
     assert "need no_such_library" in " ".join(message.split()) and "[dev]" in message
     assert commands == []
 
@@ -62,11 +63,10 @@ def test_a_checkout_is_needed(
     commands: list[list[str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
     monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
-    assert run_guarded(mirror, ["bench"]) == 1
-    assert "checkout" in capsys.readouterr().err
+    assert "checkout" in command("bench", code=1)
     assert commands == []
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flows.cli.errors import run_guarded
-from flows.cli.main import mirror
 from mirror.documents import TextRow
 from mirror.encoders.embeddings_file import EmbeddingsOrigin
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import folder_encoder_digest
 from mirror.encoders.fitted_layers import fit_whitening
+from tests.fixtures.flows import Command
 
 
 def test_a_plain_encoder_is_compared_with_its_whitened_copy(
-    tiny_base: Path, sentences: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, sentences: list[str], tmp_path: Path, command: Command
 ) -> None:
     encoder = Encoder.load(tiny_base, "mean", 32)
     encoder.save(tmp_path / "plain")
@@ -26,26 +26,20 @@ def test_a_plain_encoder_is_compared_with_its_whitened_copy(
     encoder.save(tmp_path / "white")
     (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:200]))
 
-    def compare(old: str, *more: str, code: int = 0) -> str:
-        arguments = ("compare", str(tmp_path / old), str(tmp_path / "white"), *more)
-        assert run_guarded(mirror, arguments) == code
-        shown = capsys.readouterr()
-        return shown.out if code == 0 else shown.err
-
-    texts = ("--texts", str(tmp_path / "texts.txt"))
-    outputs = ("--save-map", str(tmp_path / "map.npz"), "--out", str(tmp_path / "page.html"))
-    output = compare("plain", *texts, *outputs)
+    compare = partial(command, "compare", tmp_path / "plain", tmp_path / "white", "--texts")
+    outputs = ("--save-map", tmp_path / "map.npz", "--out", tmp_path / "page.html")
+    output = compare(tmp_path / "texts.txt", *outputs)
     assert "unchanged" in output and "rotated" in output
     assert "\nKeep\n" not in output
     assert np.load(tmp_path / "map.npz", allow_pickle=False)["turn"].shape == (32, 32)
     assert "New queries on an index of old vectors" in (tmp_path / "page.html").read_text()
     (tmp_path / "few.txt").write_text("one\ntwo\n")
-    few = compare("plain", "--texts", str(tmp_path / "few.txt"), code=1)
+    few = compare(tmp_path / "few.txt", code=1)
     assert "2 different texts are too few: give 60 or more" in few
 
 
 def test_options_are_checked_before_encoders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
     for arguments, code, message in (
@@ -54,8 +48,7 @@ def test_options_are_checked_before_encoders(
         ([], 1, "no encoder at no-such"),
         (["--texts", "a", "--recipe", "b"], 2, "not both"),
     ):
-        assert run_guarded(mirror, ["compare", "no-such", "no-such", *arguments]) == code
-        assert message in capsys.readouterr().err
+        assert message in command("compare", "no-such", "no-such", *arguments, code=code)
 
 
 def test_encoders_are_checked_before_texts_and_must_differ(
@@ -63,7 +56,7 @@ def test_encoders_are_checked_before_texts_and_must_differ(
     sentences: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
     monkeypatch.setenv("MIRROR_HOME", str(tmp_path / "home"))
     first, twin, other = (str(tmp_path / name) for name in ("first", "twin", "other"))
@@ -73,11 +66,7 @@ def test_encoders_are_checked_before_texts_and_must_differ(
     lines = tmp_path / "texts.txt"
     lines.write_text("".join(f"{line}\n" for line in sentences[:200]))
 
-    def compare(*arguments: str, code: int = 1) -> str:
-        assert run_guarded(mirror, ["compare", *arguments]) == code
-        shown = capsys.readouterr()
-        return shown.out + shown.err
-
+    compare = partial(command, "compare", code=1)
     assert "no encoder at no-such" in compare(first, "no-such")
     for same in (first, twin):
         assert "OLD and NEW are the same encoder: name two different" in compare(first, same)
@@ -89,7 +78,7 @@ def test_encoders_are_checked_before_texts_and_must_differ(
 
 
 def test_stored_vectors_are_compared_by_their_texts(
-    tiny_base: Path, sentences: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, sentences: list[str], tmp_path: Path, command: Command
 ) -> None:
     from mirror.encoders.write_embeddings import write_embeddings
 
@@ -103,12 +92,8 @@ def test_stored_vectors_are_compared_by_their_texts(
     (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in sentences[:120]))
 
     def compare(*arguments: str, code: int = 0) -> str:
-        inside = (
-            str(tmp_path / each) if "." in each or each == "cls" else each for each in arguments
-        )
-        assert run_guarded(mirror, ["compare", *inside]) == code
-        shown = capsys.readouterr()
-        return shown.out + shown.err
+        inside = (tmp_path / each if "." in each or each == "cls" else each for each in arguments)
+        return command("compare", *inside, code=code)
 
     assert "unchanged" in compare("mean.parquet", "cls.parquet")
     assert "unchanged" in compare("mean.parquet", "cls", "--texts", "texts.txt")

@@ -6,12 +6,11 @@ import importlib.util
 
 import pytest
 
-from flows.cli.errors import run_guarded
-from flows.cli.main import mirror
+from tests.fixtures.flows import Command
 
 
 def test_a_missing_extra_is_one_error_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
@@ -19,12 +18,10 @@ def test_a_missing_extra_is_one_error_with_the_command_that_installs_it(
         "find_spec",
         lambda name, *more: None if name == "mteb" else find_spec(name, *more),
     )
-    assert run_guarded(mirror, ["evaluate", "no/folder", "--mteb", "STS12"]) == 1
-    assert capsys.readouterr().err == (
+    assert command("evaluate", "no/folder", "--mteb", "STS12", code=1) == (
         "error: --mteb needs the extra `mteb`: pip install -c constraints.txt -e '.[mteb]'\n"
     )
 
 
-def test_benchmarks_or_tasks_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_guarded(mirror, ["evaluate", "no/folder"]) == 2
-    assert "or tasks with --mteb" in " ".join(capsys.readouterr().err.split())
+def test_benchmarks_or_tasks_are_needed(command: Command) -> None:
+    assert "or tasks with --mteb" in " ".join(command("evaluate", "no/folder", code=2).split())

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from flows.cli.errors import run_guarded
-from flows.cli.main import mirror
 from mirror.encoders.encoder import Encoder
+from tests.fixtures.flows import Command
 
 
 @pytest.fixture(scope="module")
@@ -21,35 +20,34 @@ def encoder_folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def export(*arguments: str | Path) -> int:
-    return run_guarded(mirror, ["export", *map(str, arguments)])
-
-
-def test_sentence_transformers_copies_the_encoder(encoder_folder: Path, tmp_path: Path) -> None:
+def test_sentence_transformers_copies_the_encoder(
+    encoder_folder: Path, tmp_path: Path, command: Command
+) -> None:
     out = tmp_path / "out"
-    assert export(encoder_folder, "--format", "sentence-transformers", "--out", out) == 0
+    command("export", encoder_folder, "--format", "sentence-transformers", "--out", out)
     assert (out / "model.safetensors").read_bytes() == (
         encoder_folder / "model.safetensors"
     ).read_bytes()
 
 
 def test_word_vectors_are_those_of_the_words_in_the_file(
-    encoder_folder: Path, tmp_path: Path
+    encoder_folder: Path, tmp_path: Path, command: Command
 ) -> None:
     words, out = tmp_path / "words.txt", tmp_path / "out"
     words.write_text("baker\nmirror\n")
-    assert export(encoder_folder, "--format", "word-vectors", "--words", words, "--out", out) == 0
+    options = ("--format", "word-vectors", "--words", words, "--out", out)
+    command("export", encoder_folder, *options)
     vectors = load_file(out / "vectors.safetensors")["vectors"]
     expected = Encoder.load(encoder_folder).encode(["baker", "mirror"])
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
 def test_an_existing_folder_is_refused(
-    encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    encoder_folder: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "mine").write_text("mine")
-    assert export(encoder_folder, "--format", "sentence-transformers", "--out", tmp_path) == 1
-    assert "exists already" in capsys.readouterr().err
+    options = ("--format", "sentence-transformers", "--out", tmp_path)
+    assert "exists already" in command("export", encoder_folder, *options, code=1)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,6 @@ def test_an_existing_folder_is_refused(
     ],
 )
 def test_contradicting_options_are_refused(
-    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, tmp_path: Path, command: Command
 ) -> None:
-    assert export("encoder", *options, "--out", tmp_path / "out") == 2
-    assert message in capsys.readouterr().err
+    assert message in command("export", "encoder", *options, "--out", tmp_path / "out", code=2)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from flows.cli.errors import run_guarded
-from flows.cli.main import mirror
 from flows.cli.promote import history_table
 from mirror.release.history import VersionSummary
+from tests.fixtures.flows import Command
 
 MODEL = "mirror-en-trades"
 
@@ -33,31 +32,24 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return client
 
 
-def test_promotion_history_and_rollback(
-    client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(*arguments: str, code: int = 0) -> str:
-        assert run_guarded(mirror, arguments) == code
-        output = capsys.readouterr()
-        return output.out if code == 0 else output.err
-
-    assert run("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
-    up = run("promote", MODEL).splitlines()
+def test_promotion_history_and_rollback(client: Any, tmp_path: Path, command: Command) -> None:
+    assert command("promote", MODEL, "1") == f"{MODEL} version 1: champion\n"
+    up = command("promote", MODEL).splitlines()
     assert up[0] == f"{MODEL} version 2: champion after version 1"
     assert up[1].endswith(f"models:/{MODEL}/1 models:/{MODEL}/2 --texts FILE --save-map map.npz")
-    back = run("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
+    back = command("rollback", MODEL, "--reason", "slow [bold]answers").splitlines()
     assert back[0] == f"{MODEL}: back from version 2 to version 1"
     pair = f"models:/{MODEL}/2 models:/{MODEL}/1"
     assert back[1].endswith(f"mirror compare {pair} --recipe en-trades --save-map map.npz")
     page = tmp_path / "history.html"
-    table = run("history", MODEL, "--out", str(page))
+    table = command("history", MODEL, "--out", str(page))
     assert "slow [bold]answers" in table
     assert "\x1b[31m" not in table and "�[31mred" in table
     assert "slow [bold]answers" in page.read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.glob("*history*")] == ["history.html"]
-    assert "is its first champion" in run("rollback", MODEL, code=1)
-    assert "was rolled back: give --force" in run("promote", MODEL, code=1)
-    assert "although version 2 was rolled back" in run("promote", MODEL, "--force")
+    assert "is its first champion" in command("rollback", MODEL, code=1)
+    assert "was rolled back: give --force" in command("promote", MODEL, code=1)
+    assert "although version 2 was rolled back" in command("promote", MODEL, "--force")
 
 
 @pytest.mark.parametrize(
@@ -69,17 +61,16 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_registry_is_asked(
     complaint: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.chdir(tmp_path)
-    assert run_guarded(mirror, ["history", MODEL, "--out", place]) == 1
-    assert complaint in capsys.readouterr().err
+    assert complaint in command("history", MODEL, "--out", place, code=1)
 
 
-def test_versions_are_numbers() -> None:
+def test_versions_are_numbers(command: Command) -> None:
     for version in ("0", "latest", "-1", "1.5"):
-        assert run_guarded(mirror, ["promote", MODEL, "--", version]) == 2
+        command("promote", MODEL, "--", version, code=2)
 
 
 def test_scores_are_listed_by_domain_and_general_with_the_change_over_generations() -> None:

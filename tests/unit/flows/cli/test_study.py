@@ -12,13 +12,12 @@ import pytest
 from rich.console import Console
 
 from flows.cli import study_report
-from flows.cli.errors import run_guarded
-from flows.cli.main import mirror
 from flows.cli.study_report import TrialProgress
 from mirror.experiments.plan import StudyOptions
 from mirror.experiments.report import report_folder
 from mirror.experiments.study import study_names
 from mirror.progress import ProgressEvent
+from tests.fixtures.flows import Command
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +28,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def test_without_a_name_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_guarded(mirror, ["study"]) == 0
-    shown = capsys.readouterr().out
+def test_without_a_name_all_are_listed(command: Command) -> None:
+    shown = command("study")
     assert all(name in shown for name in study_names())
     assert "Table 13" in shown
 
@@ -49,18 +47,14 @@ def test_without_a_name_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
         (["--base", "a", "--base", "b"], "a study runs on one base"),
     ],
 )
-def test_misuse_gives_two(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_guarded(mirror, ["study", "mask-length", *arguments]) == 2
-    assert message in capsys.readouterr().err
+def test_misuse_gives_two(arguments: list[str], message: str, command: Command) -> None:
+    assert message in command("study", "mask-length", *arguments, code=2)
 
 
 def test_options_of_studies_are_refused_with_the_papers_tables(
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
-    assert run_guarded(mirror, ["study", "--paper", "--corpus", "a.txt"]) == 2
-    assert "--corpus is not for --paper" in capsys.readouterr().err
+    assert "--corpus is not for --paper" in command("study", "--paper", "--corpus", "a.txt", code=2)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +67,9 @@ def test_options_of_studies_are_refused_with_the_papers_tables(
     ],
 )
 def test_faults_of_the_papers_options_show_before_anything_runs(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, command: Command
 ) -> None:
-    assert run_guarded(mirror, ["study", "--paper", *arguments]) == 1
-    assert message in capsys.readouterr().err
+    assert message in command("study", "--paper", *arguments, code=1)
 
 
 @pytest.fixture
@@ -89,19 +82,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("arguments", [["mask-length"], ["--paper"]])
 def test_quick_takes_the_first_seed_only(
-    arguments: list[str], started: list[tuple[Any, ...]]
+    arguments: list[str], started: list[tuple[Any, ...]], command: Command
 ) -> None:
     for seeds in ([], ["--seeds", "7,8"]):
-        assert run_guarded(mirror, ["study", *arguments, *seeds]) == 0
-        assert run_guarded(mirror, ["study", *arguments, *seeds, "--quick"]) == 0
+        command("study", *arguments, *seeds)
+        command("study", *arguments, *seeds, "--quick")
     assert [options.seeds for _, options, *_ in started] == [(42, 33, 44), (42,), (7, 8), (7,)]
 
 
 def test_only_the_papers_own_bases_are_used_without_stand_ins(
-    started: list[tuple[Any, ...]], tmp_path: Path
+    started: list[tuple[Any, ...]], tmp_path: Path, command: Command
 ) -> None:
     for arguments in ([], ["--no-stand-in"], ["--stand-in", f"fr={tmp_path}"]):
-        assert run_guarded(mirror, ["study", "--paper", *arguments]) == 0
+        command("study", "--paper", *arguments)
     assert [name for name, *_ in started] == ["paper"] * 3
     stand_ins = [options.stand_ins for _, options, *_ in started]
     assert stand_ins == [(), None, (f"fr={tmp_path}",)]
@@ -109,9 +102,9 @@ def test_only_the_papers_own_bases_are_used_without_stand_ins(
     assert folders.stand_ins == {}
 
 
-def test_the_output_file_is_passed_on(started: list[tuple[Any, ...]]) -> None:
-    assert run_guarded(mirror, ["study", "mask-length", "--out", "masks.md", "--jobs", "2"]) == 0
-    assert run_guarded(mirror, ["study", "mask-length"]) == 0
+def test_the_output_file_is_passed_on(started: list[tuple[Any, ...]], command: Command) -> None:
+    command("study", "mask-length", "--out", "masks.md", "--jobs", "2")
+    command("study", "mask-length")
     assert [(jobs, out) for *_, jobs, out in started] == [(2, Path("masks.md")), (1, None)]
 
 
@@ -137,10 +130,9 @@ def test_the_report_is_written_to_the_output_file_too(
 
 
 def test_an_unknown_study_is_refused_with_those_there_are(
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
-    assert run_guarded(mirror, ["study", "no-such-study"]) == 1
-    shown = capsys.readouterr().err
+    shown = command("study", "no-such-study", code=1)
     assert "error: no study at" in shown
     assert "mask-length" in shown
 
