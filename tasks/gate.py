@@ -13,9 +13,9 @@ from mirror.held_out import HELD_OUT_SHARE, overlap
 from mirror.recipe import Recipe
 from mirror.release import gate
 from mirror.release.gate import GateInput, Verdict
-from mirror.release.run_results import read_json
 from mirror.release.smoke_test import read_smoke_test
 from mirror.run_context import RunContext
+from mirror.stage_files import read_json
 from mirror.store import StageRecord
 from tasks.artifacts import show_markdown
 from tasks.registry.candidate import Champion
@@ -45,7 +45,7 @@ def decide(
 ) -> Verdict:
     """Compare the tuned encoder with base and champion; see `mirror.release.gate`."""
     recipe, section = run.recipe, run.recipe.evaluation.gate
-    diagnostics = read_json(after, "diagnostics.json")
+    diagnostics = read_json(after.path / "diagnostics.json")
     gate_input = GateInput(
         base=compare(baseline.record, after, section),
         readings=baseline.readings,

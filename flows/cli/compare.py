@@ -145,9 +145,9 @@ def _read_texts(file: str | None, recipe: str | None) -> list[str]:
         from mirror.corpus.text_rows import read_utf8_lines
 
         return read_utf8_lines(Path(file))
-    from mirror.evaluation.kinds.space_diagnostics import sampled_texts
     from mirror.paths import open_workspace
     from mirror.release.run_record import find_record, find_stage
+    from mirror.stage_files import sampled_texts
 
     return sampled_texts(find_stage(find_record(open_workspace(), recipe), "sample"))
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mirror.encoders.encoder import Encoder
     from mirror.evaluation.benchmark import Benchmark
     from mirror.evaluation.result import BenchmarkResult
-    from mirror.evaluation.score_change import MetricSummary, ScoreChange
     from mirror.progress import OnProgress
     from mirror.run_data import RunData
 
@@ -223,7 +222,7 @@ def _score(
     precision: Precision = "float32",
 ) -> EncoderScores:
     from mirror.encoders.embeddings_file import RoundedEncoder
-    from mirror.evaluation.counting_encoder import CountingEncoder
+    from mirror.evaluation.evaluate import CountingEncoder
     from mirror.progress import ProgressEvent
 
     counting = CountingEncoder(encoder)
@@ -234,9 +233,9 @@ def _score(
             ProgressEvent("evaluation", done, len(definitions), "benchmarks", definition.name)
         )
         results[definition.name] = definition.score(rounded, data[definition.name], target)
-    if cut := counting.counts()["cut"]:
+    if cut := counting.counts["cut"]:
         echo(
-            f"{cut:,} of {counting.counts()['texts']:,} texts are longer than the "
+            f"{cut:,} of {counting.counts['texts']:,} texts are longer than the "
             f"{encoder.settings.max_tokens} tokens that the encoder reads, and are cut",
             err=True,
         )
@@ -247,17 +246,21 @@ def _print_comparison(
     definitions: Sequence[Benchmark], before: EncoderScores, after: EncoderScores, title: str
 ) -> None:
     from flows.cli.tables import extra_metric_table, score_table
-    from mirror.evaluation.comparison import compare_extra_metrics, compare_results
+    from mirror.evaluation.comparison import compare_results, extra_metric_changes
     from mirror.recipe import GateSection
 
     gate, columns = GateSection(), ("baseline", "encoder")
-    changes: list[ScoreChange] = []
-    extra_metrics: list[MetricSummary] = []
-    for definition in definitions:
-        both = before[definition.name], after[definition.name]
-        if definition.used_by_gate:
-            changes.append(compare_results(definition.name, *both, gate))
-        extra_metrics.extend(compare_extra_metrics(definition, *both))
+    changes = [
+        compare_results(each.name, before[each.name], after[each.name], gate)
+        for each in definitions
+        if each.used_by_gate
+    ]
+    extra_metrics = extra_metric_changes(
+        *(
+            {each.name: scores[each.name].content(each.used_by_gate) for each in definitions}
+            for scores in (before, after)
+        )
+    )
     if changes:
         stdout_console().print(score_table(changes, gate.confidence, title, columns))
     if extra_metrics:

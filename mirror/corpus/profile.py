@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mirror.errors import StoreError
+from mirror.stage_files import read_json
 from mirror.store import StageRecord
 
 PROFILE = "profile.json"
@@ -58,13 +58,7 @@ def read_profile(record: StageRecord) -> CorpusProfile:
         StoreError: it is missing or damaged.
     """
     path = record.path / PROFILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
-    return parse_profile(content, str(path))
+    return parse_profile(read_json(path), str(path))
 
 
 def unknown_share(profile: CorpusProfile) -> float:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mirror.errors import BenchmarkError, StoreError
 from mirror.evaluation.bootstrap import paired_bootstrap, score_low
 from mirror.evaluation.metrics import Predictions, select_subset, statistic_of
+from mirror.evaluation.result import BenchmarkResult
 from mirror.evaluation.score_change import MetricSummary, ScoreChange, joined_with
 from mirror.evaluation.significance import improvement_p_value, items_that_differ
 from mirror.recipe import GateSection
+from mirror.stage_files import read_json, reading
 from mirror.store import StageRecord
-
-if TYPE_CHECKING:
-    from mirror.evaluation.benchmark import Benchmark
-    from mirror.evaluation.result import BenchmarkResult
 
 MIN_SUBSET = 50
 """Items below which a subset is too small to judge by; they still count in the benchmark."""
+RESULT_FIELDS = ("metric", "score", "n", "subsets", "baselines", "extra_metrics", "chance")
+"""Fields of a result that `scores.json` has."""
+
+Parts = list[tuple[Predictions, Predictions]]
+"""Predictions before and after, of one benchmark or of an average's members."""
 
 
 def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple[ScoreChange, ...]:
@@ -31,23 +34,35 @@ def compare(before: StageRecord, after: StageRecord, gate: GateSection) -> tuple
         StoreError: an evaluation's folder is damaged, or they have different benchmarks.
         BenchmarkError: they have different items, or too few different scores.
     """
-    folders = (before.folder, after.folder)
-    digests = (before.digest, after.digest)
-    return _compare(folders, digests, gate.resamples, gate.confidence)
+    return _compare(before.path, before.digest, after.path, after.digest, gate)
+
+
+@lru_cache(maxsize=64)
+def _compare(
+    before: Path, _before_digest: str, after: Path, _after_digest: str, gate: GateSection
+) -> tuple[ScoreChange, ...]:
+    """As `compare`; a run's verdict, report, card and record need the same comparisons."""
+    both = _results_used_by_gate(before, after)
+    return tuple(compare_results(name, old, new, gate) for name, old, new in both)
 
 
 def compare_slices(
     before: StageRecord, after: StageRecord, gate: GateSection
 ) -> tuple[ScoreChange, ...]:
-    """As `compare`, for each subset of at least 50 items.
+    """As `compare`, for each subset of at least 50 items, without p-values.
 
     Raises:
         StoreError: an evaluation's folder is damaged, or they have different benchmarks.
         BenchmarkError: they have different items, or too few different scores.
     """
-    folders = (before.folder, after.folder)
-    digests = (before.digest, after.digest)
-    return _compare_slices(folders, digests, gate.resamples, gate.confidence)
+    changes = []
+    for name, *results in _results_used_by_gate(before.path, after.path):
+        subsets = results[1].subsets
+        for subset, content in subsets.items() if len(subsets) > 1 else ():
+            if content["n"] >= MIN_SUBSET:
+                label, (old, new) = f"{name}, {subset}", (_slice(each, subset) for each in results)
+                changes.append(_change(label, old, new, _parts(label, old, new), gate))
+    return tuple(changes)
 
 
 def compare_results(
@@ -58,7 +73,20 @@ def compare_results(
     Raises:
         BenchmarkError: the items differ, or too few scores differ.
     """
-    parts = _result_parts(name, before, after)
+    parts = _parts(name, before, after)
+    return replace(
+        _change(name, before, after, parts, gate),
+        p=improvement_p_value(parts, gate.resamples),
+        differing=items_that_differ(parts),
+        after_low=score_low(
+            [new for _, new in parts], resamples=gate.resamples, confidence=gate.confidence
+        ),
+    )
+
+
+def _change(
+    name: str, before: BenchmarkResult, after: BenchmarkResult, parts: Parts, gate: GateSection
+) -> ScoreChange:
     estimate = paired_bootstrap(
         parts,
         after.score - before.score,
@@ -78,20 +106,19 @@ def compare_results(
         baselines=dict(after.baselines),
         joined=joined_scores(after.baselines, after.extra_metrics),
         chance=after.chance,
-        **_evidence(parts, gate.resamples, gate.confidence),
     )
 
 
-def _evidence(
-    parts: list[tuple[Predictions, Predictions]], resamples: int, confidence: float
-) -> dict[str, Any]:
-    """Return what the gate asks of an improvement, by field of `ScoreChange`."""
-    after = [predictions for _, predictions in parts]
-    return {
-        "p": improvement_p_value(parts, resamples),
-        "differing": items_that_differ(parts),
-        "after_low": score_low(after, resamples=resamples, confidence=confidence),
-    }
+def _parts(name: str, before: BenchmarkResult, after: BenchmarkResult) -> Parts:
+    if after.members:
+        return [
+            pair
+            for member, result in after.members.items()
+            for pair in _parts(member, before.members[member], result)
+        ]
+    if before.predictions is None or after.predictions is None:
+        raise BenchmarkError(f"{name} has no predictions to compare: evaluate both encoders again")
+    return [(before.predictions, after.predictions)]
 
 
 def joined_scores(
@@ -108,7 +135,7 @@ def gate_scores(evaluation: StageRecord) -> dict[str, float]:
     Raises:
         StoreError: the evaluation's folder is damaged.
     """
-    contents = _scores(evaluation.folder).items()
+    contents = read_json(evaluation.path / "scores.json").items()
     return {
         name: float(content["score"])
         for name, content in contents
@@ -124,140 +151,70 @@ def guard_change(name: str | None, before: StageRecord, after: StageRecord) -> M
     """
     if name is None:
         return None
-    old, new = (_scores(record.folder)[name] for record in (before, after))
+    old, new = (read_json(record.path / "scores.json")[name] for record in (before, after))
     return MetricSummary(name, str(new["metric"]), float(old["score"]), float(new["score"]))
-
-
-def compare_extra_metrics(
-    benchmark: Benchmark, before: BenchmarkResult, after: BenchmarkResult
-) -> tuple[MetricSummary, ...]:
-    """Return the extra metrics of two results, and the scores if the gate does not use them."""
-    contents = (
-        {**result.content(), "used_by_gate": benchmark.used_by_gate} for result in (before, after)
-    )
-    return tuple(_extra_metrics(benchmark.name, *contents))
 
 
 def extra_metric_changes(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> tuple[MetricSummary, ...]:
     """Return the numbers that the gate does not use, from two `scores.json`."""
-    return tuple(
-        summary for name in after for summary in _extra_metrics(name, before[name], after[name])
+    changes = []
+    for name, new in after.items():
+        old = before[name]
+        if not new.get("used_by_gate", True):
+            scores = float(old["score"]), float(new["score"])
+            changes.append(MetricSummary(name, str(new["metric"]), *scores))
+        for metric, value in new.get("extra_metrics", {}).items():
+            values = float(old["extra_metrics"][metric]), float(value)
+            changes.append(MetricSummary(name, metric, *values))
+    return tuple(changes)
+
+
+def _results_used_by_gate(
+    before: Path, after: Path
+) -> Iterator[tuple[str, BenchmarkResult, BenchmarkResult]]:
+    """Yield name and both encoders' results of each benchmark that the gate uses."""
+    old, new = (read_json(folder / "scores.json") for folder in (before, after))
+    if old.keys() != new.keys():
+        raise StoreError(
+            f"{before} and {after} hold scores of different benchmarks: remove them and run again"
+        )
+    for name, content in new.items():
+        if content.get("used_by_gate", True):
+            yield name, _read_result(before, name, old[name]), _read_result(after, name, content)
+
+
+def _read_result(folder: Path, name: str, content: Mapping[str, Any]) -> BenchmarkResult:
+    metric = str(content["metric"])
+    members = {
+        member: _part(metric, content["subsets"][member], _read_predictions(folder, metric, member))
+        for member in content.get("members", ())
+    }
+    return BenchmarkResult(
+        **{field: content[field] for field in RESULT_FIELDS if field in content},
+        predictions=None if members else _read_predictions(folder, metric, name),
+        members=members,
     )
 
 
-def _extra_metrics(
-    name: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[MetricSummary]:
-    if not after.get("used_by_gate", True):
-        scores = float(before["score"]), float(after["score"])
-        yield MetricSummary(name, str(after["metric"]), *scores)
-    for metric, value in after.get("extra_metrics", {}).items():
-        yield MetricSummary(name, metric, float(before["extra_metrics"][metric]), float(value))
+def _slice(result: BenchmarkResult, subset: str) -> BenchmarkResult:
+    """Return the result of one subset, or of one member of an average."""
+    if result.predictions is None:
+        return result.members[subset]
+    return _part(result.metric, result.subsets[subset], select_subset(result.predictions, subset))
 
 
-@lru_cache(maxsize=64)
-def _compare(
-    folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
-) -> tuple[ScoreChange, ...]:
-    changes = []
-    for name, old, new in _used_by_gate(folders):
-        metric = str(new["metric"])
-        parts = [_both(folders, metric, member) for member in new.get("members", [name])]
-        scores = (float(old["score"]), float(new["score"]))
-        estimate = paired_bootstrap(
-            parts, scores[1] - scores[0], name, resamples=resamples, confidence=confidence
-        )
-        interval = (estimate.mean, estimate.low, estimate.high)
-        baselines = new.get("baselines", {})
-        joined = joined_scores(baselines, new.get("extra_metrics", {}))
-        evidence = _evidence(parts, resamples, confidence)
-        chance = float(new.get("chance", 0.0))
-        head = (name, metric, int(new["n"]), *scores, *interval)
-        changes.append(ScoreChange(*head, baselines, joined, chance=chance, **evidence))
-    return tuple(changes)
+def _part(metric: str, subset: Mapping[str, float], predictions: Predictions) -> BenchmarkResult:
+    return BenchmarkResult(metric, subset["score"], int(subset["n"]), predictions=predictions)
 
 
-@lru_cache(maxsize=64)
-def _compare_slices(
-    folders: tuple[str, str], digests: tuple[str, str], resamples: int, confidence: float
-) -> tuple[ScoreChange, ...]:
-    changes = []
-    for name, old, new in _used_by_gate(folders):
-        subsets = new.get("subsets", {})
-        for subset, content in subsets.items():
-            if int(content["n"]) < MIN_SUBSET or len(subsets) < 2:
-                continue
-            metric, label = str(new["metric"]), f"{name}, {subset}"
-            is_member = subset in new.get("members", ())
-            before, after = _both(folders, metric, subset if is_member else name)
-            if not is_member:
-                before, after = select_subset(before, subset), select_subset(after, subset)
-            scores = (float(old["subsets"][subset]["score"]), float(content["score"]))
-            estimate = paired_bootstrap(
-                [(before, after)],
-                scores[1] - scores[0],
-                label,
-                resamples=resamples,
-                confidence=confidence,
-            )
-            interval = (estimate.mean, estimate.low, estimate.high)
-            changes.append(ScoreChange(label, metric, int(content["n"]), *scores, *interval))
-    return tuple(changes)
-
-
-def _used_by_gate(
-    folders: tuple[str, str],
-) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Yield name and both encoders' scores of each benchmark that the gate uses."""
-    before, after = (_scores(folder) for folder in folders)
-    if before.keys() != after.keys():
-        raise StoreError(
-            f"{folders[0]} and {folders[1]} hold scores of different benchmarks: remove them and "
-            "run again"
-        )
-    for name, new in after.items():
-        if new.get("used_by_gate", True):
-            yield name, before[name], new
-
-
-def _both(folders: tuple[str, str], metric: str, benchmark: str) -> tuple[Predictions, Predictions]:
-    before, after = (_predictions(folder, metric, benchmark) for folder in folders)
-    return before, after
-
-
-def _result_parts(
-    name: str, before: BenchmarkResult, after: BenchmarkResult
-) -> list[tuple[Predictions, Predictions]]:
-    if after.members:
-        return [
-            pair
-            for member, result in after.members.items()
-            for pair in _result_parts(member, before.members[member], result)
-        ]
-    if before.predictions is None or after.predictions is None:
-        raise BenchmarkError(f"{name} has no predictions to compare: evaluate both encoders again")
-    return [(before.predictions, after.predictions)]
-
-
-def _scores(folder: str) -> dict[str, Any]:
-    path = Path(folder) / "scores.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
-    return content
-
-
-def _predictions(folder: str, metric: str, benchmark: str) -> Predictions:
+def _read_predictions(folder: Path, metric: str, benchmark: str) -> Predictions:
     import pyarrow.parquet as pq  # late: `mirror show` does without it
 
-    path = Path(folder) / "predictions" / f"{benchmark}.parquet"
-    try:
+    path = folder / "predictions" / f"{benchmark}.parquet"
+    with reading(path):
         table = pq.read_table(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
     subsets, predicted = tuple(table["subset"].to_pylist()), table["predicted"].to_numpy()
     if table["gold"].null_count == table.num_rows:
         return Predictions(subsets, predicted)

@@ -7,31 +7,45 @@ prediction for each item.  Cosines are therefore computed here, and the statisti
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from mirror.encoders.embeddings_file import RoundedEncoder
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.encoders.head import without_last_layer
+from mirror.encoders.truncation import count_truncated
 from mirror.evaluation.benchmark import Benchmark, read_definition
-from mirror.evaluation.counting_encoder import CountingEncoder
-from mirror.evaluation.kinds.space_diagnostics import (
-    REPORT_STRINGS,
-    sampled_texts,
-    space_diagnostics,
-)
+from mirror.evaluation.kinds.space_diagnostics import REPORT_STRINGS, space_diagnostics
 from mirror.evaluation.result import BenchmarkResult, TextEncoder
 from mirror.evaluation.score_change import TRUNCATED
 from mirror.hardware import thread_count
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import EvaluationSection
 from mirror.run_data import RunData
+from mirror.stage_files import sampled_texts
+
+
+class CountingEncoder:
+    """An encoder that counts the texts that it encodes."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.counts = {"texts": 0, "cut": 0}
+        """Texts that were encoded, and how many of them were longer than the encoder reads."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the embeddings (texts, dimension)."""
+        self.counts["texts"] += len(texts)
+        self.counts["cut"] += count_truncated(self._encoder, texts)
+        return self._encoder.encode(texts)
 
 
 def score_encoder(
@@ -84,14 +98,11 @@ def write_evaluation(
         on_progress(ProgressEvent("evaluation", done, total, "benchmarks", benchmark.name))
         results[benchmark.name] = score_encoder(rounded, benchmark, run)
         _write_predictions(benchmark.name, results[benchmark.name], out / "predictions")
-    texts = sampled_texts(run.sample)[:REPORT_STRINGS]
-    diagnostics = space_diagnostics(texts, encoder.encode(texts)) | {TRUNCATED: counting.counts()}
+    texts = sampled_texts(run.sample, REPORT_STRINGS)
+    diagnostics = space_diagnostics(texts, encoder.encode(texts)) | {TRUNCATED: counting.counts}
     _write_json(out / "diagnostics.json", diagnostics)
-    scores = {
-        each.name: results[each.name].content()
-        | {"used_by_gate": each.used_by_gate and each.name in evaluation.benchmarks}
-        for each in definitions
-    }
+    for_gate = {each.name for each in definitions if each.used_by_gate} & {*evaluation.benchmarks}
+    scores = {name: result.content(name in for_gate) for name, result in results.items()}
     _write_json(out / "scores.json", scores)
     return {name: result.score for name, result in results.items()}
 

@@ -75,8 +75,8 @@ class BenchmarkResult:
     chance: float = 0.0
     """The score to expect of random vectors."""
 
-    def content(self) -> dict[str, Any]:
-        """Return the result as JSON-ready values, without predictions."""
+    def content(self, used_by_gate: bool) -> dict[str, Any]:
+        """Return the result as JSON-ready values for `scores.json`, without predictions."""
         content = {
             "metric": self.metric,
             "score": self.score,
@@ -85,6 +85,7 @@ class BenchmarkResult:
             "baselines": dict(self.baselines),
             "extra_metrics": dict(self.extra_metrics),
             "chance": self.chance,
+            "used_by_gate": used_by_gate,
         }
         return content | ({"members": sorted(self.members)} if self.members else {})
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -18,7 +18,7 @@ from mirror.documents import is_empty_cell
 from mirror.errors import BenchmarkError
 from mirror.evaluation.benchmark import Benchmark
 from mirror.evaluation.datasets import find_file, local_table, read_lines
-from mirror.evaluation.metrics import Predictions, Statistic, cosines
+from mirror.evaluation.metrics import Predictions, cosines, statistic_of
 from mirror.evaluation.result import BenchmarkResult, TextEncoder, make_result
 from mirror.run_data import RunData
 
@@ -83,17 +83,19 @@ class PairBenchmark(Benchmark):
         """Return the pairs; see `load_pairs`."""
         return load_pairs(self)
 
-    def score_pairs(
-        self, encoder: TextEncoder, pairs: Sequence[Pair], statistic: Statistic
+    def score(
+        self, encoder: TextEncoder, data: Any, second: TextEncoder | None = None
     ) -> BenchmarkResult:
-        """Return the statistic of the pairs' cosines against their gold scores."""
+        """Return the kind's metric of the pairs' cosines against their gold scores."""
+        pairs: tuple[Pair, ...] = data
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
         rows = dict(zip(texts, encoder.encode(texts), strict=True))
-        first = np.stack([rows[pair.first] for pair in pairs])
-        second = np.stack([rows[pair.second] for pair in pairs])
+        sides = [[rows[pair.first] for pair in pairs], [rows[pair.second] for pair in pairs]]
         gold = np.asarray([pair.gold for pair in pairs])
         subsets = tuple(pair.subset for pair in pairs)
-        predictions = Predictions(subsets, cosines(first, second), gold, statistic)
+        predictions = Predictions(
+            subsets, cosines(*map(np.stack, sides)), gold, statistic_of(self.METRIC)
+        )
         return make_result(self, predictions)
 
 

@@ -22,8 +22,8 @@ from mirror.evaluation.stage import evaluate_encoder
 from mirror.pipeline import prepare_data
 from mirror.progress import OnProgress, no_progress
 from mirror.recipe import Recipe, parse_recipe
-from mirror.release.run_results import read_json
 from mirror.sampling.random_strings import random_corpus
+from mirror.stage_files import read_json
 from mirror.store import Stage, StageRecord, Store
 from mirror.tuning.worker import tune_encoder
 from mirror.tuning_config import Pooling, TuningSection
@@ -139,7 +139,7 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
         tuned = tune_encoder(recipe, data.sample, base, store, on_progress, pairs=data.pairs)
     encoder = _encoder_ref(trial, base, tuned)
     evaluation = evaluate_encoder(recipe, encoder, data, store, on_progress)
-    details = read_json(evaluation, "scores.json")
+    details = read_json(evaluation.path / "scores.json")
     stages = (data.corpus, data.sample, data.pairs, tuned, evaluation)
     return TrialResult(
         label=trial.label,

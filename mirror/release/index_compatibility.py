@@ -16,10 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mirror.errors import InputError, StoreError
+from mirror.errors import InputError
 from mirror.evaluation.bootstrap import Estimate, mean_interval
 from mirror.evaluation.procrustes import SpaceMap, fit_map
 from mirror.rendering import fill_template
+from mirror.stage_files import reading
 from mirror.store import StageRecord
 
 Floats = NDArray[np.float64]
@@ -215,7 +216,7 @@ def read_compatibility(record: StageRecord) -> Compatibility:
         StoreError: it is missing or damaged.
     """
     path = record.path / COMPATIBILITY
-    try:
+    with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         content.pop("thresholds")
         kept = content.pop("kept")
@@ -230,9 +231,6 @@ def read_compatibility(record: StageRecord) -> Compatibility:
                 "gained": Estimate(**content["gained"]) if kept else None,
             }
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        message = f"{path} cannot be read ({error}): remove its folder and run again"
-        raise StoreError(message) from error
 
 
 def _read_quality(content: dict[str, Any]) -> SearchQuality:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import InputError
-from mirror.evaluation.kinds.space_diagnostics import sampled_texts
 from mirror.evaluation.procrustes import SpaceMap, save_map
 from mirror.evaluation.result import TextEncoder
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -25,6 +24,7 @@ from mirror.release.index_compatibility import (
     to_json,
 )
 from mirror.rendering import template_digest
+from mirror.stage_files import sampled_texts
 from mirror.store import Stage, StageRecord, Store
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from mirror.encoders.encoder_ref import EncoderRef, tuned_digest
 from mirror.errors import StoreError
 from mirror.hashing import MANIFEST
 from mirror.release.run_results import RunResults
+from mirror.stage_files import reading
 from mirror.store import INPUT_FILES, StageRecord, section_content
 
 LINEAGE = "lineage.json"
@@ -95,14 +96,10 @@ def build_lineage(
 def read_manifest(record: StageRecord) -> Manifest:
     """Return a stage's manifest."""
     path = record.path / MANIFEST
-    try:
+    with reading(path):
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
         if missing := {*STAGE_FIELDS, "files"} - manifest.keys():
             raise ValueError(f"no {', '.join(sorted(missing))}")
-    except (OSError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
     return manifest
 
 

@@ -13,8 +13,9 @@ from mirror.corpus.text_templates import MANY as MANY_TEMPLATES
 from mirror.corpus.vocabulary_fit import fits_badly
 from mirror.evaluation.score_change import TRUNCATED
 from mirror.recipe import Recipe
-from mirror.release.run_results import RunResults, read_json
+from mirror.release.run_results import RunResults
 from mirror.shared_texts import MOST, SharedTexts
+from mirror.stage_files import read_json
 from mirror.store import INPUT_FILES
 
 SHOWN = 6
@@ -55,7 +56,7 @@ def find_notices(results: RunResults) -> tuple[Notice, ...]:
         StoreError: the evaluation's folder is damaged.
     """
     counts = results.pairs.counts if results.pairs else None
-    truncated = read_json(results.after, "diagnostics.json").get(TRUNCATED)
+    truncated = read_json(results.after.path / "diagnostics.json").get(TRUNCATED)
     notices = [
         *corpus_notices(results.corpus.counts),
         *(pairs_notices(counts) if counts else ()),

@@ -19,9 +19,10 @@ from mirror.release.gate import Verdict
 from mirror.release.index_compatibility import read_compatibility, summary
 from mirror.release.model_card import corpus_words, other_methods
 from mirror.release.notices import find_notices
-from mirror.release.run_results import RunResults, metric_changes, read_json, score_changes
+from mirror.release.run_results import RunResults, metric_changes, score_changes
 from mirror.release.training_curve import loss_text, read_steps
 from mirror.rendering import LIBRARIES, fill_template, template_digest
+from mirror.stage_files import read_json
 from mirror.store import Stage, StageRecord, Store, section_content
 
 REPORT_TEMPLATE = "report.html.j2"
@@ -130,8 +131,8 @@ def score_scale(scores: tuple[ScoreChange, ...]) -> tuple[float, float]:
 
 def _plots(results: RunResults) -> dict[str, Any]:
     before, after = (
-        read_json(results.before, "diagnostics.json"),
-        read_json(results.after, "diagnostics.json"),
+        read_json(results.before.path / "diagnostics.json"),
+        read_json(results.after.path / "diagnostics.json"),
     )
     cosines = [
         (diagnostics["cosines"]["bins"], diagnostics["cosines"]["counts"])
@@ -151,8 +152,8 @@ def _plots(results: RunResults) -> dict[str, Any]:
 
 def _neighbours(results: RunResults) -> list[dict[str, Any]]:
     """Return the nearest strings of each query, before and after, with a mark for new ones."""
-    before = read_json(results.before, "diagnostics.json")["neighbours"]
-    after = read_json(results.after, "diagnostics.json")["neighbours"]
+    before = read_json(results.before.path / "diagnostics.json")["neighbours"]
+    after = read_json(results.after.path / "diagnostics.json")["neighbours"]
     rows = []
     for old, new in zip(before, after, strict=True):
         known = {text for text, _ in old["nearest"]}
@@ -169,8 +170,8 @@ def _neighbours(results: RunResults) -> list[dict[str, Any]]:
 def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int]]]:
     """Return name, before, after and items of the subsets, by benchmark."""
     before, after = (
-        read_json(results.before, "scores.json"),
-        read_json(results.after, "scores.json"),
+        read_json(results.before.path / "scores.json"),
+        read_json(results.after.path / "scores.json"),
     )
     return {
         name: [

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from mirror.corpus.drift import Drift
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import StoreError
 from mirror.evaluation.comparison import compare, extra_metric_changes
 from mirror.evaluation.score_change import BaseReading, MetricSummary, ScoreChange
 from mirror.recipe import Recipe
+from mirror.stage_files import read_json
 from mirror.store import StageRecord
 
 
@@ -68,20 +66,5 @@ def metric_changes(results: RunResults) -> tuple[MetricSummary, ...]:
     Raises:
         StoreError: an evaluation's folder is damaged.
     """
-    before, after = (read_json(record, "scores.json") for record in (results.before, results.after))
-    return extra_metric_changes(before, after)
-
-
-def read_json(record: StageRecord, name: str) -> Any:
-    """Return the content of a stage's JSON file.
-
-    Raises:
-        StoreError: it is missing or damaged.
-    """
-    path = record.path / name
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
+    records = (results.before, results.after)
+    return extra_metric_changes(*(read_json(record.path / "scores.json") for record in records))

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirror.encoders.encoder_ref import EncoderRef
-from mirror.errors import StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.release import smoke_test_client
 from mirror.release.gate import SmokeTestResult
+from mirror.stage_files import reading, sampled_texts
 from mirror.store import Stage, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -69,12 +69,8 @@ def read_smoke_test(record: StageRecord) -> SmokeTestResult:
         StoreError: it is missing or damaged.
     """
     path = record.path / RESULT
-    try:
+    with reading(path):
         return SmokeTestResult(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
 
 
 def check_encoder(folder: Path, sample: StageRecord, work: Path) -> SmokeTestResult:
@@ -89,7 +85,7 @@ def check_encoder(folder: Path, sample: StageRecord, work: Path) -> SmokeTestRes
 
     from mirror.encoders.encoder import Encoder
 
-    texts = _first_strings(sample)
+    texts = sampled_texts(sample, TEXTS)
     answer = run_client(folder, texts, work)
     if isinstance(answer, str):
         return SmokeTestResult(fault=answer)
@@ -141,14 +137,3 @@ def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     norms = np.linalg.norm(exact, axis=1, keepdims=True)
     unit: NDArray[np.float64] = exact / np.where(norms > 0, norms, 1)
     return unit @ unit.T
-
-
-def _first_strings(sample: StageRecord) -> list[str]:
-    import pyarrow.parquet as pq
-
-    path = sample.path / "strings.parquet"
-    try:
-        texts: list[str] = pq.read_table(path, columns=["text"])["text"][:TEXTS].to_pylist()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: remove its folder and run again") from error
-    return texts

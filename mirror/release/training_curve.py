@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mirror.errors import StoreError
 from mirror.recipe import Recipe
 from mirror.release.run_results import RunResults
+from mirror.stage_files import reading
 from mirror.store import StageRecord
 
 FEWEST_STEPS = 20
@@ -26,13 +26,9 @@ def read_steps(tuned: StageRecord) -> list[dict[str, Any]]:
         StoreError: the file is missing or damaged.
     """
     path = tuned.path / "steps.jsonl"
-    try:
+    with reading(path):
         lines = path.read_text(encoding="utf-8").splitlines()
         return [{**line, "loss": float(line["loss"])} for line in map(json.loads, lines)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): remove its folder and run again") from (
-            error
-        )
 
 
 def guessing_loss(recipe: Recipe, items: int) -> float | None:

@@ -24,8 +24,9 @@ from mirror.release.gate import Verdict
 from mirror.release.lineage import read_lineage
 from mirror.release.notices import find_notices
 from mirror.release.report import REPORT
-from mirror.release.run_results import RunResults, read_json
+from mirror.release.run_results import RunResults
 from mirror.release.training_curve import read_steps
+from mirror.stage_files import read_json
 from mirror.store import StageRecord
 from tasks.registry.versions import BASE_ENCODER
 
@@ -151,7 +152,7 @@ class RegistrationCandidate:
         for who, scores in self._evaluations():
             for benchmark, score in scores.counts.items():
                 yield f"{who}/{benchmark}", score, 0, 0
-            for benchmark, result in read_json(scores, "scores.json").items():
+            for benchmark, result in read_json(scores.path / "scores.json").items():
                 for measure, value in result.get("extra_metrics", {}).items():
                     yield f"{who}/{metric_name(benchmark, measure)}", value, 0, 0
 

@@ -1,13 +1,15 @@
-"""Classification benchmarks: area under the ROC curve of cosines of labelled text pairs."""
+"""Classification benchmarks: area under the ROC curve of cosines of labelled text pairs.
+
+The AUC is how often a matching pair has the higher cosine; ties count half.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from mirror.evaluation.benchmark import register_kind
-from mirror.evaluation.result import BenchmarkResult, TextEncoder
 from mirror.evaluation.scored_pairs import PairBenchmark
 
 
@@ -23,9 +25,3 @@ class ClassificationBenchmark(PairBenchmark):
         if self.labels is None:
             raise ValueError("a classification benchmark needs `labels`")
         return self
-
-    def score(
-        self, encoder: TextEncoder, data: Any, second: TextEncoder | None = None
-    ) -> BenchmarkResult:
-        """Return the AUC: how often a matching pair has the higher cosine; ties count half."""
-        return self.score_pairs(encoder, data, "auc")

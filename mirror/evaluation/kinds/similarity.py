@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from mirror.evaluation.benchmark import register_kind
-from mirror.evaluation.result import BenchmarkResult, TextEncoder
 from mirror.evaluation.scored_pairs import PairBenchmark
 
 
@@ -23,9 +22,3 @@ class SimilarityBenchmark(PairBenchmark):
         if self.labels is not None:
             raise ValueError("only a classification benchmark takes `labels`")
         return self
-
-    def score(
-        self, encoder: TextEncoder, data: Any, second: TextEncoder | None = None
-    ) -> BenchmarkResult:
-        """Return Spearman's rho between cosines and human scores."""
-        return self.score_pairs(encoder, data, "spearman")

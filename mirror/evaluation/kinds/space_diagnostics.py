@@ -26,10 +26,8 @@ from mirror.evaluation.benchmark import Benchmark, register_kind
 from mirror.evaluation.metrics import check_vectors, unit_rows
 from mirror.evaluation.result import BenchmarkResult, TextEncoder, require_run
 from mirror.run_data import RunData
-from mirror.store import StageRecord
+from mirror.stage_files import sampled_texts
 
-MAX_TEXTS = 10_000
-"""Size of the paper's training lists."""
 MIN_TEXTS = 2
 REMOVED_CHARACTERS = 5
 """Length of the run that is removed from a text; at most a third of the text."""
@@ -89,15 +87,6 @@ class SpaceDiagnosticsBenchmark(Benchmark):
                 "uniformity": uniformity(vectors),
             },
         )
-
-
-def sampled_texts(sample: StageRecord) -> list[str]:
-    """Return the first 10,000 strings of a sample, which is in the order of a hash."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(sample.path / "strings.parquet", columns=["text"])
-    texts: list[str] = table["text"].slice(0, MAX_TEXTS).to_pylist()
-    return texts
 
 
 def space_diagnostics(texts: Sequence[str], vectors: NDArray[np.float32]) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def test_an_average_is_compared_over_its_members(tmp_path: Path) -> None:
     places = []
     for name, lift in (("a", 0.0), ("b", 0.5)):
         whole = {"metric": "spearman", "score": 0.25 + lift / 2, "n": 40}
-        scores = {"avg": {**whole, "members": ["x", "y"]}}
+        parts = {"x": {"score": 0.5, "n": 20}, "y": {"score": lift, "n": 20}}
+        scores = {"avg": {**whole, "members": ["x", "y"], "subsets": parts}}
         own = {"x": ([0.5] * 20, [None] * 20), "y": ([lift] * 20, [None] * 20)}
         places.append(evaluation(tmp_path / name, scores, own))
     (found,) = compare(places[0], places[1], GateSection())

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mirror.errors import BenchmarkError
-from mirror.evaluation.comparison import compare_extra_metrics, compare_results
-from mirror.evaluation.kinds.average import AverageBenchmark
+from mirror.evaluation.comparison import compare_results, extra_metric_changes
 from mirror.evaluation.metrics import Predictions
 from mirror.evaluation.result import BenchmarkResult
 from mirror.recipe import GateSection
@@ -64,11 +63,8 @@ def test_other_items_are_refused() -> None:
 def test_extra_metrics_are_compared_and_so_is_a_score_that_the_gate_does_not_use(
     gated, shown
 ) -> None:
-    benchmark = AverageBenchmark(
-        name="x", task="average", members=("y",), metric="acc@1", used_by_gate=gated
-    )
     before = BenchmarkResult("acc@1", 0.5, 9, extra_metrics={"acc@5": 0.7})
     after = BenchmarkResult("acc@1", 0.6, 9, extra_metrics={"acc@5": 0.8})
-    lines = compare_extra_metrics(benchmark, before, after)
+    lines = extra_metric_changes(*({"x": each.content(gated)} for each in (before, after)))
     assert [(line.metric, line.before, line.after) for line in lines] == shown
     assert {line.benchmark for line in lines} == {"x"}
