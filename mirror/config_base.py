@@ -55,16 +55,21 @@ def read_section(path: Path, model: type[S], error_type: type[MirrorError]) -> S
     Raises:
         MirrorError: of `error_type`: the file cannot be read, or is invalid; all faults are listed.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise error_type(f"{path} cannot be read as TOML: {error}") from error
+    content = read_toml(path, error_type)
     try:
         return model.model_validate({**content, "name": path.stem})
     except ValidationError as error:
         raise error_type(
             f"{path} has {error.error_count()} fault(s):\n{list_faults(error)}"
         ) from error
+
+
+def read_toml(path: Path, error_type: type[MirrorError]) -> dict[str, Any]:
+    """Return the content of a TOML file; raise an error of that type if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise error_type(f"{path} cannot be read as TOML: {error}") from error
 
 
 def list_faults(error: ValidationError) -> str:

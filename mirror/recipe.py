@@ -7,7 +7,6 @@ types and impossible combinations are errors before anything runs, and all are l
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -23,6 +22,7 @@ from mirror.config_base import (
     Precision,
     Section,
     describe_fault,
+    read_toml,
 )
 from mirror.corpus_config import AnyCorpusSection, gives_documents
 from mirror.drift_config import DriftSection
@@ -230,14 +230,11 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: the file is missing, is not TOML, or has faults; all are listed.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise RecipeError(
             f"no file at {path}: correct the path, or give a name that `mirror recipes` lists"
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read as TOML: {error}") from error
+        )
+    content = read_toml(path, RecipeError)
     if "name" in content:
         raise RecipeError(
             f"{path} sets `name`: remove it; a recipe is named after its file, {path.stem!r}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import tomllib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import ValidationError, model_validator
 
-from mirror.config_base import Language, Name, Section, list_faults
+from mirror.config_base import Language, Name, Section, list_faults, read_toml
 from mirror.data_files import DataFile, check_inside
 from mirror.errors import BenchmarkError
 from mirror.hashing import code_hash, file_digest
@@ -187,13 +186,10 @@ def read_definition(name: str) -> Benchmark:
 def read_member(name: str) -> Benchmark:
     """As `read_definition`, without a check of an average's members."""
     path = Path(name) if name.endswith(".toml") else DEFINITIONS / f"{name}.toml"
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         known = ", ".join(definition_names())
-        raise BenchmarkError(f"no benchmark at {path}: those shipped are {known}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BenchmarkError(f"{path} cannot be read as TOML: {error}") from error
+        raise BenchmarkError(f"no benchmark at {path}: those shipped are {known}")
+    content = read_toml(path, BenchmarkError)
     kind = find_kind(content.get("task"))
     if kind is None:
         raise BenchmarkError(

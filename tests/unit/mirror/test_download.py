@@ -20,9 +20,19 @@ CONTENT = b"oar\nmast\n"
 FILE = DataFile(path="lists/words.txt", sha256=hashlib.sha256(CONTENT).hexdigest())
 
 
-def test_a_file_is_downloaded_to_its_path(served: tuple[Path, str], tmp_path: Path) -> None:
+@pytest.fixture
+def address(served: tuple[Path, str]) -> str:
+    """Serve `CONTENT` at this address."""
     (served[0] / "words.txt").write_bytes(CONTENT)
-    path = download_file(FILE, f"{served[1]}/words.txt", tmp_path, "a test", CorpusError)
+    return f"{served[1]}/words.txt"
+
+
+def download(url: str, root: Path, file: DataFile = FILE) -> Path:
+    return download_file(file, url, root, "a test", CorpusError)
+
+
+def test_a_file_is_downloaded_to_its_path(address: str, tmp_path: Path) -> None:
+    path = download(address, tmp_path)
     assert path == tmp_path / "lists" / "words.txt"
     assert path.read_bytes() == CONTENT
     assert is_declared(path, FILE)
@@ -40,16 +50,13 @@ def test_the_error_names_the_owner_and_nothing_is_left(
 
 def test_the_error_of_a_server_that_does_not_answer_names_the_path(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"download it by hand to .*lists/words\.txt"):
-        download_file(FILE, "http://127.0.0.1:9/words.txt", tmp_path, "a test", CorpusError)
+        download("http://127.0.0.1:9/words.txt", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(
-    served: tuple[Path, str], tmp_path: Path
-) -> None:
-    (served[0] / "words.txt").write_bytes(CONTENT)
+def test_a_folder_that_cannot_be_written_is_refused(address: str, tmp_path: Path) -> None:
     (tmp_path / "lists").write_text("a file instead of the folder")
     with pytest.raises(StoreError, match=r"words\.txt cannot be written"):
-        download_file(FILE, f"{served[1]}/words.txt", tmp_path, "a test", CorpusError)
+        download(address, tmp_path)
 
 
 def test_an_archive_is_not_unpacked(served: tuple[Path, str], tmp_path: Path) -> None:
@@ -61,42 +68,37 @@ def test_an_archive_is_not_unpacked(served: tuple[Path, str], tmp_path: Path) ->
     (served[0] / "a.zip").write_bytes(content)
     file = DataFile(path="data/a.zip", sha256=hashlib.sha256(content).hexdigest())
     root = tmp_path / "in" / "here"
-    path = download_file(file, f"{served[1]}/a.zip", root, "a test", CorpusError)
+    path = download(f"{served[1]}/a.zip", root, file)
     assert path.read_bytes() == content
     assert [path.name for path in root.rglob("*") if path.is_file()] == ["a.zip"]
     assert not list(tmp_path.rglob("escaped.txt"))
 
 
 def test_a_link_at_the_files_path_is_replaced_and_not_written_through(
-    served: tuple[Path, str], tmp_path: Path
+    address: str, tmp_path: Path
 ) -> None:
-    (served[0] / "words.txt").write_bytes(CONTENT)
     outside, root = tmp_path / "outside.txt", tmp_path / "root"
     outside.write_text("mine")
     (root / "lists").mkdir(parents=True)
     (root / "lists" / "words.txt").symlink_to(outside)
-    download_file(FILE, f"{served[1]}/words.txt", root, "a test", CorpusError)
+    download(address, root)
     assert outside.read_text() == "mine"
     assert not (root / "lists" / "words.txt").is_symlink()
 
 
-def test_a_linked_folder_that_leads_outside_is_refused(
-    served: tuple[Path, str], tmp_path: Path
-) -> None:
-    (served[0] / "words.txt").write_bytes(CONTENT)
+def test_a_linked_folder_that_leads_outside_is_refused(address: str, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "lists").symlink_to(tmp_path / "outside")
     with pytest.raises(CorpusError, match=r"a link leads .*lists out of .*root: remove the link"):
-        download_file(FILE, f"{served[1]}/words.txt", tmp_path / "root", "a test", CorpusError)
+        download(address, tmp_path / "root")
     assert not list((tmp_path / "outside").iterdir())
 
 
-def test_a_root_that_is_a_link_is_followed(served: tuple[Path, str], tmp_path: Path) -> None:
-    (served[0] / "words.txt").write_bytes(CONTENT)
+def test_a_root_that_is_a_link_is_followed(address: str, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "disk")
-    download_file(FILE, f"{served[1]}/words.txt", tmp_path / "root", "a test", CorpusError)
+    download(address, tmp_path / "root")
     assert (tmp_path / "disk" / "lists" / "words.txt").read_bytes() == CONTENT
 
 
@@ -130,8 +132,8 @@ def test_a_redirect_out_of_http_is_refused(
     for target in (secret.as_uri(), f"ftp://127.0.0.1:9{secret}", "data:,oar%0Amast%0A"):
         redirects.target = target
         with pytest.raises(MirrorError, match=r"not allowed|unknown url type"):
-            download_file(FILE, url, tmp_path / "root", "a test", CorpusError)
+            download(url, tmp_path / "root")
     assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
     (served[0] / "words.txt").write_bytes(CONTENT)
     redirects.target = f"{served[1]}/words.txt"
-    assert download_file(FILE, url, tmp_path / "root", "a test", CorpusError).is_file()
+    assert download(url, tmp_path / "root").is_file()
