@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import re
+import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import lru_cache
@@ -89,6 +91,22 @@ def _read(facts: Path) -> str:
 def _flags(lines: str) -> list[str]:
     match = re.search(r"^(?:flags|Features)\s*:(.*)$", lines, re.MULTILINE)
     return match[1].split() if match else []
+
+
+def describe_machine(facts: Path = CPU_FACTS) -> dict[str, str]:
+    """Return processor, cores and memory, and the GPU if torch is loaded and uses one."""
+    model = re.search(r"^model name\s*:\s*(.+)$", _read(facts), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = {
+        "processor": model[1].strip() if model else platform.machine(),
+        "cores": f"{usable_cores()} usable, {thread_count()} thread(s)",
+        "memory": f"{memory / 2**30:.0f} GiB",
+    }
+    # If everything was reused, torch is not loaded and no GPU was used.
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        machine["GPU"] = str(torch.cuda.get_device_name())
+    return machine
 
 
 def release_memory() -> None:

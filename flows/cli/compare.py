@@ -43,11 +43,12 @@ def compare(
     if texts and recipe:
         raise click.UsageError("give --texts or --recipe, not both")
     from flows.cli.html_page import check_page_path, write_page
-    from mirror.evaluation.procrustes import check_map_path, save_map
+    from mirror.evaluation.procrustes import MAP_ENDINGS, save_map
+    from mirror.paths import check_output
 
     page, save_to = check_page_path(out), options["save_map"]
     if save_to:
-        check_map_path(Path(save_to))
+        check_output(Path(save_to), MAP_ENDINGS)
     from flows.cli.progress import live_progress
     from mirror.release.index_compatibility_stage import compare_on_texts
 

@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirror.errors import InputError
-from mirror.paths import check_output
 
 Floats = NDArray[np.float64]
 
-ENDINGS = (".safetensors", ".npz")
+MAP_ENDINGS = (".safetensors", ".npz")
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,8 @@ def fit_map(old: Floats, new: Floats) -> SpaceMap:
     return SpaceMap(left @ right, old_mean, new_mean)
 
 
-def check_map_path(path: Path) -> None:
-    """Raise an error if a map cannot be written to a path, before any long work.
-
-    Raises:
-        InputError: the ending is unknown, or the folder is missing.
-    """
-    check_output(path, ENDINGS)
-
-
 def save_map(space_map: SpaceMap, path: Path) -> None:
-    """Write a map as safetensors, or as `.npz` without pickle; atomic.
+    """Write a map as safetensors, or as `.npz` without pickle, by the ending; atomic.
 
     Raises:
         InputError: it cannot be written.

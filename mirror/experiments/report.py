@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,17 +17,20 @@ from mirror.atomic_write import atomic_file
 from mirror.corpus_config import find_source
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
-from mirror.experiments.environment import machine, versions
 from mirror.experiments.figure import draw_figure
 from mirror.experiments.plan import BaseKind, ExperimentPlan
 from mirror.experiments.results import Ordering, Values, Verdict, ordering_verdict, table_verdicts
 from mirror.experiments.study import Study
 from mirror.experiments.text_tables import text_tables
+from mirror.hardware import describe_machine
+from mirror.provenance import git_commit, library_versions
 from mirror.rendering import fill_template
 
 FOLDER = "studies"
 MARKDOWN, PAGE, RESULTS, FIGURE = "report.md", "report.html", "results.json", "figure.svg"
 PAPER_TITLE = "The paper's tables, measured"
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy")
+"""Packages that values depend on."""
 BASE_KINDS: tuple[BaseKind, ...] = ("ours", "stand-in")
 
 
@@ -63,7 +67,12 @@ class Report:
 def make_report(plan: ExperimentPlan, values: Values, seconds: float, command: str = "") -> Report:
     """Return the report of measured values, with this machine, its libraries and the time."""
     made_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return Report(plan, values, machine(), versions(), made_at, seconds, command)
+    versions = {
+        "commit": git_commit(),
+        "python": platform.python_version(),
+        **library_versions(LIBRARIES),
+    }
+    return Report(plan, values, describe_machine(), versions, made_at, seconds, command)
 
 
 def facts(report: Report) -> Iterator[tuple[str, str]]:

@@ -69,8 +69,6 @@ class Trial:
 class TrialResult:
     """Scores of a trial, and the stages that they come from."""
 
-    label: str
-    seed: int
     details: Mapping[str, Any]
     """Content of the evaluation's `scores.json` by benchmark: metric, score, n, subsets, ..."""
     evaluation: StageRecord
@@ -142,8 +140,6 @@ def _run(trial: Trial, store: Store, on_progress: OnProgress) -> TrialResult:
     details = read_json(evaluation.path / "scores.json")
     stages = (data.corpus, data.sample, data.pairs, tuned, evaluation)
     return TrialResult(
-        label=trial.label,
-        seed=trial.seed,
         details={name: details[name] for name in recipe.evaluation.scored},
         evaluation=evaluation,
         encoder=encoder,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mirror.encoders.base_model import check_base
 from mirror.errors import InputError
+from mirror.evaluation.datasets import data_roots
 from mirror.maintenance.hardware import check_hardware
 from mirror.maintenance.health_check import CheckResult
 from mirror.maintenance.network import check_hub, check_tracking
@@ -28,7 +28,7 @@ def run_checks(workspace: Path, tracking_uri: str) -> tuple[CheckResult, ...]:
         check_tracking(tracking_uri),
         check_hub(),
         check_shipped_base(SHIPPED_BASE),
-        check_benchmarks(workspace),
+        check_benchmarks(),
         *check_recipes(),
     )
 
@@ -42,11 +42,9 @@ def check_shipped_base(folder: Path) -> CheckResult:
     return CheckResult("base model", "ok", f"{folder} is complete")
 
 
-def check_benchmarks(workspace: Path) -> CheckResult:
+def check_benchmarks() -> CheckResult:
     """Check that a folder with benchmark data exists."""
-    folders = [workspace / "benchmarks"]
-    if named := os.environ.get("MIRROR_BENCHMARKS"):
-        folders.insert(0, Path(named))
+    folders = data_roots()
     for folder in folders:
         if folder.is_dir():
             return CheckResult("benchmarks", "ok", f"data in {folder}")

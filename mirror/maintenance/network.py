@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -21,6 +22,7 @@ HUB = "https://huggingface.co"
 ADDRESS_REMEDY = "write http://… or sqlite:////…, or unset it to use a file in the workspace"
 YES = {"1", "ON", "YES", "TRUE"}
 """Values that huggingface_hub takes for true."""
+_hub_result, _tracking_result = partial(CheckResult, "hub"), partial(CheckResult, "tracking")
 
 
 def check_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
@@ -28,17 +30,14 @@ def check_hub(environment: Mapping[str, str] = os.environ) -> CheckResult:
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if environment.get(name, "").upper() in YES:
             text = f"not checked: {name} is set, so only files on this machine are used"
-            return CheckResult("hub", "ok", text, f"unset {name} to download models and datasets")
+            return _hub_result("ok", text, f"unset {name} to download models and datasets")
     hub = environment.get("HF_ENDPOINT") or HUB
     answer = ask(hub)
     if isinstance(answer, int) and answer < 500:
-        return CheckResult("hub", "ok", f"{without_login(hub)} answers")
+        return _hub_result("ok", f"{without_login(hub)} answers")
     text = f"{without_login(hub)} {_describe(answer)}: only local models and datasets can be used"
-    return CheckResult(
-        "hub",
-        "warn",
-        text,
-        "check network and proxy, or ignore this if your recipe needs no download",
+    return _hub_result(
+        "warn", text, "check network and proxy, or ignore this if your recipe needs no download"
     )
 
 
@@ -53,23 +52,16 @@ def check_tracking(uri: str) -> CheckResult:
     if scheme in ("http", "https"):
         return _server(uri)
     if is_no_address(uri):
-        return CheckResult(
-            "tracking",
-            "bad",
-            f"{shown} is not an address",
-            f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}",
+        return _tracking_result(
+            "bad", f"{shown} is not an address", f"MLFLOW_TRACKING_URI: {ADDRESS_REMEDY}"
         )
     if scheme == "file" or Path(uri).exists():
         if fault := write_fault(Path(unquote(urlsplit(uri).path))):
             text = f"{shown} cannot be written: {fault}"
-            return CheckResult(
-                "tracking", "bad", text, "correct its permissions, or MLFLOW_TRACKING_URI"
-            )
-        return CheckResult("tracking", "ok", f"{shown} can be written")
+            return _tracking_result("bad", text, "correct its permissions, or MLFLOW_TRACKING_URI")
+        return _tracking_result("ok", f"{shown} can be written")
     text = f"{shown} is not checked: only http, https, sqlite and folders are"
-    return CheckResult(
-        "tracking", "warn", text, "a run reports within seconds if it does not answer"
-    )
+    return _tracking_result("warn", text, "a run reports within seconds if it does not answer")
 
 
 def is_no_address(uri: str) -> bool:
@@ -117,14 +109,14 @@ def _server(uri: str) -> CheckResult:
     shown = without_login(uri)
     answer = ask(f"{shown.rstrip('/')}/health")
     if answer == 200:
-        return CheckResult("tracking", "ok", f"{shown} answers")
+        return _tracking_result("ok", f"{shown} answers")
     if answer in (401, 403):
         remedy = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
-        return CheckResult("tracking", "warn", f"{shown} answers, but requires a login", remedy)
+        return _tracking_result("warn", f"{shown} answers, but requires a login", remedy)
     remedy = "start it (`mlflow server`), or correct MLFLOW_TRACKING_URI"
-    return CheckResult("tracking", "bad", f"{shown} {_describe(answer)}", remedy)
+    return _tracking_result("bad", f"{shown} {_describe(answer)}", remedy)
 
 
 def _sqlite(uri: str) -> CheckResult:
@@ -132,18 +124,14 @@ def _sqlite(uri: str) -> CheckResult:
     remedy = "correct MLFLOW_TRACKING_URI, or remove the file"
     if fault := write_fault(path.parent):
         text = f"{path} cannot be written: {fault}"
-        return CheckResult(
-            "tracking", "bad", text, "correct its permissions, or MLFLOW_TRACKING_URI"
-        )
+        return _tracking_result("bad", text, "correct its permissions, or MLFLOW_TRACKING_URI")
     if not path.exists():
-        return CheckResult("tracking", "ok", f"{path} will be created by the first run")
+        return _tracking_result("ok", f"{path} will be created by the first run")
     if not os.access(path, os.W_OK):
-        return CheckResult("tracking", "bad", f"{path} is not writable", remedy)
+        return _tracking_result("bad", f"{path} is not writable", remedy)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        return CheckResult(
-            "tracking", "bad", f"{path} cannot be read as a database: {error}", remedy
-        )
-    return CheckResult("tracking", "ok", f"{path} can be read and written")
+        return _tracking_result("bad", f"{path} cannot be read as a database: {error}", remedy)
+    return _tracking_result("ok", f"{path} can be read and written")

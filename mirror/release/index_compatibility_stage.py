@@ -66,10 +66,13 @@ def compare_encoders(
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        before, after = (
-            (Path(encoder.folder), name) for encoder, name in zip((old, new), NAMES, strict=True)
-        )
-        comparison = write_compatibility(before, after, sample, out, on_progress)
+        from mirror.encoders.encoder import Encoder
+
+        before, after = (Encoder.load(Path(encoder.folder)) for encoder in (old, new))
+        comparison, space_map = compare_on_texts(before, after, sampled_texts(sample), on_progress)
+        (out / COMPATIBILITY).write_text(to_json(comparison), encoding="utf-8")
+        (out / PAGE).write_text(render_compatibility(*NAMES, comparison), encoding="utf-8")
+        save_map(space_map, out / MAP)
         return {
             "verdict": comparison.verdict,
             "overlap": comparison.neighbours.mean,
@@ -105,29 +108,3 @@ def compare_on_texts(
         embeddings.append(np.concatenate(parts))
     on_progress(ProgressEvent("compatibility", total, total, "texts"))
     return compare_spaces(*embeddings)
-
-
-def write_compatibility(
-    old: tuple[Path, str],
-    new: tuple[Path, str],
-    sample: StageRecord,
-    out: Path,
-    on_progress: OnProgress = no_progress,
-) -> Compatibility:
-    """Compare two encoders' folders on a run's sample; write report, page and map into `out`.
-
-    Args:
-        old: folder and name of the encoder whose vectors are in the indexes.
-        new: folder and name of its successor.
-        sample: its strings are embedded.
-        out: the folder to write to.
-        on_progress: receives an event for each chunk of texts.
-    """
-    from mirror.encoders.encoder import Encoder
-
-    before, after = Encoder.load(old[0]), Encoder.load(new[0])
-    comparison, space_map = compare_on_texts(before, after, sampled_texts(sample), on_progress)
-    (out / COMPATIBILITY).write_text(to_json(comparison), encoding="utf-8")
-    (out / PAGE).write_text(render_compatibility(old[1], new[1], comparison), encoding="utf-8")
-    save_map(space_map, out / MAP)
-    return comparison

@@ -78,7 +78,9 @@ def build_lineage(
         role: {
             **{key: manifest[key] for key in STAGE_FIELDS},
             "files": dict(manifest["files"]),
-            "from": sorted({origins[digest] for digest in _digests(manifest) if digest in origins}),
+            "from": sorted(
+                {origins[each] for each in manifest["inputs"].values() if each in origins}
+            ),
         }
         for role, manifest in manifests.items()
     }
@@ -144,10 +146,6 @@ def read_lineage(package: Path) -> dict[str, Any]:
 def stage_keys(lineage: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Return the name and key of every stage of a lineage."""
     return {(stage["name"], stage["key"]) for stage in lineage["stages"].values()}
-
-
-def _digests(manifest: Manifest) -> list[str]:
-    return list(manifest["inputs"].values())
 
 
 def _origins(base: EncoderRef, manifests: Mapping[str, Manifest]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from mirror.corpus_config import find_source
 from mirror.encoders.encoder_ref import ENCODER
@@ -46,13 +45,13 @@ def render_card(results: RunResults) -> str:
     return fill_template(
         CARD_TEMPLATE,
         {
-            **_data(results),
             "recipe": recipe,
-            "kind": recipe.level,
-            "pooling": recipe.tuning.pooling,
+            "corpus": results.corpus.counts,
+            "sample": results.sample.counts,
+            "corpus_words": corpus_words(recipe),
+            "digests": results.digests,
             "pooling_words": POOLING_WORDS[str(recipe.tuning.pooling)]
             + WEIGHTING_WORDS[recipe.tuning.weighting],
-            "tags": _tags(recipe),
             "scores": scores,
             "extra_metrics": metric_changes(results),
             "others": other_methods(scores),
@@ -60,11 +59,8 @@ def render_card(results: RunResults) -> str:
             "base": results.base,
             "readings": results.readings,
             "saved": read_encoder_settings(results.tuned.path / ENCODER),
-            "base_model": _hub_name(results),
             "licence": licence,
             "licence_words": _licence_words(licence),
-            "labelled": recipe.pairs is not None,
-            "prompt": recipe.tuning.prompt,
             "settings": section_content(recipe.tuning),
         },
     )
@@ -97,30 +93,3 @@ def _licence_words(licence: str) -> str:
     if licence == UNKNOWN:
         return "its card names none; ask its publisher before you publish this encoder"
     return f"{licence}, as its card says"
-
-
-def _hub_name(results: RunResults) -> str | None:
-    # The card's `base_model` must be a name on the hub.
-    return results.recipe.base.hub
-
-
-def _tags(recipe: Recipe) -> list[str]:
-    return [
-        "sentence-transformers",
-        "sentence-similarity",
-        "feature-extraction",
-        "mirror-bert",
-        recipe.level,
-        recipe.domain,
-    ]
-
-
-def _data(results: RunResults) -> dict[str, Any]:
-    corpus, sample = results.corpus.counts, results.sample.counts
-    return {
-        "strings": sample["strings"],
-        "kept": corpus["kept"],
-        "rows_in": corpus["rows_in"],
-        "corpus_words": corpus_words(results.recipe),
-        "digests": results.digests,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ def report_stage(results: RunResults, verdict: Verdict) -> Stage:
         inputs={
             **results.digests,
             "drift": digest_of_json(asdict(results.drift) if results.drift else None),
-            "verdict": digest_of_json(_plain(asdict(verdict))),
+            "verdict": digest_of_json(json.loads(json.dumps(asdict(verdict), default=str))),
             "notices": digest_of_json([asdict(notice) for notice in find_notices(results)]),
-            **_compatibility_digest(results),
+            **({"compatibility": results.compatibility.digest} if results.compatibility else {}),
             "template": template_digest(REPORT_TEMPLATE),
             "style": template_digest(REPORT_STYLE),
         },
@@ -69,8 +69,10 @@ def write_report(
 
 def render_report(results: RunResults, verdict: Verdict) -> str:
     """Return the page as HTML."""
-    scores = score_changes(results)
-    recipe = results.recipe
+    scores, recipe, compared = score_changes(results), results.recipe, results.compatibility
+    before, after = (
+        read_json(record.path / "diagnostics.json") for record in (results.before, results.after)
+    )
     return fill_template(
         REPORT_TEMPLATE,
         {
@@ -81,32 +83,24 @@ def render_report(results: RunResults, verdict: Verdict) -> str:
             "extra_metrics": metric_changes(results),
             "notices": find_notices(results),
             "drift": drift_lines(results.drift) if results.drift else [],
-            "compatibility": _compatibility(results),
+            "compatibility": summary(read_compatibility(compared)) if compared else (),
             "others": other_methods(scores),
             "scale": score_scale(scores),
             "subsets": _subsets(results),
             "interval": f"{recipe.evaluation.gate.confidence:.0%}",
-            "neighbours": _neighbours(results),
+            "neighbours": _neighbours(before["neighbours"], after["neighbours"]),
+            "diagnostics_before": before,
+            "diagnostics_after": after,
             "rejects": sorted(
                 results.corpus.counts["rejected"].items(), key=lambda item: (-item[1], item[0])
             ),
-            **_plots(results),
+            **_plots(results, before, after),
             **_tables(results),
             "corpus": results.corpus.counts,
             "sample": results.sample.counts,
             "tuned": results.tuned.counts,
         },
     )
-
-
-def _compatibility(results: RunResults) -> tuple[str, ...]:
-    """Return three lines on index compatibility; none if no champion is replaced."""
-    record = results.compatibility
-    return summary(read_compatibility(record)) if record else ()
-
-
-def _compatibility_digest(results: RunResults) -> dict[str, str]:
-    return {"compatibility": results.compatibility.digest} if results.compatibility else {}
 
 
 def score_scale(scores: tuple[ScoreChange, ...]) -> tuple[float, float]:
@@ -129,11 +123,9 @@ def score_scale(scores: tuple[ScoreChange, ...]) -> tuple[float, float]:
     return min(0, low) / 10, max(1, high) / 10
 
 
-def _plots(results: RunResults) -> dict[str, Any]:
-    before, after = (
-        read_json(results.before.path / "diagnostics.json"),
-        read_json(results.after.path / "diagnostics.json"),
-    )
+def _plots(
+    results: RunResults, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Any]:
     cosines = [
         (diagnostics["cosines"]["bins"], diagnostics["cosines"]["counts"])
         for diagnostics in (before, after)
@@ -145,15 +137,13 @@ def _plots(results: RunResults) -> dict[str, Any]:
         "loss_text": loss_text(results),
         "cosine_plot": Markup(plots.plot_cosines(*cosines)),  # noqa: S704
         "length_plot": Markup(plots.plot_lengths(results.sample.counts["lengths"])),  # noqa: S704
-        "diagnostics_before": before,
-        "diagnostics_after": after,
     }
 
 
-def _neighbours(results: RunResults) -> list[dict[str, Any]]:
+def _neighbours(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the nearest strings of each query, before and after, with a mark for new ones."""
-    before = read_json(results.before.path / "diagnostics.json")["neighbours"]
-    after = read_json(results.after.path / "diagnostics.json")["neighbours"]
     rows = []
     for old, new in zip(before, after, strict=True):
         known = {text for text, _ in old["nearest"]}
@@ -170,17 +160,11 @@ def _neighbours(results: RunResults) -> list[dict[str, Any]]:
 def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int]]]:
     """Return name, before, after and items of the subsets, by benchmark."""
     before, after = (
-        read_json(results.before.path / "scores.json"),
-        read_json(results.after.path / "scores.json"),
+        read_json(record.path / "scores.json") for record in (results.before, results.after)
     )
     return {
         name: [
-            (
-                subset,
-                before[name]["subsets"][subset]["score"],
-                tuned["score"],
-                tuned["n"],
-            )
+            (subset, before[name]["subsets"][subset]["score"], tuned["score"], tuned["n"])
             for subset, tuned in score["subsets"].items()
         ]
         for name, score in after.items()
@@ -190,7 +174,6 @@ def _subsets(results: RunResults) -> dict[str, list[tuple[str, float, float, int
 
 def _tables(results: RunResults) -> dict[str, Any]:
     recipe, base = results.recipe, results.base
-    tuned = {key: value for key, value in results.tuned.counts.items() if not _is_nested(value)}
     return {
         "tables": {
             "Base": {"from": base.origin, "digest": base.digest},
@@ -199,19 +182,15 @@ def _tables(results: RunResults) -> dict[str, Any]:
                 **{key.replace("_", " "): value for key, value in _flat(results.corpus).items()},
                 "strings tuned on": results.sample.counts["strings"],
             },
-            "Tuning": {**section_content(recipe.tuning), **tuned},
+            "Tuning": {**section_content(recipe.tuning), **_flat(results.tuned)},
             "Digests": results.digests,
         }
     }
 
 
 def _flat(record: StageRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.counts.items() if not _is_nested(value)}
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple)
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+    return {
+        key: value
+        for key, value in record.counts.items()
+        if not isinstance(value, dict | list | tuple)
+    }

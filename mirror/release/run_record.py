@@ -69,6 +69,16 @@ class RunRecord:
     """Whether `--if-changed` ended the run after the corpus stage; it then has no scores."""
 
 
+PARTS = {
+    "stages": StageSummary,
+    "scores": ScoreChange,
+    "extra_metrics": MetricSummary,
+    "readings": BaseReading,
+    "notices": Notice,
+}
+"""Fields of a run record that are lists of other records."""
+
+
 @dataclass(frozen=True)
 class StartTime:
     """Start of a run, by the system clock and by the monotonic clock."""
@@ -136,21 +146,10 @@ def read_record(path: Path) -> RunRecord:
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(ScoreChange(**line) for line in content.pop("scores"))
-        stages = tuple(StageSummary(**line) for line in content.pop("stages"))
-        reasons = tuple(content.pop("reasons"))
-        metrics = tuple(MetricSummary(**line) for line in content.pop("extra_metrics", ()))
-        readings = tuple(BaseReading(**line) for line in content.pop("readings", ()))
-        notices = tuple(Notice(**line) for line in content.pop("notices", ()))
-        return RunRecord(
-            notices=notices,
-            scores=scores,
-            stages=stages,
-            reasons=reasons,
-            extra_metrics=metrics,
-            readings=readings,
-            **content,
-        )
+        content["reasons"] = tuple(content["reasons"])
+        for name, kind in PARTS.items():
+            content[name] = tuple(kind(**line) for line in content[name])
+        return RunRecord(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is not a run record: remove it and run again") from error
 

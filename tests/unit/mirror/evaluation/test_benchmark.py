@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from mirror.evaluation import benchmark
 from mirror.evaluation.benchmark import definition_names, read_definition
 from mirror.evaluation.datasets import check_benchmarks, definition_digest
 from mirror.evaluation.scored_pairs import Pair, load_pairs
+from tests.fixtures.benchmarks import declare_files
 
 COUNTS = {
     "sts12": 3108,
@@ -216,16 +216,11 @@ def test_the_digest_of_an_average_follows_its_members(shipped: Path) -> None:
 
 @pytest.fixture
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
-    data = tmp_path / "data" / "own" / "pairs.tsv"
-    data.parent.mkdir(parents=True)
-    data.write_text("sentence1\tsentence2\tscore\na\tb\t1\n")
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path / "data"))
-    sha = hashlib.sha256(data.read_bytes()).hexdigest()
-    text = (
-        'task = "similarity"\n[[files]]\npath = "own/pairs.tsv"\n'
-        f'sha256 = "{sha}"\nurl = "https://example.org/pairs.tsv"\n'
-    )
-    return write(tmp_path, text), data
+    contents = {"own/pairs.tsv": "sentence1\tsentence2\tscore\na\tb\t1\n"}
+    text = 'task = "similarity"\n' + declare_files(tmp_path / "data", contents)
+    name = write(tmp_path, text + 'url = "https://example.org/pairs.tsv"\n')
+    return name, tmp_path / "data" / "own" / "pairs.tsv"
 
 
 def test_data_with_its_checksum_passes(declared: tuple[str, Path]) -> None:
@@ -289,12 +284,7 @@ MULTISIMLEX = {
 
 def own_multisimlex(folder: Path, contents: dict[str, str], more: str = "") -> str:
     """A user's copy of the definition, as the shipped one says to make it."""
-    files = ""
-    (folder / "multisimlex").mkdir()
-    for name, text in contents.items():
-        (folder / "multisimlex" / name).write_text(text)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        files += f'[[files]]\npath = "multisimlex/{name}"\nsha256 = "{digest}"\n'
+    files = declare_files(folder, {f"multisimlex/{name}": text for name, text in contents.items()})
     head = f'task = "similarity"\nformat = "multisimlex"\ncolumn = "ENG"\n{more}'
     return write(folder, head + files)
 
@@ -352,11 +342,8 @@ def test_a_semeval_line_without_a_tab_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
-    files = ""
-    for name, text in (("STS.input.x.txt", "a\tb\nno tab here\n"), ("STS.gs.x.txt", "1\n2\n")):
-        (tmp_path / name).write_text(text)
-        files += f'[[files]]\npath = "{name}"\n'
-        files += f'sha256 = "{hashlib.sha256(text.encode()).hexdigest()}"\n'
+    contents = {"STS.input.x.txt": "a\tb\nno tab here\n", "STS.gs.x.txt": "1\n2\n"}
+    files = declare_files(tmp_path, contents)
     definition = read_definition(
         write(tmp_path, f'task = "similarity"\nformat = "semeval"\n{files}')
     )

@@ -1,4 +1,4 @@
-"""Two evaluations, benchmark by benchmark and slice by slice."""
+"""Two evaluations or results, benchmark by benchmark and slice by slice."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ import pytest
 from scipy.stats import spearmanr
 
 from mirror.errors import BenchmarkError, StoreError
-from mirror.evaluation.comparison import compare, compare_slices, joined_scores
+from mirror.evaluation.comparison import (
+    compare,
+    compare_results,
+    compare_slices,
+    extra_metric_changes,
+    joined_scores,
+)
+from mirror.evaluation.metrics import Predictions
+from mirror.evaluation.result import BenchmarkResult
 from mirror.recipe import GateSection
 from mirror.store import StageRecord
+
+GATE = GateSection(resamples=200)
 
 
 def evaluation(folder: Path, scores: dict[str, Any], predicted: dict[str, Any]) -> StageRecord:
@@ -101,19 +111,6 @@ def rare_scores(folder: Path, lift: float) -> StageRecord:
     return evaluation(folder, scores, {"rare": (predicted, gold)})
 
 
-def test_evaluations_of_different_items_are_not_compared(tmp_path: Path) -> None:
-    places = [
-        evaluation(
-            tmp_path / str(n),
-            {"x": {"metric": "mrr@10", "score": 1, "n": n}},
-            {"x": ([0.5] * n, [None] * n)},
-        )
-        for n in (3, 4)
-    ]
-    with pytest.raises(BenchmarkError, match="x was measured on different items"):
-        compare(places[0], places[1], GateSection())
-
-
 def sliced(folder: Path, lift: float, sizes: tuple[int, int] = (120, 60)) -> StageRecord:
     """Items of two slices, of which the second is `lift` better."""
     names = ["north"] * sizes[0] + ["south"] * sizes[1]
@@ -172,3 +169,59 @@ def test_scores_joined_with_a_baseline_go_by_its_name() -> None:
     assert joined_scores({"BM25": 0.5, "exact match": 0.1}, {"with BM25": 0.6, "acc@5": 0.9}) == {
         "BM25": 0.6
     }
+
+
+def ranks(values: list[float]) -> BenchmarkResult:
+    predictions = Predictions(("",) * len(values), np.asarray(values))
+    score = float(np.mean(values))
+    return BenchmarkResult(
+        "mrr@10", score, len(values), baselines={"BM25": 0.25}, predictions=predictions
+    )
+
+
+def average(*members: BenchmarkResult) -> BenchmarkResult:
+    parts = {f"part{number}": member for number, member in enumerate(members)}
+    score = float(np.mean([member.score for member in members]))
+    return BenchmarkResult("mrr@10", score, sum(m.n for m in members), members=parts)
+
+
+def test_a_constant_change_has_an_interval_of_width_zero() -> None:
+    before, after = ranks([0.1, 0.5, 0.3] * 10), ranks([0.3, 0.7, 0.5] * 10)
+    line = compare_results("search", before, after, GATE)
+    assert (line.benchmark, line.metric, line.n) == ("search", "mrr@10", 30)
+    assert line.change == pytest.approx(0.2)
+    assert (line.low, line.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert line.baselines == {"BM25": 0.25}
+
+
+def test_an_uneven_change_has_an_interval_around_it() -> None:
+    before, after = ranks([0.0] * 40), ranks([1.0, 0.0] * 20)
+    line = compare_results("search", before, after, GATE)
+    assert 0.3 < line.low < line.change == 0.5 < line.high < 0.7
+
+
+def test_an_average_changes_by_the_mean_of_its_parts() -> None:
+    before = average(ranks([0.2] * 10), ranks([0.4] * 30))
+    after = average(ranks([0.4] * 10), ranks([0.8] * 30))
+    line = compare_results("both", before, after, GATE)
+    assert line.change == pytest.approx(0.3)
+    assert (line.low, line.high) == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_other_items_are_refused() -> None:
+    with pytest.raises(BenchmarkError, match="different items"):
+        compare_results("search", ranks([0.1] * 3), ranks([0.1] * 4), GATE)
+
+
+@pytest.mark.parametrize(
+    ("gated", "shown"),
+    [(True, [("acc@5", 0.7, 0.8)]), (False, [("acc@1", 0.5, 0.6), ("acc@5", 0.7, 0.8)])],
+)
+def test_extra_metrics_are_compared_and_so_is_a_score_that_the_gate_does_not_use(
+    gated, shown
+) -> None:
+    before = BenchmarkResult("acc@1", 0.5, 9, extra_metrics={"acc@5": 0.7})
+    after = BenchmarkResult("acc@1", 0.6, 9, extra_metrics={"acc@5": 0.8})
+    lines = extra_metric_changes(*({"x": each.content(gated)} for each in (before, after)))
+    assert [(line.metric, line.before, line.after) for line in lines] == shown
+    assert {line.benchmark for line in lines} == {"x"}

@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from mirror.errors import InputError
-from mirror.evaluation.procrustes import SpaceMap, check_map_path, fit_map, save_map
+from mirror.evaluation.procrustes import MAP_ENDINGS, SpaceMap, fit_map, save_map
+from mirror.paths import check_output
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_saved_map_gives_the_same_vectors(found: SpaceMap, tmp_path: Path, end
 )
 def test_an_invalid_path_of_a_map_is_refused(tmp_path: Path, place: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        check_map_path(tmp_path / place)
+        check_output(tmp_path / place, MAP_ENDINGS)
 
 
 def test_a_map_that_cannot_be_written_is_an_error(found: SpaceMap, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def result_of(trial: Trial, score: float) -> TrialResult:
         for name in trial.recipe.evaluation.benchmarks
     }
     tuned = StageRecord("tune", "k", "/made", "d", {}, 3.0)
-    return TrialResult(trial.label, trial.seed, details, record, trial.base, tuned)
+    return TrialResult(details, record, trial.base, tuned)
 
 
 def study_plan_and_values(
@@ -196,3 +196,22 @@ def paper_plan_and_values(
                     untuned = replace(result_of(trials[key], value), tuned=None)
                     results[key] = untuned
     return plan, measure_cells(plan, results, faults, {})
+
+
+GOOD = {"raw": (0.1,), "full": (0.30, 0.32), "no-noise": (0.2, 0.2)}
+"""Scores of the invented table by row, one for each seed."""
+
+
+@pytest.fixture
+def measured_table(
+    table: PaperTable, invented_paper: Callable[[], Path], tiny_base: Path, store: Store
+) -> Callable[..., Any]:
+    """Fill the table with values by row, on the stand-in or on the paper's base."""
+    invented_paper()
+
+    def fill(scores: dict[str, Any], *, own: bool = False) -> Any:
+        named = {"someone/some-base": tiny_base} if own else {}
+        folders = BaseFolders(named=named, stand_ins={} if own else {"en": tiny_base})
+        return paper_plan_and_values(table, scores, folders, store)
+
+    return fill

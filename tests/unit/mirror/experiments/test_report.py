@@ -6,14 +6,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirror.errors import StoreError
-from mirror.experiments.bases import BaseFolders
 from mirror.experiments.plan import ExperimentPlan
 from mirror.experiments.published import PaperTable
 from mirror.experiments.report import (
@@ -29,11 +27,9 @@ from mirror.experiments.report import (
 from mirror.experiments.results import Measured
 from mirror.experiments.text_tables import text_tables
 from mirror.experiments.trial import with_changes
-from mirror.store import Store
+from tests.fixtures.pages import Page
 
-from .conftest import BASE, paper_plan_and_values, study_plan_and_values
-
-GOOD = {"raw": (0.1,), "full": (0.30, 0.32), "no-noise": (0.2, 0.2)}
+from .conftest import BASE, GOOD, study_plan_and_values
 
 
 def report_of(plan: ExperimentPlan, values: Any) -> Report:
@@ -54,38 +50,9 @@ def study_report(name: str, *args: Any, **options: Any) -> Report:
 
 
 @pytest.fixture
-def paper_report(
-    table: PaperTable, invented_paper: Callable[[], Path], tiny_base: Path, store: Store
-) -> Callable[..., Report]:
+def paper_report(measured_table: Callable[..., Any]) -> Callable[..., Report]:
     """Report on the invented table, with values on the stand-in or on the paper's base."""
-    invented_paper()
-
-    def make(scores: dict[str, Any] = GOOD, *, own: bool = False) -> Report:
-        named = {"someone/some-base": tiny_base} if own else {}
-        folders = BaseFolders(named=named, stand_ins={} if own else {"en": tiny_base})
-        return report_of(*paper_plan_and_values(table, scores, folders, store))
-
-    return make
-
-
-class Page(HTMLParser):
-    """Tags and text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+    return lambda scores=GOOD, **options: report_of(*measured_table(scores, **options))
 
 
 def test_a_studys_table_has_mean_spread_and_the_papers_value() -> None:

@@ -19,10 +19,10 @@ from mirror.experiments.results import (
     table_verdicts,
 )
 from mirror.experiments.trial import score_pair
-from mirror.hashing import file_digest
 from mirror.store import Store
+from tests.fixtures.benchmarks import declare_files
 
-from .conftest import paper_plan_and_values, study_plan_and_values
+from .conftest import GOOD, paper_plan_and_values, study_plan_and_values
 
 SPACE = "sample-space: isotropy, table 9"
 
@@ -52,28 +52,10 @@ def test_a_study_shows_the_seeds_that_succeeded() -> None:
     assert cell.reason == "collapsed"
 
 
-@pytest.fixture
-def measure(
-    table: PaperTable, invented_paper: Callable[[], Path], tiny_base: Path, store: Store
-) -> Callable[..., Any]:
-    """Fill the table with values by row, on the stand-in or on the paper's base."""
-    invented_paper()
-
-    def fill(scores: dict[str, Any], *, own: bool = False) -> Any:
-        named = {"someone/some-base": tiny_base} if own else {}
-        folders = BaseFolders(named=named, stand_ins={} if own else {"en": tiny_base})
-        return paper_plan_and_values(table, scores, folders, store)
-
-    return fill
-
-
-GOOD = {"raw": (0.1,), "full": (0.30, 0.32), "no-noise": (0.2, 0.2)}
-
-
 def test_a_stand_in_is_never_compared_with_published_values(
-    measure: Callable[..., Any], table: PaperTable
+    measured_table: Callable[..., Any], table: PaperTable
 ) -> None:
-    _, values = measure(GOOD)
+    _, values = measured_table(GOOD)
     assert values[table.name, "full", "own", "stand-in"] == Measured((0.30, 0.32))
     ours = values[table.name, "full", "own", "ours"]
     assert ours.values == ()
@@ -85,9 +67,9 @@ def test_a_stand_in_is_never_compared_with_published_values(
 
 
 def test_values_on_the_papers_base_are_compared(
-    measure: Callable[..., Any], table: PaperTable
+    measured_table: Callable[..., Any], table: PaperTable
 ) -> None:
-    _, values = measure({**GOOD, "no-noise": (0.25, 0.25)}, own=True)
+    _, values = measured_table({**GOOD, "no-noise": (0.25, 0.25)}, own=True)
     verdicts = table_verdicts(table, values)
     assert {row: verdicts.get((row, "own")) for row in ("raw", "full", "no-noise", "other")} == {
         "raw": "reproduced",
@@ -98,20 +80,26 @@ def test_values_on_the_papers_base_are_compared(
     assert ordering_verdict(table.orderings[0], table, "ours", values) == "holds"
 
 
-def test_a_reversed_ordering_does_not_hold(measure: Callable[..., Any], table: PaperTable) -> None:
-    _, values = measure({**GOOD, "raw": (0.25,)})
+def test_a_reversed_ordering_does_not_hold(
+    measured_table: Callable[..., Any], table: PaperTable
+) -> None:
+    _, values = measured_table({**GOOD, "raw": (0.25,)})
     assert ordering_verdict(table.orderings[0], table, "stand-in", values) == "does not hold"
 
 
-def test_a_failed_trial_empties_its_cell(measure: Callable[..., Any], table: PaperTable) -> None:
-    _, values = measure({**GOOD, "full": "the loss is not a number"})
+def test_a_failed_trial_empties_its_cell(
+    measured_table: Callable[..., Any], table: PaperTable
+) -> None:
+    _, values = measured_table({**GOOD, "full": "the loss is not a number"})
     cell = values[table.name, "full", "own", "stand-in"]
     assert (cell.values, cell.reason) == ((), "the loss is not a number")
     assert ordering_verdict(table.orderings[0], table, "stand-in", values) == "not run"
 
 
-def test_a_mean_needs_all_cells_of_its_row(measure: Callable[..., Any], table: PaperTable) -> None:
-    _, values = measure(GOOD)
+def test_a_mean_needs_all_cells_of_its_row(
+    measured_table: Callable[..., Any], table: PaperTable
+) -> None:
+    _, values = measured_table(GOOD)
     cell = values[table.name, "full", "avg", "stand-in"]
     assert (cell.values, cell.reason) == ((), "the mean of the row needs all of its cells")
 
@@ -142,10 +130,8 @@ def test_two_encoders_are_scored_on_a_lexicon(
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
     words = "baker farmer sailor teacher doctor painter miner judge weaver pilot"
     definition = 'task = "lexicon-induction"\nmetric = "acc@1"\nitems = 10\n'
-    for name in ("learn.tsv", "try.tsv"):
-        (tmp_path / name).write_text("".join(f"{word}\t{word}\n" for word in words.split(" ")))
-        digest = file_digest(tmp_path / name)
-        definition += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
+    text = "".join(f"{word}\t{word}\n" for word in words.split(" "))
+    definition += declare_files(tmp_path, {"learn.tsv": text, "try.tsv": text})
     (tmp_path / "definitions" / "own.toml").write_text(definition)
     encoder = EncoderRef(str(tiny_base), "digest", pooling="cls", max_tokens=20)
     record = score_pair(encoder, encoder, "own", store)

@@ -194,6 +194,11 @@ def test_an_unknown_study_is_refused(name: str) -> None:
             WHOLE.partition("[vary")[0] + '[[variants]]\nlabel = "a"\nx = 1.0\npooling = "cls"\n',
             "variants.0: `pooling` is for raw variants",
         ),
+        (
+            WHOLE.partition("[vary")[0]
+            + '[[variants]]\nlabel = "a"\nx = 1.0\ntuning = { seed = 1 }\n',
+            "`tuning.seed` of the variant 'a' would have no effect",
+        ),
     ],
 )
 def test_settings_without_effect_and_duplicates_are_refused(
@@ -202,14 +207,6 @@ def test_settings_without_effect_and_duplicates_are_refused(
     (tmp_path / "mine.toml").write_text(broken)
     with pytest.raises(StudyError, match=fault):
         read_study(tmp_path / "mine.toml")
-
-
-def test_a_seed_among_a_variants_settings_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    variant = '[[variants]]\nlabel = "a"\nx = 1.0\ntuning = { seed = 1 }\n'
-    path.write_text(WHOLE.partition("[vary")[0] + variant)
-    with pytest.raises(StudyError, match=r"`tuning.seed` of the variant 'a' would have no effect"):
-        read_study(path)
 
 
 def test_the_samples_seed_may_vary(tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ def test_base_that_is_missing_or_cut_short_is_bad(tiny_base, tmp_path):
 
 
 def test_benchmark_data_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIRROR_HOME", str(tmp_path))
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path / "chosen"))
-    assert doctor.check_benchmarks(tmp_path).state == "warn"
+    assert doctor.check_benchmarks().state == "warn"
     (tmp_path / "chosen").mkdir()
-    assert str(tmp_path / "chosen") in doctor.check_benchmarks(tmp_path).text
+    assert str(tmp_path / "chosen") in doctor.check_benchmarks().text

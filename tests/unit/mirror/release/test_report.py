@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -16,35 +14,9 @@ from mirror.release.gate import GateInput, SmokeTestResult, Verdict
 from mirror.release.report import REPORT, render_report, report_stage, score_scale, write_report
 from mirror.release.run_results import RunResults, score_changes
 from mirror.store import Store
+from tests.fixtures.pages import Page
 
 VERDICT = Verdict(True, ("Better than its base.", "Mind <b>this</b>."))
-
-
-class Page(HTMLParser):
-    """Parser of a page's elements and texts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def addresses(self) -> Iterator[str]:
-        """Return the addresses that a browser might load or follow."""
-        for _, attributes in self.tags:
-            for name, value in attributes.items():
-                if name in ("src", "href", "xlink:href", "srcset", "action", "data"):
-                    yield str(value)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def test_text_is_shown_and_never_run(results: RunResults) -> None:

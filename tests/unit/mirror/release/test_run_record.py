@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,14 +44,6 @@ def test_what_is_saved_is_found(tmp_path: Path) -> None:
     assert find_record(tmp_path, "en-trades") == RECORD
     assert path.parent == tmp_path / "runs" / "en-trades"
     assert [file.suffix for file in path.parent.iterdir()] == [".json"]
-
-
-def test_a_record_from_before_there_were_measures_is_read(tmp_path: Path) -> None:
-    path = save_record(RECORD, tmp_path)
-    content = json.loads(path.read_text())
-    del content["extra_metrics"]
-    path.write_text(json.dumps(content))
-    assert find_record(tmp_path) == replace(RECORD, extra_metrics=())
 
 
 def test_the_newest_is_found_of_one_recipe_or_of_all(tmp_path: Path) -> None:

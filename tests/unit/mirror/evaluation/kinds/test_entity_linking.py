@@ -17,6 +17,7 @@ from mirror.evaluation.kinds.entity_linking import (
     is_exact_match,
     read_dictionary,
 )
+from tests.fixtures.benchmarks import declare_files
 
 MEDIC = (
     "D01|101||Cold|Common cold\n"
@@ -54,11 +55,7 @@ class Compass:
 @pytest.fixture
 def linking(tmp_path: Path, monkeypatch) -> Benchmark:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(tmp_path))
-    files = ""
-    for name, text in (("medic.txt", MEDIC), ("corpus.txt", CORPUS)):
-        (tmp_path / name).write_text(text)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        files += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
+    files = declare_files(tmp_path, {"medic.txt": MEDIC, "corpus.txt": CORPUS})
     head = 'task = "entity-linking"\nmetric = "acc@1"\ntypes = ["Disease", "Modifier"]\n'
     (tmp_path / "mine.toml").write_text(head + files)
     return read_definition(str(tmp_path / "mine.toml"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from mirror.evaluation.kinds.lexicon_induction import (
     map_spaces,
     precision_at_1_csls,
 )
+from tests.fixtures.benchmarks import declare_files
 
 
 class Table:
@@ -30,11 +30,7 @@ class Table:
 
 def define(folder: Path, monkeypatch, training: str, test: str, more: str = "") -> Benchmark:
     monkeypatch.setenv("MIRROR_BENCHMARKS", str(folder))
-    files = ""
-    for name, text in (("train.tsv", training), ("test.tsv", test)):
-        (folder / name).write_text(text, encoding="utf-8")
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        files += f'[[files]]\npath = "{name}"\nsha256 = "{digest}"\n'
+    files = declare_files(folder, {"train.tsv": training, "test.tsv": test})
     (folder / "mine.toml").write_text(
         f'task = "lexicon-induction"\nmetric = "acc@1"\n{more}{files}'
     )
