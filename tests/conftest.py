@@ -268,6 +268,12 @@ def tiny_base(
 
 
 @pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny base that a test may damage."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+@pytest.fixture
 def cased_base(tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path) -> Path:
     """The same model with a cased BERT tokenizer, whose vocabulary has no capitals."""
     from transformers import BertTokenizer

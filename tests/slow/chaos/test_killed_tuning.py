@@ -11,18 +11,8 @@ from pathlib import Path
 
 from mirror.hashing import file_digests
 from mirror.paths import CHECKOUT
-from mirror.tuning_config import TuningSection
+from tests.fixtures.tuning import make_paths, short_tuning
 
-SETTINGS = TuningSection(
-    temperature=0.04,
-    mask_length=5,
-    epochs=3,
-    max_tokens=20,
-    pooling="mean",
-    batch_size=40,
-    learning_rate=1e-3,
-    precision="fp32",
-)
 CHILD = """
 import json, sys, time
 from pathlib import Path
@@ -55,9 +45,8 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(
 
     roots = [tmp_path / "complete", tmp_path / "killed"]
     for root in roots:
-        (root / "out").mkdir(parents=True)
-        (root / "work").mkdir()
-        (root / "settings.json").write_text(SETTINGS.model_dump_json())
+        make_paths(tiny_base, root)
+        (root / "settings.json").write_text(short_tuning(epochs=3).model_dump_json())
         (root / "strings.json").write_text(json.dumps(sentences))
     complete, killed = start(roots[0], 0), start(roots[1], 0.2)
     assert killed.stdout is not None

@@ -15,6 +15,7 @@ from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.training_log import TuningStep
 from mirror.tuning_config import TuningSection
 from mirror.tuning_defaults import fill_tuning
+from tests.fixtures.tuning import make_paths
 
 SMALL = {"batch_size": 40, "max_tokens": 20, "precision": "fp32", "tokens_per_microbatch": 128}
 
@@ -22,13 +23,6 @@ SMALL = {"batch_size": 40, "max_tokens": 20, "precision": "fp32", "tokens_per_mi
 def settings(**changes: Any) -> TuningSection:
     given = {**SMALL, "learning_rate": 1e-3, **changes}
     return TuningSection.model_validate(fill_tuning("sentence", given))
-
-
-def paths_in(root: Path, base: Path) -> TrainingPaths:
-    paths = TrainingPaths(base, root / "out", root / "work")
-    for folder in (paths.out, paths.work):
-        folder.mkdir(parents=True)
-    return paths
 
 
 def weights(paths: TrainingPaths) -> dict[str, Any]:
@@ -53,7 +47,7 @@ def losses(paths: TrainingPaths) -> list[float]:
 def test_losses_and_weights_are_those_of_one_process(
     changes: dict[str, Any], tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    one, two = (paths_in(tmp_path / name, tiny_base) for name in ("one", "two"))
+    one, two = (make_paths(tiny_base, tmp_path / name) for name in ("one", "two"))
     items: list[str | Item] = [*sentences]
     if "views" in changes:
         items = [DocumentItem((text, f"{text} too", f"and {text}")) for text in sentences]
@@ -76,7 +70,7 @@ def test_losses_and_weights_are_those_of_one_process(
 def test_a_stopped_run_is_resumed_from_its_checkpoint(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    paths = paths_in(tmp_path, tiny_base)
+    paths = make_paths(tiny_base, tmp_path)
     long = settings(num_processes=2, epochs=40)
 
     def stop(step: TuningStep) -> None:
@@ -105,7 +99,7 @@ def test_a_stopped_run_is_resumed_from_its_checkpoint(
 def test_an_error_in_a_process_is_raised_by_the_caller(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    paths = paths_in(tmp_path, tiny_base)
+    paths = make_paths(tiny_base, tmp_path)
     with pytest.raises(TuningError, match=r"the loss is nan at step \d+ of 200"):
         tune(settings(num_processes=2, learning_rate=1e6, epochs=20), sentences, paths)
 

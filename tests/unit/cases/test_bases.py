@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +18,11 @@ from mirror.encoders.base_model import check_base
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.model_config import check_values, known_activations
 from mirror.errors import BaseModelError
+from tests.fixtures.bases import edit_json, set_keys
 
 WEIGHTS = "model.safetensors"
 OUTPUT = "bert.encoder.layer.1.output.dense.weight"
 POSITIONS = r"position_embeddings\.weight .* is 64x32, but config\.json says"
-
-
-@pytest.fixture
-def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A base to damage."""
-    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
 
 
 @pytest.fixture
@@ -44,12 +38,6 @@ def change_weights(path: Path, change: Callable[[dict[str, Any]], object]) -> No
     weights = load_file(path)
     change(weights)
     save_file(weights, path)
-
-
-def change_json(path: Path, change: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +75,7 @@ def change_json(path: Path, change: Callable[[Any], object]) -> None:
 def test_a_configuration_that_does_not_fit_is_refused_before_the_run(
     base: Path, change: dict[str, Any], message: str
 ) -> None:
-    change_json(base / "config.json", lambda config: config.update(change))
+    set_keys(base / "config.json", **change)
     with pytest.raises(BaseModelError, match=message):
         check_base(base)
 
@@ -195,7 +183,7 @@ def test_finite_weights_without_useful_vectors_are_refused(
 
 def test_linear_layers_in_another_order_are_refused_before_the_run(encoder: Path) -> None:
     check_base(encoder)
-    change_json(encoder / "modules.json", lambda modules: modules.insert(2, modules.pop(3)))
+    edit_json(encoder / "modules.json", lambda modules: modules.insert(2, modules.pop(3)))
     with pytest.raises(BaseModelError, match=r"2_Dense .* does not fit vectors of dimension 8"):
         check_base(encoder)
 
@@ -204,20 +192,20 @@ def test_linear_layers_in_another_order_are_refused_before_the_run(encoder: Path
 def test_a_length_without_room_for_a_text_is_refused_before_the_run(
     encoder: Path, length: int
 ) -> None:
-    change_json(encoder / "sentence_bert_config.json", lambda c: c.update(max_seq_length=length))
+    set_keys(encoder / "sentence_bert_config.json", max_seq_length=length)
     with pytest.raises(BaseModelError, match=f"a length of {length} tokens, without room"):
         check_base(encoder)
 
 
 def test_a_default_prompt_that_is_not_there_is_refused(encoder: Path) -> None:
     path = encoder / "config_sentence_transformers.json"
-    change_json(path, lambda config: config.update(default_prompt_name="passage"))
+    edit_json(path, lambda config: config.update(default_prompt_name="passage"))
     with pytest.raises(BaseModelError, match="the default prompt 'passage', which is none of its"):
         check_base(encoder)
 
 
 def test_an_encoder_is_saved_with_padding_after_the_text(base: Path, tmp_path: Path) -> None:
-    change_json(base / "tokenizer_config.json", lambda config: config.update(padding_side="left"))
+    set_keys(base / "tokenizer_config.json", padding_side="left")
     encoder = Encoder.load(base, "mean")
     encoder.save(tmp_path / "saved")
     texts = ["wagon", "the very old red bridge near the market"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,12 +50,6 @@ def recipe_on(tiny_base: Path, tracking: str) -> MakeRecipe:
         return make_recipe(**sections | changes)
 
     return make
-
-
-@pytest.fixture
-def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A base to damage."""
-    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
 
 
 def cut_weights(base: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import subprocess
@@ -24,29 +23,14 @@ from mirror.encoders.model_config import token_limit
 from mirror.errors import BaseModelError, ServiceError, TokenizerError
 from mirror.paths import CHECKOUT
 from mirror.recipe import BaseSection
-
-
-@pytest.fixture
-def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny base that a test may damage."""
-    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+from tests.fixtures.bases import edit_json, remove_mask_token, set_keys
 
 
 def no_registry(uri: str) -> Path:
     raise AssertionError("the registry was asked")
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def test_a_complete_base_passes(tiny_base: Path) -> None:
-    check_base(tiny_base)
-
-
-def test_checking_needs_neither_torch_nor_transformers(tiny_base: Path) -> None:
+def test_a_complete_base_passes_without_torch_or_transformers(tiny_base: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mirror.encoders.base_model import check_base\n"
         f"check_base(Path({str(tiny_base)!r}))\n"
@@ -55,10 +39,9 @@ def test_checking_needs_neither_torch_nor_transformers(tiny_base: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
 
 
-def test_shards_are_checked_together(tiny_base: Path, tmp_path: Path) -> None:
+def test_shards_are_checked_together(base: Path, tiny_base: Path) -> None:
     from transformers import AutoModelForMaskedLM
 
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     (base / "model.safetensors").unlink()
     AutoModelForMaskedLM.from_pretrained(tiny_base).save_pretrained(base, max_shard_size="40KB")
     assert len(list(base.glob("model-*.safetensors"))) > 1
@@ -101,40 +84,37 @@ def test_pickled_weights_are_refused_by_name(base: Path) -> None:
 
 
 def test_weights_of_another_model_are_refused(base: Path) -> None:
-    edit(base / "config.json", lambda config: config.update(num_hidden_layers=3))
+    set_keys(base / "config.json", num_hidden_layers=3)
     with pytest.raises(BaseModelError, match=r"2 layers, but config\.json says 3"):
         check_base(base)
-    edit(base / "config.json", lambda config: config.update(num_hidden_layers=2, vocab_size=9))
+    set_keys(base / "config.json", num_hidden_layers=2, vocab_size=9)
     with pytest.raises(BaseModelError, match="word embeddings"):
         check_base(base)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_code_in_a_model_is_refused(base: Path, name: str) -> None:
-    edit(base / name, lambda config: config.update(auto_map={"AutoModel": "theirs.Model"}))
+    set_keys(base / name, auto_map={"AutoModel": "theirs.Model"})
     with pytest.raises(BaseModelError, match=f"{name} names code"):
         check_base(base)
 
 
 def test_an_unsupported_architecture_is_refused(base: Path) -> None:
-    edit(base / "config.json", lambda config: config.update(model_type="gpt2"))
+    set_keys(base / "config.json", model_type="gpt2")
     with pytest.raises(BaseModelError, match=r"'gpt2'.*bert, roberta"):
         check_base(base)
 
 
 def test_a_configuration_without_kind_is_refused_with_the_line_that_it_lacks(base: Path) -> None:
-    edit(
-        base / "config.json",
-        lambda config: config.update(model_type=None, architectures=["DistilBertForMaskedLM"]),
-    )
+    set_keys(base / "config.json", model_type=None, architectures=["DistilBertForMaskedLM"])
     with pytest.raises(BaseModelError, match=r'no model_type.*"model_type": "distilbert"'):
         check_base(base)
 
 
 def test_positions_that_transformers_does_not_compute_are_refused(base: Path) -> None:
-    edit(base / "config.json", lambda config: config.update(position_embedding_type="absolute"))
+    set_keys(base / "config.json", position_embedding_type="absolute")
     check_base(base)
-    edit(base / "config.json", lambda config: config.update(position_embedding_type="relative_key"))
+    set_keys(base / "config.json", position_embedding_type="relative_key")
     with pytest.raises(BaseModelError, match="position_embedding_type 'relative_key'"):
         check_base(base)
 
@@ -181,17 +161,14 @@ def test_a_folder_without_configuration_is_refused(base: Path) -> None:
 
 
 def test_a_tokenizer_without_mask_token_is_refused_if_the_recipe_masks(base: Path) -> None:
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        path = base / name
-        path.write_text(path.read_text().replace("[MASK]", "[HIDE]"))
-    edit(base / "tokenizer_config.json", lambda settings: settings.pop("mask_token"))
+    remove_mask_token(base)
     with pytest.raises(TokenizerError, match="no mask token"):
         check_base(base)
     check_base(base, masks=False)
 
 
 def test_a_tokenizer_that_adds_no_class_token_is_refused(base: Path) -> None:
-    edit(base / "tokenizer.json", lambda tokenizer: tokenizer.update(post_processor=None))
+    set_keys(base / "tokenizer.json", post_processor=None)
     with pytest.raises(TokenizerError, match="post-processor"):
         check_base(base)
 
@@ -202,13 +179,13 @@ def test_a_tokenizer_that_knows_no_word_is_refused(base: Path) -> None:
         special = {token: number for token, number in vocabulary.items() if token.startswith("[")}
         tokenizer["model"]["vocab"] = special
 
-    edit(base / "tokenizer.json", forget)
+    edit_json(base / "tokenizer.json", forget)
     with pytest.raises(TokenizerError, match="same ids"):
         check_base(base)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(base: Path) -> None:
-    edit(
+    edit_json(
         base / "tokenizer.json",
         lambda tokenizer: tokenizer["model"]["vocab"].update({"zebra": 10_000}),
     )
@@ -342,12 +319,10 @@ class TestHub:
 
 
 def test_the_token_limit_is_the_encoders_max_tokens(any_base: Path) -> None:
-    from mirror.encoders.encoder import Encoder
-
     encoder = Encoder.load(any_base, "mean", 10_000)
     assert token_limit(any_base) == encoder.settings.max_tokens < 10_000
 
 
 def test_a_config_without_positions_sets_no_limit(base: Path) -> None:
-    edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
+    edit_json(base / "config.json", lambda c: c.pop("max_position_embeddings"))
     assert token_limit(base) is None

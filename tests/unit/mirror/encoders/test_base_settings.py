@@ -17,22 +17,11 @@ from mirror.encoders.base_settings import check_base_for, settle_recipe
 from mirror.errors import BaseModelError, RecipeError
 from mirror.recipe import Recipe
 from mirror.tuning_defaults import DOCUMENT_DEFAULTS
+from tests.fixtures.bases import edit_json, set_keys
 from tests.fixtures.recipes import make_recipe
 
 POSITIONS = "bert.embeddings.position_embeddings.weight"
 SaveEncoder = Callable[..., Path]
-
-
-@pytest.fixture
-def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny base that a test may change."""
-    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def recipe_with(level: str = "sentence", **tuning: Any) -> Recipe:
@@ -76,7 +65,7 @@ def test_a_default_above_the_bases_limit_is_logged_once(
     expected: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    edit(base / "config.json", lambda c: c.update(max_position_embeddings=positions))
+    set_keys(base / "config.json", max_position_embeddings=positions)
     weights = load_file(base / "model.safetensors")
     save_file({**weights, POSITIONS: torch.zeros(positions, 32)}, base / "model.safetensors")
     for _ in range(2):
@@ -86,7 +75,7 @@ def test_a_default_above_the_bases_limit_is_logged_once(
 
 
 def test_a_base_without_a_limit_takes_any_number_of_tokens(base: Path) -> None:
-    edit(base / "config.json", lambda c: c.pop("max_position_embeddings"))
+    edit_json(base / "config.json", lambda c: c.pop("max_position_embeddings"))
     check_base_for(recipe_with(max_tokens=500), base)
 
 

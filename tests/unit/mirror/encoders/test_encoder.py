@@ -14,9 +14,11 @@ from mirror.encoders.architectures import ARCHITECTURES
 from mirror.encoders.base_model import check_base
 from mirror.encoders.encoder import MAX_PADDING, Encoder
 from mirror.errors import BaseModelError, TokenizerError
-from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import Pooling, TuningSection
+from mirror.tuning.trainer import tune
+from mirror.tuning_config import Pooling
+from tests.fixtures.bases import edit_json, set_keys
 from tests.fixtures.encoders import pooled_vectors
+from tests.fixtures.tuning import make_paths, short_tuning
 
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
 
@@ -33,12 +35,9 @@ def test_every_architecture_passes_check_base(any_base: Path) -> None:
     check_base(any_base)
 
 
-def test_dropout_makes_two_passes_differ_in_every_architecture(any_base: Path) -> None:
+def test_two_passes_differ_by_dropout_alone_in_every_architecture(any_base: Path) -> None:
     first, second = two_passes(any_base, 0.1)
     assert (first - second).abs().amax(-1).min() > 1e-3
-
-
-def test_without_dropout_two_passes_are_equal_in_every_architecture(any_base: Path) -> None:
     first, second = two_passes(any_base, 0.0)
     assert torch.equal(first, second)
 
@@ -72,10 +71,10 @@ def test_code_of_their_own_is_ignored_where_transformers_replaces_it(
     any_base: Path, tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(any_base, tmp_path / "base"))
-    config = json.loads((base / "config.json").read_text())
-    changed = {**config, "auto_map": {"AutoModel": "theirs.Model", "AutoConfig": "theirs.Config"}}
-    (base / "config.json").write_text(json.dumps(changed))
-    if not ARCHITECTURES[config["model_type"]].replaces_code:
+    theirs = {"AutoModel": "theirs.Model", "AutoConfig": "theirs.Config"}
+    set_keys(base / "config.json", auto_map=theirs)
+    kind = json.loads((base / "config.json").read_text())["model_type"]
+    if not ARCHITECTURES[kind].replaces_code:
         with pytest.raises(BaseModelError, match="names code of its own"):
             Encoder.load(base, "mean")
         return
@@ -93,8 +92,7 @@ def test_padding_tokens_written_in_a_text_have_the_positions_of_transformers(
     any_base: Path, pad_token_id: int, tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(any_base, tmp_path / "base"))
-    config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps({**config, "pad_token_id": pad_token_id}))
+    set_keys(base / "config.json", pad_token_id=pad_token_id)
     texts = ["the <pad> baker [PAD] sells", "a mirror <pad>", "the wagon " * 99]
     encoder = Encoder.load(base, "mean")
     ours = encoder.encode(texts)
@@ -106,19 +104,8 @@ def test_padding_tokens_written_in_a_text_have_the_positions_of_transformers(
 def test_every_architecture_can_be_tuned(
     any_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
-    settings = TuningSection(
-        temperature=0.04,
-        mask_length=5,
-        epochs=1,
-        max_tokens=20,
-        pooling="mean",
-        batch_size=16,
-        learning_rate=1e-3,
-    )
-    (tmp_path / "out").mkdir()
-    counts = tune(
-        settings, sentences[:32], TrainingPaths(any_base, tmp_path / "out", tmp_path / "work")
-    )
+    paths = make_paths(any_base, tmp_path)
+    counts = tune(short_tuning(batch_size=16), sentences[:32], paths)
     assert counts["steps"] == 2
     assert counts["masked_share"] == 1
     before = Encoder.load(any_base, "mean").encode(TEXTS)
@@ -227,18 +214,6 @@ def test_saved_bytes_do_not_depend_on_the_folder_or_earlier_use(
         ), path.name
 
 
-def test_the_compact_form_of_pooling_is_read(tiny_base: Path, tmp_path: Path) -> None:
-    Encoder.load(tiny_base, "mean").save(tmp_path / "e")
-    path = tmp_path / "e" / "1_Pooling" / "config.json"
-    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "cls"}))
-    assert Encoder.load(tmp_path / "e").settings.pooling == "cls"
-    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "lasttoken"}))
-    assert Encoder.load(tmp_path / "e").settings.pooling == "last"
-    path.write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "max"}))
-    with pytest.raises(BaseModelError, match="pools by max"):
-        Encoder.load(tmp_path / "e")
-
-
 def test_lowercase_equals_that_of_transformers_and_is_saved(
     cased_base: Path, vocabulary: dict[str, int], tmp_path: Path
 ) -> None:
@@ -253,30 +228,27 @@ def test_lowercase_equals_that_of_transformers_and_is_saved(
     assert AutoTokenizer.from_pretrained(tmp_path / "encoder")(texts)["input_ids"] == expected
 
 
-def test_half_precision_weights_are_loaded_as_fp32(tiny_base: Path, tmp_path: Path) -> None:
-    half = Path(shutil.copytree(tiny_base, tmp_path / "half"))
-    AutoModelForMaskedLM.from_pretrained(tiny_base).half().save_pretrained(half)
-    encoder = Encoder.load(half, "mean")
+def test_half_precision_weights_are_loaded_as_fp32(base: Path) -> None:
+    AutoModelForMaskedLM.from_pretrained(base).half().save_pretrained(base)
+    encoder = Encoder.load(base, "mean")
     assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
     assert encoder.model.config.dtype == torch.float32
 
 
-def test_missing_weights_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_refused(base: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    lacking = Path(shutil.copytree(tiny_base, tmp_path / "lacking"))
-    tensors = load_file(lacking / "model.safetensors")
+    tensors = load_file(base / "model.safetensors")
     del tensors["bert.encoder.layer.1.output.dense.weight"]
-    save_file(tensors, lacking / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match=r"lack encoder\.layer\.1\.output\.dense\.weight"):
-        Encoder.load(lacking, "mean")
+        Encoder.load(base, "mean")
 
 
-def test_a_damaged_tokenizer_is_refused(tiny_base: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(tiny_base, tmp_path / "other"))
-    (other / "tokenizer.json").write_text("{")
+def test_a_damaged_tokenizer_is_refused(base: Path) -> None:
+    (base / "tokenizer.json").write_text("{")
     with pytest.raises(TokenizerError, match="cannot be loaded"):
-        Encoder.load(other, "mean")
+        Encoder.load(base, "mean")
 
 
 @pytest.mark.gpu
@@ -328,9 +300,9 @@ def test_last_is_the_last_token_with_any_padding(tiny_base: Path, sentences: lis
 
 def test_other_weighted_layer_poolings_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     Encoder.load(tiny_base, "first-last").save(tmp_path / "e")
-    modules = json.loads((tmp_path / "e" / "modules.json").read_text())
-    modules[1]["path"] = "other_layers"
-    (tmp_path / "e" / "modules.json").write_text(json.dumps(modules))
+    edit_json(
+        tmp_path / "e" / "modules.json", lambda modules: modules[1].update(path="other_layers")
+    )
     with pytest.raises(BaseModelError, match="the module WeightedLayerPooling"):
         Encoder.load(tmp_path / "e")
 

@@ -13,8 +13,7 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.fitted_layers import fit_reduction, fit_whitening
 from mirror.encoders.head import Normalize, without_last_layer
 from mirror.errors import TuningError
-from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection
+from tests.fixtures.tuning import tuned_encoder
 
 
 def anisotropic(rows: int = 400, width: int = 8, seed: int = 1) -> np.ndarray:
@@ -103,28 +102,10 @@ def test_the_first_dimensions_hold_most_and_have_a_fixed_sign() -> None:
     assert (weight[np.arange(5), np.abs(weight).argmax(1)] > 0).all()
 
 
-def tuned_encoder(
-    base: Path, sentences: list[str], folder: Path, whitening: float, dimensions: int | None = None
-) -> Path:
-    section = TuningSection(
-        temperature=0.04,
-        mask_length=5,
-        epochs=1,
-        max_tokens=20,
-        pooling="mean",
-        batch_size=16,
-        whitening=whitening,
-        dimensions=dimensions,
-    )
-    (folder / "out").mkdir(parents=True)
-    tune(section, sentences[:64], TrainingPaths(base, folder / "out", folder / "work"))
-    return folder / "out" / "encoder"
-
-
 def test_sentence_transformers_gives_the_same_whitened_vectors(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    folder = tuned_encoder(tiny_base, sentences, tmp_path, 0.5)
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, whitening=0.5)
     ours = Encoder.load(folder).encode(sentences[:64])
     theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:64])
     np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
@@ -134,8 +115,8 @@ def test_sentence_transformers_gives_the_same_whitened_vectors(
 def test_whitening_does_not_change_the_tuned_weights(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    plain = tuned_encoder(tiny_base, sentences, tmp_path / "plain", 0)
-    whitened = tuned_encoder(tiny_base, sentences, tmp_path / "whitened", 0.25)
+    plain = tuned_encoder(tiny_base, sentences, tmp_path / "plain", whitening=0)
+    whitened = tuned_encoder(tiny_base, sentences, tmp_path / "whitened", whitening=0.25)
     weights = [(folder / "model.safetensors").read_bytes() for folder in (plain, whitened)]
     assert weights[0] == weights[1]
     assert not (plain / "2_Dense").exists()
@@ -144,9 +125,9 @@ def test_whitening_does_not_change_the_tuned_weights(
 def test_whitening_a_whitened_encoder_again_adds_a_layer(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", 0.25)
-    kept = tuned_encoder(first, sentences, tmp_path / "kept", 0)
-    again = tuned_encoder(first, sentences, tmp_path / "again", 0.5)
+    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", whitening=0.25)
+    kept = tuned_encoder(first, sentences, tmp_path / "kept", whitening=0)
+    again = tuned_encoder(first, sentences, tmp_path / "again", whitening=0.5)
     assert [len(Encoder.load(folder).head) for folder in (first, kept, again)] == [1, 1, 2]
     assert (kept / "2_Dense" / "model.safetensors").read_bytes() == (
         first / "2_Dense" / "model.safetensors"
@@ -160,7 +141,7 @@ def test_whitening_a_whitened_encoder_again_adds_a_layer(
 def test_sentence_transformers_gives_the_same_vectors_of_fewer_dimensions(
     tiny_base: Path, sentences: list[str], tmp_path: Path, whitening: float
 ) -> None:
-    folder = tuned_encoder(tiny_base, sentences, tmp_path, whitening, 8)
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, whitening=whitening, dimensions=8)
     encoder = Encoder.load(folder)
     ours = encoder.encode(sentences[:64])
     assert ours.shape == (64, 8) and encoder.dimension == 8
@@ -173,8 +154,8 @@ def test_sentence_transformers_gives_the_same_vectors_of_fewer_dimensions(
 def test_a_base_of_as_few_dimensions_keeps_its_own(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", 0, 8)
-    again = tuned_encoder(first, sentences, tmp_path / "again", 0, 8)
+    first = tuned_encoder(tiny_base, sentences, tmp_path / "first", whitening=0, dimensions=8)
+    again = tuned_encoder(first, sentences, tmp_path / "again", whitening=0, dimensions=8)
     assert [len(Encoder.load(folder).head) for folder in (first, again)] == [1, 1]
 
 

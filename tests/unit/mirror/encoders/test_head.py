@@ -14,8 +14,7 @@ from torch import nn
 
 from mirror.encoders.encoder import Encoder
 from mirror.errors import BaseModelError
-from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection
+from tests.fixtures.tuning import tuned_encoder
 
 SaveEncoder = Callable[..., Path]
 TEXTS = ["the baker sells a mirror", "wagon", "a very old red bridge near the market " * 3]
@@ -34,16 +33,6 @@ HEADS = {
 }
 
 
-def tuned(base: Path, sentences: list[str], folder: Path, **changes: object) -> Path:
-    options = {"mask_length": 5, "epochs": 1, "max_tokens": 20, "batch_size": 16, **changes}
-    settings = TuningSection.model_validate(
-        {"temperature": 0.04, "pooling": "mean", "learning_rate": 1e-3, **options}
-    )
-    (folder / "out").mkdir(parents=True)
-    tune(settings, sentences[:64], TrainingPaths(base, folder / "out", folder / "work"))
-    return folder / "out" / "encoder"
-
-
 def their_vectors(folder: Path) -> np.ndarray:
     return np.asarray(SentenceTransformer(str(folder), device="cpu").encode(TEXTS))
 
@@ -56,7 +45,7 @@ def test_vectors_are_those_of_sentence_transformers_before_and_after_tuning(
     base = save_encoder(*HEADS[head]())
     ours = Encoder.load(base).encode(TEXTS)
     np.testing.assert_allclose(ours, their_vectors(base), atol=1e-5)
-    encoder = tuned(base, sentences, tmp_path)
+    encoder = tuned_encoder(base, sentences, tmp_path)
     after = Encoder.load(encoder).encode(TEXTS)
     np.testing.assert_allclose(after, their_vectors(encoder), atol=1e-5)
     assert after.shape == ours.shape
@@ -69,7 +58,7 @@ def test_tuning_leaves_the_layers_as_they_are(
     save_encoder: SaveEncoder, sentences: list[str], tmp_path: Path
 ) -> None:
     base = save_encoder(Dense(32, 8))
-    encoder = tuned(base, sentences, tmp_path)
+    encoder = tuned_encoder(base, sentences, tmp_path)
     for before, after in zip(Encoder.load(base).head, Encoder.load(encoder).head, strict=True):
         torch.testing.assert_close(before.state_dict(), after.state_dict(), rtol=0, atol=0)
 
@@ -77,7 +66,7 @@ def test_tuning_leaves_the_layers_as_they_are(
 def test_a_normalised_base_stays_normalised_with_whitening(
     save_encoder: SaveEncoder, sentences: list[str], tmp_path: Path
 ) -> None:
-    encoder = tuned(save_encoder(Normalize()), sentences, tmp_path, whitening=0.25)
+    encoder = tuned_encoder(save_encoder(Normalize()), sentences, tmp_path, whitening=0.25)
     assert [type(layer).__name__ for layer in Encoder.load(encoder).head] == [
         "Normalize",
         "Dense",

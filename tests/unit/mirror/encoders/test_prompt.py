@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,13 @@ from mirror.encoders.base_settings import check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.errors import TokenizerError
 from mirror.tuning.items import TextPair
-from mirror.tuning.trainer import TrainingPaths, tune
 from mirror.tuning.views import Views
-from mirror.tuning_config import Pooling, TuningSection
+from mirror.tuning_config import Pooling
+from tests.fixtures.bases import remove_mask_token
+from tests.fixtures.tuning import short_tuning, tuned_encoder
 
 PROMPT = "the {text} is one [MASK]"
 TEXTS = ["the baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 3]
-
-
-def section(**changes: Any) -> TuningSection:
-    usual = {
-        "temperature": 0.04,
-        "mask_length": 5,
-        "epochs": 1,
-        "max_tokens": 20,
-        "pooling": "mean",
-    }
-    return TuningSection(**{**usual, "batch_size": 40, "learning_rate": 1e-3, **changes})
 
 
 def tokens(folder: Path, text: str, length: int = 20) -> list[str]:
@@ -106,10 +95,9 @@ def test_the_embedding_is_the_hidden_state_of_the_mask(tiny_base: Path) -> None:
 
 
 def test_a_tokenizer_of_a_models_own_class_keeps_the_prompt(
-    tiny_base: Path, tmp_path: Path, vocabulary: dict[str, int]
+    base: Path, tmp_path: Path, vocabulary: dict[str, int]
 ) -> None:
     """BERT's class, unlike the generic one, rebuilds its template when it is loaded."""
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     (base / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(base)
@@ -123,10 +111,9 @@ def test_a_tokenizer_of_a_models_own_class_keeps_the_prompt(
 
 @pytest.mark.parametrize("lstrip", [False, True])
 def test_the_mask_of_a_prompt_is_the_tokenizers_mask_token(
-    lstrip: bool, tiny_base: Path, tmp_path: Path, write_tokenizer: Callable[..., dict[str, int]]
+    lstrip: bool, base: Path, tmp_path: Path, write_tokenizer: Callable[..., dict[str, int]]
 ) -> None:
     """RoBERTa's mask token includes the space before it (`lstrip`)."""
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     write_tokenizer(base, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
     content = json.loads((base / "tokenizer.json").read_text())
     [mask] = [token for token in content["added_tokens"] if token["content"] == "<mask>"]
@@ -140,7 +127,7 @@ def test_the_mask_of_a_prompt_is_the_tokenizers_mask_token(
 @pytest.mark.parametrize("masking", ["characters", "word-pieces", "words"])
 def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: list[str]) -> None:
     encoder = Encoder.load(tiny_base, "last", 20, prompt="near under {text} is not one [MASK]")
-    settings = section(masking=masking, mask_length=2, pooling="last", mask_min_characters=1)
+    settings = short_tuning(masking=masking, mask_length=2, pooling="last", mask_min_characters=1)
     texts = [*sentences[:60], "one two three four"]
     views = Views(settings, [TextPair(text, text) for text in texts], encoder, Path("base"))
     for epoch in range(4):
@@ -154,11 +141,8 @@ def test_views_never_mask_a_prompt(masking: str, tiny_base: Path, sentences: lis
 def test_tuning_saves_the_prompt_also_with_labelled_pairs(
     tiny_base: Path, tmp_path: Path, sentences: list[str]
 ) -> None:
-    pairs = [TextPair(a, b) for a, b in zip(sentences[:80], sentences[80:160], strict=True)]
-    (tmp_path / "out").mkdir()
-    settings = section(prompt=PROMPT, pooling="last")
-    tune(settings, pairs, TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work"))
-    folder = tmp_path / "out" / "encoder"
+    pairs = [TextPair(a, b) for a, b in zip(sentences[:64], sentences[64:128], strict=True)]
+    folder = tuned_encoder(tiny_base, pairs, tmp_path, prompt=PROMPT, pooling="last")
     assert tokens(folder, "old mirror") == ["[CLS]", "the", "old", "mirror", "is", "one", "[MASK]"]
     theirs = SentenceTransformer(str(folder), device="cpu").encode(sentences[:9])
     np.testing.assert_allclose(theirs, Encoder.load(folder).encode(sentences[:9]), atol=2e-5)
@@ -182,26 +166,20 @@ def test_another_prompt_replaces_that_of_the_folder(tiny_base: Path, tmp_path: P
 )
 def test_prompts_that_cannot_be_pooled_are_refused(prompt: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        section(prompt=prompt, pooling="last")
+        short_tuning(prompt=prompt, pooling="last")
 
 
-def test_a_prompt_that_the_tokenizer_cannot_encode_is_refused(
-    tiny_base: Path, tmp_path: Path
-) -> None:
+def test_a_prompt_that_the_tokenizer_cannot_encode_is_refused(tiny_base: Path, base: Path) -> None:
     with pytest.raises(TokenizerError, match=r"does not know: it reads \[UNK\] \[MASK\]"):
-        check_prompt(tiny_base, section(prompt="{text} значит [MASK]"))
+        check_prompt(tiny_base, short_tuning(prompt="{text} значит [MASK]"))
+    long = "{text} is one not [MASK] [MASK]"
     with pytest.raises(TokenizerError, match=r"takes 7 tokens .* only 7 are read"):
-        check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=7))
-    check_prompt(tiny_base, section(prompt="{text} is one not [MASK] [MASK]", max_tokens=8))
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (base / name).write_text((base / name).read_text().replace("[MASK]", "[HIDE]"))
-    config = json.loads((base / "tokenizer_config.json").read_text())
-    config.pop("mask_token")
-    (base / "tokenizer_config.json").write_text(json.dumps(config))
+        check_prompt(tiny_base, short_tuning(prompt=long, max_tokens=7))
+    check_prompt(tiny_base, short_tuning(prompt=long, max_tokens=8))
+    remove_mask_token(base)
     with pytest.raises(TokenizerError, match="no mask token"):
-        check_prompt(base, section(prompt="{text} [MASK]"))
-    check_prompt(base, section(prompt="{text} is one"))
+        check_prompt(base, short_tuning(prompt="{text} [MASK]"))
+    check_prompt(base, short_tuning(prompt="{text} is one"))
 
 
 def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(

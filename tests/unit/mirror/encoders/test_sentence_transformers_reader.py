@@ -25,17 +25,12 @@ from mirror.encoders.encoder import Encoder
 from mirror.encoders.sentence_transformers_reader import read_encoder_settings
 from mirror.errors import BaseModelError, RecipeError, TokenizerError
 from mirror.export.onnx import export_onnx
-from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection
+from tests.fixtures.bases import set_keys
 from tests.fixtures.recipes import make_recipe
+from tests.fixtures.tuning import tuned_encoder
 
 SaveEncoder = Callable[..., Path]
 TEXTS = ["The baker sells a mirror", "wagon", "", "a very old red bridge near the market " * 9]
-
-
-def change_json(path: Path, **changes: Any) -> None:
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps(content | changes))
 
 
 def check_equal_vectors(folder: Path) -> Encoder:
@@ -43,14 +38,6 @@ def check_equal_vectors(folder: Path) -> Encoder:
     theirs = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(encoder.encode(TEXTS), theirs, atol=1e-5)
     return encoder
-
-
-def tuned(base: Path, sentences: list[str], folder: Path, **changes: Any) -> Path:
-    options = {"mask_length": 5, "epochs": 1, "max_tokens": 20, "batch_size": 16, **changes}
-    settings = TuningSection.model_validate({"temperature": 0.04, "pooling": "mean", **options})
-    (folder / "out").mkdir(parents=True)
-    tune(settings, sentences[:64], TrainingPaths(base, folder / "out", folder / "work"))
-    return folder / "out" / "encoder"
 
 
 @pytest.mark.parametrize("mode", ["cls", "mean", "lasttoken"])
@@ -71,9 +58,9 @@ def test_the_length_is_that_of_the_tokenizer_if_no_other_is_given(
     folder = save_encoder(max_seq_length=12)
     assert "max_seq_length" not in json.loads((folder / "sentence_bert_config.json").read_text())
     assert check_equal_vectors(folder).settings.max_tokens == 12
-    change_json(folder / "sentence_bert_config.json", max_seq_length=9)
+    set_keys(folder / "sentence_bert_config.json", max_seq_length=9)
     assert check_equal_vectors(folder).settings.max_tokens == 9
-    change_json(folder / "sentence_bert_config.json", tokenizer_args={"model_max_length": 7})
+    set_keys(folder / "sentence_bert_config.json", tokenizer_args={"model_max_length": 7})
     assert check_equal_vectors(folder).settings.max_tokens == 7
 
 
@@ -83,9 +70,9 @@ def test_lower_case_is_followed_and_saved(
 ) -> None:
     folder = save_encoder(base=cased_base)
     plain = Encoder.load(folder).encode(TEXTS)
-    change_json(folder / "sentence_bert_config.json", do_lower_case=True)
+    set_keys(folder / "sentence_bert_config.json", do_lower_case=True)
     assert np.abs(check_equal_vectors(folder).encode(TEXTS) - plain).max() > 1e-3
-    check_equal_vectors(tuned(folder, sentences, tmp_path))
+    check_equal_vectors(tuned_encoder(folder, sentences, tmp_path))
 
 
 @pytest.mark.parametrize("masking", ["characters", "word-pieces"])
@@ -96,7 +83,7 @@ def test_a_default_prompt_is_put_before_each_text_and_saved(
     prompts = {"query": "the red ", "document": "one old "}
     folder = save_encoder(prompts=prompts, default_prompt_name="query")
     assert check_equal_vectors(folder).settings.prefix == "the red "
-    encoder = check_equal_vectors(tuned(folder, sentences, tmp_path, masking=masking))
+    encoder = check_equal_vectors(tuned_encoder(folder, sentences, tmp_path, masking=masking))
     assert encoder.settings.prompts == prompts
     assert encoder.prefix_tokens == 2
 
@@ -150,13 +137,13 @@ def test_settings_that_cannot_be_followed_are_refused_by_name(
     save_encoder: SaveEncoder, file: str, changes: dict[str, Any], message: str
 ) -> None:
     folder = save_encoder()
-    change_json(folder / file, **changes)
+    set_keys(folder / file, **changes)
     with pytest.raises(BaseModelError, match=message):
         read_encoder_settings(folder)
 
 
 def leave_prompt_out(folder: Path) -> Path:
-    change_json(folder / "1_Pooling" / "config.json", include_prompt=False)
+    set_keys(folder / "1_Pooling" / "config.json", include_prompt=False)
     return folder
 
 
@@ -170,7 +157,7 @@ def test_a_prompt_that_is_left_out_of_the_mean_is_left_out_and_saved_so(
     check_base(folder)
     encoder = check_equal_vectors(folder)
     assert np.abs(encoder.encode(TEXTS) - pooled).max() > 0.01
-    new = tuned(folder, sentences, tmp_path)
+    new = tuned_encoder(folder, sentences, tmp_path)
     encoder = check_equal_vectors(new)
     assert encoder.left_out_tokens == 3
     export_onnx(encoder, new, tmp_path / "onnx")
@@ -201,7 +188,7 @@ def test_vectors_are_cut_as_the_folder_says(
     folder = save_encoder(Normalize(), truncate_dim=8)
     check_base(folder)
     assert check_equal_vectors(folder).dimension == 8
-    encoder = check_equal_vectors(tuned(folder, sentences, tmp_path))
+    encoder = check_equal_vectors(tuned_encoder(folder, sentences, tmp_path))
     assert encoder.dimension == 8
     wide = save_encoder(Normalize(), truncate_dim=99)
     assert check_equal_vectors(wide).dimension == 32

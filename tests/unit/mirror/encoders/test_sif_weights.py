@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,26 +20,7 @@ from mirror.encoders.sif_weights import (
 )
 from mirror.encoders.untrusted_code import check_no_code
 from mirror.errors import BaseModelError
-from mirror.tuning.trainer import TrainingPaths, tune
-from mirror.tuning_config import TuningSection
-
-
-def section(**settings: Any) -> TuningSection:
-    usual = {
-        "temperature": 0.04,
-        "mask_length": 5,
-        "epochs": 1,
-        "max_tokens": 20,
-        "pooling": "mean",
-    }
-    return TuningSection(**{**usual, "batch_size": 16, **settings})
-
-
-def tuned(base: Path, sentences: list[str], folder: Path, **settings: Any) -> Path:
-    (folder / "out").mkdir(parents=True)
-    paths = TrainingPaths(base, folder / "out", folder / "work")
-    tune(section(**settings), sentences[:64], paths)
-    return folder / "out" / "encoder"
+from tests.fixtures.tuning import short_tuning, tuned_encoder
 
 
 def test_a_weight_is_that_of_the_paper() -> None:
@@ -63,7 +43,7 @@ def test_sentence_transformers_gives_the_same_weighted_vectors(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     for pooling in ("mean", "first-last"):
-        folder = tuned(
+        folder = tuned_encoder(
             tiny_base,
             sentences,
             tmp_path / pooling,
@@ -83,7 +63,7 @@ def test_sentence_transformers_gives_the_same_weighted_vectors(
 def test_weights_are_fitted_to_the_sample(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    folder = tuned(tiny_base, sentences, tmp_path, weighting="inverse-frequency")
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, weighting="inverse-frequency")
     encoder = Encoder.load(folder)
     assert encoder.token_weights is not None
     rows = encoder.token_ids(sentences[:64])
@@ -95,7 +75,7 @@ def test_weights_are_used_while_tuning(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     files = [
-        (tuned(tiny_base, sentences, tmp_path / name, weighting=name) / "model.safetensors")
+        (tuned_encoder(tiny_base, sentences, tmp_path / name, weighting=name) / "model.safetensors")
         for name in ("equal", "inverse-frequency")
     ]
     assert files[0].read_bytes() != files[1].read_bytes()
@@ -105,8 +85,8 @@ def test_weights_are_used_while_tuning(
 def test_tuning_a_weighted_encoder_again_keeps_its_weights(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    first = tuned(tiny_base, sentences, tmp_path / "a", weighting="inverse-frequency")
-    again = tuned(first, sentences, tmp_path / "b")
+    first = tuned_encoder(tiny_base, sentences, tmp_path / "a", weighting="inverse-frequency")
+    again = tuned_encoder(first, sentences, tmp_path / "b")
     assert (again / WEIGHTS / "config.json").read_bytes() == (
         first / WEIGHTS / "config.json"
     ).read_bytes()
@@ -115,7 +95,7 @@ def test_tuning_a_weighted_encoder_again_keeps_its_weights(
 def test_a_pooling_without_a_mean_ignores_the_weights(
     tiny_base: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    folder = tuned(tiny_base, sentences, tmp_path, weighting="inverse-frequency")
+    folder = tuned_encoder(tiny_base, sentences, tmp_path, weighting="inverse-frequency")
     assert Encoder.load(folder, "cls").token_weights is None
 
 
@@ -123,7 +103,7 @@ def test_a_pooling_without_a_mean_ignores_the_weights(
 def test_weights_without_a_mean_over_tokens_are_refused(pooling: str) -> None:
     prompt = "{text} means [MASK]" if pooling == "last" else None
     with pytest.raises(ValueError, match="weighting"):
-        section(pooling=pooling, weighting="inverse-frequency", prompt=prompt)
+        short_tuning(pooling=pooling, weighting="inverse-frequency", prompt=prompt)
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

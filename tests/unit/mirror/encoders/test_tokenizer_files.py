@@ -14,22 +14,15 @@ from mirror.encoders.base_settings import check_base_for, check_prompt
 from mirror.encoders.encoder import Encoder
 from mirror.encoders.tokenizer_files import read_tokenizer, special_tokens_of
 from mirror.errors import TokenizerError
-from mirror.tuning_config import TuningSection
 from tests.fixtures.recipes import make_recipe
+from tests.fixtures.tuning import short_tuning
 
 TEXTS = ["the baker sells a mirror", "wagon", "the very old red bridge " * 9]
 
 
-def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(TokenizerError, match="cannot be read"):
-        read_tokenizer(tmp_path)
-
-
 @pytest.fixture(params=["Fixed", "BatchLongest", "truncation", "both"])
-def limited_base(request: pytest.FixtureRequest, tiny_base: Path, tmp_path: Path) -> Path:
+def limited_base(request: pytest.FixtureRequest, base: Path) -> Path:
     """A base whose `tokenizer.json` has padding or truncation written in, as many published do."""
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     path = str(base / "tokenizer.json")
     tokenizer = Tokenizer.from_file(path)
     if request.param in ("Fixed", "both"):
@@ -47,17 +40,8 @@ def test_padding_and_truncation_written_in_a_file_change_nothing(
     limited_base: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     check_base(limited_base)
-    tuning = TuningSection(
-        temperature=0.04,
-        mask_length=5,
-        epochs=1,
-        batch_size=8,
-        learning_rate=1e-3,
-        max_tokens=12,
-        prompt="the {text} is one [MASK]",
-        pooling="last",
-    )
-    check_prompt(limited_base, tuning)
+    prompt = "the {text} is one [MASK]"
+    check_prompt(limited_base, short_tuning(max_tokens=12, prompt=prompt, pooling="last"))
     plain = read_tokenizer(tiny_base)
     for text, encoding in zip(TEXTS, read_tokenizer(limited_base).encode_batch(TEXTS), strict=True):
         assert encoding.ids == plain.encode(text).ids
@@ -83,9 +67,8 @@ def test_a_folder_without_tokenizer_settings_is_read_by_the_names_in_its_tokeniz
 
 
 def test_tokens_of_begin_and_end_take_the_place_of_class_token_and_separator(
-    tiny_base: Path, tmp_path: Path
+    base: Path, tiny_base: Path
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     names = {"[CLS]": "<|begin|>", "[SEP]": "<|end|>", "[MASK]": "<|mask|>", "[PAD]": "<|pad|>"}
     text = (base / "tokenizer.json").read_text()
     for old, new in names.items():
@@ -120,12 +103,11 @@ def write_cased_vocabulary(base: Path, vocabulary: dict[str, int]) -> Tokenizer:
 @pytest.mark.parametrize("settings", [None, {}, {"tokenizer_class": "BertTokenizer"}])
 def test_a_cased_tokenizer_without_settings_stays_cased(
     settings: dict[str, str] | None,
-    tiny_base: Path,
+    base: Path,
     vocabulary: dict[str, int],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     written = write_cased_vocabulary(base, vocabulary)
     (base / "tokenizer_config.json").unlink()
     if settings is not None:
@@ -142,9 +124,8 @@ def test_a_cased_tokenizer_without_settings_stays_cased(
 
 
 def test_a_setting_of_case_is_obeyed_whatever_the_file_says(
-    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+    base: Path, vocabulary: dict[str, int]
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     write_cased_vocabulary(base, vocabulary)
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
     (base / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -153,9 +134,8 @@ def test_a_setting_of_case_is_obeyed_whatever_the_file_says(
 
 
 def test_a_vocabulary_with_capitals_alone_is_refused_with_the_line_to_add(
-    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+    base: Path, vocabulary: dict[str, int]
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     written = write_cased_vocabulary(base, vocabulary)
     words = sorted(written.get_vocab(), key=written.get_vocab().__getitem__)
     (base / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -168,9 +148,8 @@ def test_a_vocabulary_with_capitals_alone_is_refused_with_the_line_to_add(
 
 
 def test_a_vocabulary_of_hangul_alone_is_refused_with_the_line_to_add(
-    tiny_base: Path, vocabulary: dict[str, int], tmp_path: Path
+    base: Path, vocabulary: dict[str, int]
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     words = [
         f"한국{chr(0xAC00 + number)}" if len(word) > 4 else word
         for number, word in enumerate(vocabulary)
@@ -189,9 +168,8 @@ def test_a_vocabulary_of_hangul_alone_is_refused_with_the_line_to_add(
 @pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "PhobertTokenizer"])
 def test_a_tokenizer_in_python_only_is_refused_by_its_class(
-    name: str, place: str, tiny_base: Path, tmp_path: Path
+    name: str, place: str, base: Path
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (base / file).unlink()
     (base / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
@@ -205,11 +183,10 @@ def test_a_tokenizer_in_python_only_is_refused_by_its_class(
 
 
 def test_added_tokens_that_are_equal_once_normalized_have_the_same_ids_in_every_load(
-    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from transformers import AutoModelForMaskedLM
 
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     path = str(base / "tokenizer.json")
     tokenizer = Tokenizer.from_file(path)
     names = [f"{word}{number}" for number in range(20) for word in ("zebra", "ZEBRA", "Zébra")]
@@ -233,9 +210,8 @@ def test_added_tokens_that_are_equal_once_normalized_have_the_same_ids_in_every_
 
 
 def test_lower_casing_that_makes_words_unknown_is_warned_of(
-    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    base: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
     content = json.loads((base / "tokenizer.json").read_text())
     content["normalizer"]["lowercase"] = False
     content["model"]["vocab"] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -28,6 +27,7 @@ from mirror.pretraining.stage import (
 )
 from mirror.pretraining.trainer import PretrainingStep
 from mirror.store import StageRecord, Store
+from tests.fixtures.bases import remove_mask_token
 from tests.fixtures.full_disk import limited_file_size
 
 PIECES = StageRecord("pieces", "k", "/absent", "d")
@@ -105,25 +105,9 @@ def test_runs_of_different_length_share_checkpoints(
     assert checkpoint_stage(pretrained_stage(other, PIECES)).key != checkpoints[0].key
 
 
-@pytest.fixture
-def base(tiny_base: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny base that a test may damage."""
-    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
-
-
 def test_a_base_without_mask_token_is_refused_before_the_corpus_is_read(base: Path) -> None:
-    for path in (base / "tokenizer.json", base / "tokenizer_config.json"):
-        path.write_text(path.read_text().replace("[MASK]", "[HIDE]"))
-    content = json.loads(path.read_text())
-    content.pop("mask_token")
-    path.write_text(json.dumps(content))
+    remove_mask_token(base)
     with pytest.raises(TokenizerError, match="no mask token"):
-        pieces_stage(settings(base / "absent.parquet", base=str(base)))
-
-
-def test_a_base_with_pickled_weights_only_is_refused(base: Path) -> None:
-    (base / "model.safetensors").rename(base / "pytorch_model.bin")
-    with pytest.raises(BaseModelError, match="pickled"):
         pieces_stage(settings(base / "absent.parquet", base=str(base)))
 
 
@@ -145,11 +129,11 @@ def test_a_base_with_an_unsupported_head_is_refused_before_the_corpus_is_read(
 
 @pytest.mark.case("c7")
 def test_a_base_without_head_is_refused_unless_the_settings_ask_for_a_new_one(
-    tiny_base: Path, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+    tiny_base: Path, base: Path, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     from transformers import AutoModel
 
-    base, corpus = Path(shutil.copytree(tiny_base, tmp_path / "base")), tmp_path / "text.parquet"
+    corpus = tmp_path / "text.parquet"
     AutoModel.from_pretrained(tiny_base).save_pretrained(base)
     pq.write_table(pa.table({"text": ["the baker sells"] * 9, "source": ["a"] * 9}), corpus)
     with pytest.raises(BaseModelError, match=r"no masked-language head.*new_head = true"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,33 +42,24 @@ def assert_uniform(starts: Counter[int], expected: list[int]) -> None:
 
 
 def test_all_spans_of_characters_are_equally_likely() -> None:
-    text, generator = "abcdefghij", random.Random(3)
-    starts = Counter(mask_span(text, masking(), generator).index("<mask>") for _ in range(9_000))
-    assert_uniform(starts, list(range(9)))
+    draw = partial(mask_span, "abcdefghij", masking(), random.Random(3))
+    assert_uniform(Counter(draw().index("<mask>") for _ in range(9_000)), list(range(9)))
 
 
 def test_all_spans_of_words_are_equally_likely() -> None:
-    text, generator = "a b c d e f g h i j", random.Random(3)
-    starts = Counter(
-        mask_words(text, masking(), generator).split().index("<mask>") for _ in range(9_000)
-    )
-    assert_uniform(starts, list(range(9)))
+    draw = partial(mask_words, "a b c d e f g h i j", masking(), random.Random(3))
+    assert_uniform(Counter(draw().split().index("<mask>") for _ in range(9_000)), list(range(9)))
 
 
 def test_all_spans_of_word_pieces_are_equally_likely() -> None:
-    ids, generator = [START, *range(10, 20), END], random.Random(3)
-    starts = Counter(
-        mask_pieces(ids, pieces_masking(), generator).index(MASK_ID) for _ in range(9_000)
-    )
-    assert_uniform(starts, list(range(1, 10)))
+    ids = [START, *range(10, 20), END]
+    draw = partial(mask_pieces, ids, pieces_masking(), random.Random(3))
+    assert_uniform(Counter(draw().index(MASK_ID) for _ in range(9_000)), list(range(1, 10)))
 
 
 def test_the_official_rule_never_draws_the_last_span() -> None:
-    text, generator = "abcdefghijk", random.Random(3)
-    starts = Counter(
-        mask_span_as_official(text, masking(), generator).index(" [MASK] ") for _ in range(9_000)
-    )
-    assert_uniform(starts, list(range(9)))
+    draw = partial(mask_span_as_official, "abcdefghijk", masking(), random.Random(3))
+    assert_uniform(Counter(draw().index(" [MASK] ") for _ in range(9_000)), list(range(9)))
 
 
 def test_the_drawn_span_is_masked_even_if_an_earlier_one_has_the_same_text() -> None:

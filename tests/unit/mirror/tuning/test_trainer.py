@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,21 +22,13 @@ from mirror.tuning.trainer import Trainer, TrainingPaths, tune
 from mirror.tuning.training_log import StepClock, TuningStep
 from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning_config import TuningSection
+from tests.fixtures.bases import remove_mask_token
 from tests.fixtures.full_disk import limited_file_size
+from tests.fixtures.tuning import make_paths, short_tuning
 
 
 def settings(**changes: Any) -> TuningSection:
-    usual = {
-        "temperature": 0.04,
-        "mask_length": 5,
-        "epochs": 2,
-        "max_tokens": 20,
-        "pooling": "mean",
-        "batch_size": 40,
-        "learning_rate": 1e-3,
-        "precision": "fp32",
-    }
-    return TuningSection(**{**usual, **changes})
+    return short_tuning(**{"epochs": 2, **changes})
 
 
 def items(texts: list[str]) -> list[TextPair]:
@@ -47,10 +38,7 @@ def items(texts: list[str]) -> list[TextPair]:
 
 @pytest.fixture
 def paths(tiny_base: Path, tmp_path: Path) -> TrainingPaths:
-    paths = TrainingPaths(tiny_base, tmp_path / "out", tmp_path / "work")
-    paths.out.mkdir()
-    paths.work.mkdir()
-    return paths
+    return make_paths(tiny_base, tmp_path)
 
 
 @pytest.fixture
@@ -58,11 +46,9 @@ def tuned(tiny_base: Path, tmp_path: Path, sentences: list[str]) -> Callable[...
     """A function that tunes in new folders and returns the digests of the output files."""
 
     def tune_once(**changes: Any) -> dict[str, str]:
-        root = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
-        (root / "out").mkdir(parents=True)
-        (root / "work").mkdir()
-        tune(settings(**changes), sentences, TrainingPaths(tiny_base, root / "out", root / "work"))
-        return file_digests(root / "out")
+        paths = make_paths(tiny_base, tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}")
+        tune(settings(**changes), sentences, paths)
+        return file_digests(paths.out)
 
     return tune_once
 
@@ -166,12 +152,22 @@ def test_masked_share_excludes_short_strings(paths: TrainingPaths, sentences: li
     assert counts["masked_share"] == pytest.approx(200 / len(strings))
 
 
-def test_the_learning_rate_rises_during_warm_up_and_is_then_constant(
-    paths: TrainingPaths, sentences: list[str]
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"warmup_ratio": 0.2}, [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]),
+        (
+            {"warmup_ratio": 0.1, "lr_scheduler": "linear"},
+            [0.5e-3, 1e-3, *(1e-3 * (20 - step) / 18 for step in range(2, 20))],
+        ),
+    ],
+    ids=["constant", "linear to zero"],
+)
+def test_the_learning_rate_rises_during_warm_up_and_then_follows_its_schedule(
+    paths: TrainingPaths, sentences: list[str], schedule: dict[str, Any], expected: list[float]
 ) -> None:
     steps: list[TuningStep] = []
-    tune(settings(warmup_ratio=0.2), sentences, paths, steps.append)
-    expected = [0.25e-3, 0.5e-3, 0.75e-3, *[1e-3] * 17]
+    tune(settings(**schedule), sentences, paths, steps.append)
     assert [step.learning_rate for step in steps] == pytest.approx(expected)
 
 
@@ -179,26 +175,17 @@ def test_the_learning_rate_rises_during_warm_up_and_is_then_constant(
 def test_too_few_different_strings_are_refused_before_the_base_is_loaded(
     strings: list[str], paths: TrainingPaths
 ) -> None:
-    no_base = TrainingPaths(paths.base / "absent", paths.out, paths.work)
     with pytest.raises(SampleError, match=r"a batch takes 40.*tuning\.batch_size"):
-        tune(settings(), strings, no_base)
+        tune(settings(), strings, replace(paths, base=paths.base / "absent"))
     assert not list(paths.out.iterdir())
 
 
-def test_masking_needs_a_mask_token(
-    paths: TrainingPaths, sentences: list[str], tmp_path: Path
-) -> None:
-    base = Path(shutil.copytree(paths.base, tmp_path / "base"))
-    for path in (base / "tokenizer.json", base / "tokenizer_config.json"):
-        path.write_text(path.read_text().replace("[MASK]", "[HIDE]"))
-    config = json.loads((base / "tokenizer_config.json").read_text())
-    config.pop("mask_token")
-    (base / "tokenizer_config.json").write_text(json.dumps(config))
+def test_masking_needs_a_mask_token(paths: TrainingPaths, sentences: list[str], base: Path) -> None:
+    remove_mask_token(base)
+    paths = replace(paths, base=base)
     with pytest.raises(TokenizerError, match=r"tuning\.mask_length to 0"):
-        tune(settings(), sentences, TrainingPaths(base, paths.out, paths.work))
-    counts = tune(
-        settings(mask_length=0, epochs=1), sentences, TrainingPaths(base, paths.out, paths.work)
-    )
+        tune(settings(), sentences, paths)
+    counts = tune(settings(mask_length=0, epochs=1), sentences, paths)
     assert counts["masked_share"] == 0
 
 
@@ -250,15 +237,6 @@ def test_tuning_separates_strings_more_than_their_views(
     assert margin(Encoder.load(paths.out / "encoder")) > 1.5 * before > 0
 
 
-def test_a_linear_learning_rate_falls_to_zero_after_the_warm_up(
-    paths: TrainingPaths, sentences: list[str]
-) -> None:
-    steps: list[TuningStep] = []
-    tune(settings(warmup_ratio=0.1, lr_scheduler="linear"), sentences, paths, steps.append)
-    falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
-    assert [step.learning_rate for step in steps] == pytest.approx([0.5e-3, 1e-3, *falling])
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -307,13 +285,11 @@ def test_gradient_caching_gives_the_same_weights(
         "projection_head": "mlp",
         "tokens_per_microbatch": 100,
         "epochs": 1,
+        "learning_rate": 1e-4,
     }
-    options |= {"learning_rate": 1e-4}
     results = []
     for caching in (False, True):
-        out = TrainingPaths(paths.base, tmp_path / f"out-{caching}", tmp_path / f"work-{caching}")
-        out.out.mkdir()
-        out.work.mkdir()
+        out = make_paths(paths.base, tmp_path / f"caching-{caching}")
         counts = tune(settings(**options, gradient_caching=caching), sentences, out)
         results.append((counts["final_loss"], Encoder.load(out.out / "encoder")))
     (loss, encoder), (cached_loss, cached) = results
@@ -341,13 +317,8 @@ def test_controlled_dropout_drops_the_same_units_in_both_views(
 ) -> None:
     """Equal views have equal vectors in each micro-batch; with ordinary dropout they differ."""
     for augmentation, equal in (("controlled", True), ("dropout", False)):
-        trainer = Trainer(
-            settings(
-                augmentation=augmentation, dropout=0.3, tokens_per_microbatch=150, precision="fp32"
-            ),
-            items(sentences),
-            paths,
-        )
+        chosen = settings(augmentation=augmentation, dropout=0.3, tokens_per_microbatch=150)
+        trainer = Trainer(chosen, items(sentences), paths)
         trainer.encoder.model.train()
         batch = trainer.views.batch(range(40), 0)
         output = trainer.train_step.forward_backward(replace(batch, second=batch.first), 5)
@@ -402,13 +373,10 @@ def test_the_projection_head_is_trained_and_not_saved(
 
 
 def test_a_run_with_a_projection_head_is_resumed_to_the_same_bytes(
-    tuned: Callable[..., dict[str, str]], tmp_path: Path, tiny_base: Path, sentences: list[str]
+    tuned: Callable[..., dict[str, str]], paths: TrainingPaths, sentences: list[str]
 ) -> None:
     changes = {"projection_head": "mlp", "augmentation": "both", "epochs": 1}
     uninterrupted = tuned(**changes)
-    paths = TrainingPaths(tiny_base, tmp_path / "o", tmp_path / "w")
-    paths.out.mkdir()
-    paths.work.mkdir()
     trainer = Trainer(settings(**changes), items(sentences), paths)
     trainer.encoder.model.train()
     with worker_threads(1) as threads:
@@ -437,8 +405,7 @@ def test_lowercase_is_used_and_saved(
     texts = [text.upper() for text in sentences[:40]]
     ids = []
     for name, lowercase in (("lowercase", True), ("cased", False)):
-        out = TrainingPaths(cased_base, tmp_path / name / "out", tmp_path / name / "work")
-        out.out.mkdir(parents=True)
+        out = make_paths(cased_base, tmp_path / name)
         tune(settings(epochs=1, lowercase=lowercase), texts, out)
         ids.append(Encoder.load(out.out / "encoder").token_ids(texts[:1])[0])
     assert ids[0] == Encoder.load(paths.base, "cls").token_ids(sentences[:1])[0]
@@ -451,9 +418,7 @@ def test_centering_only_subtracts_the_mean(
     tune(settings(epochs=1, center=True), sentences, paths)
     centred = Encoder.load(paths.out / "encoder").encode(sentences)
     assert np.abs(centred.mean(axis=0)).max() < 1e-4
-    plain = TrainingPaths(paths.base, tmp_path / "o", tmp_path / "w")
-    plain.out.mkdir()
-    plain.work.mkdir()
+    plain = make_paths(paths.base, tmp_path / "plain")
     tune(settings(epochs=1), sentences, plain)
     vectors = Encoder.load(plain.out / "encoder").encode(sentences)
     np.testing.assert_allclose(centred, vectors - vectors.mean(axis=0), atol=1e-4)
@@ -520,10 +485,7 @@ def test_a_run_that_is_resumed_validates_to_the_same_bytes(
     tiny_base: Path, tmp_path: Path, documents: list[DocumentItem]
 ) -> None:
     def run(name: str, stop_at: int | None) -> dict[str, str]:
-        root = tmp_path / name
-        for folder in ("out", "work"):
-            (root / folder).mkdir(parents=True)
-        paths = TrainingPaths(tiny_base, root / "out", root / "work")
+        paths = make_paths(tiny_base, tmp_path / name)
 
         def stop(step: TuningStep) -> None:
             if step.step == stop_at:
@@ -535,7 +497,7 @@ def test_a_run_that_is_resumed_validates_to_the_same_bytes(
                 patch.setattr(StepClock, "since_save", 10.0)
                 tune(chosen, documents, paths, stop)
         tune(chosen, documents, paths)
-        return file_digests(root / "out")
+        return file_digests(paths.out)
 
     whole = run("whole", None)
     assert run("before a validation", 5) == whole

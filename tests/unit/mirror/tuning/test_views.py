@@ -9,8 +9,8 @@ import pytest
 from mirror.encoders.encoder import Encoder
 from mirror.tuning.items import DocumentItem, TextPair
 from mirror.tuning.masking import Masking, masked_text
-from mirror.tuning.views import Views
-from mirror.tuning_config import TuningSection
+from mirror.tuning.views import Batch, Views
+from tests.fixtures.tuning import short_tuning
 
 
 @pytest.fixture
@@ -19,11 +19,16 @@ def encoder(tiny_base: Path) -> Encoder:
 
 
 def views(encoder: Encoder, texts: list[str | tuple[str, str]], **changes: Any) -> Views:
-    settings = TuningSection(
-        **{"temperature": 0.04, "mask_length": 5, "epochs": 1, "max_tokens": 20, **changes}
-    )
     pairs = [text if isinstance(text, tuple) else (text, text) for text in texts]
-    return Views(settings, [TextPair(*pair) for pair in pairs], encoder, Path("base"))
+    return Views(
+        short_tuning(**changes), [TextPair(*pair) for pair in pairs], encoder, Path("base")
+    )
+
+
+def ids_of(batch: Batch) -> list[int]:
+    assert batch.text_ids is not None
+    ids: list[int] = batch.text_ids.tolist()
+    return ids
 
 
 def test_only_the_second_view_is_masked(encoder: Encoder, sentences: list[str]) -> None:
@@ -32,7 +37,7 @@ def test_only_the_second_view_is_masked(encoder: Encoder, sentences: list[str]) 
     assert all(row.count(mask) == 1 for row in batch.second)
     assert batch.first == encoder.token_ids(sentences[:40])
     assert batch.masked_count == 40
-    assert batch.text_ids is not None and batch.text_ids.tolist() == list(range(40))
+    assert ids_of(batch) == list(range(40))
 
 
 def test_masks_of_an_item_depend_only_on_its_index_and_the_epoch(
@@ -60,8 +65,7 @@ def test_items_connected_by_equal_texts_share_an_id(encoder: Encoder, sentences:
     a, b, c, d, e = sentences[:5]
     texts = [a, b, a.upper(), (c, b), (d, c), e, (e, a)]
     batch = views(encoder, texts).batch(range(7), 0)
-    assert batch.text_ids is not None
-    assert batch.text_ids.tolist() == [0, 1, 0, 1, 1, 0, 0]
+    assert ids_of(batch) == [0, 1, 0, 1, 1, 0, 0]
 
 
 def test_with_duplicates_as_negatives_there_are_no_text_ids(
@@ -75,11 +79,9 @@ def test_near_duplicates_share_an_id(encoder: Encoder, sentences: list[str]) -> 
     a, b, c = sentences[:3]
     texts = [a, b, f"{a} lantern", (c, f"{b} lantern"), c, sentences[3]]
     batch = views(encoder, texts, near_duplicates=0.6).batch(range(6), 0)
-    assert batch.text_ids is not None
-    assert batch.text_ids.tolist() == [0, 1, 0, 1, 1, 5]
+    assert ids_of(batch) == [0, 1, 0, 1, 1, 5]
     batch = views(encoder, texts, near_duplicates=1.0).batch(range(6), 0)
-    assert batch.text_ids is not None
-    assert batch.text_ids.tolist() == [0, 1, 2, 3, 3, 5]
+    assert ids_of(batch) == [0, 1, 2, 3, 3, 5]
 
 
 def test_a_prompt_makes_no_near_duplicates(tiny_base: Path, sentences: list[str]) -> None:
@@ -89,8 +91,7 @@ def test_a_prompt_makes_no_near_duplicates(tiny_base: Path, sentences: list[str]
     batch = views(encoder, sentences[2:12], near_duplicates=0.5).batch(range(10), 0)
     plain = [set(row) for row in batch.first]
     assert all(len(one & other) / len(one | other) > 0.5 for one in plain for other in plain)
-    assert batch.text_ids is not None
-    assert batch.text_ids.tolist() == list(range(10))
+    assert ids_of(batch) == list(range(10))
 
 
 def test_the_texts_of_a_labelled_pair_are_not_swapped(
@@ -128,14 +129,11 @@ def test_a_mask_in_a_text_that_is_read_whole_is_where_it_was(
 def test_sections_under_equal_headings_are_not_each_others_negatives(
     encoder: Encoder, sentences: list[str]
 ) -> None:
-    settings = TuningSection(
-        temperature=0.04, views="titles", mask_length=0, epochs=1, max_tokens=20
-    )
+    settings = short_tuning(views="titles", mask_length=0)
     titles = ["Usage", sentences[0], "Usage"]
     items = [
         DocumentItem((body,), title, body)
         for title, body in zip(titles, sentences[1:4], strict=True)
     ]
     batch = Views(settings, items, encoder, Path("base")).batch(range(3), 0)
-    assert batch.text_ids is not None
-    assert batch.text_ids.tolist() == [0, 1, 0]
+    assert ids_of(batch) == [0, 1, 0]
