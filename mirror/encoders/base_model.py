@@ -105,21 +105,12 @@ def base_digest(folder: Path) -> str:
 
 def cached_base(section: BaseSection) -> Path | None:
     """Return a hub's base in its cache, without asking the network; None if it is not there."""
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     # A commit is the same under the old name without an owner, which many caches have.
     for hub in dict.fromkeys((str(section.hub), str(section.hub).rpartition("/")[2])):
         with suppress(LocalEntryNotFoundError, HFValidationError):
-            return Path(
-                snapshot_download(
-                    hub,
-                    revision=section.revision,
-                    allow_patterns=list(MODEL_FILES),
-                    ignore_patterns=list(IGNORED_FILES),
-                    local_files_only=True,
-                )
-            )
+            return _snapshot(hub, section.revision, cached_only=True)
     return None
 
 
@@ -132,7 +123,6 @@ def _local_folder(path: str) -> Path:
 
 
 def _fetch_from_hub(hub: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HFValidationError,
         LocalEntryNotFoundError,
@@ -141,12 +131,7 @@ def _fetch_from_hub(hub: str, revision: str) -> Path:
     )
 
     try:
-        folder = snapshot_download(
-            hub,
-            revision=revision,
-            allow_patterns=list(MODEL_FILES),
-            ignore_patterns=list(IGNORED_FILES),
-        )
+        return _snapshot(hub, revision)
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise BaseModelError(
             f"the hub has no model {hub!r} at revision {revision!r}, or you may not read it: "
@@ -157,4 +142,18 @@ def _fetch_from_hub(hub: str, revision: str) -> Path:
             f"the hub did not answer for {hub}@{revision}, and this machine has no copy: try "
             "again later, or name a folder with base.path"
         ) from error
-    return Path(folder)
+
+
+def _snapshot(hub: str, revision: str | None, *, cached_only: bool = False) -> Path:
+    """Return the folder of a model on the hub, without files that are not the model's."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            hub,
+            revision=revision,
+            allow_patterns=list(MODEL_FILES),
+            ignore_patterns=list(IGNORED_FILES),
+            local_files_only=cached_only,
+        )
+    )

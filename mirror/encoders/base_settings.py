@@ -183,10 +183,6 @@ def check_prompt(folder: Path, tuning: TuningSection) -> None:
     """Check that a folder's tokenizer can put a recipe's prompt around texts.
 
     A folder without `tokenizer.json` is not checked until it is loaded.
-
-    Raises:
-        TokenizerError: the tokenizer does not know the prompt's words or has no mask token, or the
-            prompt leaves no room for a text.
     """
     if tuning.prompt is None or not (folder / TOKENIZER_FILE).is_file():
         return

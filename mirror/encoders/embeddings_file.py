@@ -162,11 +162,7 @@ def restore_vectors(
 
 
 def read_origin(path: Path) -> EmbeddingsOrigin:
-    """Return what made a file of embeddings.
-
-    Raises:
-        InputError: the file cannot be read, or does not say so.
-    """
+    """Return what made a file of embeddings."""
     try:
         if path.suffix == ".npy":
             return _origin(json.loads(record_path(path).read_text(encoding="utf-8")))

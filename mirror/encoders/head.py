@@ -137,9 +137,6 @@ def read_head(folder: Path, layers: Sequence[HeadLayer], width: int) -> nn.Seque
         folder: the encoder's.
         layers: from `read_encoder_settings`.
         width: of the pooled vectors.
-
-    Raises:
-        BaseModelError: a layer is missing or damaged, or does not fit the one before.
     """
     head: list[nn.Module] = []
     for layer in layers:

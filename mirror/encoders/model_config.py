@@ -172,10 +172,6 @@ def check_values(path: Path, config: Mapping[str, Any], architecture: Architectu
         path: of the configuration, for error messages.
         config: its content.
         architecture: of its `model_type`.
-
-    Raises:
-        BaseModelError: a size, a rate, a token's number, the constant of the normalisation or the
-            activation is not one that a model can have, or the heads do not divide the width.
     """
     sizes = (*SIZES, architecture.layer_count)
     for name, value in config.items():

@@ -58,10 +58,6 @@ def write_prompt(
         prompt: as `tuning.prompt`.
         pooling: how the tokens' vectors become one.
         folder: the tokenizer's, for error messages.
-
-    Raises:
-        TokenizerError: the prompt has a mask and the tokenizer has no mask token, or the tokenizer
-            does not know the prompt's words.
     """
     from tokenizers.processors import TemplateProcessing
 
@@ -170,9 +166,6 @@ def check_prefix_room(prefix: str, tokens: int, max_tokens: int, folder: Path) -
         tokens: its tokens and the special tokens.
         max_tokens: how many tokens of a text are read.
         folder: the encoder's, for error messages.
-
-    Raises:
-        TokenizerError: there is no room.
     """
     if prefix and tokens >= max_tokens:
         raise TokenizerError(

@@ -61,11 +61,7 @@ def write_token_weights(folder: Path, weights: Tensor, names: Mapping[str, int])
 
 
 def read_token_weights(folder: Path, vocabulary: int) -> Tensor:
-    """Return the weights that `write_token_weights` wrote: (vocabulary,), fp32.
-
-    Raises:
-        BaseModelError: the file is missing or damaged, or of another vocabulary.
-    """
+    """Return the weights that `write_token_weights` wrote: (vocabulary,), fp32."""
     path = folder / WEIGHTS / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

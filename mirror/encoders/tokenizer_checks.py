@@ -34,9 +34,6 @@ def check_tokenizer_folder(
     """Check the folder's tokenizer; see `check_tokenizer`.
 
     Slower without `tokenizer.json`, as transformers has to build it.
-
-    Raises:
-        TokenizerError: it is missing, damaged, or lacks something.
     """
     tokenizer = read_tokenizer(folder)
     tokens = read_special_tokens(folder, kind, tokenizer)
@@ -58,10 +55,6 @@ def check_tokenizer(
         folder: the tokenizer's, for error messages.
         vocab_size: rows in the model's word embeddings.
         masks: whether a mask token is needed.
-
-    Raises:
-        TokenizerError: it has no mask token, gives unknown ids, gives all texts the same ids, or
-            has no class token or separator.
     """
     if masks and (tokens.mask is None or tokenizer.token_to_id(tokens.mask) is None):
         raise TokenizerError(

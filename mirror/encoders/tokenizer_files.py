@@ -52,11 +52,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def read_tokenizer_file(path: Path) -> Tokenizer:
-    """Return the tokenizer in a `tokenizer.json`, with padding and truncation off.
-
-    Raises:
-        TokenizerError: it cannot be read.
-    """
+    """Return the tokenizer in a `tokenizer.json`, with padding and truncation off."""
     try:
         tokenizer = without_limits(Tokenizer.from_file(str(path)))
     except Exception as error:  # the tokenizers library raises bare Exception
@@ -106,9 +102,6 @@ def read_special_tokens(folder: Path, kind: Architecture, tokenizer: Tokenizer) 
 
     They are those named in its files, else those usual for its architecture, else those that the
     tokenizer puts around a text or has as added tokens.  Names that it does not know do not count.
-
-    Raises:
-        TokenizerError: one of the files is not JSON.
     """
     named = {
         **kind.special_tokens,
@@ -140,11 +133,7 @@ def special_tokens_of(tokenizer: Any) -> SpecialTokens:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a tokenizer's file of settings; empty if there is no such file.
-
-    Raises:
-        TokenizerError: it is not a JSON object.
-    """
+    """Return the JSON object in a tokenizer's file of settings; empty if there is no such file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -190,11 +179,7 @@ def _called(name: str, added: Iterable[str]) -> str | None:
 
 
 def load_as_transformers(folder: Path, *, lowercase: bool = False) -> Any:
-    """Load the tokenizer that transformers chooses for a folder, with padding and truncation off.
-
-    Raises:
-        TokenizerError: it cannot be loaded, or has no fast implementation.
-    """
+    """Load a folder's tokenizer as transformers chooses it, with padding and truncation off."""
     from transformers import AutoTokenizer
 
     # Passed only if true: false would override the folder's setting.

@@ -60,9 +60,6 @@ def load_tokenizer(
         model: its configuration.
         settings: its settings.
         lowercase: as `tuning.lowercase`.
-
-    Raises:
-        TokenizerError: it cannot be loaded, or does not fit the model.
     """
     tokenizer = _load_as_written(folder, lowercase=lowercase)
     backend = tokenizer.backend_tokenizer

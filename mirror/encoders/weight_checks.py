@@ -43,11 +43,7 @@ REMEDY = "get it again from where it came from"
 
 
 def check_weights(folder: Path, config: Mapping[str, Any], kind: Architecture) -> None:
-    """Check that the folder's weights are complete, finite and fit the configuration.
-
-    Raises:
-        BaseModelError: they are missing, pickled, damaged, not finite, or of another model.
-    """
+    """Check that the folder's weights are complete, finite and fit the configuration."""
     shapes = _read_shapes(folder)
     embeddings = [
         shape
@@ -169,11 +165,7 @@ def _file_shapes(path: Path) -> dict[str, list[int]]:
 
 
 def check_finite(path: Path) -> None:
-    """Check that a safetensors file holds no NaN and no infinity; 1 GB takes about a second.
-
-    Raises:
-        BaseModelError: it holds one, in the tensor that the message names.
-    """
+    """Check that a safetensors file holds no NaN and no infinity; 1 GB takes about a second."""
     _file_shapes(path)  # reads the header safely
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")

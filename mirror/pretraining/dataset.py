@@ -89,9 +89,6 @@ def write_token_corpus(
     """Encode paragraphs and write the arrays to an existing folder.
 
     A separator token follows each paragraph; class tokens are added per row later.
-
-    Raises:
-        CorpusError: there is no text.
     """
     dtype = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.uint32
     vocabulary = tokenizer.get_vocab()
@@ -119,11 +116,7 @@ def write_token_corpus(
 
 
 def read_token_corpus(folder: Path) -> TokenCorpus:
-    """Map the arrays that `write_token_corpus` wrote.
-
-    Raises:
-        CorpusError: the file of tokens is truncated.
-    """
+    """Map the arrays that `write_token_corpus` wrote."""
     header = json.loads((folder / "pieces.json").read_text())
     tokens = np.memmap(folder / "pieces.bin", dtype=header["dtype"], mode="r")
     if tokens.shape[0] != header["size"]:
@@ -202,11 +195,7 @@ class ContextRows:
     def sentences(
         self, rng: np.random.Generator, count: int, max_tokens: int, targets: int
     ) -> tuple[list[Ints], Ints]:
-        """Return `count` sentences and an array (count, targets) of tokens in and near each.
-
-        Raises:
-            CorpusError: almost no sentence has a usable length.
-        """
+        """Return `count` sentences and an array (count, targets) of tokens in and near each."""
         tokens, starts = self._corpus.tokens, self._corpus.sentence_starts
         strings: list[Ints] = []
         bags: list[Ints] = []
@@ -234,11 +223,7 @@ class ContextRows:
     def words(
         self, rng: np.random.Generator, count: int, window: int, targets: int
     ) -> tuple[list[Ints], Ints]:
-        """Return `count` strings of one to three words and (count, targets) tokens around each.
-
-        Raises:
-            CorpusError: almost no word has others around it.
-        """
+        """Return `count` strings of one to three words and (count, targets) tokens around each."""
         tokens = self._corpus.tokens
         strings: list[Ints] = []
         bags: list[Ints] = []

@@ -25,11 +25,7 @@ def write_model(
     result: tuple[PreTrainedModel, PretrainingStep],
     out: Path,
 ) -> Mapping[str, Any]:
-    """Write `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
+    """Write `model/`: fp16 weights, tokenizer, and `pretraining.json` with settings and losses."""
     model, last = result
     folder = out / "model"
     set_dropout(model.config, CONFIG_DROPOUT)

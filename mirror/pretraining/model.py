@@ -53,12 +53,6 @@ def write_pieces(
 
     Returns:
         Counts of tokens, paragraphs, sentences and the vocabulary.
-
-    Raises:
-        CorpusError: the corpus holds no text.
-        TokenizerError: the corpus is too small for a vocabulary.
-        BaseModelError: the base has no supported masked-language head.
-        OSError: the folder cannot be written.
     """
     if settings.base is None:
         tokenizer = _new_tokenizer(settings, on_progress)
@@ -207,9 +201,6 @@ def train_wordpiece(
 
     A new tokenizer has no post-processor and silently omits `[CLS]` and `[SEP]`: one is set, and
     checked.
-
-    Raises:
-        TokenizerError: the texts are too few for a vocabulary.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)

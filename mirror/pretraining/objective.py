@@ -31,11 +31,7 @@ class ProcessRank:
 
 
 def masked_head(model: PreTrainedModel) -> nn.Module:
-    """Return the module that turns hidden states into logits over the vocabulary.
-
-    Raises:
-        BaseModelError: the model's architecture has no supported head.
-    """
+    """Return the module that turns hidden states into logits over the vocabulary."""
     for name in ("cls", "lm_head"):
         head = getattr(model, name, None)
         if isinstance(head, nn.Module):

@@ -72,11 +72,7 @@ def runs_per_device() -> int:
 
 
 def lock_folder() -> Path:
-    """Return the folder of this user's locks: `MIRROR_DEVICE_LOCK_DIR`, else a temporary one.
-
-    Raises:
-        StoreError: the folder cannot be created, or belongs to another user.
-    """
+    """Return the folder of this user's locks: `MIRROR_DEVICE_LOCK_DIR`, else a temporary one."""
     chosen = os.environ.get(LOCK_DIR)
     folder = (
         Path(chosen)

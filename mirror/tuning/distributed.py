@@ -42,10 +42,6 @@ def tune_distributed(
         folders: `base`, `out` and `work`.
         on_step: called after each step.
         guard: as in `tune`.
-
-    Raises:
-        MirrorError: as `mirror.tuning.trainer.tune`.
-        StoppedError: a stop was asked for; there is a checkpoint.
     """
     job = {
         "settings": settings.model_dump(mode="json"),

@@ -19,11 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def check_negatives(items: Sequence[Item], settings: TuningSection) -> None:
-    """Check that a batch has negatives; warn if most items share a text.
-
-    Raises:
-        SampleError: so many items share a text that a batch has no negatives.
-    """
+    """Check that a batch has negatives; warn if most items share a text."""
     shared = find_shared_texts([_fixed_texts(item, settings) for item in items])
     if shared.items < 2 or shared.largest_share <= MOST:
         return

@@ -20,10 +20,6 @@ class Guard:
     """How far the score may fall below the base's."""
 
     def score(self, encoder: TextEncoder) -> float:
-        """Return an encoder's score on the benchmark.
-
-        Raises:
-            BenchmarkError: the benchmark is missing or damaged, or vectors are not numbers.
-        """
+        """Return an encoder's score on the benchmark."""
         benchmark = read_definition(self.benchmark)
         return benchmark.score(encoder, benchmark.load(None)).score

@@ -23,9 +23,6 @@ def load_encoder(settings: TuningSection, base: Path, items: Sequence[Item]) -> 
         settings: a recipe's `[tuning]`.
         base: the model's folder.
         items: give the frequencies of tokens for `weighting`.
-
-    Raises:
-        BaseModelError, TokenizerError: as `Encoder.load`.
     """
     encoder = Encoder.load(
         base,

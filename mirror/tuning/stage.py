@@ -16,7 +16,7 @@ from mirror.progress import OnProgress, ProgressEvent, no_progress
 from mirror.recipe import Recipe
 from mirror.store import Stage, StageRecord, Store, section_content
 from mirror.tuning.guard import Guard
-from mirror.tuning.training_log import OnStep, TuningStep, ignore_step
+from mirror.tuning.training_log import TuningStep
 
 if TYPE_CHECKING:
     from mirror.tuning.items import ItemFiles
@@ -60,7 +60,6 @@ def tune_in_process(
     base: EncoderRef,
     store: Store,
     on_progress: OnProgress = no_progress,
-    on_step: OnStep = ignore_step,
     *,
     pairs: StageRecord | None = None,
 ) -> StageRecord:
@@ -87,11 +86,9 @@ def tune_in_process(
         from mirror.tuning.trainer import TrainingPaths, tune
 
         items, paths = read_items(files), TrainingPaths(Path(base.folder), out, work)
-        return tune(recipe.tuning, items, paths, report, guard)
-
-    def report(step: TuningStep) -> None:
-        on_step(step)
-        on_progress(_progress_event(step))
+        return tune(
+            recipe.tuning, items, paths, lambda step: on_progress(_progress_event(step)), guard
+        )
 
     return store.make(tuning_stage(recipe, sample, base, pairs), write)
 

@@ -38,14 +38,7 @@ from mirror.tuning.merging import Candidate, choose, load_best, save_best, weigh
 from mirror.tuning.model_setup import load_encoder, make_cuda_repeatable, uses_bf16
 from mirror.tuning.process_group import SINGLE_PROCESS, current_process_group
 from mirror.tuning.train_step import TrainStep
-from mirror.tuning.training_log import (
-    OnStep,
-    StepClock,
-    TrainingState,
-    TuningStep,
-    ignore_step,
-    write_log,
-)
+from mirror.tuning.training_log import OnStep, StepClock, TrainingState, TuningStep, write_log
 from mirror.tuning.validation import ValidationSet, split_validation
 from mirror.tuning.views import Batch, Views
 from mirror.tuning_config import TuningSection
@@ -73,7 +66,7 @@ def tune(
     settings: TuningSection,
     strings: Sequence[str | Item],
     paths: TrainingPaths,
-    on_step: OnStep = ignore_step,
+    on_step: OnStep = lambda step: None,
     guard: Guard | None = None,
 ) -> Mapping[str, Any]:
     """Tune a base on strings; write the encoder and the training log.
@@ -224,11 +217,7 @@ class Trainer:
         )
 
     def take_step(self, batch: Batch, threads: WorkerThreads = SINGLE_THREAD) -> None:
-        """Compute a batch's gradients and do one step of AdamW.
-
-        Raises:
-            TuningError: the loss is not finite, or the vectors have collapsed.
-        """
+        """Compute a batch's gradients and do one step of AdamW."""
         step = self.state.step
         rate = learning_rate(self.settings, step, self.total)
         for group in self.optimizer.param_groups:

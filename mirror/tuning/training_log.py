@@ -83,10 +83,6 @@ class StepClock:
         self._saved = time.monotonic()
 
 
-def ignore_step(step: TuningStep) -> None:
-    """Do nothing; the default callback."""
-
-
 def write_log(trainer: Trainer, candidates: Sequence[Candidate], out: Path) -> Mapping[str, Any]:
     """Write `steps.jsonl`, and with validation `validation.json`; return the run's counts.
 
