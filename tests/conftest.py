@@ -7,7 +7,6 @@ import os
 import pwd
 import random
 import shutil
-import socket
 import string
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 
 from mirror.paths import CHECKOUT
 from mirror.store import Store
+from tests.fixtures.ports import free_ports
 
 pytest_plugins = ["tests.fixtures.case_table"]
 
@@ -316,9 +316,7 @@ def postgres() -> Iterator[str]:
         password = folder / "password"
         password.write_text(POSTGRES_PASSWORD)
         password.chmod(0o644)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        [port] = free_ports(1)
         data = str(folder / "data")
         settings = ["-U", "mirror", f"--pwfile={password}", "-A", "scram-sha-256", "--no-sync"]
         subprocess.run([initdb, "-D", data, *settings], cwd=folder, check=True, **user)

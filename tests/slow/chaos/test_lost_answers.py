@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
 from mirror.errors import ServiceError
 from tasks import registry
 from tasks.registry.candidate import RegistrationCandidate
+from tests.fixtures.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.slow
 MODEL = "mirror-en-trades"
@@ -30,39 +24,13 @@ register = registry.register.fn
 Make = Callable[..., RegistrationCandidate]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path) -> Iterator[int]:
     """The port of MLflow's server."""
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    place = shutil.copy(empty_tracking, folder / "mlflow.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--serve-artifacts", "--backend-store-uri", f"sqlite:///{place}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        end = time.monotonic() + 120
-        while not answers(port):
-            assert time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.3)
-        yield port
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return True
-    except OSError:
-        return False
+    server = TrackingServer(tmp_path_factory.mktemp("mlflow"), empty_tracking)
+    server.start()
+    yield server.port
+    server.kill()
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from tests.fixtures.recipes import make_recipe
 
 pytestmark = pytest.mark.slow
 
+WORKERS = 2
+
 
 @pytest.fixture
 def texts(tmp_path: Path, sentences: list[str]) -> Path:
@@ -43,31 +45,29 @@ def recipe_of(folder: Path) -> Recipe:
     return make_recipe(corpus={"source": "files", "paths": [str(folder)], "near_duplicates": 0.9})
 
 
-def start_dask(workers: int) -> Iterator[dict[str, str]]:
+def start_dask() -> Iterator[dict[str, str]]:
     from distributed import LocalCluster
 
     options = {"dashboard_address": None, "host": "127.0.0.1", "threads_per_worker": 1}
-    with LocalCluster(n_workers=workers, **options) as cluster:
+    with LocalCluster(n_workers=WORKERS, **options) as cluster:
         yield {"MIRROR_RUNNER": "dask", "MIRROR_CLUSTER": cluster.scheduler_address}
 
 
-def start_ray(workers: int) -> Iterator[dict[str, str]]:
+def start_ray() -> Iterator[dict[str, str]]:
     import ray
 
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
     yield {"MIRROR_RUNNER": "ray"}
     ray.shutdown()
 
 
 @pytest.fixture(
     scope="module",
-    params=[(start_dask, 2), (start_dask, 4), (start_ray, 2)],
-    ids=["dask-2", "dask-4", "ray-2"],
+    params=[start_dask, start_ray],
 )
 def variables(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The variables that name a local cluster."""
-    start, workers = request.param
-    yield from start(workers)
+    yield from request.param()
 
 
 @pytest.fixture

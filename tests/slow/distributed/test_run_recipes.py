@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mirror.release.run_record import find_record
+from tests.fixtures.flows import run_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -20,20 +21,24 @@ COMMAND = "from flows.cli.main import main; main()"
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
 ) -> SimpleNamespace:
-    """Two recipes that can run and one between them whose text is not there."""
+    """Two recipes that can run and one between them whose text is not there.
+
+    The first one's stages are there, and those of the other are made.
+    """
     folder = tmp_path_factory.mktemp("many")
     recipes = []
-    for name, seed in (("en-one", 1), ("en-gone", 2), ("en-two", 3)):
-        written = write_recipe(folder / name)
-        text = written.read_text().replace("mirror-en-tiny", f"mirror-{name}")
-        text = text.replace("size = 32", f"size = 32\nseed = {seed}")
+    for name, seed in (("en-one", ""), ("en-gone", "seed = 2"), ("en-two", "seed = 3")):
+        text = copy_recipe(folder / name).read_text().replace("mirror-en-tiny", f"mirror-{name}")
+        text = text.replace("size = 32", f"size = 32\n{seed}")
         if name == "en-gone":
             text = text.replace("text.jsonl", "nowhere.jsonl")
         recipes.append(folder / f"{name}.toml")
         recipes[-1].write_text(text)
-    return SimpleNamespace(folder=folder, recipes=recipes, home=folder / "home")
+    return SimpleNamespace(folder=folder, recipes=recipes, home=seeded(folder / "home"))
 
 
 @pytest.mark.parametrize("runner", ["thread", "process", "dask", "ray"])
@@ -66,8 +71,8 @@ def test_one_that_fails_leaves_the_others_alone_and_is_named(
     assert parent["state"]["message"] == f"1 of 3 runs failed: {place.recipes[1]}"
 
 
-def test_a_wrong_choice_costs_no_run(mirror_run: Callable[..., Any], tmp_path: Path) -> None:
-    code = COMMAND.replace("main()", "import sys; sys.argv[2:] = ['--language', 'xx']; main()")
-    done = mirror_run(tmp_path / "ignored", tmp_path / "home", code)
+def test_a_wrong_choice_costs_no_run(tmp_path: Path) -> None:
+    choice = ["run", "--language", "xx"]
+    done = run_in_process(choice, None, MIRROR_HOME=str(tmp_path / "home"))
     assert done.returncode == 1
     assert "no recipe has the language xx" in done.stderr

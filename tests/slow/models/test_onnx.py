@@ -58,6 +58,8 @@ def test_every_pooling_is_part_of_the_graph(
     settings = json.loads((tmp_path / "onnx" / "encoder.json").read_text())
     assert (settings["pooling"], settings["max_tokens"]) == (pooling, 24)
     assert settings["normalised"] is False
+    names = {path.name for path in (tmp_path / "onnx").iterdir()}
+    assert names == {"model.onnx", "tokenizer.json", "encoder.json"}
 
 
 @pytest.mark.usefixtures("_extra")
@@ -102,13 +104,6 @@ def test_a_graph_that_differs_is_not_written(tiny_base: Path, tmp_path: Path) ->
     with pytest.raises(BaseModelError, match="gives vectors that differ by"):
         export_onnx(encoder, tiny_base, tmp_path / "onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("_extra")
-def test_only_a_graph_and_text_are_written(tiny_base: Path, tmp_path: Path) -> None:
-    exported(tiny_base, tmp_path / "onnx", "cls")
-    names = {path.name for path in (tmp_path / "onnx").iterdir()}
-    assert names == {"model.onnx", "tokenizer.json", "encoder.json"}
 
 
 def test_a_mean_over_padding_is_refused(tiny_base: Path, tmp_path: Path) -> None:

@@ -11,19 +11,6 @@ from typing import Any
 
 import pytest
 
-COMMAND = """
-import os
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
-CustomWebhookNotificationBlock(
-    name="team",
-    url=os.environ["HOOK"] + "{{token}}",
-    json_data={"subject": "{{subject}}", "body": "{{body}}"},
-    secrets={"token": "s3cret"},
-).save("team", overwrite=True)
-from flows.cli.main import main
-main()
-"""
-
 
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -46,17 +33,37 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
+@pytest.fixture
+def run_notified(run_here: Callable[..., Any], prefect_api: str) -> Callable[..., Any]:
+    """Run a recipe that notifies an address through a webhook block."""
+
+    def run(recipe: Path, home: Path, address: str) -> Any:
+        from prefect.blocks.notifications import CustomWebhookNotificationBlock
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: prefect_api}):
+            CustomWebhookNotificationBlock(
+                name="team",
+                url=f"{address}{{{{token}}}}",
+                json_data={"subject": "{{subject}}", "body": "{{body}}"},
+                secrets={"token": "s3cret"},
+            ).save("team", overwrite=True)
+        return run_here(recipe, home, MIRROR_NOTIFY="custom-webhook/team")
+
+    return run
+
+
 def test_a_refusal_and_a_failure_are_notified(
     webhook: tuple[str, list[dict[str, Any]]],
     write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_notified: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     address, posted = webhook
-    recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
-    done = mirror_run(recipe, home, COMMAND, HOOK=address, **variables)
+    home = seeded(tmp_path / "home")
+    done = run_notified(copy_recipe(tmp_path), home, address)
     assert done.returncode == 0, done.stderr
     [refusal] = posted
     assert refusal["path"] == "/s3cret"
@@ -69,7 +76,7 @@ def test_a_refusal_and_a_failure_are_notified(
     text = tmp_path / "one-sentence-each.txt"
     text.write_text("".join(f"The baker sells {number} wet hats.\n\n" for number in range(40)))
     failing = write_recipe(tmp_path / "failing", text=str(text))
-    done = mirror_run(failing, home, COMMAND, HOOK=address, **variables)
+    done = run_notified(failing, home, address)
     assert done.returncode == 1
     [_, failure] = posted
     assert failure["subject"].endswith("en-tiny.toml: failed")
@@ -77,14 +84,13 @@ def test_a_refusal_and_a_failure_are_notified(
 
 
 def test_an_unreachable_webhook_is_a_warning(
-    write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_notified: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    variables = {"PREFECT_API_URL": prefect_api, "MIRROR_NOTIFY": "custom-webhook/team"}
-    away = "http://127.0.0.1:9/"
-    done = mirror_run(write_recipe(tmp_path), tmp_path / "home", COMMAND, HOOK=away, **variables)
+    home = seeded(tmp_path / "home")
+    done = run_notified(copy_recipe(tmp_path), home, "http://127.0.0.1:9/")
     assert done.returncode == 0, done.stderr
     assert (
         "the notification 'en-tiny: not promoted' through custom-webhook/team failed" in done.stderr

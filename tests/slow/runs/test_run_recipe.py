@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,21 +31,20 @@ def first(reference_run: SimpleNamespace) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def elsewhere(
     tmp_path_factory: pytest.TempPathFactory,
-    write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_here: Callable[..., Any],
     tiny_base: Path,
 ) -> SimpleNamespace:
-    """The same from scratch, in another workspace, from files of another folder.
+    """The same from scratch in this process, in another workspace, from files of another folder.
 
     The recipe's base is on a hub, and the folder is named in its place.
     """
     folder = tmp_path_factory.mktemp("from-scratch")
-    recipe, home = write_recipe(folder), folder / "other" / "home"
-    own, hub = f"path = {json.dumps(str(tiny_base))}", f'hub = "a/b"\nrevision = "{"0" * 40}"'
-    assert own in recipe.read_text()
-    recipe.write_text(recipe.read_text().replace(own, hub))
-    done = mirror_run(recipe, home, base=str(tiny_base), PREFECT_API_URL=prefect_api)
+    recipe, home = copy_recipe(folder), seeded(folder / "other" / "home", stages=())
+    hub = f'hub = "a/b"\nrevision = "{"0" * 40}"'
+    recipe.write_text(re.sub(r"(?<=\[base\]\n)path = .*", hub, recipe.read_text()))
+    done = run_here(recipe, home, "--base", str(tiny_base))
     return with_record(SimpleNamespace(home=home, recipe=recipe, done=done))
 
 
@@ -72,20 +71,20 @@ def test_two_runs_from_scratch_make_the_same_bytes_wherever_the_base_is_named(
 
 def test_labelled_pairs_are_tuned_on_and_named(
     tmp_path: Path,
-    write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_here: Callable[..., Any],
     sentences: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    recipe, home = write_recipe(tmp_path), tmp_path / "home"
+    recipe, home = copy_recipe(tmp_path), seeded(tmp_path / "home", stages=("corpus",))
     stood = [f"{line.capitalize()}." for line in sentences[:40]]  # as the text has them
     lines = [f"{a}\t{b}\n" for a, b in zip(stood[:20], stood[20:], strict=True)]
     (tmp_path / "pairs.tsv").write_text("first\tsecond\n" + "".join(lines))
     with recipe.open("a") as file:
         file.write(f'[pairs]\npaths = ["{tmp_path / "pairs.tsv"}"]\n')
-    done = mirror_run(recipe, home, PREFECT_API_URL=prefect_api)
+    done = run_here(recipe, home)
     assert done.returncode == 0, done.stderr
     record = find_record(home)
     stages = [line.stage for line in record.stages]

@@ -13,13 +13,6 @@ import pytest
 from mirror.release.run_record import find_record
 
 MODEL = "mirror-en-tiny"
-IF_CHANGED = """
-import sys
-sys.argv.append("--if-changed")
-from flows.cli.main import main
-main()
-"""
-
 LOADED = """
 import atexit, subprocess, sys
 started = []
@@ -36,10 +29,14 @@ main()
 
 
 def test_a_second_run_without_a_server_starts_none_and_loads_no_heavy_library(
-    tmp_path: Path, write_recipe: Callable[..., Path], mirror_run: Callable[..., Any]
+    tmp_path: Path,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_here: Callable[..., Any],
+    mirror_run: Callable[..., Any],
 ) -> None:
-    recipe, home = write_recipe(tmp_path), tmp_path / "home"
-    first = mirror_run(recipe, home)
+    recipe, home = copy_recipe(tmp_path), seeded(tmp_path / "home")
+    first = run_here(recipe, home)
     assert first.returncode == 0, first.stderr
     again = mirror_run(recipe, home, LOADED)
     assert again.returncode == 0, again.stderr
@@ -53,16 +50,16 @@ def test_a_second_run_without_a_server_starts_none_and_loads_no_heavy_library(
 @pytest.fixture(scope="module")
 def crowned(
     tmp_path_factory: pytest.TempPathFactory,
-    write_recipe: Callable[..., Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_here: Callable[..., Any],
 ) -> SimpleNamespace:
     """A first run's home, whose version was then made champion by hand."""
     from mlflow.tracking import MlflowClient
 
     folder = tmp_path_factory.mktemp("unchanged")
-    recipe, home = write_recipe(folder), folder / "home"
-    done = mirror_run(recipe, home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    recipe, home = copy_recipe(folder), seeded(folder / "home")
+    done = run_here(recipe, home, "--if-changed")
     assert done.returncode == 0, done.stderr
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     client.set_registered_model_alias(MODEL, "champion", "1")
@@ -75,9 +72,9 @@ def test_without_a_champion_the_run_is_complete(crowned) -> None:
 
 
 def test_a_run_stops_on_unchanged_text_and_continues_on_new_text(
-    crowned, mirror_run, prefect_api, ask_api
+    crowned, run_here, ask_api
 ) -> None:
-    done = mirror_run(crowned.recipe, crowned.home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    done = run_here(crowned.recipe, crowned.home, "--if-changed")
     assert done.returncode == 0, done.stderr
     assert "Unchanged – the champion stays" in done.stdout
     assert "2 of 2 stages reused" in done.stdout
@@ -94,7 +91,7 @@ def test_a_run_stops_on_unchanged_text_and_continues_on_new_text(
         for number in range(200):
             line = {"text": f"{number} bakers count old wet carpets in the harbour."}
             text.write(json.dumps(line) + "\n")
-    done = mirror_run(crowned.recipe, crowned.home, IF_CHANGED, PREFECT_API_URL=prefect_api)
+    done = run_here(crowned.recipe, crowned.home, "--if-changed")
     assert done.returncode == 0, done.stderr
     record = find_record(crowned.home)
     assert not record.unchanged

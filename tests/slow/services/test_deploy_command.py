@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import io
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
+from tests.fixtures.flows import run_in_process
+
 pytestmark = pytest.mark.slow
-COMMAND = "from flows.cli.main import main; main()"
 POOL = "deploy-test"
 TAG = "deploy-test-team"
 WEEKLY = {"slug": "weekly", "cron": "0 3 * * 1", "timezone": "UTC"}
@@ -40,22 +38,20 @@ def deployment(name: str, **changes: Any) -> dict[str, Any]:
 class Deployer:
     """Run `mirror deploy` with a file on a server, and check the server's deployments."""
 
-    def __init__(self, folder: Path, api: str, environment: dict[str, str]) -> None:
-        self.file, self.api, self.environment = folder / "prefect.yaml", api, environment
+    def __init__(
+        self, folder: Path, api: str, ask: Callable[..., Any], patch: pytest.MonkeyPatch
+    ) -> None:
+        self.file, self.ask, self.patch = folder / "prefect.yaml", ask, patch
+        self.api: str | None = api
 
     def write(self, *deployments: dict[str, Any]) -> None:
         self.file.write_text(yaml.safe_dump({"name": TAG, "deployments": list(deployments)}))
 
     def deploy(self, *arguments: str, answer: str = "", code: int = 0) -> tuple[list[str], str]:
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, "deploy", "--file", str(self.file), *arguments],
-            cwd=self.file.parent,
-            env=self.environment,
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
+        self.patch.setattr(sys, "stdin", io.StringIO(answer))
+        home = {"MIRROR_HOME": str(self.file.parent)}
+        command = ["deploy", "--file", str(self.file), *arguments]
+        done = run_in_process(command, self.api, **home)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout.splitlines(), done.stderr
 
@@ -65,27 +61,16 @@ class Deployer:
     def slugs(self, name: str) -> set[str]:
         return {schedule["slug"] for schedule in self.found()[name]["schedules"]}
 
-    def ask(self, path: str, body: Any, method: str = "POST") -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = Request(f"{self.api}/{path}", data, headers, method=method)
-        for _ in range(10):
-            try:
-                with urlopen(request, timeout=30) as answer:
-                    text = answer.read()
-                return json.loads(text) if text else None
-            except HTTPError as error:
-                if error.code != 503:  # the server's SQLite is busy
-                    raise
-                time.sleep(2)
-        raise TimeoutError(f"{path}: the server stayed busy")
-
 
 @pytest.fixture
 def deployer(
-    tmp_path: Path, prefect_api: str, environment_of: Callable[..., dict[str, str]]
+    tmp_path: Path,
+    prefect_api: str,
+    ask_api: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Deployer]:
-    made = Deployer(tmp_path, prefect_api, environment_of(tmp_path, PREFECT_API_URL=prefect_api))
+    monkeypatch.chdir(tmp_path)
+    made = Deployer(tmp_path, prefect_api, ask_api, monkeypatch)
     with suppress(HTTPError):
         made.ask("work_pools/", {"name": POOL, "type": "process"})
     yield made
@@ -170,9 +155,9 @@ def test_a_missing_pool_is_an_error_before_any_change(deployer: Deployer) -> Non
 
 def test_without_a_server_it_says_how_to_have_one(deployer: Deployer) -> None:
     deployer.write(deployment("a"))
-    del deployer.environment["PREFECT_API_URL"]
+    deployer.api = None
     assert "mirror up" in deployer.deploy(code=1)[1]
-    deployer.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    deployer.api = "http://127.0.0.1:9/api"
     assert "does not answer" in deployer.deploy(code=1)[1]
     deployer.file.write_text("deployments: 5\n")
     assert "name: missing" in deployer.deploy(code=1)[1]

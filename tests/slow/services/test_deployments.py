@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
 
 import pytest
 
 from mirror.paths import CHECKOUT
 from mirror.release.run_record import find_record
+from tests.fixtures.flows import COMMAND
 
 pytestmark = pytest.mark.slow
 
@@ -63,38 +62,26 @@ def await_answer(ask: Callable[[], Any], seconds: int, log: Path) -> Any:
     raise AssertionError(f"nothing within {seconds} seconds: {log.read_text()[-2_000:]}")
 
 
-def fetch(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, environment_of: Callable[..., dict[str, str]]
+    tmp_path_factory: pytest.TempPathFactory,
+    prefect_api: str,
+    environment_of: Callable[..., dict[str, str]],
 ) -> tuple[Path, dict[str, str]]:
     """A folder for everything, and the environment of all processes."""
     folder = tmp_path_factory.mktemp("deployed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = environment_of(
-        folder / "home",
-        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
-        PREFECT_HOME=str(folder / "prefect"),
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        folder / "home", PREFECT_API_URL=prefect_api, PREFECT_HOME=str(folder / "prefect")
     )
     # Where the package is installed, as prefect.yaml asks, and not merely near.
     del environment["PYTHONPATH"]
     return folder, environment
 
 
-def deploy(environment: dict[str, str]) -> str:
-    """Run `mirror deploy` and return the difference that it prints."""
-    code = "from flows.cli.main import main; main()"
+def output(environment: dict[str, str], *arguments: str) -> str:
+    """Run Python with arguments in the checkout and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code, "deploy", "--yes"],
+        [sys.executable, *arguments],
         cwd=CHECKOUT,
         env=environment,
         capture_output=True,
@@ -105,46 +92,44 @@ def deploy(environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def deploy(environment: dict[str, str]) -> str:
+    """Run `mirror deploy` and return the difference that it prints."""
+    return output(environment, "-c", COMMAND, "deploy", "--yes")
+
+
 @pytest.fixture(scope="module")
-def prefect(place: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., str]]:
-    """Run a prefect command in the checkout, with a server."""
-    folder, environment = place
-    url = environment["PREFECT_API_URL"]
-    port = url.split(":")[2].split("/")[0]
+def prefect(
+    place: tuple[Path, dict[str, str]], ask_api: Callable[..., Any]
+) -> Iterator[Callable[..., str]]:
+    """Run a prefect command in the checkout, with a server that has the deployments."""
+    _, environment = place
 
     def command(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments],
-            cwd=CHECKOUT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return output(environment, "-m", "prefect", *arguments)
 
-    server = ["server", "start", "--host", "127.0.0.1", "--port", port]
-    with running(server, folder, environment) as log:
-        await_answer(lambda: fetch(f"{url}/health"), 120, log)
-        command("work-pool", "create", "--type", "process", "mirror")
-        deploy(environment)
-        yield command
+    with suppress(HTTPError):  # another test may have made it
+        ask_api("work_pools/", {"name": "mirror", "type": "process"})
+    deploy(environment)
+    yield command
+    for made in ask_api("deployments/filter", {}):
+        ask_api(f"deployments/{made['id']}", None, "DELETE")
 
 
 def test_a_worker_runs_what_is_deployed(
     prefect: Callable[..., str],
     place: tuple[Path, dict[str, str]],
-    write_recipe: Callable[..., Path],
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    ask_api: Callable[..., Any],
 ) -> None:
     folder, environment = place
-    url = environment["PREFECT_API_URL"]
-    recipe = write_recipe(folder)
+    recipe = copy_recipe(folder)
+    seeded(folder / "home")
     prefect("deployment", "run", NAME, "-p", f"recipe={recipe}")
 
     def ended() -> Any:
         wanted = {"flow_runs": {"name": {"any_": [str(recipe)]}}}
-        found = fetch(f"{url}/flow_runs/filter", wanted)
+        found = ask_api("flow_runs/filter", wanted)
         return [run["state"] for run in found if run["state_type"] in ENDS]
 
     with running(["worker", "start", "--pool", "mirror"], folder, environment) as log:
@@ -156,11 +141,13 @@ def test_a_worker_runs_what_is_deployed(
 
 
 def test_a_deployment_made_twice_has_its_schedule_once(
-    prefect: Callable[..., str], place: tuple[Path, dict[str, str]]
+    prefect: Callable[..., str],
+    place: tuple[Path, dict[str, str]],
+    ask_api: Callable[..., Any],
 ) -> None:
     assert deploy(place[1]) == ""
     prefect("--no-prompt", "deploy", "--all")
-    made = fetch(f"{place[1]['PREFECT_API_URL']}/deployments/filter", {})
+    made = ask_api("deployments/filter", {})
     [found] = [each for each in made if each["name"] == "en-python-docs"]
     assert [(each["slug"], each["active"]) for each in found["schedules"]] == [("weekly", True)]
     assert found["parameters"] == {"recipe": "en-python-docs", "if_changed": True}
@@ -168,10 +155,9 @@ def test_a_deployment_made_twice_has_its_schedule_once(
 
 
 def test_a_parameter_that_the_flow_lacks_is_refused(
-    prefect: Callable[..., str], place: tuple[Path, dict[str, str]]
+    prefect: Callable[..., str], ask_api: Callable[..., Any]
 ) -> None:
-    url = place[1]["PREFECT_API_URL"]
     with pytest.raises(AssertionError, match="seed"):
         prefect("deployment", "run", NAME, "-p", "seed=7")
-    runs = fetch(f"{url}/flow_runs/filter", {})
+    runs = ask_api("flow_runs/filter", {})
     assert [run["name"] for run in runs if "seed" in run["parameters"]] == []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +13,12 @@ import psutil
 import pytest
 
 from mirror.paths import CHECKOUT
+from tests.fixtures.flows import own_environment
+from tests.fixtures.ports import free_ports
 
 pytestmark = pytest.mark.slow
 
 PAGE = CHECKOUT / "docs" / "operations.md"
-OURS = ("MIRROR_", "MLFLOW_", "PREFECT_")
 COMMAND = """#!/bin/sh
 exec "{python}" -c "from flows.cli.main import main; main()" "$@"
 """
@@ -28,16 +27,6 @@ exec "{python}" -c "from flows.cli.main import main; main()" "$@"
 def blocks(language: str) -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def script(bin_folder: Path, prefect: int, mlflow: int) -> str:
@@ -63,10 +52,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     command = bin_folder / "mirror"
     command.write_text(COMMAND.format(python=sys.executable))
     command.chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    own = {"PYTHONPATH": str(CHECKOUT), "MIRROR_HOME": str(home), "COLUMNS": "200"}
-    slots = {"MIRROR_DEVICE_LOCK_DIR": os.environ["MIRROR_DEVICE_LOCK_DIR"], "OMP_NUM_THREADS": "1"}
-    environment = kept | own | slots
+    environment = own_environment(home)
     [recipe] = blocks("toml")
     (folder / "en-notes.toml").write_text(recipe)
     try:

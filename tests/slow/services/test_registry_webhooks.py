@@ -48,12 +48,13 @@ def receiver() -> Iterator[tuple[str, Received]]:
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(tmp_path: Path, empty_tracking: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A server that may call services on this machine, with two versions of a model."""
     from mlflow.tracking import MlflowClient
 
     server = TrackingServer(
         tmp_path,
+        empty_tracking,
         MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
         MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http,https",
         MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",

@@ -22,6 +22,7 @@ from flows.cli.serve import PORT, example_call
 from mirror.paths import CHECKOUT
 from mirror.release.run_record import find_record
 from tasks.network import bracketed, is_loopback
+from tests.fixtures.ports import free_ports
 
 PAGE = CHECKOUT / "docs" / "serving.md"
 COMMAND = "from flows.cli.main import main; main()"
@@ -47,9 +48,7 @@ def served(
     reference_run: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
 ) -> Iterator[SimpleNamespace]:
     """The encoder of a first run, served on a free port, from a path without uvicorn."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     server = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "serve", MODEL, "--port", str(port)],
         env=environment_of(reference_run.home, PATH="/usr/bin:/bin", PYTHONUNBUFFERED="1"),

@@ -23,6 +23,7 @@ from mirror.paths import CHECKOUT
 from tasks.registry import pin_model, register
 from tasks.registry.candidate import RegistrationCandidate
 from tasks.registry.lineage import fetch_lineage
+from tests.fixtures.ports import free_ports
 
 MODEL = "mirror-en-trades"
 SERVE = """
@@ -80,9 +81,7 @@ def test_the_scoring_server_ends_when_its_starter_is_killed(
     registered: Callable[..., Any],
 ) -> None:
     registered(0)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     starter = subprocess.Popen(
         [sys.executable, "-c", SERVE, f"models:/{MODEL}/1", str(port)],
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},

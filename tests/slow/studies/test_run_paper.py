@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-CODE = """
-import sys
-from pathlib import Path
-import mirror.evaluation.benchmark, mirror.experiments.paper_plan, mirror.experiments.published
-here = Path(sys.argv[2])
-mirror.evaluation.benchmark.DEFINITIONS = here
-mirror.experiments.paper_plan.PAPER_RECIPES = here / "recipes"
-mirror.experiments.published.TABLES = here / "tables"
-sys.argv[1:] = ["study", "--paper", "--tables", "8", "--seeds", "42,33",
-                "--stand-in", str(here / "base"), "--out", str(here / "out.md"), *sys.argv[3:]]
-from flows.cli.main import main
-main()
-"""
+from mirror.evaluation import benchmark
+from mirror.experiments import paper_plan, published
+from tests.fixtures.flows import run_in_process
+
 RECIPE = """
 language = "en"
 domain = "trades"
@@ -79,7 +68,6 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def printed(
-    mirror_run: Callable[..., Any],
     prefect_api: str,
     tiny_base: Path,
     sentences: list[str],
@@ -96,11 +84,19 @@ def printed(
     (here / "own.tsv").write_text("\n".join(PAIRS) + "\n")
     (here / "own.toml").write_text('task = "similarity"\nfile = "own.tsv"\n')
     (here / "tables" / "01-noise.toml").write_text(TABLE)
+    arguments = ["study", "--paper", "--tables", "8", "--seeds", "42,33"]
+    arguments += ["--stand-in", str(here / "base"), "--out", str(here / "out.md")]
+    home = here / "home"
+    variables = {"MIRROR_HOME": str(home), "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}"}
     outputs = []
-    for _ in range(2):
-        done = mirror_run(here, here / "home", CODE, PREFECT_API_URL=prefect_api)
-        assert done.returncode == 0, done.stderr
-        outputs.append(done.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "DEFINITIONS", here)
+        patch.setattr(paper_plan, "PAPER_RECIPES", here / "recipes")
+        patch.setattr(published, "TABLES", here / "tables")
+        for _ in range(2):
+            done = run_in_process(arguments, prefect_api, **variables)
+            assert done.returncode == 0, done.stderr
+            outputs.append(done.stdout)
     return here, outputs
 
 

@@ -21,24 +21,12 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture
-def reference_run(reference_run: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
+def reference_run(
+    reference_run: SimpleNamespace, copy_recipe: Callable[[Path], Path], tmp_path: Path
+) -> SimpleNamespace:
     """The first run, its recipe elsewhere: Prefect's server names runs by their recipe's path."""
-    folder = tmp_path / "recipe"
-    folder.mkdir()
-    recipe = Path(shutil.copy2(reference_run.recipe, folder))
+    recipe = copy_recipe(tmp_path / "recipe")
     return SimpleNamespace(**{**vars(reference_run), "recipe": recipe})
-
-
-@pytest.fixture
-def seeded(reference_run: SimpleNamespace) -> Callable[[Path], Path]:
-    """Make a workspace that has the stages of a first run, and neither registry nor record."""
-    assert reference_run.done.returncode == 0, reference_run.done.stderr
-
-    def make(home: Path) -> Path:
-        shutil.copytree(reference_run.home / "stages", home / "stages")
-        return home
-
-    return make
 
 
 @pytest.fixture
@@ -83,9 +71,11 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="module")
-def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+def tracking_server(
+    tmp_path_factory: pytest.TempPathFactory, empty_tracking: Path
+) -> Iterator[TrackingServer]:
     """A tracking server that runs."""
-    server = TrackingServer(tmp_path_factory.mktemp("tracking"))
+    server = TrackingServer(tmp_path_factory.mktemp("tracking"), empty_tracking)
     server.start()
     yield server
     server.kill()

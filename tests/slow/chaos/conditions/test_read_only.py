@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from tests.fixtures.flows import run_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +28,14 @@ def frozen(reference_run: SimpleNamespace, mount: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def mirror(
-    frozen: Path, reference_run: SimpleNamespace, environment_of: Callable[..., dict[str, str]]
+    frozen: Path, reference_run: SimpleNamespace
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in that workspace."""
 
     def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         filled = [argument.format(recipe=reference_run.recipe) for argument in arguments]
-        return subprocess.run(
-            [sys.executable, "-c", "from flows.cli.main import main; main()", *filled],
-            env=environment_of(frozen),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        tracking = f"sqlite:///{frozen / 'mlflow.db'}"
+        return run_in_process(filled, None, MIRROR_HOME=str(frozen), MLFLOW_TRACKING_URI=tracking)
 
     return run
 
