@@ -102,16 +102,15 @@ def choose(
             break
         if share < candidates[-1].share:
             candidates.append(score_merge(share))
-    if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
-        best = max(within_guard, key=lambda each: (each.scores["mean"], each.share))
-    else:
-        best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
-        _warn_of_guard(best, lowest_guard)
+    best = _best_of(candidates, lowest_guard)
     set_weights(model, tuned if best.share == 1 else merge(base, tuned, best.share))
     return [best, *(each for each in candidates if each is not best)]
 
 
-def _warn_of_guard(best: Candidate, lowest_guard: float | None) -> None:
+def _best_of(candidates: Sequence[Candidate], lowest_guard: float | None) -> Candidate:
+    if within_guard := [each for each in candidates if _is_within(each, lowest_guard)]:
+        return max(within_guard, key=lambda each: (each.scores["mean"], each.share))
+    best = max(candidates, key=lambda each: (each.guard or 0.0, each.share))
     log.warning(
         "the guard falls below %.3f with every share of the tuned weights; with %g of them it is "
         "%.3f: lower tuning.learning_rate",
@@ -119,6 +118,7 @@ def _warn_of_guard(best: Candidate, lowest_guard: float | None) -> None:
         best.share,
         best.guard,
     )
+    return best
 
 
 def _is_within(candidate: Candidate, lowest_guard: float | None) -> bool:
