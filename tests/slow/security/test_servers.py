@@ -1,27 +1,27 @@
 """Servers that others can reach ask everyone who they are, and no page speaks through a browser.
 
 See also `tests/slow/services/test_servers_command.py` (loopback by default),
-`tests/unit/tasks/services/test_options.py` (`--host` needs a login) and
+`tests/unit/tasks/services/test_options.py` (`--host` needs a login),
+`tests/unit/tasks/services/test_prefect_server.py` (hosts and origins) and
 `tests/slow/services/test_serve_command.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import http.client
 import json
+import os
 import re
+import signal
 import stat
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import psutil
 import pytest
 
-from tasks.services.prefect_server import host_name, protect
-from tests.slow.services.test_servers_command import Team
-from tests.slow.services.test_servers_command import make_team as make_team
+from tests.fixtures.team import Team
+from tests.fixtures.team import make_team as make_team
 
 pytestmark = pytest.mark.slow
 PASSWORD = "c4n4ry-in-tests"
@@ -76,6 +76,11 @@ def database(request: pytest.FixtureRequest) -> str:
         return ""
 
 
+def secrets_of(database: str) -> list[str]:
+    """Return the logins' password, and the database's if there is one."""
+    return [PASSWORD, *([database.split(":")[2].partition("@")[0]] if database else [])]
+
+
 @pytest.fixture(scope="module")
 def team(make_team: Callable[..., Team], database: str) -> Iterator[Team]:
     """Both servers where others can reach them, with a login."""
@@ -84,7 +89,9 @@ def team(make_team: Callable[..., Team], database: str) -> Iterator[Team]:
     ports = [str(port) for port in made.ports]
     wanted = ["--host", "0.0.0.0", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
     try:
-        made.mirror("up", *wanted)
+        done = made.mirror("up", *wanted)
+        for secret in secrets_of(database):
+            assert secret not in done.stdout + done.stderr
         yield made
     finally:
         made.mirror("down")
@@ -150,12 +157,13 @@ def test_a_wrong_login_is_refused(team: Team) -> None:
 def test_no_password_is_in_a_command_or_a_file(team: Team, database: str) -> None:
     shown = team.mirror("doctor").stdout
     assert "worker-1 online" in " ".join(shown.split())
-    secrets = [PASSWORD, *([database.split(":")[2].partition("@")[0]] if database else [])]
+    commands = team.running()
+    assert len(commands) >= 3
     files = [path for path in (team.home / "servers").rglob("*") if path.is_file()]
-    assert {"state.json", "mlflow.log"} <= {path.name for path in files}
-    for secret in secrets:
+    assert {"state.json", "prefect.log", "mlflow.log"} <= {path.name for path in files}
+    for secret in secrets_of(database):
         assert secret not in shown
-        assert secret not in json.dumps(team.running())
+        assert secret not in json.dumps(commands)
         assert not [path for path in files if secret.encode() in path.read_bytes()]
 
 
@@ -168,8 +176,7 @@ def test_only_the_owner_can_read_state_and_logs(team: Team) -> None:
 def test_a_worker_has_no_secret_of_a_server(team: Team, database: str) -> None:
     worker = psutil.Process(team.pids["worker-1"]).environ()
     assert not {"MIRROR_DATABASE_URL", "PGPASSWORD", *LOGINS} & set(worker)
-    if database:
-        secret = database.split(":")[2].partition("@")[0]
+    for secret in secrets_of(database)[1:]:
         assert not [name for name, value in worker.items() if secret in value]
     assert worker["PREFECT_API_AUTH_STRING"] == PREFECT_LOGIN
 
@@ -186,6 +193,17 @@ def test_logins_are_kept_with_the_runs(team: Team, database: str) -> None:
     assert name == "chief"
     assert PASSWORD not in word
     assert not list((team.home / "servers").rglob("*.db"))
+    assert team.state["database"] == database.replace(f":{secrets_of(database)[1]}", "")
+
+
+def test_after_a_restart_the_database_must_be_named_again(team: Team, database: str) -> None:
+    if not database:
+        pytest.skip("no PostgreSQL on this machine")
+    del team.environment["MIRROR_DATABASE_URL"]
+    os.kill(int((team.home / "servers" / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert "set MIRROR_DATABASE_URL" in team.mirror("up", code=1).stderr
+    team.mirror("down")
+    assert team.running() == []
 
 
 def test_pages_of_another_origin_get_no_cors_permission(open_team: Team) -> None:
@@ -237,65 +255,3 @@ def test_servers_that_others_reach_are_not_started_without_a_login(
     message = alone.mirror("up", "--host", "0.0.0.0", code=1).stderr
     assert "others can reach the servers" in message
     assert alone.running() == []
-
-
-@pytest.mark.parametrize(
-    ("hosts", "status"),
-    [
-        ([b"localhost:4200"], 200),
-        ([b"LOCALHOST"], 200),
-        ([b"[::1]:4200"], 200),
-        ([], 400),
-        ([b""], 400),
-        ([b"evil.example"], 400),
-        ([b"localhost@evil.example"], 400),
-        ([b"evil.example", b"localhost"], 400),
-        ([b"localhost.evil.example:4200"], 400),
-        ([b"::1"], 400),
-    ],
-)
-def test_a_server_answers_to_its_own_names_only(hosts: list[bytes], status: int) -> None:
-    assert answer_to([(b"host", host) for host in hosts], "http") == status
-    assert (answer_to([(b"host", host) for host in hosts], "websocket") == 200) == (status == 200)
-
-
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-@pytest.mark.parametrize(
-    ("origin", "allowed"),
-    [
-        (b"http://localhost:4200", True),
-        (b"http://page.example", True),
-        (b"http://evil.example", False),
-        (b"null", False),
-    ],
-)
-def test_pages_of_other_origins_are_refused(origin: bytes, allowed: bool, kind: str) -> None:
-    headers = [(b"host", b"localhost:4200"), (b"origin", origin)]
-    assert (answer_to(headers, kind) == 200) == allowed
-
-
-def answer_to(headers: list[tuple[bytes, bytes]], kind: str) -> int:
-    """Return the HTTP status, or the code that a websocket is closed with, of a protected app."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "websocket.connect"}
-
-    origins = frozenset({"http://page.example"})
-    protected = protect(app, frozenset({"localhost", "[::1]"}), origins)
-    scope = {"type": kind, "headers": headers, "path": "/", "extensions": {}}
-    asyncio.run(protected(scope, receive, send))
-    return int(sent[0].get("status") or sent[0].get("code") or 1000)
-
-
-def test_a_host_name_excludes_the_port() -> None:
-    assert [host_name(host) for host in ("a:1", "A", "[::1]:2", "[::1]", "a:b")] == [
-        *("a", "a", "[::1]", "[::1]", "a:b")
-    ]

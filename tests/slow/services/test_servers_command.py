@@ -2,92 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from tasks.services.supervisor import Supervisor, marked_processes
+from tasks.services.supervisor import Supervisor
+from tests.fixtures.team import Team
+from tests.fixtures.team import make_team as make_team
 
 pytestmark = pytest.mark.slow
-COMMAND = "from flows.cli.main import main; main()"
-
-
-@dataclass(frozen=True)
-class Team:
-    """A workspace whose servers are brought up and down."""
-
-    home: Path
-    ports: tuple[int, int]
-    environment: dict[str, str]
-
-    def mirror(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments],
-            cwd=self.home.parent,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def up(self) -> subprocess.CompletedProcess[str]:
-        ports = [str(port) for port in self.ports]
-        return self.mirror("up", "--prefect-port", ports[0], "--mlflow-port", ports[1])
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return json.loads((self.home / "servers" / "state.json").read_text())
-
-    @property
-    def pids(self) -> dict[str, int]:
-        return Supervisor(self.home / "servers").pids()
-
-    def answers(self) -> list[bytes]:
-        found = []
-        for port, path in zip(self.ports, ("api/health", "health"), strict=True):
-            with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
-                found.append(answer.read())
-        return found
-
-    def running(self) -> list[list[str]]:
-        """Commands of all processes that were started from the workspace."""
-        found = [process.cmdline() for process in marked_processes(self.home / "servers")]
-        return [command for command in found if command]
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def make_team(
-    tmp_path_factory: pytest.TempPathFactory, environment_of: Callable[..., dict[str, str]]
-) -> Callable[..., Team]:
-    def make(**variables: str) -> Team:
-        home = tmp_path_factory.mktemp("team") / "home"
-        environment = environment_of(home, **variables)
-        # The servers find packages that are installed outside the checkout too.
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        return Team(home, free_ports(), environment)
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -222,28 +149,3 @@ def test_down_leaves_nothing_running_and_keeps_what_was_made(team: Team) -> None
     assert (servers / "prefect" / "prefect.db").exists()
     assert (servers / "mlflow" / "mlflow.db").exists()
     assert team.mirror("down").stderr.splitlines()[-1] == "no services were running"
-
-
-def test_a_password_goes_to_the_servers_and_nowhere_else(
-    make_team: Callable[..., Team], postgres: str
-) -> None:
-    password = postgres.split(":")[2].partition("@")[0]
-    team = make_team(MIRROR_DATABASE_URL=postgres)
-    try:
-        done = team.up()
-        assert team.answers() == [b"true", b"OK"]
-        commands = team.running()
-        assert len(commands) >= 3
-        assert password not in json.dumps(commands)
-        assert password not in done.stdout + done.stderr
-        files = [path for path in (team.home / "servers").rglob("*") if path.is_file()]
-        assert {"state.json", "prefect.log", "mlflow.log"} <= {path.name for path in files}
-        assert not [path for path in files if password.encode() in path.read_bytes()]
-        assert not [path for path in files if path.suffix == ".db"]
-        assert team.state["database"] == postgres.replace(f":{password}", "")
-        del team.environment["MIRROR_DATABASE_URL"]
-        os.kill(int((team.home / "servers" / "supervisord.pid").read_text()), signal.SIGKILL)
-        assert "set MIRROR_DATABASE_URL" in team.mirror("up", code=1).stderr
-    finally:
-        team.mirror("down")
-    assert team.running() == []

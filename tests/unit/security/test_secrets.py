@@ -1,7 +1,7 @@
 """Secrets end up nowhere on the disk and on no terminal; recipes may not hold any.
 
-What `mirror up` does with a database's password is in `test_servers_command.py`,
-with logins in `test_servers.py` here; a server's address in messages in `tests/tasks/`.
+What `mirror up` does with passwords and logins is in `tests/slow/security/test_servers.py`, a
+server's address in messages in `tests/unit/tasks/`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from tests.conftest import POSTGRES_PASSWORD, postgres_program, postgres_user
+from tests.fixtures.ports import free_ports
 
 NAME = "mirror"
 START_SECONDS = 60
@@ -26,9 +26,7 @@ class Cluster:
         """Create the cluster in a folder, without starting it."""
         self.folder, self.data = folder, folder / "data"
         self.user: dict[str, Any] = postgres_user(folder)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        [self.port] = free_ports(1)
         password = folder / "password"
         password.write_text(POSTGRES_PASSWORD)
         password.chmod(0o644)

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -20,11 +19,12 @@ import yaml
 from mirror.paths import CHECKOUT
 from mirror.release.run_record import find_record
 from tests.conftest import ADJECTIVES, OBJECTS, PLACES, SUBJECTS, VERBS
+from tests.fixtures.flows import own_environment
+from tests.fixtures.ports import free_ports
 from tests.slow.chaos.killed_team.cluster import NAME, Cluster
-from tests.slow.chaos.killed_team.team import Team, is_tuning, of_workspace
+from tests.slow.chaos.killed_team.team import DeployedTeam, is_tuning, of_workspace
 
 WriteRecipe = Callable[[Path], tuple[Path, str]]
-OURS = ("MIRROR_", "MLFLOW_", "PREFECT_")
 RECIPE = """
 language = "en"
 domain = "trades"
@@ -110,28 +110,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Team]:
+def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[DeployedTeam]:
     """Servers and a worker, with prefect.yaml's deployment for the tiny recipe."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = first.getsockname()[1], second.getsockname()[1]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    made = Team(
-        folder,
-        ports,
-        kept
-        | {
-            "MIRROR_HOME": str(folder / "home"),
-            "MIRROR_DEVICE_LOCK_DIR": os.environ["MIRROR_DEVICE_LOCK_DIR"],
-            "MIRROR_DATABASE_URL": f"{cluster.server}/{NAME}",
-            "OMP_NUM_THREADS": "1",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, sys.path)]),
-        },
-        cluster,
+    prefect, mlflow = free_ports(2)
+    environment = own_environment(
+        folder / "home",
+        PREFECT_API_URL=f"http://127.0.0.1:{prefect}/api",
+        MIRROR_DATABASE_URL=f"{cluster.server}/{NAME}",
+        PREFECT_WORKER_QUERY_SECONDS="1",
+        PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, sys.path)]),
     )
+    made = DeployedTeam(folder / "home", (prefect, mlflow), environment, cluster)
     try:
         made.up()
         shipped, *_ = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
@@ -143,7 +133,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
 
 @pytest.fixture(scope="session")
 def reference_run(
-    team: Team,
+    team: DeployedTeam,
     tmp_path_factory: pytest.TempPathFactory,
     write_recipe: WriteRecipe,
 ) -> ReferenceRun:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,74 +9,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import psutil
 import yaml
 
-from tasks.services.supervisor import Supervisor, marked_processes
+from tasks.services.supervisor import marked_processes
+from tests.fixtures.flows import api_client
+from tests.fixtures.team import Team
 from tests.slow.chaos.killed_team.cluster import Cluster
 
-COMMAND = "from flows.cli.main import main; main()"
 DEPLOYMENT = "run-recipe/en-tiny"
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 TUNING = "mirror.tuning.worker"
 
 
 @dataclass
-class Team:
-    """A workspace whose servers are brought up; runs have workspaces of their own."""
+class DeployedTeam(Team):
+    """A team on a PostgreSQL server; runs have workspaces of their own."""
 
-    folder: Path
-    ports: tuple[int, int]
-    environment: dict[str, str]
     cluster: Cluster
     deployment: str = ""
 
-    def mirror(self, *arguments: str) -> str:
-        """Run a `mirror` command and return its output."""
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environment | {"PREFECT_API_URL": self.api},
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
     @property
-    def api(self) -> str:
-        """Prefect's API."""
-        return f"http://127.0.0.1:{self.ports[0]}/api"
+    def ask(self) -> Callable[..., Any]:
+        """A function that sends a request to Prefect's server."""
+        return api_client(f"http://127.0.0.1:{self.ports[0]}/api")
 
     @property
     def tracking(self) -> str:
         """MLflow's server."""
         return f"http://127.0.0.1:{self.ports[1]}"
 
-    def up(self) -> str:
-        """Start what does not run."""
-        ports = [str(port) for port in self.ports]
-        return self.mirror("up", "--prefect-port", ports[0], "--mlflow-port", ports[1])
-
     def deploy(self, settings: dict[str, Any]) -> None:
         """Deploys one recipe with settings such as those in prefect.yaml."""
         name = DEPLOYMENT.partition("/")[2]
         made = settings | {"name": name, "tags": ["faults"], "schedules": []}
-        file = self.folder / "prefect.yaml"
+        file = self.home.parent / "prefect.yaml"
         file.write_text(yaml.safe_dump({"name": "faults", "deployments": [made]}))
         self.mirror("deploy", "--yes", "--file", str(file))
         self.deployment = self.ask(f"deployments/name/{DEPLOYMENT}")["id"]
-
-    def ask(self, path: str, body: Any = None) -> Any:
-        """Ask Prefect's server something."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
 
     def start_run(self, recipe: Path, home: Path) -> str:
         """Has the worker run a recipe in a workspace of its own; returns the run's id."""
@@ -120,14 +88,9 @@ class Team:
                 return kind, message
             time.sleep(1)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """Of what `mirror up` started, by name."""
-        return Supervisor(self.folder / "home" / "servers").pids()
-
     def processes(self) -> list[psutil.Process]:
         """All that `mirror up` started, and all that those started."""
-        return marked_processes(self.folder / "home" / "servers")
+        return marked_processes(self.home / "servers")
 
 
 def of_workspace(home: Path) -> list[psutil.Process]:

@@ -21,7 +21,13 @@ from mirror.hashing import MANIFEST, file_digests
 from mirror.release.run_record import find_record, find_stage
 from mirror.tuning.device_lock import device_lock
 from tests.slow.chaos.killed_team.conftest import ReferenceRun, WriteRecipe
-from tests.slow.chaos.killed_team.team import ENDS, Team, await_process, is_tuning, of_workspace
+from tests.slow.chaos.killed_team.team import (
+    ENDS,
+    DeployedTeam,
+    await_process,
+    is_tuning,
+    of_workspace,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +71,7 @@ def draw_moments() -> list[Moment]:
 @pytest.mark.parametrize("moment", draw_moments(), ids=str)
 def test_a_run_ends_as_if_nothing_had_been_killed(
     moment: Moment,
-    team: Team,
+    team: DeployedTeam,
     reference_run: ReferenceRun,
     write_recipe: WriteRecipe,
     tmp_path: Path,
@@ -95,7 +101,7 @@ def kill(
     moment: Moment,
     scale: float,
     run: str,
-    team: Team,
+    team: DeployedTeam,
     quiet: ReferenceRun,
     home: Path,
 ) -> bool:
@@ -120,7 +126,7 @@ def kill(
     return True
 
 
-def find_victims(victim: str, team: Team, home: Path) -> list[psutil.Process]:
+def find_victims(victim: str, team: DeployedTeam, home: Path) -> list[psutil.Process]:
     """The processes that are to be killed; none where they are not there, or PostgreSQL's."""
     if victim == "postgres":
         return []
@@ -145,17 +151,18 @@ def of_run(victim: str, home: Path) -> list[psutil.Process]:
     return []
 
 
-def heal(moment: Moment, team: Team) -> None:
+def heal(moment: Moment, team: DeployedTeam) -> None:
     """Start what was killed again, as an operator would."""
     time.sleep(moment.noticed * NOTICED_SECONDS)
     if moment.victim in ("postgres", MACHINE):
         team.cluster.start()
     if moment.victim not in ("flow", "tuning"):
-        printed = team.up().splitlines()
+        done = team.up()
+        printed = (done.stdout + done.stderr).splitlines()
         say("; ".join(line for line in printed if line.startswith(("starting", "was killed"))))
 
 
-def see_it_end(run: str, team: Team, recipe: Path, home: Path) -> None:
+def see_it_end(run: str, team: DeployedTeam, recipe: Path, home: Path) -> None:
     """Wait for the run's end, and run it again if it failed."""
     began = time.monotonic()
     kind, message = team.await_end(run, END_SECONDS)
@@ -192,7 +199,7 @@ def outcome_of(home: Path, model: str) -> dict[str, Any]:
     }
 
 
-def registered(team: Team, model: str) -> dict[str, Any]:
+def registered(team: DeployedTeam, model: str) -> dict[str, Any]:
     """Return a model's registry entries, without names and times."""
     from mlflow.tracking import MlflowClient
 
@@ -215,7 +222,7 @@ def registered(team: Team, model: str) -> dict[str, Any]:
     }
 
 
-def kept_encoder(team: Team, version: Any) -> str:
+def kept_encoder(team: DeployedTeam, version: Any) -> str:
     """The digest of what a service would get."""
     import mlflow
 
