@@ -74,6 +74,23 @@ class CorpusSection(Section):
         return self.split_into == "lines" or find_source(self.source).is_word_list
 
 
+class ColumnsSection(CorpusSection):
+    """Settings of sources that may be tables."""
+
+    text_column: str = "text"
+    """jsonl, csv, tsv, parquet, hub: the column that holds the text."""
+    source_column: str | None = None
+    """Likewise, the column that says where a row comes from; else the file or the data set."""
+    title_column: str | None = None
+    """Likewise, the column with the text's title; rows have none if it is left out."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, each once."""
+        named = (self.text_column, self.source_column, self.title_column)
+        return list(dict.fromkeys(filter(None, named)))
+
+
 Settings = TypeVar("Settings", bound=CorpusSection)
 
 

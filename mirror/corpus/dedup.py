@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -108,8 +107,5 @@ class NearDuplicateFinder:
 def ngrams(text: str) -> set[str]:
     """Return a text's 3-grams without regard to case; a shorter text is one."""
     folded = text.casefold()
-    return set(_windows(folded)) or {folded}
-
-
-def _windows(text: str) -> Iterator[str]:
-    return (text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1))
+    starts = range(len(folded) - NGRAM + 1)
+    return {folded[start : start + NGRAM] for start in starts} or {folded}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
+from mirror.corpus.file_formats import known_formats
 from mirror.corpus.input_files import InputFile
 from mirror.corpus.language_id import identify_languages, main_language, passages_of
 from mirror.corpus.text_lines import encoding_by_mark, first_bytes
 
-_STATE_THEIR_OWN = ("parquet", "html", "mail", "mbox")
-"""Formats whose files state their encoding."""
 _ENCODINGS = {
     "ru": ("cp1251",),
     "ja": ("shift_jis", "euc_jp"),
@@ -25,7 +24,7 @@ _ENCODINGS = {
 def find_encoding(files: Sequence[InputFile], language: str) -> str | None:
     """Return the encoding of the first file that is not in UTF-8; None if all are."""
     for file in files:
-        if file.format in _STATE_THEIR_OWN:
+        if known_formats()[file.format].states_encoding:
             continue
         head = first_bytes(file)
         if mark := encoding_by_mark(head):

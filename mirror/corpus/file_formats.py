@@ -43,8 +43,14 @@ class FileFormat(ABC):
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield the documents of a file in order; unreadable ones have a `fault`."""
 
-    def check(self, file: InputFile, section: FileFormatSection) -> None:  # noqa: B027  # optional
-        """Raise CorpusError if a file is faulty, beyond the encoding of its first bytes."""
+    def check(self, file: InputFile, section: FileFormatSection) -> None:
+        """Raise CorpusError if a file's first bytes cannot be read as the settings say."""
+        from mirror.corpus.text_lines import check_head, first_bytes
+
+        if self.states_encoding:
+            first_bytes(file)
+        else:
+            check_head(file, section.encoding)
 
 
 _formats: dict[str, FileFormat] = {}

@@ -43,13 +43,7 @@ from mirror.corpus.reasons import (
     NEAR_DUPLICATE,
     REMEDIES,
 )
-from mirror.corpus.sources import (
-    check_sources,
-    files_left_out,
-    source_digests,
-    source_files,
-    source_libraries,
-)
+from mirror.corpus.sources import check_sources, source_digests, source_libraries
 from mirror.corpus_config import find_source
 from mirror.errors import CorpusError, StoreError
 from mirror.progress import OnProgress, ProgressEvent, no_progress
@@ -100,6 +94,7 @@ def ingest_corpus(
         StoreError: the folder cannot be written.
     """
     check_sources(recipe)
+    source = find_source(recipe.corpus.source)
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
         shutil.rmtree(work)
@@ -119,8 +114,8 @@ def ingest_corpus(
         return {
             **counts.as_counts(),
             NEAR_COPIES: near_copies,
-            FILES_LEFT_OUT: count_endings(files_left_out(recipe)),
-            INPUT_FILES: source_files(recipe),
+            FILES_LEFT_OUT: count_endings(source.files_left_out(recipe.corpus, recipe)),
+            INPUT_FILES: source.files(recipe.corpus, recipe),
         }
 
     return store.make(corpus_stage(recipe), write)

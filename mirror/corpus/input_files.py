@@ -57,13 +57,6 @@ class FoundFiles:
     """Names of the files of folders and globs whose format is unknown, likewise."""
 
 
-def find_input_files(
-    paths: tuple[str, ...], format_name: str = "auto", download_instructions: str = ""
-) -> list[InputFile]:
-    """Return the files that the paths name; see `search_files`."""
-    return list(search_files(paths, format_name, download_instructions).files)
-
-
 def search_files(
     paths: tuple[str, ...], format_name: str = "auto", download_instructions: str = ""
 ) -> FoundFiles:

@@ -123,12 +123,6 @@ def read_batches(folder: Path) -> Iterator[pa.RecordBatch]:
                 yield from file.iter_batches(BUFFER_ROWS, row_groups=[group])
 
 
-def read_rows(folder: Path) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of all parts in order."""
-    for batch in read_batches(folder):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
 def count_rows(folder: Path) -> int:
     """Return the number of rows of all parts."""
     return sum(pq.read_metadata(part).num_rows for part in folder.glob("part-*.parquet"))

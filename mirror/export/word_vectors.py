@@ -22,8 +22,8 @@ from mirror.encoders.write_embeddings import TEXTS_PER_PART, FixedSizeEncoder
 from mirror.errors import BaseModelError, InputError, StoreError
 from mirror.hashing import MANIFEST
 from mirror.progress import OnProgress, ProgressEvent, no_progress
+from mirror.recipe import SampleSection
 from mirror.sampling.sample import build_candidates
-from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord
 
@@ -60,7 +60,8 @@ def frequent_words(
         manifest = json.loads((corpus.path / MANIFEST).read_text(encoding="utf-8"))
         split = word_splitter(manifest["section"]["language"])
         with tempfile.TemporaryDirectory() as work, connect(Path(work)) as engine:
-            build_candidates(engine, corpus.path, SampleSpec(size, 0, False, 1, split), on_progress)
+            section = SampleSection(size=size, seed=0)
+            build_candidates(engine, corpus.path, section, split, on_progress=on_progress)
             rows = engine.execute(_MOST_FREQUENT, {"size": size}).fetchall()
     except (OSError, ValueError, LookupError, TypeError, duckdb.Error) as error:
         raise StoreError(

@@ -14,8 +14,7 @@ from mirror.duckdb_connection import connect, part_names
 from mirror.errors import SampleError
 from mirror.held_out import create_held_out
 from mirror.log_once import warn_once
-from mirror.recipe import Recipe
-from mirror.sampling.sample_spec import SampleSpec
+from mirror.recipe import Recipe, SampleSection
 from mirror.store import StageRecord
 
 log = logging.getLogger(__name__)
@@ -73,9 +72,9 @@ class DocumentSample:
 
 
 def draw_documents(
-    connection: duckdb.DuckDBPyConnection, corpus: Path, spec: SampleSpec
+    connection: duckdb.DuckDBPyConnection, corpus: Path, section: SampleSection
 ) -> DocumentSample:
-    """Return up to `spec.size` documents, ordered by a hash of seed and first string.
+    """Return up to `section.size` documents, ordered by a hash of seed and first string.
 
     A smaller sample is part of every larger one.  Documents of one sentence are drawn only if there
     are too few others.
@@ -83,7 +82,7 @@ def draw_documents(
     Args:
         connection: of DuckDB.
         corpus: the folder of a corpus.
-        spec: settings of the sample.
+        section: settings of the sample.
 
     Raises:
         SampleError: the corpus has no documents.
@@ -92,9 +91,9 @@ def draw_documents(
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
     share = create_held_out(connection, corpus).share
-    connection.execute(_DOCUMENTS, {"seed": str(spec.seed), "parts": parts})
-    group = "source, sentences = 1" if spec.stratify_by_source else "sentences = 1"
-    connection.execute(_DRAWN.format(group=group), {"size": spec.size})
+    connection.execute(_DOCUMENTS, {"seed": str(section.seed), "parts": parts})
+    group = "source, sentences = 1" if section.stratify_by_source else "sentences = 1"
+    connection.execute(_DRAWN.format(group=group), {"size": section.size})
     [(available,)] = connection.execute("SELECT count(*) FROM documents").fetchall()
     [(drawn, single)] = connection.execute(
         "SELECT count(*), count(*) FILTER (sentences = 1) FROM drawn"

@@ -18,11 +18,10 @@ from mirror.duckdb_connection import MEMORY_LIMIT, connect, exact_names
 from mirror.errors import SampleError, StoreError
 from mirror.held_out import HELD_OUT_SHARE, create_held_out
 from mirror.progress import OnProgress, ProgressEvent, no_progress
-from mirror.recipe import Recipe
+from mirror.recipe import Recipe, SampleSection
 from mirror.sampling.documents import check_documents, draw_documents
-from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.word_counts import count_words
-from mirror.sampling.words import check_words, is_word, word_libraries, word_splitter
+from mirror.sampling.words import Splitter, check_words, is_word, word_libraries, word_splitter
 from mirror.store import Stage, StageRecord, Store, section_content
 
 ROW_GROUP = 1 << 16
@@ -78,7 +77,7 @@ def check_sampling(recipe: Recipe) -> None:
     Raises:
         InputError: the language needs an extra that is not installed, or has no tokenizer.
     """
-    if recipe.level == "word" and not _is_list(recipe):
+    if recipe.level == "word" and not recipe.corpus.is_list:
         check_words(recipe.language)
 
 
@@ -97,8 +96,8 @@ def sample_stage(recipe: Recipe, corpus: StageRecord) -> Stage:
     }
     libraries: tuple[str, ...] = ("pyarrow",)
     if recipe.level == "word":
-        section |= {"language": recipe.language, "listed": _is_list(recipe)}
-        libraries += ("regex",) if _is_list(recipe) else word_libraries(recipe.language)
+        section |= {"language": recipe.language, "listed": recipe.corpus.is_list}
+        libraries += ("regex",) if recipe.corpus.is_list else word_libraries(recipe.language)
     else:
         del section["min_count"]
     return Stage("sample", "sampling.sample", {"corpus": corpus.digest}, section, libraries)
@@ -121,14 +120,16 @@ def sample_strings(
     """
 
     def write(out: Path, work: Path) -> Mapping[str, Any]:
-        spec = _sample_spec(recipe)
         with connect(work) as connection:
             try:
                 if recipe.tuning.uses_documents:
-                    return _write_documents(connection, recipe, corpus, spec, out, on_progress)
-                available, share = build_candidates(connection, corpus.path, spec, on_progress)
+                    return _write_documents(connection, recipe, corpus, out, on_progress)
+                split, repeats = _splitter(recipe), recipe.corpus.keep_raw
+                available, share = build_candidates(
+                    connection, corpus.path, recipe.sample, split, repeats, on_progress
+                )
                 _check_enough(connection, recipe, corpus, available)
-                table = draw_sample(connection, spec)
+                table = draw_sample(connection, recipe.sample, by_count=split is not None)
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 raise StoreError(
                     f"the corpus in {corpus.folder} cannot be sampled with {MEMORY_LIMIT} of "
@@ -146,12 +147,11 @@ def _write_documents(
     connection: duckdb.DuckDBPyConnection,
     recipe: Recipe,
     corpus: StageRecord,
-    spec: SampleSpec,
     out: Path,
     on_progress: OnProgress,
 ) -> Mapping[str, Any]:
     """Write the strings and titles of the documents drawn; return the counts."""
-    sample = draw_documents(connection, corpus.path, spec)
+    sample = draw_documents(connection, corpus.path, recipe.sample)
     check_documents(sample, recipe, corpus.path)
     pq.write_table(sample.strings, out / "strings.parquet", ROW_GROUP, compression="zstd")
     pq.write_table(sample.titles, out / "titles.parquet", ROW_GROUP, compression="zstd")
@@ -170,10 +170,20 @@ def _write_documents(
 def build_candidates(
     connection: duckdb.DuckDBPyConnection,
     corpus: Path,
-    spec: SampleSpec,
+    section: SampleSection,
+    split: Splitter | None = None,
+    repeats: bool = False,
     on_progress: OnProgress = no_progress,
 ) -> tuple[int, float]:
-    """Create the table `strings` of all strings or words, each once unless `spec.repeats`.
+    """Create the table `strings` of all strings or words, each once unless they repeat.
+
+    Args:
+        connection: of DuckDB.
+        corpus: the folder of a corpus.
+        section: settings of the sample.
+        split: function from a text to its words; None for whole strings.
+        repeats: whether a whole string is taken as often as the corpus has it.
+        on_progress: called while words are counted.
 
     Returns:
         The number of rows, and the share of documents that are held out, which is 0 for words.
@@ -181,33 +191,34 @@ def build_candidates(
     parts = sorted((corpus / "sentences").glob("part-*.parquet"))
     if not parts:
         raise SampleError(f"no strings in {corpus}: check the recipe's [corpus]")
-    seed = str(spec.seed)
-    if spec.split is None:
+    seed = str(section.seed)
+    if split is None:
         share = create_held_out(connection, corpus).share
-        names = exact_names(parts)
-        query = _ALL_LINES if spec.repeats else _ALL_STRINGS
-        connection.execute(query, {"seed": seed, "parts": names})
+        query = _ALL_LINES if repeats else _ALL_STRINGS
+        connection.execute(query, {"seed": seed, "parts": exact_names(parts)})
     else:
         share = 0.0
-        count_words(connection, parts, spec.split, on_progress)
-        connection.execute(_ALL_WORDS, {"seed": seed, "min_count": spec.min_count})
+        count_words(connection, parts, split, on_progress)
+        connection.execute(_ALL_WORDS, {"seed": seed, "min_count": section.min_count})
     [(available,)] = connection.execute("SELECT count(*) FROM strings").fetchall()
     return int(available), share
 
 
-def draw_sample(connection: duckdb.DuckDBPyConnection, spec: SampleSpec) -> pa.Table:
+def draw_sample(
+    connection: duckdb.DuckDBPyConnection, section: SampleSection, by_count: bool
+) -> pa.Table:
     """Return the sample in hash order from the table `strings`.
 
     With `stratify_by_source`, each source gives equally many strings until it has no more.
     """
-    order = _BY_HASH if spec.split is None else _BY_COUNT
+    order = _BY_COUNT if by_count else _BY_HASH
     turn = (
         f"row_number() OVER (PARTITION BY source ORDER BY {order})"
-        if spec.stratify_by_source
+        if section.stratify_by_source
         else "0"
     )
     query = _DRAWN.format(turn=turn, order=order)
-    drawn = connection.sql(query, params={"size": spec.size}).to_arrow_table()
+    drawn = connection.sql(query, params={"size": section.size}).to_arrow_table()
     # Sorted again: without preserve_insertion_order, DuckDB 2.0 may return the parts of an ordered
     # result in any order (seen with 2 threads, 10,000 of 725,394 rows).
     return (
@@ -217,22 +228,10 @@ def draw_sample(connection: duckdb.DuckDBPyConnection, spec: SampleSpec) -> pa.T
     )
 
 
-def _is_list(recipe: Recipe) -> bool:
-    return recipe.corpus.is_list
-
-
-def _sample_spec(recipe: Recipe) -> SampleSpec:
-    sample, split, repeats = recipe.sample, None, recipe.corpus.keep_raw
-    if recipe.level == "word" and not repeats:
-        split = _whole_word if _is_list(recipe) else word_splitter(recipe.language)
-    return SampleSpec(
-        size=sample.size,
-        seed=sample.seed,
-        stratify_by_source=sample.stratify_by_source,
-        min_count=sample.min_count,
-        split=split,
-        repeats=repeats,
-    )
+def _splitter(recipe: Recipe) -> Splitter | None:
+    if recipe.level != "word" or recipe.corpus.keep_raw:
+        return None
+    return _whole_word if recipe.corpus.is_list else word_splitter(recipe.language)
 
 
 def _whole_word(text: str) -> list[str]:

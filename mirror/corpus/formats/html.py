@@ -21,11 +21,6 @@ _DECLARED = regex.compile(
 )
 _HEAD = 2_048
 """Bytes in which a page may declare its encoding."""
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 class Html(FileFormat):
@@ -54,11 +49,12 @@ class Html(FileFormat):
 
 
 def _encoding(raw: bytes, default: str) -> str:
-    for mark, name in _MARKS.items():
-        if raw.startswith(mark):
-            return name
-    from mirror.corpus.text_lines import known_encoding
+    from mirror.corpus.text_lines import encoding_by_mark, known_encoding
 
+    if raw.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if mark := encoding_by_mark(raw):
+        return mark
     if declared := _DECLARED.search(raw[:_HEAD]):
         return known_encoding(declared[1].decode(), default)
     return default

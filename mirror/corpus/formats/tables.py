@@ -30,7 +30,7 @@ class Rows(FileFormat):
         return read_file(file, section)
 
     def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Check the file's columns."""
+        """Check the file's first bytes and its columns."""
         from mirror.corpus.readers import check_file
 
         check_file(file, section)

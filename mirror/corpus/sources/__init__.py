@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mirror.corpus.extras import require_extra
 from mirror.corpus.language_id import check_language_exists
-from mirror.corpus_config import CorpusSection, FileFacts, find_source
+from mirror.corpus_config import CorpusSection, find_source
 from mirror.documents import Document
 from mirror.recipe import Recipe
 
@@ -44,16 +44,6 @@ def source_digests(recipe: Recipe) -> dict[str, str]:
         ServiceError: an object store does not answer.
     """
     return find_source(recipe.corpus.source).digests(recipe.corpus, recipe)
-
-
-def source_files(recipe: Recipe) -> list[FileFacts]:
-    """Return name, path and size of a recipe's input files."""
-    return find_source(recipe.corpus.source).files(recipe.corpus, recipe)
-
-
-def files_left_out(recipe: Recipe) -> tuple[str, ...]:
-    """Return names of files in a recipe's folders whose format is not read."""
-    return find_source(recipe.corpus.source).files_left_out(recipe.corpus, recipe)
 
 
 def source_libraries(section: CorpusSection) -> tuple[str, ...]:

@@ -50,12 +50,22 @@ class Docstrings(CorpusSource[DocstringsSection]):
         find_distributions(section.packages)
 
     def read(self, section: DocstringsSection, recipe: Recipe) -> Iterator[Document]:
-        """Yield every docstring in order of distributions, files and lines."""
-        return read_docstrings(section.packages)
+        """Yield every docstring as a document, in order of distributions, files and lines.
+
+        A docstring without prose is an empty document; a file that is not Python has a `fault`.
+        """
+        for distribution in find_distributions(section.packages):
+            name = _name(distribution)
+            for path in _python_files(distribution):
+                located = Path(str(distribution.locate_file(path)))
+                yield from _read_file(located, f"{name}: {path.as_posix()}", name)
 
     def digests(self, section: DocstringsSection, recipe: Recipe) -> dict[str, str]:
-        """Return a digest per distribution."""
-        return distribution_digests(section.packages)
+        """Return digests of each distribution's name, version and list of files with hashes."""
+        return {
+            _name(found): digest_of_json([_name(found), found.version, found.read_text("RECORD")])
+            for found in find_distributions(section.packages)
+        }
 
     def describe(self, section: DocstringsSection) -> str:
         """Return the names of the packages."""
@@ -89,26 +99,6 @@ def find_distributions(packages: tuple[str, ...]) -> list[importlib.metadata.Dis
             "install or remove them (`pip list` shows the names)"
         )
     return [found[name] for name in sorted(found)]
-
-
-def distribution_digests(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return digests of each distribution's name, version and list of files with hashes."""
-    return {
-        _name(found): digest_of_json([_name(found), found.version, found.read_text("RECORD")])
-        for found in find_distributions(packages)
-    }
-
-
-def read_docstrings(packages: tuple[str, ...]) -> Iterator[Document]:
-    """Yield every docstring as a document, in order of files and lines.
-
-    A docstring without prose is an empty document; a file that is not Python has a `fault`.
-    """
-    for distribution in find_distributions(packages):
-        name = _name(distribution)
-        for path in _python_files(distribution):
-            located = Path(str(distribution.locate_file(path)))
-            yield from _read_file(located, f"{name}: {path.as_posix()}", name)
 
 
 def _python_files(distribution: importlib.metadata.Distribution) -> list[PurePosixPath]:

@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 
 from mirror.config_base import Address
 from mirror.corpus.file_formats import known_formats
-from mirror.corpus_config import CorpusSection, CorpusSource, FileFacts, register_source
+from mirror.corpus_config import ColumnsSection, CorpusSource, FileFacts, register_source
 from mirror.errors import CorpusError
 from mirror.hashing import class_code_hash, digest_of_json
 from mirror.log_once import warn_once
@@ -26,19 +26,15 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 CHECKED_FILES = 50
 """Files checked before any work; all are checked again when they are read."""
+SHARD_BYTES = 32 << 20
+MOST_SHARD_BYTES = 256 << 20
 
 
-class FileFormatSection(CorpusSection):
+class FileFormatSection(ColumnsSection):
     """How files are read."""
 
     format: str = AUTO
     """Name of a registered format; by the file's ending if `auto`."""
-    text_column: str = "text"
-    """jsonl, csv, tsv, parquet: the column that holds the text."""
-    source_column: str | None = None
-    """Likewise, the column that says where a row comes from; else the file's name."""
-    title_column: str | None = None
-    """Likewise, the column with the text's title; rows have none if it is left out."""
     encoding: str = "utf-8"
     """The encoding of the bytes, unless the file states its own: parquet, html, mail, mbox."""
     download_instructions: str = ""
@@ -50,12 +46,6 @@ class FileFormatSection(CorpusSection):
         if name != AUTO and name not in known_formats():
             raise ValueError(f"unknown format; use {AUTO} or one of {', '.join(known_formats())}")
         return name
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that are read, each once."""
-        named = (self.text_column, self.source_column, self.title_column)
-        return list(dict.fromkeys(filter(None, named)))
 
 
 class FilesSection(FileFormatSection):
@@ -83,7 +73,10 @@ class Files(CorpusSource[FilesSection]):
         found = _search(section)
         check_files(list(found.files), section)
         if found.left_out:
-            warn_once(log, f"{', '.join(section.paths)}: {_left_out_words(found.left_out)}")
+            from mirror.corpus.file_kinds import describe_formats, describe_left_out
+
+            left_out = f"{describe_left_out(found.left_out)}; {describe_formats()}"
+            warn_once(log, f"{', '.join(section.paths)}: {left_out}")
 
     def read(self, section: FilesSection, recipe: Recipe) -> Iterator[Document]:
         """Yield the documents of all files, in the order of the paths and of their names."""
@@ -91,8 +84,6 @@ class Files(CorpusSource[FilesSection]):
 
     def shards(self, section: FilesSection) -> list[list[InputFile]]:
         """Return neighbouring files of together about `SHARD_BYTES`; none if one is too large."""
-        from mirror.corpus.file_shards import divide_files
-
         return divide_files(_find(section))
 
     def read_shard(self, section: FilesSection, shard: list[InputFile]) -> Iterator[Document]:
@@ -150,16 +141,9 @@ def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
-    from mirror.corpus.text_lines import check_head, first_bytes
-
     check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
-        file_format = known_formats()[file.format]
-        if file_format.states_encoding:
-            first_bytes(file)
-        else:
-            check_head(file, section.encoding)
-        file_format.check(file, section)
+        known_formats()[file.format].check(file, section)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:
@@ -173,6 +157,31 @@ def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[D
         yield from documents
 
 
+def divide_files(files: Sequence[InputFile]) -> list[list[InputFile]]:
+    """Return neighbouring files in shards of about `SHARD_BYTES`, for the workers of a cluster.
+
+    A worker holds what it makes of a shard in memory, so there are none if a file is larger than
+    `MOST_SHARD_BYTES`, with a warning that names it.
+    """
+    shards: list[list[InputFile]] = []
+    size = SHARD_BYTES
+    for file in files:
+        own = int(file.filesystem.get_file_info(file.path).size or 0)
+        if own > MOST_SHARD_BYTES:
+            log.warning(
+                "%s has over %d MiB: split it, or the cluster reads no file of this corpus",
+                file.path,
+                MOST_SHARD_BYTES >> 20,
+            )
+            return []
+        if size + own > SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append(file)
+        size += own
+    return shards
+
+
 def _find(section: FilesSection) -> list[InputFile]:
     return list(_search(section).files)
 
@@ -181,12 +190,6 @@ def _search(section: FilesSection) -> FoundFiles:
     from mirror.corpus.input_files import search_files
 
     return search_files(section.paths, section.format, section.download_instructions)
-
-
-def _left_out_words(names: Sequence[str]) -> str:
-    from mirror.corpus.file_kinds import describe_formats, describe_left_out
-
-    return f"{describe_left_out(names)}; {describe_formats()}"
 
 
 def check_encoding(encoding: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import model_validator
 
 from mirror.config_base import Address, Positive
-from mirror.corpus_config import CorpusSection, CorpusSource, register_source
+from mirror.corpus_config import ColumnsSection, CorpusSource, register_source
 from mirror.errors import CorpusError, ServiceError
 from mirror.paths import local_path
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class HubSection(CorpusSection):
+class HubSection(ColumnsSection):
     """Settings of source `hub`."""
 
     dataset: Address | None = None
@@ -34,12 +34,6 @@ class HubSection(CorpusSection):
     """The commit to read, in full; required for a data set that is not a local folder."""
     documents: Positive | None = None
     """How many of its first rows to read; all if it is left out."""
-    text_column: str = "text"
-    """The column that holds the text."""
-    source_column: str | None = None
-    """The column that says where a row comes from; else the data set's name."""
-    title_column: str | None = None
-    """The column with the text's title; rows have none if it is left out."""
 
     @model_validator(mode="after")
     def _names_a_fixed_data_set(self) -> Self:
@@ -124,8 +118,7 @@ class Hub(CorpusSource[HubSection]):
 def _document(row: dict[str, Any], number: int, section: HubSection) -> Document:
     from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, row_document
 
-    named = (section.text_column, section.source_column, section.title_column)
-    for column in filter(None, named):
+    for column in section.columns:
         if column not in row:
             raise CorpusError(
                 f"data set {section.dataset} has no column {column!r}: set text_column, "

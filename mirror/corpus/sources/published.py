@@ -103,12 +103,12 @@ def obtain_lists(section: PublishedSection, recipe: Recipe) -> list[InputFile]:
         ServiceError: a publisher does not answer.
         StoreError: a downloaded file cannot be written.
     """
-    from mirror.corpus.input_files import find_input_files
+    from mirror.corpus.input_files import search_files
 
-    found = []
+    found: list[InputFile] = []
     for file in section.files:
         path = _find(file) or _fetch(file, section, recipe)
-        found.extend(find_input_files((str(path),), section.format))
+        found.extend(search_files((str(path),), section.format).files)
     return found
 
 

@@ -11,8 +11,8 @@ import dask
 import pytest
 
 from mirror.cluster import cluster_workers, map_in_order
-from mirror.corpus import file_shards
 from mirror.corpus.ingest import ingest_corpus
+from mirror.corpus.sources import files
 from mirror.documents import TextRow
 from mirror.encoders import write_embeddings
 from mirror.encoders.cluster_encoder import part_encoder
@@ -84,7 +84,7 @@ def cluster(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Calla
 def test_the_corpus_has_the_bytes_that_one_machine_makes(
     cluster: Callable[[], None], texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_shards, "SHARD_BYTES", 2_000)
+    monkeypatch.setattr(files, "SHARD_BYTES", 2_000)
     recipe = recipe_of(texts)
     alone = ingest_corpus(recipe, Store(tmp_path / "alone"))
     cluster()
@@ -142,7 +142,7 @@ def test_a_part_whose_worker_dies_is_done_by_another(
 def test_an_error_in_a_file_is_that_of_one_machine(
     cluster: Callable[[], None], texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_shards, "SHARD_BYTES", 2_000)
+    monkeypatch.setattr(files, "SHARD_BYTES", 2_000)
     monkeypatch.setattr("mirror.corpus.ingest.check_sources", lambda recipe: None)
     (texts / "05.jsonl").write_text('{"words": "none"}\n')
     cluster()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mirror.corpus.near_copies import estimate_near_copies, near_copy_share
-from mirror.corpus.parquet_writer import SENTENCES, TableWriter
+from tests.fixtures.corpora import rows_of, write_corpus
 
 pytestmark = pytest.mark.case("copies")
 
@@ -22,9 +22,7 @@ def paragraphs(count: int, words: int = 12) -> list[str]:
 
 
 def estimate(texts: Sequence[str], folder: Path) -> float:
-    with TableWriter(folder / "sentences", SENTENCES) as writer:
-        for number, text in enumerate(texts):
-            writer.add(text, "s", number, 0, 1)
+    write_corpus(folder, rows_of(texts))
     return estimate_near_copies(folder / "sentences", len(texts), folder / "work")
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.corpus.input_files import find_input_files
+from mirror.corpus.input_files import search_files
 from mirror.corpus.labelled_pairs import gather_pairs, read_pairs
 from mirror.corpus.readers import read_file
 from mirror.corpus.sources.files import FilesSection
@@ -185,7 +185,7 @@ def test_empty_cells_of_jsonl_pairs_are_left_out(tmp_path: Path) -> None:
 
 def documents(path: Path, **settings: Any) -> Iterator[Document]:
     section = FilesSection(source="files", paths=(str(path),), title_column="title", **settings)
-    [file] = find_input_files(section.paths)
+    [file] = search_files(section.paths).files
     return read_file(file, section)
 
 

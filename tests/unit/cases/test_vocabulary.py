@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, models
 
-from mirror.corpus.parquet_writer import SENTENCES
 from mirror.corpus.profile_stage import measure_profile, profile_corpus
 from mirror.corpus.vocabulary_fit import check_vocabulary, fits_badly, weighted_characters
 from mirror.encoders.encoder_ref import EncoderRef
@@ -19,7 +16,8 @@ from mirror.errors import BaseModelError
 from mirror.log_once import warn_once
 from mirror.recipe import Recipe
 from mirror.release.notices import profile_notices
-from mirror.store import StageRecord, Store
+from mirror.store import Store
+from tests.fixtures.corpora import rows_of, write_corpus
 from tests.fixtures.recipes import make_recipe
 
 pytestmark = pytest.mark.case("c9")
@@ -37,12 +35,7 @@ def recipe(**base: Any) -> Recipe:
 
 
 def counts_of(texts: Sequence[str], base: Path, tmp_path: Path, store: Store) -> dict[str, Any]:
-    folder = tmp_path / "corpus" / "sentences"
-    folder.mkdir(parents=True)
-    rows = [(text, "a", number, 0, 1) for number, text in enumerate(texts)]
-    table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=SENTENCES)
-    pq.write_table(table, folder / "part-00000.parquet")
-    corpus = StageRecord("corpus", "0" * 20, str(folder.parent), "d")
+    corpus = write_corpus(tmp_path / "corpus", rows_of(texts))
     return dict(profile_corpus(corpus, EncoderRef(str(base), "b" * 64, "a base"), store).counts)
 
 

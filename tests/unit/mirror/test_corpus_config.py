@@ -1,10 +1,10 @@
 """A corpus source that exists in this file only, from recipe to sentences."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from mirror import corpus_config
 from mirror.corpus.ingest import corpus_stage, ingest_corpus
-from mirror.corpus.parquet_writer import read_rows
 from mirror.corpus.sources import check_sources
 from mirror.corpus_config import CorpusSection, CorpusSource, find_source, register_source
 from mirror.documents import Document
@@ -51,7 +51,7 @@ def recipe(**corpus):
 
 def test_a_new_source_is_ingested(store):
     record = ingest_corpus(recipe(tides=2), store)
-    texts = [row[0] for row in read_rows(record.path / "sentences")]
+    texts = pq.read_table(record.path / "sentences")["text"].to_pylist()
     assert texts == ["Tide 0 reaches Elbe.", "It falls.", "Tide 1 reaches Elbe."]
     assert record.counts["rejected"] == {"duplicate": 1}
     assert corpus_words(recipe()) == "tides of Elbe"

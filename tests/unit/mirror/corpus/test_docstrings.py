@@ -2,13 +2,10 @@ import sys
 
 import pytest
 
-from mirror.corpus.sources.docstrings import (
-    NOT_PYTHON,
-    distribution_digests,
-    docstring_document,
-    read_docstrings,
-)
+from mirror.corpus.sources import read_documents, source_digests
+from mirror.corpus.sources.docstrings import NOT_PYTHON, docstring_document
 from mirror.errors import CorpusError
+from tests.fixtures.recipes import make_recipe
 
 STYLED = """
     Row a boat over the lake.
@@ -23,6 +20,10 @@ STYLED = """
     -----
     A boat drifts when nobody rows it.
     """
+
+
+def recipe(*packages):
+    return make_recipe(corpus={"source": "docstrings", "packages": packages})
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ except ValueError:
             "boats/binary.py": b"\x00\x01\xff",
         },
     )
-    documents = list(read_docstrings(("Boats_Lib",)))
+    documents = list(read_documents(recipe("Boats_Lib")))
     assert [document.text for document in documents if not document.fault] == [
         "The module of boats.",
         "A boat with many oars.",
@@ -110,18 +111,18 @@ except ValueError:
 
 def test_deeply_nested_file_is_a_fault_not_a_crash(install):
     install("deep", {"deep.py": "x = " + "(" * 5_000 + ")" * 5_000})
-    assert [document.fault for document in read_docstrings(("deep",))] == [NOT_PYTHON]
+    assert [document.fault for document in read_documents(recipe("deep"))] == [NOT_PYTHON]
 
 
 def test_missing_package_is_named():
     with pytest.raises(CorpusError, match=r"no-such-boat.*install or remove"):
-        list(read_docstrings(("numpy", "no-such-boat")))
+        list(read_documents(recipe("numpy", "no-such-boat")))
 
 
 def test_digest_follows_version_and_files(install):
     site = install("boats-lib", {"boats.py": '"""The module of boats."""'})
-    before = distribution_digests(("boats-lib",))
+    before = source_digests(recipe("boats-lib"))
     assert list(before) == ["boats-lib"]
     record = next(site.glob("*.dist-info")) / "RECORD"
     record.write_text(record.read_text().replace("sha256=", "sha256=0"))
-    assert distribution_digests(("boats-lib",)) != before
+    assert source_digests(recipe("boats-lib")) != before

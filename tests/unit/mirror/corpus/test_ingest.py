@@ -219,11 +219,6 @@ def test_empty_corpus_is_refused_and_leaves_nothing(tmp_path, store, content):
     assert not list((store.root / "stages").rglob("*.parquet"))
 
 
-def test_the_error_of_a_corpus_without_accepted_rows_has_the_reasons(ingest):
-    with pytest.raises(CorpusError, match=r"all 2 rows of .* are rejected \(2 too short\)"):
-        ingest(["One boat.", "Two boats."], min_characters=500)
-
-
 def test_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path):
     path = tmp_path / "a.txt"
     with path.open("wb") as file:

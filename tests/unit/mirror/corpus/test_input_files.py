@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.corpus.input_files import find_input_files
+from mirror.corpus.input_files import search_files
 from mirror.errors import CorpusError
 
 
@@ -30,7 +30,7 @@ def write_latin_1(folder: Path, ending: str) -> None:
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, where: str, shown: str) -> None:
     write_latin_1(tmp_path, ".txt")
     with pytest.raises(CorpusError, match=r"not in UTF-8: rename") as caught:
-        find_input_files((where.format(tmp_path),))
+        search_files((where.format(tmp_path),))
     assert shown in str(caught.value)
     str(caught.value).encode()
 
@@ -38,7 +38,7 @@ def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, where: str, shown: 
 def test_names_of_skipped_files_are_not_checked(tmp_path: Path) -> None:
     write_latin_1(tmp_path, ".jpg")
     (tmp_path / "a.txt").write_text("one oar\n")
-    assert [file.name for file in find_input_files((str(tmp_path),))] == ["a.txt"]
+    assert [file.name for file in search_files((str(tmp_path),)).files] == ["a.txt"]
 
 
 TREE = (
@@ -84,10 +84,10 @@ def test_a_glob_names_the_same_files_locally_and_on_a_store(
         (tmp_path / name).write_text("one oar\n")
     for start in (str(tmp_path), f"file://{tmp_path}"):
         if expected:
-            assert [file.name for file in find_input_files((f"{start}/{pattern}",))] == expected
+            assert [file.name for file in search_files((f"{start}/{pattern}",)).files] == expected
         else:
             with pytest.raises(CorpusError, match="no text at"):
-                find_input_files((f"{start}/{pattern}",))
+                search_files((f"{start}/{pattern}",))
 
 
 @pytest.mark.parametrize("start", ["{}", "file://{}"])
@@ -97,9 +97,9 @@ def test_two_stars_next_to_other_characters_are_refused(
 ) -> None:
     (tmp_path / "a.txt").write_text("one oar\n")
     with pytest.raises(CorpusError, match=r"must be alone between slashes; write .*\*"):
-        find_input_files((f"{start.format(tmp_path)}/{pattern}",))
+        search_files((f"{start.format(tmp_path)}/{pattern}",))
 
 
 def test_the_folder_of_an_unknown_user_has_no_text() -> None:
     with pytest.raises(CorpusError, match=r"no text at ~no-such-user-anywhere/x"):
-        find_input_files(("~no-such-user-anywhere/x",))
+        search_files(("~no-such-user-anywhere/x",))

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mirror.corpus import parquet_writer
-from mirror.corpus.parquet_writer import TableWriter, count_rows, read_rows
+from mirror.corpus.parquet_writer import TableWriter, count_rows, read_batches
 
 SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int64())])
 
@@ -21,7 +21,8 @@ def test_rows_are_read_in_order_from_any_number_of_parts(tmp_path, monkeypatch, 
     monkeypatch.setattr(parquet_writer, "PART_ROWS", 10)
     content = [(f"row {number}", number) for number in range(rows)]
     write(tmp_path / "table", content)
-    assert list(read_rows(tmp_path / "table")) == content
+    read = [row for batch in read_batches(tmp_path / "table") for row in batch.to_pylist()]
+    assert [(row["text"], row["number"]) for row in read] == content
     assert count_rows(tmp_path / "table") == rows
     assert pq.read_schema(tmp_path / "table" / "part-00000.parquet") == SCHEMA
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from mirror.corpus import profile_stage
-from mirror.corpus.parquet_writer import SENTENCES
 from mirror.corpus.profile import pieces_per_word, read_profile, unknown_share
 from mirror.corpus.profile_stage import profile_corpus
 from mirror.encoders.encoder_ref import EncoderRef
 from mirror.errors import StoreError
 from mirror.store import StageRecord, Store
-
-
-def corpus_of(folder: Path, texts: Sequence[str], parts: int = 1) -> StageRecord:
-    (folder / "sentences").mkdir(parents=True)
-    for part in range(parts):
-        rows = [(text, "a", number, 0, 1) for number, text in enumerate(texts[part::parts])]
-        table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=SENTENCES)
-        pq.write_table(table, folder / "sentences" / f"part-{part:05}.parquet")
-    digest = hashlib.sha256(json.dumps([*texts, parts]).encode()).hexdigest()
-    return StageRecord("corpus", digest[:20], str(folder), digest)
+from tests.fixtures.corpora import rows_of, write_corpus
 
 
 @pytest.fixture
@@ -37,7 +23,9 @@ def base(tiny_base: Path) -> EncoderRef:
 
 def test_each_different_string_is_counted_once_with_the_bases_pieces(tmp_path, store, base) -> None:
     texts = ["the baker sells one mirror", "zebra", "the baker sells one mirror", "日本"]
-    profile = read_profile(profile_corpus(corpus_of(tmp_path / "c", texts), base, store))
+    profile = read_profile(
+        profile_corpus(write_corpus(tmp_path / "c", rows_of(texts)), base, store)
+    )
     assert profile.strings == 3
     assert profile.sketch == tuple(
         sorted(hashlib.md5(text.encode()).hexdigest()[:16] for text in set(texts))
@@ -60,7 +48,7 @@ def test_the_lowest_hashes_are_drawn_however_the_corpus_is_split(
     profiles = [
         read_profile(
             profile_corpus(
-                corpus_of(tmp_path / f"c{parts}", sentences, parts),
+                write_corpus(tmp_path / f"c{parts}", rows_of(sentences), parts),
                 base,
                 Store(tmp_path / f"w{parts}"),
             )
@@ -75,7 +63,7 @@ def test_the_lowest_hashes_are_drawn_however_the_corpus_is_split(
 
 
 def test_a_profile_is_reused_until_corpus_or_base_changes(tmp_path, store, base) -> None:
-    corpus = corpus_of(tmp_path / "c", ["one", "two"])
+    corpus = write_corpus(tmp_path / "c", rows_of(["one", "two"]))
     assert not profile_corpus(corpus, base, store).reused
     assert profile_corpus(corpus, base, store).reused
     other = EncoderRef(base.folder, "c" * 64, base.origin)

@@ -240,17 +240,6 @@ def test_missing_path_is_refused(tmp_path):
     assert "corpus.paths" in message
 
 
-def test_folder_without_text_is_refused(tmp_path):
-    (tmp_path / "a.log").write_text("x")
-    assert ".parquet" in refusal(tmp_path)
-
-
-def test_unknown_ending_is_refused_with_its_remedy(tmp_path):
-    (tmp_path / "a.log").write_text("some text here\n")
-    assert "corpus.format" in refusal(tmp_path / "a.log")
-    assert texts_of(tmp_path / "a.log", format="text") == ["some text here"]
-
-
 def test_unknown_format_is_refused_and_the_known_ones_are_named():
     with pytest.raises(RecipeError, match=r"format.*unknown format.*auto.*markdown"):
         files_recipe(paths=["a.txt"], format="word")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.corpus.input_files import find_input_files
+from mirror.corpus.input_files import search_files
 from mirror.corpus.table_columns import choose_columns
 from mirror.errors import CorpusError
 
@@ -20,7 +20,7 @@ TEXT = "the old printer stops after the update number {}"
 def choose(folder: Path, rows: list[dict[str, Any]], level: Any = None) -> dict[str, str]:
     path = folder / "table.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    [file] = find_input_files((str(path),))
+    [file] = search_files((str(path),)).files
     return choose_columns(file, "utf-8", level, None, None)
 
 
@@ -56,12 +56,12 @@ def test_short_texts_are_chosen_for_names_only(tmp_path: Path) -> None:
 def test_columns_of_parquet_are_read(tmp_path: Path) -> None:
     table = pa.table({"n": list(range(50)), "body": [TEXT.format(n) for n in range(50)]})
     pq.write_table(table, tmp_path / "a.parquet")
-    [file] = find_input_files((str(tmp_path),))
+    [file] = search_files((str(tmp_path),)).files
     assert choose_columns(file, "utf-8", None, None, None) == {"text_column": "body"}
 
 
 def test_semicolons_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id;body\n" + "".join(f"{n};{TEXT}\n" for n in range(9)))
-    [file] = find_input_files((str(tmp_path),))
+    [file] = search_files((str(tmp_path),)).files
     with pytest.raises(CorpusError, match="separated by semicolons"):
         choose_columns(file, "utf-8", None, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mirror.corpus.parquet_writer import SENTENCES, TITLES, TableWriter
+from mirror.corpus.parquet_writer import TITLES, TableWriter
 from mirror.duckdb_connection import connect
 from mirror.errors import RecipeError, SampleError
 from mirror.held_out import create_held_out
@@ -18,6 +19,7 @@ from mirror.recipe import Recipe, parse_recipe
 from mirror.sampling.documents import settle_views
 from mirror.sampling.sample import sample_strings
 from mirror.store import StageRecord, Store
+from tests.fixtures.corpora import write_corpus
 from tests.fixtures.recipes import make_recipe, recipe_content
 
 
@@ -30,21 +32,24 @@ def recipe(level: str = "sentence", corpus: dict[str, Any] | None = None, **samp
     )
 
 
+def write_documents(folder: Path, lengths: Sequence[int], titled: range) -> StageRecord:
+    """Write documents of so many sentences, from two sources, some with a title."""
+    rows = [
+        (f"sentence {position} of {document}", f"source {document % 2}", document, position, 1)
+        for document, length in enumerate(lengths)
+        for position in range(length)
+    ]
+    with TableWriter(folder / "titles", TITLES) as titles:
+        for document in titled:
+            titles.add(document, f"title {document}", f"body {document}")
+    return write_corpus(folder, rows)
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> StageRecord:
     """600 documents: every third has one sentence, the others three; every sixth has a title."""
-    folder = tmp_path / "corpus"
-    with (
-        TableWriter(folder / "sentences", SENTENCES) as sentences,
-        TableWriter(folder / "titles", TITLES) as titles,
-    ):
-        for document in range(600):
-            for position in range(3 if document % 3 else 1):
-                text = f"sentence {position} of {document}"
-                sentences.add(text, f"source {document % 2}", document, position, 1)
-            if document % 6 == 1:
-                titles.add(document, f"title {document}", f"body {document}")
-    return StageRecord("corpus", "0" * 20, str(folder), "digest")
+    lengths = [3 if document % 3 else 1 for document in range(600)]
+    return write_documents(tmp_path / "corpus", lengths, range(1, 600, 6))
 
 
 def held_out(corpus: StageRecord, tmp_path: Path) -> set[int]:
@@ -105,12 +110,7 @@ def test_sources_give_equally_many_documents(corpus: StageRecord, store: Store) 
 
 
 def test_fewer_documents_than_a_batch_are_an_error(tmp_path: Path, store: Store) -> None:
-    folder = tmp_path / "corpus"
-    with TableWriter(folder / "sentences", SENTENCES) as sentences:
-        sentences.add("one", "s", 0, 0, 1)
-    with TableWriter(folder / "titles", TITLES):
-        pass
-    corpus = StageRecord("corpus", "0" * 20, str(folder), "digest")
+    corpus = write_documents(tmp_path / "corpus", [1], range(0))
     with pytest.raises(SampleError, match=r"has 1 documents to tune on, fewer than one batch of 2"):
         sample_strings(recipe(), corpus, store)
 
@@ -118,17 +118,10 @@ def test_fewer_documents_than_a_batch_are_an_error(tmp_path: Path, store: Store)
 def test_titles_are_not_replaced_by_crops_where_no_document_has_one(
     tmp_path: Path, store: Store
 ) -> None:
-    folder = tmp_path / "corpus"
-    with TableWriter(folder / "sentences", SENTENCES) as sentences:
-        for document in range(50):
-            for position in range(2):
-                sentences.add(f"{position} of {document}", "s", document, position, 1)
-    with TableWriter(folder / "titles", TITLES):
-        pass
-    corpus = StageRecord("corpus", "0" * 20, str(folder), "digest")
-    wanted = make_recipe(sample={"size": 20}, tuning={"views": "titles", "batch_size": 2})
+    corpus = write_documents(tmp_path / "corpus", [2] * 50, range(0))
+    titles = make_recipe(sample={"size": 20}, tuning={"views": "titles", "batch_size": 2})
     with pytest.raises(SampleError, match=r"no document .* has a title: .*corpus.title_column"):
-        sample_strings(wanted, corpus, store)
+        sample_strings(titles, corpus, store)
 
 
 @pytest.mark.parametrize(
@@ -159,12 +152,8 @@ def test_a_recipe_without_views_takes_crops_of_documents(corpus: StageRecord) ->
 def test_identity_pairs_replace_default_crops_where_few_documents_have_several_sentences(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, several: int, size: int, batch_size: int
 ) -> None:
-    folder = tmp_path / "corpus"
-    with TableWriter(folder / "sentences", SENTENCES) as sentences:
-        for document in range(100):
-            for position in range(2 if document < several else 1):
-                sentences.add(f"sentence {position} of {document}", "", document, position, 1)
-    corpus = StageRecord("corpus", "0" * 20, str(folder), "digest")
+    lengths = [2 if document < several else 1 for document in range(100)]
+    corpus = write_documents(tmp_path / "corpus", lengths, range(0))
     expected = make_recipe(
         sample={"size": size}, tuning={"batch_size": batch_size, "views": "identity"}
     )

@@ -1,9 +1,7 @@
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from mirror import duckdb_connection
 from mirror.duckdb_connection import connect
 from mirror.errors import InputError, SampleError, StoreError
+from mirror.recipe import SampleSection
 from mirror.sampling import sample as sampling
 from mirror.sampling import word_counts
 from mirror.sampling.sample import (
@@ -20,37 +19,10 @@ from mirror.sampling.sample import (
     sample_stage,
     sample_strings,
 )
-from mirror.sampling.sample_spec import SampleSpec
 from mirror.sampling.words import word_splitter
 from mirror.store import StageRecord, Store
+from tests.fixtures.corpora import rows_of, write_corpus
 from tests.fixtures.recipes import make_recipe
-
-SENTENCES = pa.schema(
-    [
-        ("text", pa.string()),
-        ("source", pa.string()),
-        ("document", pa.int64()),
-        ("position", pa.int32()),
-        ("count", pa.int64()),
-    ]
-)
-
-
-def write_corpus(folder, rows, parts=1):
-    """Rows of (text, source, document, position, count), spread over some part files."""
-    (folder / "sentences").mkdir(parents=True)
-    for part in range(parts):
-        columns = list(zip(*rows[part::parts], strict=True)) or [[] for _ in SENTENCES]
-        table = pa.table([list(column) for column in columns], schema=SENTENCES)
-        pq.write_table(table, folder / "sentences" / f"part-{part:05}.parquet")
-    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    return StageRecord("corpus", "0" * 20, str(folder), digest)
-
-
-def rows_of(texts, source="a"):
-    """Each text is a document of its own, also where sources have names of different lengths."""
-    first = 100_000 * len(source)
-    return [(text, source, first + number, 0, 1) for number, text in enumerate(texts)]
 
 
 def recipe_with(level="sentence", language="en", batch_size=2, corpus=None, **sample):
@@ -77,10 +49,10 @@ def hash_order(texts, seed):
     )
 
 
-def drawn(corpus, work, draw, threads=1):
+def drawn(corpus, work, section, split=None, repeats=False, threads=1):
     with connect(work, threads) as connection:
-        build_candidates(connection, corpus, draw)
-        return draw_sample(connection, draw)
+        build_candidates(connection, corpus, section, split, repeats)
+        return draw_sample(connection, section, by_count=split is not None)
 
 
 NUMBERED = [f"the {number}th lantern is lit" for number in range(300)]
@@ -208,12 +180,12 @@ def test_word_counts_are_weighted_by_the_rows_count(store, tmp_path):
 
 def test_word_counts_do_not_depend_on_the_batch_size(tmp_path, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus", rows_of(NUMBERED + WORDS), parts=3)
-    draw = SampleSpec(20, 42, stratify_by_source=False, min_count=1, split=word_splitter("en"))
-    whole = drawn(corpus.path, tmp_path, draw)
+    section, split = SampleSection(size=20), word_splitter("en")
+    whole = drawn(corpus.path, tmp_path, section, split)
     monkeypatch.setattr(word_counts, "FLUSH_WORDS", 3)
     monkeypatch.setattr(word_counts, "BATCH_ROWS", 2)
-    assert drawn(corpus.path, tmp_path, draw).equals(whole)
-    counted = Counter(word for text in NUMBERED + WORDS for word in draw.split(text))
+    assert drawn(corpus.path, tmp_path, section, split).equals(whole)
+    counted = Counter(word for text in NUMBERED + WORDS for word in split(text))
     assert dict(
         zip(*whole.select(["text", "count"]).to_pydict().values(), strict=True)
     ).items() <= (counted.items())
@@ -320,14 +292,11 @@ def test_the_sample_does_not_depend_on_threads_and_layout(
     tmp_path_factory, rows, how, by_source, threads, parts
 ):
     folder = tmp_path_factory.mktemp("any")
-    split, repeats = how
-    draw = SampleSpec(
-        7, 42, stratify_by_source=by_source, min_count=1, split=split, repeats=repeats
-    )
+    section = SampleSection(size=7, stratify_by_source=by_source)
     write_corpus(folder / "one", rows)
     write_corpus(folder / "many", list(reversed(rows)), parts)
-    expected = drawn(folder / "one", folder, draw)
-    assert drawn(folder / "many", folder, draw, threads).equals(expected)
+    expected = drawn(folder / "one", folder, section, *how)
+    assert drawn(folder / "many", folder, section, *how, threads).equals(expected)
 
 
 @slowly
@@ -338,7 +307,12 @@ def test_smaller_samples_are_part_of_larger_ones(
     folder = tmp_path_factory.mktemp("any")
     write_corpus(folder / "corpus", rows)
     little, much = (
-        drawn(folder / "corpus", folder, SampleSpec(size, seed, by_source, 1, split)).to_pylist()
+        drawn(
+            folder / "corpus",
+            folder,
+            SampleSection(size=size, seed=seed, stratify_by_source=by_source),
+            split,
+        ).to_pylist()
         for size in (small, small + more)
     )
     assert all(row in much for row in little)

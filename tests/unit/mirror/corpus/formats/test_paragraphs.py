@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror.corpus.input_files import find_input_files
+from mirror.corpus.input_files import search_files
 from mirror.corpus.sources.files import FilesSection, read_files
 
 
@@ -12,7 +12,7 @@ def test_a_blank_line_ends_a_paragraph(tmp_path: Path) -> None:
     path = tmp_path / "novel.txt"
     path.write_text("One boat\nfloats.\n\n \n  Two boats\r\nsink.\n\n")
     section = FilesSection(source="files", paths=(str(path),), format="paragraphs")
-    files = find_input_files(section.paths, section.format)
+    files = search_files(section.paths, section.format).files
     assert [each.text for each in read_files(files, section)] == [
         "One boat floats.",
         "Two boats sink.",
