@@ -6,23 +6,20 @@ none of the libraries that read text, because every recipe is read with it.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from mirror.config_base import Positive, Section
 from mirror.hashing import class_code_hash
+from mirror.registration import import_modules
 
 if TYPE_CHECKING:
     from mirror.documents import Document
     from mirror.recipe import Recipe
 
-SOURCES_PACKAGE = "mirror.corpus.sources"
 FileFacts = Mapping[str, int | str]
 """An input file: `name` among the stage's inputs, `path` and size in `bytes`."""
 
@@ -187,15 +184,8 @@ def gives_documents(content: Any) -> bool:
 
 
 def _registered() -> dict[str, CorpusSource[Any]]:
-    _import_sources()
+    import_modules("mirror.corpus.sources")
     return _sources
-
-
-@cache
-def _import_sources() -> None:
-    package = importlib.import_module(SOURCES_PACKAGE)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{SOURCES_PACKAGE}.{module.name}")
 
 
 def _with_settings_of_source(content: Any) -> Any:

@@ -143,10 +143,7 @@ def share_lacking(one: CorpusProfile, other: CorpusProfile) -> float:
     return sum(digest not in known for digest in hashes) / len(hashes) if hashes else 0.0
 
 
-def divergence_parts(
-    one: Floats,
-    other: Floats,
-) -> Floats:
+def divergence_parts(one: Floats, other: Floats) -> Floats:
     """Return each outcome's part of the Jensen-Shannon divergence, in bits: (outcomes,).
 
     Args:

@@ -6,20 +6,18 @@ imported whenever a recipe is read, so they import the libraries that read text 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
+
+from mirror.registration import import_modules
 
 if TYPE_CHECKING:
     from mirror.corpus.input_files import InputFile
     from mirror.corpus.sources.files import FileFormatSection
     from mirror.documents import Document
 
-FORMATS_PACKAGE = "mirror.corpus.formats"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -43,14 +41,13 @@ class FileFormat(ABC):
     def read(self, file: InputFile, section: FileFormatSection) -> Iterator[Document]:
         """Yield the documents of a file in order; unreadable ones have a `fault`."""
 
-    def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Raise CorpusError if a file's first bytes cannot be read as the settings say."""
-        from mirror.corpus.text_lines import check_head, first_bytes
+    def check(  # noqa: B027  # optional
+        self, file: InputFile, section: FileFormatSection, first_line: str
+    ) -> None:
+        """Raise CorpusError if a file is faulty, beyond the encoding of its first bytes.
 
-        if self.states_encoding:
-            first_bytes(file)
-        else:
-            check_head(file, section.encoding)
+        The first line is empty if files of the format state their encoding.
+        """
 
 
 _formats: dict[str, FileFormat] = {}
@@ -63,7 +60,7 @@ def register_format(file_format: FileFormat) -> None:
 
 def known_formats() -> dict[str, FileFormat]:
     """Return the registered formats by name."""
-    _import_formats()
+    import_modules("mirror.corpus.formats")
     return _formats
 
 
@@ -74,10 +71,3 @@ def format_by_ending(name: str) -> str:
         path = path.with_suffix("")
     of_ending = (each.name for each in known_formats().values() if path.suffix in each.endings)
     return next(of_ending, "")
-
-
-@cache
-def _import_formats() -> None:
-    package = importlib.import_module(FORMATS_PACKAGE)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{FORMATS_PACKAGE}.{module.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -154,14 +154,11 @@ def describe_left_out(names: Iterable[str]) -> str:
 
 def describe_endings(counts: Mapping[str, int]) -> str:
     """Return counts of endings in words."""
-    return ", ".join(_counted(counts))
-
-
-def _counted(counts: Mapping[str, int]) -> Iterator[str]:
     items = list(counts.items())
-    yield from (f"{count:,} {ending}" for ending, count in items[:SHOWN_ENDINGS])
+    parts = [f"{count:,} {ending}" for ending, count in items[:SHOWN_ENDINGS]]
     if rest := sum(count for _, count in items[SHOWN_ENDINGS:]):
-        yield f"{rest:,} others"
+        parts.append(f"{rest:,} others")
+    return ", ".join(parts)
 
 
 def _zipped_kind(head: bytes) -> FileKind:

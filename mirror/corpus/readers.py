@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mirror.corpus.input_files import InputFile
 from mirror.corpus.reasons import MISFIT, NOT_JSON
 from mirror.corpus.sources.files import FileFormatSection
-from mirror.corpus.text_lines import check_head, read_lines
+from mirror.corpus.text_lines import read_lines
 from mirror.documents import MAX_BYTES, NO_TEXT, OVERSIZED, Document, row_document
 from mirror.errors import CorpusError
 
@@ -39,16 +39,15 @@ def read_file(file: InputFile, section: FileFormatSection) -> Iterator[Document]
             return _read_csv(file, section)
 
 
-def check_file(file: InputFile, section: FileFormatSection) -> None:
-    """Check a file's first bytes and its columns.
+def check_file(file: InputFile, section: FileFormatSection, first: str) -> None:
+    """Check a file's columns by its first line.
 
     Raises:
-        CorpusError: the file cannot be read, is binary, in another encoding, or lacks the column.
+        CorpusError: the file is Parquet that cannot be read, is in another form, or lacks a column.
     """
     if file.format == "parquet":
         with _open_parquet(file, section):
             return
-    first = check_head(file, section.encoding)
     if file.format in DELIMITERS and first:
         _columns(file, section, next(csv.reader([first], delimiter=DELIMITERS[file.format])))
     elif file.format == "jsonl" and (first.startswith("[") or first.strip() == "{"):
@@ -125,11 +124,7 @@ def _read_csv(file: InputFile, section: FileFormatSection) -> Iterator[Document]
         text_at, source_at, title_at = _columns(file, section, header)
         for row in rows:
             if len(row) != len(header):
-                yield _fault(
-                    file,
-                    f"line {numbers[0]}: {','.join(row)[:150]}",
-                    MISFIT,
-                )
+                yield _fault(file, f"line {numbers[0]}: {','.join(row)[:150]}", MISFIT)
             else:
                 source = file.name if source_at is None else row[source_at]
                 title = "" if title_at is None else row[title_at]

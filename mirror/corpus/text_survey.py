@@ -19,13 +19,7 @@ from mirror.config_base import Level
 from mirror.corpus.cleaning import clean_text
 from mirror.corpus.encoding_guess import find_encoding
 from mirror.corpus.file_kinds import describe_formats, describe_left_out
-from mirror.corpus.input_files import (
-    URI,
-    FoundFiles,
-    InputFile,
-    file_facts,
-    search_files,
-)
+from mirror.corpus.input_files import URI, FoundFiles, InputFile, file_facts, search_files
 from mirror.corpus.language_id import (
     PASSAGE_LETTERS,
     can_identify,

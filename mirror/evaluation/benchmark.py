@@ -6,11 +6,8 @@ A kind is a subclass of `Benchmark` in a module of `mirror/evaluation/kinds/`, d
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -21,6 +18,7 @@ from mirror.data_files import DataFile, check_inside
 from mirror.errors import BenchmarkError
 from mirror.hashing import code_hash, file_digest
 from mirror.paths import CHECKOUT
+from mirror.registration import import_modules
 from mirror.run_data import RunData
 
 if TYPE_CHECKING:
@@ -145,22 +143,15 @@ def register_kind(kind: Kind) -> Kind:
     return kind
 
 
-@cache
-def _import_kinds() -> None:
-    package = importlib.import_module("mirror.evaluation.kinds")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
 def find_kind(task: object) -> type[Benchmark] | None:
     """Return the benchmark kind of a `task`, or None if there is none."""
-    _import_kinds()
+    import_modules("mirror.evaluation.kinds")
     return KINDS.get(task) if isinstance(task, str) else None
 
 
 def kind_digest(task: str) -> str:
     """Return the digest of the code of a benchmark kind."""
-    _import_kinds()
+    import_modules("mirror.evaluation.kinds")
     module = KINDS[task].__module__
     if module.startswith("mirror."):
         return code_hash(module.removeprefix("mirror."))

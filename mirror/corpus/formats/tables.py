@@ -29,11 +29,11 @@ class Rows(FileFormat):
 
         return read_file(file, section)
 
-    def check(self, file: InputFile, section: FileFormatSection) -> None:
-        """Check the file's first bytes and its columns."""
+    def check(self, file: InputFile, section: FileFormatSection, first_line: str) -> None:
+        """Check the file's columns."""
         from mirror.corpus.readers import check_file
 
-        check_file(file, section)
+        check_file(file, section, first_line)
 
 
 register_format(Rows("text", ".txt", ".text"))

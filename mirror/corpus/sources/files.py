@@ -141,9 +141,16 @@ def format_code_digest(source: CorpusSource[Any], names: set[str]) -> str:
 
 def check_files(files: list[InputFile], section: FileFormatSection) -> None:
     """Raise CorpusError if one of the first files cannot be read as the settings say."""
+    from mirror.corpus.text_lines import check_head, first_bytes
+
     check_encoding(section.encoding)
     for file in files[:CHECKED_FILES]:
-        known_formats()[file.format].check(file, section)
+        file_format, first_line = known_formats()[file.format], ""
+        if file_format.states_encoding:
+            first_bytes(file)
+        else:
+            first_line = check_head(file, section.encoding)
+        file_format.check(file, section, first_line)
 
 
 def read_files(files: list[InputFile], section: FileFormatSection) -> Iterator[Document]:

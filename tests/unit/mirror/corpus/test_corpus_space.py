@@ -11,7 +11,7 @@ from mirror.corpus import ingest as corpus_module
 from mirror.corpus.dedup import DuplicateFinder
 from mirror.corpus.filtering import text_digests
 from mirror.corpus.ingest import ingest_corpus
-from mirror.errors import CorpusError, MirrorError, StoreError
+from mirror.errors import CorpusError, StoreError
 from mirror.recipe import Recipe
 from mirror.store import Store
 from tests.fixtures.recipes import make_recipe
@@ -59,11 +59,18 @@ def test_a_failure_leaves_no_files(
     assert not left_over(store)
 
 
-@pytest.mark.parametrize(("text", "least"), [("", 1), ("\n\n \n", 1), (TEXT, 500)])
-def test_a_corpus_without_accepted_rows_leaves_no_files(
-    tmp_path: Path, store: Store, text: str, least: int
+@pytest.mark.parametrize(
+    ("text", "least", "message"),
+    [
+        ("", 1, r"no text in .*a\.txt"),
+        ("\n\n \n", 1, r"no text in .*a\.txt"),
+        (TEXT, 500, r"a\.txt"),
+    ],
+)
+def test_a_corpus_without_accepted_rows_is_refused_and_leaves_no_files(
+    tmp_path: Path, store: Store, text: str, least: int, message: str
 ) -> None:
-    with pytest.raises(MirrorError, match=r"a\.txt"):
+    with pytest.raises(CorpusError, match=message):
         ingest_corpus(recipe(tmp_path, text, min_characters=least), store)
     assert not left_over(store)
 

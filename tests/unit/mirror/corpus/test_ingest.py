@@ -10,7 +10,7 @@ from mirror.corpus import dedup, parquet_writer
 from mirror.corpus import ingest as corpus_module
 from mirror.corpus.ingest import corpus_stage, ingest_corpus
 from mirror.documents import MAX_BYTES, OVERSIZED
-from mirror.errors import CorpusError, StoreError
+from mirror.errors import StoreError
 from mirror.paths import CHECKOUT
 from mirror.recipe import find_recipe
 from mirror.store import Store
@@ -209,14 +209,6 @@ def test_lost_rows_stop_the_run(ingest, monkeypatch):
     )
     with pytest.raises(StoreError, match="2 rows read, 1 kept"):
         ingest(["One boat left. Two boats stayed."])
-
-
-@pytest.mark.parametrize("content", ["", "\n\n  \n"])
-def test_empty_corpus_is_refused_and_leaves_nothing(tmp_path, store, content):
-    (tmp_path / "a.txt").write_text(content)
-    with pytest.raises(CorpusError, match=r"no text in .*a\.txt"):
-        ingest_corpus(files_recipe(paths=[str(tmp_path / "a.txt")]), store)
-    assert not list((store.root / "stages").rglob("*.parquet"))
 
 
 def test_line_of_200_megabytes_is_refused_in_bounded_memory(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import fs
 
 from mirror.corpus.input_files import InputFile
-from mirror.corpus.readers import check_file, read_file
-from mirror.corpus.sources.files import FilesSection
+from mirror.corpus.readers import read_file
+from mirror.corpus.sources.files import FilesSection, check_files
 
 
 @pytest.mark.parametrize(
@@ -29,5 +29,5 @@ def test_files_with_a_byte_order_mark_are_checked_and_read(
     path.write_bytes(codecs.BOM_UTF8 + content.encode())
     file = InputFile(fs.LocalFileSystem(), str(path), path.name, kind, None)
     section = FilesSection(source="files", paths=(str(path),))
-    check_file(file, section)
+    check_files([file], section)
     assert [document.text for document in read_file(file, section)] == ["one oar"]

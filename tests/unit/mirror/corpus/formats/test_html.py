@@ -18,7 +18,6 @@ def read(path: Path, raw: bytes, encoding: str = "utf-8") -> list[Document]:
     path.write_bytes(raw)
     file = InputFile(fs.LocalFileSystem(), str(path), path.name, "html", None)
     section = FilesSection(source="files", paths=(str(path),), encoding=encoding)
-    Html().check(file, section)
     return list(Html().read(file, section))
 
 

@@ -21,7 +21,6 @@ def read(path: Path, raw: bytes) -> list[Document]:
     file = InputFile(fs.LocalFileSystem(), str(path), path.name, "mail", packing)
     section = FilesSection(source="files", paths=(str(path),))
     file_format = Mbox() if ".mbox" in path.name else Mail()
-    file_format.check(file, section)
     return list(file_format.read(file, section))
 
 
