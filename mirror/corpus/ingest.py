@@ -105,9 +105,7 @@ def ingest_corpus(
             )
             _write_tables(recipe, out, work, counts)
             _check_balance(out, counts)
-            near_copies = 0.0
-            if not recipe.corpus.is_list:
-                near_copies = estimate_near_copies(out / "sentences", counts.kept, work)
+            near_copies = _near_copies(recipe, counts.kept, out, work)
         finally:
             # Nothing resumes from it, and it would fill the disk.
             shutil.rmtree(work, ignore_errors=True)
@@ -215,6 +213,12 @@ def _check_balance(out: Path, counts: _IngestCounts) -> None:
             f"and {on_disk[1]} rejected on disk, {counted[0]} and {counted[1]} counted; report "
             "this as an issue"
         )
+
+
+def _near_copies(recipe: Recipe, kept: int, out: Path, work: Path) -> float:
+    if recipe.corpus.is_list:
+        return 0.0
+    return estimate_near_copies(out / "sentences", kept, work)
 
 
 def _all_rejected(recipe: Recipe, counts: _IngestCounts) -> CorpusError:
