@@ -21,7 +21,7 @@ LONGEST = (
     "services/test_local_api.py",
     "services/test_deployments.py",
     "distributed/test_distributed_tuning.py",
-    "chaos/conditions/test_tracking_away.py",
+    "chaos/conditions/test_tracking_server.py",
     "chaos/conditions/test_full_disk.py",
     "distributed/test_cluster.py",
     "chaos/test_runs_at_once.py",

@@ -1,4 +1,4 @@
-"""A tracking server that stops after tuning, and is started again."""
+"""A tracking server that stops after tuning and is started again, and one of two workspaces."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from mirror.release.run_record import find_record
 pytestmark = pytest.mark.slow
 
 MODEL = "mirror-en-tiny"
-AWAY_SECONDS = 8.0
+AWAY_SECONDS = 3.0
 RECORDING = """
 import os, sys
 from pathlib import Path
@@ -79,8 +80,7 @@ def begin(
 def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     begin: Callable[..., subprocess.Popen[str]],
     seeded: Callable[[Path], Path],
-    mirror_run: Callable[..., Any],
-    prefect_api: str,
+    run_here: Callable[..., Any],
     reference_run: SimpleNamespace,
     tracking_server: Any,
     registered: Callable[[], SimpleNamespace],
@@ -95,8 +95,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     assert "trying again in 1 s (1 of 1)" in errors
     assert f"error: the tracking store {tracking_server.url} did not answer" in errors
     assert "start it, or set MLFLOW_TRACKING_URI" in errors
-    servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
-    refused = mirror_run(reference_run.recipe, home, **servers)
+    refused = run_here(reference_run.recipe, home, MLFLOW_TRACKING_URI=tracking_server.url)
     assert refused.returncode == 1
     assert f"the tracking store {tracking_server.url} did not answer" in refused.stderr
     tracking_server.start()
@@ -121,3 +120,31 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     assert found.running == []
     assert found.aliases == {"challenger": str(version.version)}
     assert find_record(home).model == f"models:/{MODEL}/1"
+
+
+def test_an_encoder_that_two_workspaces_make_at_once_is_one_version(
+    reference_run: SimpleNamespace,
+    seeded: Callable[..., Path],
+    mirror_run: Callable[..., Any],
+    prefect_api: str,
+    tracking_server: Any,
+    registered: Callable[[], SimpleNamespace],
+    tmp_path: Path,
+) -> None:
+    homes = [seeded(tmp_path / name) for name in ("one", "other")]
+    servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(mirror_run, reference_run.recipe, home, **servers) for home in homes]
+    for run in runs:
+        assert run.result().returncode == 0, run.result().stderr
+    found = registered()
+    [version] = found.versions
+    [finished] = found.finished
+    assert version.run_id == finished.info.run_id
+    assert found.running == []
+    assert found.aliases == {"challenger": str(version.version)}
+    assert found.models == [MODEL]
+    for home in homes:
+        record = find_record(home)
+        assert record.model == f"models:/{MODEL}/{version.version}"
+        assert all(line.reused for line in record.stages)
