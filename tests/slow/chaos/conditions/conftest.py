@@ -21,12 +21,9 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture
-def reference_run(
-    reference_run: SimpleNamespace, copy_recipe: Callable[[Path], Path], tmp_path: Path
-) -> SimpleNamespace:
-    """The first run, its recipe elsewhere: Prefect's server names runs by their recipe's path."""
-    recipe = copy_recipe(tmp_path / "recipe")
-    return SimpleNamespace(**{**vars(reference_run), "recipe": recipe})
+def recipe(copy_recipe: Callable[[Path], Path], tmp_path: Path) -> Path:
+    """The first run's recipe elsewhere: Prefect's server names runs by their recipe's path."""
+    return copy_recipe(tmp_path / "recipe")
 
 
 @pytest.fixture

@@ -58,10 +58,10 @@ def mirror(
 
 
 def test_runs_with_the_clock_set_back_reuse_and_are_the_newest(
-    set_back: dict[str, str], reference_run: SimpleNamespace, home: Path, mirror: Callable[..., str]
+    set_back: dict[str, str], recipe: Path, home: Path, mirror: Callable[..., str]
 ) -> None:
     before, began = find_record(home), time.monotonic()
-    assert "9 of 9 stages reused" in mirror("run", reference_run.recipe, **set_back)
+    assert "9 of 9 stages reused" in mirror("run", recipe, **set_back)
     record = find_record(home)
     ago = datetime.now(UTC) - datetime.fromisoformat(record.started_at)
     assert timedelta(days=DAYS - 1) < ago < timedelta(days=DAYS + 1)
@@ -70,9 +70,9 @@ def test_runs_with_the_clock_set_back_reuse_and_are_the_newest(
     assert record.model == before.model
 
     mirror("promote", MODEL, "--force", **set_back)
-    mirror("run", reference_run.recipe, "--if-changed", **set_back)
+    mirror("run", recipe, "--if-changed", **set_back)
     assert find_record(home).unchanged
-    mirror("run", reference_run.recipe, "--if-changed")
+    mirror("run", recipe, "--if-changed")
     newest = find_record(home)
     assert newest.unchanged
     assert datetime.now(UTC) - datetime.fromisoformat(newest.started_at) < timedelta(days=1)

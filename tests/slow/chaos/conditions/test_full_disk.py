@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,9 +76,9 @@ def disk(mount: Callable[..., Path]) -> Path:
 
 
 def test_a_full_disk_is_reported_before_the_run(
-    disk: Path, reference_run: SimpleNamespace, mirror_run: Callable[..., Any]
+    disk: Path, recipe: Path, mirror_run: Callable[..., Any]
 ) -> None:
-    done = mirror_run(reference_run.recipe, disk / "home")
+    done = mirror_run(recipe, disk / "home")
     assert done.returncode == 1
     assert f"the disk of the workspace {disk / 'home'} has 0.0 GiB free and a run needs" in (
         done.stderr
@@ -90,7 +89,7 @@ def test_a_full_disk_is_reported_before_the_run(
 
 def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
     disk: Path,
-    reference_run: SimpleNamespace,
+    recipe: Path,
     environment_of: Callable[..., dict[str, str]],
     prefect_api: str,
     check_whole: Callable[[Path], Any],
@@ -98,7 +97,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     home = disk / "home"
     environment = environment_of(home, PREFECT_API_URL=prefect_api)
-    done = python(FILLING, "run", reference_run.recipe, disk, *PLACES, env=environment)
+    done = python(FILLING, "run", recipe, disk, *PLACES, env=environment)
     check_messages(done, PLACES, home)
     record = check_whole(home)
     assert record.model == f"models:/{MODEL}/1"
@@ -107,7 +106,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(
 
 def test_a_disk_filled_by_prefects_database_is_reported(
     disk: Path,
-    reference_run: SimpleNamespace,
+    recipe: Path,
     seeded: Callable[[Path], Path],
     environment_of: Callable[..., dict[str, str]],
     check_whole: Callable[[Path], Any],
@@ -115,7 +114,7 @@ def test_a_disk_filled_by_prefects_database_is_reported(
 ) -> None:
     home = seeded(disk / "home")
     shutil.rmtree(home / "stages" / "sample")
-    done = python(FILLING, "run", reference_run.recipe, disk, "sample", env=environment_of(home))
+    done = python(FILLING, "run", recipe, disk, "sample", env=environment_of(home))
     check_messages(done, ("sample",), home)
     check_whole(home)
 

@@ -27,13 +27,11 @@ def frozen(reference_run: SimpleNamespace, mount: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def mirror(
-    frozen: Path, reference_run: SimpleNamespace
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def mirror(frozen: Path, recipe: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in that workspace."""
 
     def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        filled = [argument.format(recipe=reference_run.recipe) for argument in arguments]
+        filled = [argument.format(recipe=recipe) for argument in arguments]
         tracking = f"sqlite:///{frozen / 'mlflow.db'}"
         return run_in_process(filled, None, MIRROR_HOME=str(frozen), MLFLOW_TRACKING_URI=tracking)
 

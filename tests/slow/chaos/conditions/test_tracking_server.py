@@ -45,7 +45,7 @@ main()
 
 @pytest.fixture
 def begin(
-    reference_run: SimpleNamespace,
+    recipe: Path,
     environment_of: Callable[..., dict[str, str]],
     prefect_api: str,
     tracking_server: Any,
@@ -58,7 +58,7 @@ def begin(
         servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
         mark = tmp_path / f"recording-{len(started)}"
         process = subprocess.Popen(
-            [sys.executable, "-c", RECORDING, how, "run", str(reference_run.recipe), str(mark)],
+            [sys.executable, "-c", RECORDING, how, "run", str(recipe), str(mark)],
             env=environment_of(home, **servers),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,7 +81,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     begin: Callable[..., subprocess.Popen[str]],
     seeded: Callable[[Path], Path],
     run_here: Callable[..., Any],
-    reference_run: SimpleNamespace,
+    recipe: Path,
     tracking_server: Any,
     registered: Callable[[], SimpleNamespace],
     tmp_path: Path,
@@ -95,7 +95,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
     assert "trying again in 1 s (1 of 1)" in errors
     assert f"error: the tracking store {tracking_server.url} did not answer" in errors
     assert "start it, or set MLFLOW_TRACKING_URI" in errors
-    refused = run_here(reference_run.recipe, home, MLFLOW_TRACKING_URI=tracking_server.url)
+    refused = run_here(recipe, home, MLFLOW_TRACKING_URI=tracking_server.url)
     assert refused.returncode == 1
     assert f"the tracking store {tracking_server.url} did not answer" in refused.stderr
     tracking_server.start()
@@ -123,7 +123,7 @@ def test_a_run_waits_for_a_server_that_is_away_and_registers_once(
 
 
 def test_an_encoder_that_two_workspaces_make_at_once_is_one_version(
-    reference_run: SimpleNamespace,
+    recipe: Path,
     seeded: Callable[..., Path],
     mirror_run: Callable[..., Any],
     prefect_api: str,
@@ -134,7 +134,7 @@ def test_an_encoder_that_two_workspaces_make_at_once_is_one_version(
     homes = [seeded(tmp_path / name) for name in ("one", "other")]
     servers = {"PREFECT_API_URL": prefect_api, "MLFLOW_TRACKING_URI": tracking_server.url}
     with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(mirror_run, reference_run.recipe, home, **servers) for home in homes]
+        runs = [threads.submit(mirror_run, recipe, home, **servers) for home in homes]
     for run in runs:
         assert run.result().returncode == 0, run.result().stderr
     found = registered()

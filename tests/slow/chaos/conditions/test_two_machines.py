@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,7 +54,7 @@ def machine(tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_two_machines_make_each_stage_once_and_take_over_the_lock_of_a_third(
-    reference_run: SimpleNamespace,
+    recipe: Path,
     seeded: Callable[[Path], Path],
     machine: Callable[[str], str],
     environment_of: Callable[..., dict[str, str]],
@@ -76,7 +75,7 @@ def test_two_machines_make_each_stage_once_and_take_over_the_lock_of_a_third(
     (half / "part").write_text("half-written by the third machine")
     runs = [
         subprocess.Popen(
-            [*before, sys.executable, "-c", code, "run", str(reference_run.recipe)],
+            [*before, sys.executable, "-c", code, "run", str(recipe)],
             env=environment_of(home, PREFECT_API_URL=prefect_api),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
