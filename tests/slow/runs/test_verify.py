@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,14 +17,28 @@ from tasks.environment import set_defaults
 MODEL = "models:/mirror-en-tiny/1"
 
 
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_recipe: Callable[[Path], Path],
+    seeded: Callable[..., Path],
+    run_here: Callable[..., Any],
+) -> SimpleNamespace:
+    """A run of its own text, which tests may change."""
+    folder = tmp_path_factory.mktemp("verified")
+    recipe, home = copy_recipe(folder), seeded(folder / "home")
+    done = run_here(recipe, home)
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(recipe=recipe, home=home)
+
+
 @pytest.fixture
-def recorded(reference_run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A finished run, whose workspace is ours."""
-    assert reference_run.done.returncode == 0, reference_run.done.stderr
+def recorded(finished: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The run, whose workspace is ours."""
     set_defaults()  # before the variables below are set, which pytest removes again
-    monkeypatch.setenv("MIRROR_HOME", str(reference_run.home))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reference_run.home / 'mlflow.db'}")
-    return reference_run
+    monkeypatch.setenv("MIRROR_HOME", str(finished.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.home / 'mlflow.db'}")
+    return finished
 
 
 def verify(*arguments: str | Path) -> int:

@@ -21,9 +21,11 @@ MODEL = "mirror-en-tiny"
 
 
 @pytest.fixture
-def recipe(copy_recipe: Callable[[Path], Path], tmp_path: Path) -> Path:
+def recipe(reference_run: SimpleNamespace, tmp_path: Path) -> Path:
     """The first run's recipe elsewhere: Prefect's server names runs by their recipe's path."""
-    return copy_recipe(tmp_path / "recipe")
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    return Path(shutil.copy2(reference_run.recipe, folder))
 
 
 @pytest.fixture
