@@ -76,7 +76,8 @@ def wrong_checksum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder / "data"
     data.mkdir()
     (data / "pairs.tsv").write_text("sentence1\tsentence2\tscore\na ladder\ta kettle\t1\n")
-    text = f'task = "similarity"\nfiles = [{{path = "pairs.tsv", sha256 = "{"0" * 64}"}}]\n'
+    file = f'{{path = "pairs.tsv", sha256 = "{"0" * 64}", url = "https://example.org/a"}}'
+    text = f'task = "similarity"\nfiles = [{file}]\n'
     (folder / "likeness.toml").write_text(text)
     monkeypatch.setattr(benchmark, "DEFINITIONS", folder)
     monkeypatch.setenv(DATA_ENV, str(data))
