@@ -15,6 +15,7 @@ SHIPPED = [
     "better-sentences",
     "better-words",
     "controlled-dropout",
+    "crop-settings",
     "documents",
     "dropout",
     "encoder-rate",
