@@ -29,11 +29,12 @@ test: .venv/installed-dev
 	$(PYTEST) tests/integration tests/unit -n 2 -m "not slow"
 
 test-all: .venv/installed-dev
-	$(PYTEST) tests -n 2 -m "not serial" $(THOROUGH)
-	$(PYTEST) tests -m serial $(THOROUGH)
+	$(PYTEST) tests/integration tests/unit -n 2 -m "not slow" $(THOROUGH)
+	$(MAKE) test-slow
 
+# The longest files begin first, as tests/slow/conftest.py sorts them.
 test-slow: .venv/installed-dev
-	$(PYTEST) tests -n 2 -m "slow and not serial" $(THOROUGH)
+	$(PYTEST) tests -n 2 -m "slow and not serial" --no-loadscope-reorder $(THOROUGH)
 	$(PYTEST) tests -m serial $(THOROUGH)
 
 test-chaos: .venv/installed-dev
